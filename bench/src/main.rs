@@ -1,0 +1,3 @@
+//! The program `benzene-bench`.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! Series table, cached points, write order and byte accounting of one shard.

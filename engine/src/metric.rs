@@ -1,0 +1,1 @@
+//! A metric's canonical name, its file's path below the data directory, and its owner shard.

@@ -1,0 +1,169 @@
+//! What a shard asks of the disk, and what it gets back: our own operations, not the kernel's.
+//! A *visit* is one open file between an `Open` and the `Write` or `Close` that ends it. Links,
+//! direct descriptors, resumed short transfers and cancelled tails stay inside the driver.
+//! Invariants: every operation is answered exactly once; an operation that fails has already
+//! closed its visit and removed what it half made, so that the asker never cleans up.
+
+use std::path::PathBuf;
+
+/// The asker's own number for an operation; comes back with its answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct FileToken(pub u64);
+
+/// An open file inside the driver: slot and generation, so that a late use is caught.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct VisitId {
+    /// Index of the driver's slot.
+    pub slot: u32,
+    /// How often that slot had been used when this visit began.
+    pub generation: u32,
+}
+
+/// A stretch of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ByteRange {
+    /// Bytes from the start of the file.
+    pub offset: u64,
+    /// Length in bytes.
+    pub len: u32,
+}
+
+/// Bytes at a place of a file, read or to be written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Piece {
+    /// Bytes from the start of the file.
+    pub offset: u64,
+    /// The bytes there.
+    pub bytes: Vec<u8>,
+}
+
+/// How a file is opened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Access {
+    /// Take `flock(LOCK_EX)` without waiting (WHISPER_LOCK_WRITES); a file that somebody else has
+    /// locked fails with `Stage::Lock` and EWOULDBLOCK.
+    pub lock: bool,
+    /// POSIX_FADV_RANDOM after opening (WHISPER_FADVISE_RANDOM).
+    pub random: bool,
+}
+
+/// How the space of a new file is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Allocation {
+    /// `fallocate`; where the file system has none, zeros are written (WHISPER_FALLOCATE_CREATE).
+    Fallocate,
+    /// Only the length is set (WHISPER_SPARSE_CREATE).
+    Sparse,
+    /// Zeros are written, as Python whisper does without either option.
+    Zeros,
+}
+
+/// What a shard asks for. Paths are complete (data directory included).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FileOperation {
+    /// Is there a file at `path`?
+    Probe {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Open `path` for reading and writing and read its first `read_bytes` bytes (fewer where the
+    /// file is shorter). Begins a visit.
+    Open {
+        /// The file; it is not created.
+        path: PathBuf,
+        /// Locks and advice.
+        access: Access,
+        /// How much of its start to read.
+        read_bytes: u32,
+    },
+    /// Read stretches of an open file; all in flight together.
+    Read {
+        /// The visit, which stays open.
+        visit: VisitId,
+        /// What to read. A stretch that ends past the end of the file comes back short.
+        ranges: Vec<ByteRange>,
+    },
+    /// Write stretches of an open file, which do not overlap, and end the visit.
+    Write {
+        /// The visit, which is closed afterwards, also on failure.
+        visit: VisitId,
+        /// What to write; each piece by one write, resumed when short.
+        pieces: Vec<Piece>,
+        /// `fdatasync` before the answer (WHISPER_AUTOFLUSH).
+        sync: bool,
+    },
+    /// End a visit without writing.
+    Close {
+        /// The visit.
+        visit: VisitId,
+    },
+    /// Make a new file that appears at `path` whole or not at all; its directories are made as
+    /// needed. A file that is already there is left alone and answers EEXIST.
+    Create {
+        /// The file.
+        path: PathBuf,
+        /// The bytes of its start; the rest reads as zeros.
+        head: Vec<u8>,
+        /// Its whole length in bytes.
+        file_bytes: u64,
+        /// How the rest is allocated.
+        allocation: Allocation,
+        /// `fdatasync` before it appears (WHISPER_AUTOFLUSH).
+        sync: bool,
+    },
+}
+
+/// The answer to an operation that succeeded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FileOutcome {
+    /// To `Probe`: the file is there (true) or not (false).
+    Probed(bool),
+    /// To `Open`.
+    Opened {
+        /// The visit that began.
+        visit: VisitId,
+        /// The file's first bytes.
+        head: Vec<u8>,
+    },
+    /// To `Read`: one piece a range, in the order asked.
+    Read(Vec<Piece>),
+    /// To `Write`.
+    Written,
+    /// To `Close`.
+    Closed,
+    /// To `Create`.
+    Created,
+}
+
+/// Where an operation failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Stage {
+    /// Looking whether the file is there.
+    Probe,
+    /// Opening it.
+    Open,
+    /// Locking it.
+    Lock,
+    /// Reading it.
+    Read,
+    /// Writing it.
+    Write,
+    /// Syncing it.
+    Sync,
+    /// Making its directories.
+    Directory,
+    /// Making the new file, before it has its name.
+    Create,
+    /// Giving the new file its name.
+    Publish,
+}
+
+/// Why an operation failed: the stage and the kernel's error number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{stage:?} failed: {}", std::io::Error::from_raw_os_error(*errno))]
+pub struct FileError {
+    /// The step that failed.
+    pub stage: Stage,
+    /// Positive errno.
+    pub errno: i32,
+}

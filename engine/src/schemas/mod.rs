@@ -1,0 +1,1 @@
+//! storage-schemas.conf and storage-aggregation.conf: which archives and which method a new file gets.

@@ -1,0 +1,1 @@
+//! One core's storage state machine: points, completions and time in, operations and replies out.

@@ -1,0 +1,159 @@
+//! Counters of one shard, with constant labels, and their sum over shards.
+//! Plain numbers owned by one thread: no atomics, no locks, no names built at run time. The desk
+//! asks each shard for a copy and adds the copies up.
+//! Invariant (the accounts): received + own = committed + cached + superseded + dropped, where
+//! dropped is the sum of the `dropped.*` counters and cached is a gauge of the cache.
+
+/// Declares the counters: variant, label, meaning.
+macro_rules! counters {
+    ($($(#[doc = $doc:literal])+ $name:ident => $label:literal,)+) => {
+        /// What is counted; see `label` for the name under which it is reported.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum Counter { $($(#[doc = $doc])+ $name,)+ }
+
+        impl Counter {
+            /// Every counter, in the order of declaration.
+            pub const ALL: &[Counter] = &[$(Counter::$name,)+];
+            /// The constant label of this counter.
+            pub const fn label(self) -> &'static str {
+                match self { $(Counter::$name => $label,)+ }
+            }
+        }
+    };
+}
+
+counters! {
+    /// Points accepted from receivers.
+    Received => "received",
+    /// Points of our own metrics, put into the cache like received ones.
+    Own => "own",
+    /// Points written into files.
+    Committed => "committed",
+    /// Points replaced by a later one of the same metric and second.
+    Superseded => "superseded",
+    /// Points dropped because the cache was full and the sender could not be stopped.
+    DroppedCacheFull => "dropped.cacheFull",
+    /// Points dropped because their metric waits for its create and that share is full.
+    DroppedCreateWait => "dropped.createWait",
+    /// Points dropped because their file is parked and that share is full.
+    DroppedParked => "dropped.parked",
+    /// Points older than every archive of their file.
+    DroppedTooOld => "dropped.tooOld",
+    /// Points that could not be written before the stop was cut short.
+    DroppedAtStop => "dropped.atStop",
+    /// Updates carried out: one file, all its waiting points.
+    Updates => "updates",
+    /// Files made.
+    Creates => "creates",
+    /// Updates and creates that failed; each is retried.
+    Errors => "errors",
+    /// Microseconds spent in updates, from open to close.
+    UpdateMicros => "updateMicros",
+    /// Lines and items without exactly three fields.
+    RefusedFields => "refused.fields",
+    /// Names that cannot be a metric.
+    RefusedName => "refused.name",
+    /// Values that are no number.
+    RefusedValue => "refused.value",
+    /// Values that are NaN, which Python carbon drops too.
+    RefusedNan => "refused.nan",
+    /// Timestamps that are no number or outside what Whisper can store.
+    RefusedTimestamp => "refused.timestamp",
+    /// Bytes that are not UTF-8.
+    RefusedUtf8 => "refused.utf8",
+    /// Lines longer than the bound; refused up to their newline.
+    RefusedLineLength => "refused.lineLength",
+    /// Items of a pickle that are not (metric, (timestamp, value)).
+    RefusedItem => "refused.item",
+    /// Pickle frames longer than PICKLE_RECEIVER_MAX_LENGTH; the connection is closed.
+    RefusedFrameLength => "refused.frameLength",
+    /// Pickle frames that cannot be decoded.
+    RefusedPickle => "refused.pickle",
+    /// Lines cut off by the end of their connection.
+    RefusedUnfinished => "refused.unfinished",
+    /// Cache-query requests that cannot be understood; the connection is closed.
+    RefusedQuery => "refused.query",
+    /// Connections closed because unfinished input passed its bound for the process.
+    ClosedUnfinished => "closed.unfinished",
+    /// Connections accepted.
+    Connections => "connections",
+    /// cache-query requests.
+    Queries => "queries",
+    /// cache-query-bulk requests.
+    BulkQueries => "bulkQueries",
+    /// Metrics asked for by cache-query-bulk.
+    BulkQueryMetrics => "bulkQueryMetrics",
+    /// Queries that found points in the cache.
+    QueryHits => "queryHits",
+    /// Series forgotten under memory pressure, nothing cached and nothing owed.
+    Forgotten => "forgotten",
+}
+
+/// The counters of one shard, or a sum of several.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stats {
+    counts: [u64; Counter::ALL.len()],
+}
+
+impl Default for Stats {
+    fn default() -> Self {
+        Self {
+            counts: [0; Counter::ALL.len()],
+        }
+    }
+}
+
+impl Stats {
+    /// Adds `amount` to a counter.
+    pub fn add(&mut self, counter: Counter, amount: u64) {
+        self.counts[counter as usize] += amount;
+    }
+
+    /// What a counter stands at.
+    pub fn get(&self, counter: Counter) -> u64 {
+        self.counts[counter as usize]
+    }
+
+    /// Adds every counter of `other`.
+    pub fn merge(&mut self, other: &Stats) {
+        for (mine, theirs) in self.counts.iter_mut().zip(other.counts) {
+            *mine += theirs;
+        }
+    }
+
+    /// Sum of the counters of dropped points.
+    pub fn dropped(&self) -> u64 {
+        Counter::ALL
+            .iter()
+            .filter(|counter| counter.label().starts_with("dropped."))
+            .map(|counter| self.get(*counter))
+            .sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn labels_are_unique() {
+        for (index, counter) in Counter::ALL.iter().enumerate() {
+            assert!(
+                Counter::ALL[..index]
+                    .iter()
+                    .all(|other| other.label() != counter.label())
+            );
+        }
+    }
+
+    #[test]
+    fn merge_adds_and_dropped_sums_its_own() {
+        let mut one = Stats::default();
+        one.add(Counter::DroppedTooOld, 2);
+        one.add(Counter::Received, 5);
+        let mut two = Stats::default();
+        two.add(Counter::DroppedParked, 3);
+        two.merge(&one);
+        assert_eq!((two.dropped(), two.get(Counter::Received)), (5, 5));
+    }
+}

@@ -1,0 +1,1 @@
+//! carbon.conf: what was written (low) becomes what is meant (high).

@@ -1,0 +1,3 @@
+//! The program `benzene`.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! Pure, bounded codecs: line, pickle, cache query.
