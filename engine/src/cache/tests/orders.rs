@@ -313,7 +313,7 @@ fn many_series_leave_in_pythons_order() {
                 expected.sort_by_key(|number| (!oldest(*number), *number));
             }
             Strategy::Max | Strategy::BucketMax | Strategy::Naive | Strategy::Random => {
-                expected.sort_by_key(|number| (points(*number), count - *number))
+                expected.sort_by_key(|number| (points(*number), count - *number));
             }
         }
         while let Some(number) = expected.pop() {
