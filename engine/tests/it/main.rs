@@ -1,1 +1,6 @@
 //! Integration tests of the engine, one module a subject.
+
+/// The tables of docs/formats against the constants in the code.
+mod format_docs;
+/// Updates and fetches of Whisper files against Python's whisper.
+mod whisper_python;
