@@ -47,6 +47,12 @@ impl Archive {
         slot
     }
 
+    /// The slot of the interval after that of `slot`.
+    pub(super) fn slot_after(&self, slot: u32) -> u32 {
+        assert!(slot < self.points, "slot {slot} of {}", self.points);
+        if slot + 1 == self.points { 0 } else { slot + 1 }
+    }
+
     /// Where a slot begins, in bytes from the start of the file.
     pub(super) fn slot_offset(&self, slot: u32) -> u64 {
         assert!(slot < self.points, "slot {slot} of {}", self.points);

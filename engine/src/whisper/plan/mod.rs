@@ -327,16 +327,19 @@ impl<'a> Update<'a> {
     fn pieces(&self) -> Vec<Piece> {
         let mut pieces: Vec<Piece> = Vec::new();
         for level in &self.levels {
-            for write in &level.writes {
-                let offset = level.archive.slot_offset(write.slot);
-                let continues =
-                    |piece: &&mut Piece| piece.offset + piece.bytes.len() as u64 == offset;
-                if let Some(piece) = pieces.last_mut().filter(continues) {
-                    codec::encode_point(write.point, &mut piece.bytes);
-                } else {
-                    let mut bytes = Vec::with_capacity(POINT_BYTES);
-                    codec::encode_point(write.point, &mut bytes);
+            let runs = level.writes.chunk_by(|one, next| next.slot == one.slot + 1);
+            for run in runs {
+                let offset = level.archive.slot_offset(run[0].slot);
+                let continues = |piece: &Piece| piece.offset + piece.bytes.len() as u64 == offset;
+                if !pieces.last().is_some_and(continues) {
+                    let bytes = Vec::with_capacity(run.len() * POINT_BYTES);
                     pieces.push(Piece { offset, bytes });
+                }
+                let Some(piece) = pieces.last_mut() else {
+                    unreachable!("a piece was pushed or is continued")
+                };
+                for write in run {
+                    codec::encode_point(write.point, &mut piece.bytes);
                 }
             }
         }
@@ -358,10 +361,19 @@ impl Level {
             self.base = Base::New(base);
         }
         self.writes.reserve(points.len());
-        self.writes.extend(points.iter().map(|&point| Write {
-            slot: self.archive.slot(base, i64::from(point.timestamp)),
-            point,
-        }));
+        let mut before: Option<Write> = None;
+        for &point in points {
+            let slot = match before {
+                // the usual case without its two divisions
+                Some(write) if point.timestamp - write.point.timestamp == self.archive.step_s => {
+                    self.archive.slot_after(write.slot)
+                }
+                _ => self.archive.slot(base, i64::from(point.timestamp)),
+            };
+            let write = Write { slot, point };
+            before = Some(write);
+            self.writes.push(write);
+        }
         if !self
             .writes
             .is_sorted_by(|before, after| before.slot < after.slot)

@@ -1,5 +1,5 @@
 //! The rules of an update, one by one, on files in memory. The comparison with Python itself is in
-//! engine/tests/it/whisper_python.rs.
+//! engine/tests/it/whisper_python/.
 
 use super::*;
 use crate::whisper::{Aggregation, HEAD_READ_BYTES, Retention, archive_points};
