@@ -26,3 +26,10 @@ pub const QUERY_FRAME_BYTES_MAX: usize = 4 << 20;
 pub const SHARDS_MAX: usize = 1024;
 /// Most archives in a Whisper header that we accept: Python has no bound, real files have 2 to 6.
 pub const ARCHIVES_MAX: usize = 64;
+
+/// Longest value in a configuration file once its `%(key)s` references are resolved: ten keys that
+/// each name another ten times would otherwise fill the memory.
+pub const INI_VALUE_BYTES_MAX: usize = 64 << 10;
+/// Most keys that a reference in a configuration file may lead through: Python's
+/// MAX_INTERPOLATION_DEPTH.
+pub const INI_REFERENCE_DEPTH_MAX: usize = 10;
