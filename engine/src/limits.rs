@@ -13,6 +13,11 @@ pub const METRIC_NAME_BYTES_MAX: usize = 3060;
 const _: () =
     assert!(DATA_DIR_BYTES_MAX + 1 + METRIC_NAME_BYTES_MAX + ".wsp".len() < PATH_BYTES_MAX);
 
+/// Most rewritings of a received name before it must have come to rest. One folding can lay bare
+/// OpenMetrics tags, whose metric can hold `;` tags, which are then sorted: three, and one to see
+/// that nothing changes.
+pub const METRIC_NAME_PASSES_MAX: usize = 6;
+
 /// Longest line of the line protocol, without its newline: Twisted's LineOnlyReceiver.MAX_LENGTH,
 /// which Python carbon enforces.
 pub const LINE_BYTES_MAX: usize = 16_384;
