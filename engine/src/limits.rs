@@ -38,3 +38,10 @@ pub const INI_VALUE_BYTES_MAX: usize = 64 << 10;
 /// Most keys that a reference in a configuration file may lead through: Python's
 /// MAX_INTERPOLATION_DEPTH.
 pub const INI_REFERENCE_DEPTH_MAX: usize = 10;
+/// Most bytes of a finer archive that are read to aggregate one point of a coarser one: 65 days of
+/// seconds. Real schemas stay below a megabyte; a header that asks for more is refused, so that no
+/// file makes us read gigabytes.
+pub const WHISPER_WINDOW_BYTES_MAX: u64 = 64 << 20;
+const _: () = assert!(WHISPER_WINDOW_BYTES_MAX <= u32::MAX as u64);
+/// Most values of one answer of `whisper::fetch`: two years of seconds, 1 GiB.
+pub const FETCH_VALUES_MAX: u64 = 1 << 26;
