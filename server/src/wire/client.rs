@@ -110,8 +110,8 @@ pub fn decode_reply(frame: &[u8], machine: &mut Machine) -> Result<Reply, ReplyE
     let dict = Dict::run(frame, machine)?.ok_or(ReplyError::Unknown)?;
     let mut reader = Reader {
         dict,
-        // A point takes five bytes at the very least: two small ints and a tuple.
-        points_left: frame.len() / 5,
+        // A point takes two bytes at the very least, where the memo names it again.
+        points_left: frame.len() / 2,
     };
     if let Some(node) = reader.dict.get("datapoints") {
         return Ok(Reply::Datapoints(reader.points(node, "datapoints")?));
@@ -131,7 +131,7 @@ pub fn decode_reply(frame: &[u8], machine: &mut Machine) -> Result<Reply, ReplyE
 
 struct Reader<'a> {
     dict: Dict<'a>,
-    /// Points that may still be read: a list can be named again in two bytes.
+    /// Points that may still be read: a whole list can be named again in two bytes.
     points_left: usize,
 }
 

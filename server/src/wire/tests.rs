@@ -478,10 +478,15 @@ fn replies_of_other_daemons_are_read() {
         reply(b"}U\ndatapoints]Nas."),
         Err(ReplyError::Value { key })
     );
-    let mut repeated = b"}U\x12datapointsByMetric}(".to_vec();
-    repeated.extend_from_slice(b"U\0](K\x01K\x01\x86q\x01");
-    repeated.extend_from_slice(&b"h\x01".repeat(100));
-    repeated.extend_from_slice(b"eus.");
+    let points = b"K\x01K\x01\x86".repeat(20);
+    let mut repeated = [
+        b"}U\x12datapointsByMetric}(U\0]q\x01(",
+        points.as_slice(),
+        b"e",
+    ]
+    .concat();
+    repeated.extend_from_slice(&b"U\x01ah\x01".repeat(20));
+    repeated.extend_from_slice(b"us.");
     assert_eq!(reply(&repeated), Err(ReplyError::TooManyPoints));
 }
 
