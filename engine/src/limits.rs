@@ -29,8 +29,8 @@ const _: () = assert!(LINE_PENDING_BYTES_KEPT < LINE_BYTES_MAX);
 /// Room for an unfinished frame that a connection keeps between frames, for the same reason.
 pub const FRAME_PENDING_BYTES_KEPT: usize = 64 << 10;
 /// Most objects in one pickle, and most places where they stand in lists. An honest point is five
-/// objects in no fewer than 40 bytes, so the largest frame fits; a frame of bare marks and empty
-/// lists does not get 30 times its size in memory.
+/// objects in no fewer than 40 bytes, so the largest frame fits; one of nothing but empty lists,
+/// a byte each, does not.
 pub const PICKLE_OBJECTS_MAX: usize = 8 << 20;
 const _: () = assert!(PICKLE_FRAME_BYTES_MAX / 40 * 5 <= PICKLE_OBJECTS_MAX);
 /// Objects for which an idle unpickler keeps its memory: a relay's batch of 500 points, many times.

@@ -3,8 +3,9 @@
 //! an error. Objects live in one arena and refer to each other by index, so that a pickle which
 //! contains itself costs no more than any other, and nothing here or in its readers recurses.
 //! Invariants: no opcode makes more than one object; objects, stack, list places and memo are each
-//! at most one per byte of the frame and at most `PICKLE_OBJECTS_MAX`. So memory is at most some
-//! 32 times the frame, for a frame made for that purpose, and time is linear in its length.
+//! at most one per byte of the frame and at most `PICKLE_OBJECTS_MAX`. So a frame made for that
+//! purpose gets 20 bytes of memory for each of its own (twice that while a part grows), no frame
+//! gets more than 36 times `PICKLE_OBJECTS_MAX`, and time is linear in the length of the frame.
 //! On failure the frame is refused as a whole; the machine is good for the next one.
 
 use benzene_engine::limits::{PICKLE_OBJECTS_KEPT, PICKLE_OBJECTS_MAX};
@@ -43,6 +44,9 @@ pub(in crate::wire) enum Node {
     Dict(Chain),
     Set(Chain),
 }
+
+// What the bound on memory above counts with, and with a stack entry of four bytes.
+const _: () = assert!(size_of::<Node>() == 16);
 
 /// Where the bytes of a text lie.
 #[derive(Clone, Copy, Debug)]
