@@ -22,6 +22,31 @@ pub const PICKLE_FRAME_BYTES_MAX: usize = 64 << 20;
 /// Largest cache-query request: a bulk query of some ten thousand names.
 pub const QUERY_FRAME_BYTES_MAX: usize = 4 << 20;
 
+/// Room for an unfinished line that a connection keeps between lines: most lines fit, and a
+/// connection that once sent a long one does not hold on to its memory.
+pub const LINE_PENDING_BYTES_KEPT: usize = 1024;
+const _: () = assert!(LINE_PENDING_BYTES_KEPT < LINE_BYTES_MAX);
+/// Room for an unfinished frame that a connection keeps between frames, for the same reason.
+pub const FRAME_PENDING_BYTES_KEPT: usize = 64 << 10;
+/// Most objects in one pickle, and most places where they stand in lists. An honest point is five
+/// objects in no fewer than 40 bytes, so the largest frame fits; a frame of bare marks and empty
+/// lists does not get 30 times its size in memory.
+pub const PICKLE_OBJECTS_MAX: usize = 8 << 20;
+const _: () = assert!(PICKLE_FRAME_BYTES_MAX / 40 * 5 <= PICKLE_OBJECTS_MAX);
+/// Objects for which an idle unpickler keeps its memory: a relay's batch of 500 points, many times.
+pub const PICKLE_OBJECTS_KEPT: usize = 64 << 10;
+const _: () = assert!(PICKLE_OBJECTS_KEPT <= PICKLE_OBJECTS_MAX);
+/// Bytes of text that are looked at per byte of a frame. Text that stands once is looked at once;
+/// two bytes can name a long text again, and without this bound make us parse it again each time.
+pub const PICKLE_TEXT_FACTOR_MAX: usize = 16;
+/// Largest cache-query reply that is sent or read. 15 bytes are a point of three objects, so that
+/// what we send can be read by us; two million points of one answer are no cache any more.
+pub const QUERY_REPLY_BYTES_MAX: usize = 32 << 20;
+const _: () = assert!(QUERY_REPLY_BYTES_MAX / 15 * 3 <= PICKLE_OBJECTS_MAX);
+const _: () = assert!(QUERY_REPLY_BYTES_MAX > QUERY_FRAME_BYTES_MAX);
+/// Longest text of an error reply: it quotes what the client sent, which may be megabytes.
+pub const QUERY_ERROR_BYTES_MAX: usize = 1024;
+
 /// Most shards in a process: shard numbers are `u16`, and no machine we know has more cores.
 pub const SHARDS_MAX: usize = 1024;
 /// Most archives in a Whisper header that we accept: Python has no bound, real files have 2 to 6.

@@ -1,0 +1,244 @@
+//! The line protocol: `metric value timestamp`, one point a line, as carbon reads it.
+//! `Splitter` cuts a TCP stream into lines, `datagram_lines` a UDP datagram, `parse` reads a line.
+//! A line that lies whole in the receive buffer is never copied; only the unfinished tail of a
+//! buffer is kept, at most `LINE_BYTES_MAX`.
+//! Python closes the connection for a line that is too long, not UTF-8, or whose timestamp is not
+//! finite; here each costs its own line and no other. Empty lines (also of a lone carriage
+//! return) are passed over in silence: senders write them as keep-alives, and they hold no point
+//! that could be refused. Lines of other whitespace are refused like any line without three fields.
+
+use benzene_engine::limits::{LINE_BYTES_MAX, LINE_PENDING_BYTES_KEPT};
+use memchr::memchr;
+
+use super::{Item, Refusal, Stamp, number};
+
+/// Reads one line, given without its newline; a carriage return at its end is whitespace.
+pub fn parse(line: &[u8]) -> Result<Item<'_>, Refusal> {
+    if line.len() > LINE_BYTES_MAX {
+        return Err(Refusal::LineLength);
+    }
+    match usual(line) {
+        Some(item) => Ok(item),
+        None => exact(line),
+    }
+}
+
+/// Lines of a datagram, cut wherever Python's str.splitlines() cuts. The last line needs no
+/// newline. Python refuses a datagram that is not UTF-8; here only the lines that are not.
+pub fn datagram_lines(datagram: &[u8]) -> DatagramLines<'_> {
+    DatagramLines { rest: datagram }
+}
+
+/// Cuts a byte stream into lines, one buffer after the other.
+#[derive(Debug, Default)]
+pub struct Splitter {
+    /// The start of a line whose end has not come, or the line last handed out if it began there.
+    pending: Vec<u8>,
+    /// The line under way was refused for its length: pass over what is left of it.
+    skipping: bool,
+    last: Last,
+}
+
+/// Where the line lies that was handed out last.
+#[derive(Debug, Default)]
+enum Last {
+    #[default]
+    Nowhere,
+    Input {
+        start: usize,
+    },
+    Pending,
+    /// In `pending`, and to be handed out again.
+    PutBack,
+}
+
+impl Splitter {
+    /// The next complete line of `input` from `at` on, without its newline; moves `at` past it.
+    /// `None` when there is none: then all of `input` is used up and its unfinished tail is kept
+    /// here. The caller may stop after any line, keep `input` and `at`, and go on later.
+    /// A line that is too long is reported once, as soon as that is known.
+    pub fn next<'a>(
+        &'a mut self,
+        input: &'a [u8],
+        at: &mut usize,
+    ) -> Option<Result<&'a [u8], Refusal>> {
+        assert!(*at <= input.len(), "at {at} of {} bytes", input.len());
+        match std::mem::take(&mut self.last) {
+            Last::PutBack => {
+                self.last = Last::Pending;
+                return Some(Ok(&self.pending));
+            }
+            Last::Pending => self.forget_pending(),
+            Last::Nowhere | Last::Input { .. } => {}
+        }
+        loop {
+            let start = *at;
+            let rest = &input[start..];
+            let Some(length) = memchr(b'\n', rest) else {
+                *at = input.len();
+                return self.keep(rest).err().map(Err);
+            };
+            *at += length + 1;
+            if std::mem::take(&mut self.skipping) {
+                continue;
+            }
+            let line = &rest[..length];
+            if self.pending.len() + line.len() > LINE_BYTES_MAX {
+                self.forget_pending();
+                return Some(Err(Refusal::LineLength));
+            }
+            if self.pending.is_empty() {
+                if is_empty(line) {
+                    continue;
+                }
+                self.last = Last::Input { start };
+                return Some(Ok(line));
+            }
+            self.pending.extend_from_slice(line);
+            if is_empty(&self.pending) {
+                self.forget_pending();
+                continue;
+            }
+            self.last = Last::Pending;
+            return Some(Ok(&self.pending));
+        }
+    }
+
+    /// Takes back the line that `next` handed out last, for a caller that has no room for its
+    /// point: the next call, with the same `input` and `at`, hands it out again.
+    pub fn put_back(&mut self, at: &mut usize) {
+        match std::mem::take(&mut self.last) {
+            Last::Input { start } => *at = start,
+            Last::Pending => self.last = Last::PutBack,
+            Last::Nowhere | Last::PutBack => panic!("no line was handed out since the last one"),
+        }
+    }
+
+    /// Ends the stream. Carbon drops a last line without a newline; here that is said.
+    pub fn finish(&mut self) -> Result<(), Refusal> {
+        let unfinished = match std::mem::take(&mut self.last) {
+            Last::Pending => false,
+            Last::Nowhere | Last::Input { .. } | Last::PutBack => !is_empty(&self.pending),
+        };
+        *self = Self::default();
+        if unfinished {
+            return Err(Refusal::Unfinished);
+        }
+        Ok(())
+    }
+
+    /// Bytes of memory held for an unfinished line.
+    pub fn pending_bytes(&self) -> usize {
+        self.pending.capacity()
+    }
+
+    /// Keeps the tail of a buffer, unless its line is too long already.
+    fn keep(&mut self, tail: &[u8]) -> Result<(), Refusal> {
+        if self.skipping {
+            return Ok(());
+        }
+        if self.pending.len() + tail.len() > LINE_BYTES_MAX {
+            self.skipping = true;
+            self.forget_pending();
+            return Err(Refusal::LineLength);
+        }
+        self.pending.extend_from_slice(tail);
+        Ok(())
+    }
+
+    fn forget_pending(&mut self) {
+        self.pending.clear();
+        if self.pending.capacity() > LINE_PENDING_BYTES_KEPT {
+            self.pending = Vec::new();
+        }
+    }
+}
+
+/// The lines of one datagram; see `datagram_lines`.
+#[derive(Clone, Debug)]
+pub struct DatagramLines<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Iterator for DatagramLines<'a> {
+    type Item = &'a [u8];
+
+    fn next(&mut self) -> Option<&'a [u8]> {
+        while !self.rest.is_empty() {
+            let (end, next) = line_end(self.rest);
+            let line = &self.rest[..end];
+            self.rest = &self.rest[next..];
+            if !line.is_empty() {
+                return Some(line);
+            }
+        }
+        None
+    }
+}
+
+/// Where the first line of a datagram ends, and where the next begins.
+fn line_end(bytes: &[u8]) -> (usize, usize) {
+    let mut from = 0;
+    while let Some(skip) = bytes[from..].iter().position(|b| *b < 0x20 || *b >= 0x80) {
+        let at = from + skip;
+        let width = match &bytes[at..] {
+            [b'\n' | b'\r' | 0x0b | 0x0c | 0x1c..=0x1e, ..] => 1,
+            [0xc2, 0x85, ..] => 2,
+            [0xe2, 0x80, 0xa8 | 0xa9, ..] => 3,
+            _ => 0,
+        };
+        if width > 0 {
+            return (at, at + width);
+        }
+        from = at + 1;
+    }
+    (bytes.len(), bytes.len())
+}
+
+fn is_empty(line: &[u8]) -> bool {
+    matches!(line, [] | [b'\r'])
+}
+
+/// The usual line: a visible ASCII name, single spaces, a plain number, whole seconds. `None` for
+/// every other line, right or wrong.
+fn usual(line: &[u8]) -> Option<Item<'_>> {
+    let line = line.strip_suffix(b"\r").unwrap_or(line);
+    let name_end = memchr(b' ', line)?;
+    let (name, rest) = (&line[..name_end], &line[name_end + 1..]);
+    let value_end = rest.iter().position(|byte| *byte == b' ')?;
+    let (value, stamp) = (&rest[..value_end], &rest[value_end + 1..]);
+    // A fold without an early end, which the compiler turns into vector code.
+    let visible = name.iter().fold(true, |all, b| all & b.is_ascii_graphic());
+    if name.is_empty() || !visible {
+        return None;
+    }
+    let stamp = Stamp::At(number::digits(stamp)?);
+    let value: f64 = fast_float2::parse(value).ok()?;
+    if value.is_nan() {
+        return None;
+    }
+    let name = std::str::from_utf8(name).ok()?;
+    Some(Item { name, stamp, value })
+}
+
+/// Any line, by Python's rules: `line.strip().split()`, then float() of both numbers.
+fn exact(line: &[u8]) -> Result<Item<'_>, Refusal> {
+    let Ok(line) = std::str::from_utf8(line) else {
+        return Err(Refusal::Utf8);
+    };
+    let mut fields = line
+        .split(number::is_space)
+        .filter(|field| !field.is_empty());
+    let (Some(name), Some(value), Some(seconds), None) =
+        (fields.next(), fields.next(), fields.next(), fields.next())
+    else {
+        return Err(Refusal::Fields);
+    };
+    let value = number::float(value).ok_or(Refusal::Value)?;
+    let seconds = number::float(seconds).ok_or(Refusal::Timestamp)?;
+    if value.is_nan() {
+        return Err(Refusal::Nan);
+    }
+    let stamp = Stamp::from_seconds(seconds).ok_or(Refusal::Timestamp)?;
+    Ok(Item { name, stamp, value })
+}
