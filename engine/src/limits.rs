@@ -51,3 +51,10 @@ pub const QUERY_ERROR_BYTES_MAX: usize = 1024;
 pub const SHARDS_MAX: usize = 1024;
 /// Most archives in a Whisper header that we accept: Python has no bound, real files have 2 to 6.
 pub const ARCHIVES_MAX: usize = 64;
+/// Most bytes of a finer archive that are read to aggregate one point of a coarser one: 65 days of
+/// seconds. Real schemas stay below a megabyte; a header that asks for more is refused, so that no
+/// file makes us read gigabytes.
+pub const WHISPER_WINDOW_BYTES_MAX: u64 = 64 << 20;
+const _: () = assert!(WHISPER_WINDOW_BYTES_MAX <= u32::MAX as u64);
+/// Most values of one answer of `whisper::fetch`: two years of seconds, 1 GiB.
+pub const FETCH_VALUES_MAX: u64 = 1 << 26;

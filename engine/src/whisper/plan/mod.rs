@@ -1,0 +1,454 @@
+//! From points and what was read of a file to what must be written: Python's `update_many`, pure.
+//! `plan` is called again and again with a fuller image: first with the head alone, then with what
+//! it asked for, until it answers with the pieces to write. It keeps nothing between the calls.
+//! Writes are collected per archive and read back through, so that propagation sees what the same
+//! batch wrote, as in Python.
+//! Invariants: at most `NEED_ROUNDS_MAX` rounds of `Need`; pieces are sorted, disjoint and merged;
+//! all lie inside the archives. A file that is shorter than its header says is refused, not grown.
+//! Differences from Python: docs/formats/whisper.md.
+
+use std::borrow::Cow;
+
+use crate::limits::WHISPER_WINDOW_BYTES_MAX;
+use crate::point::Point;
+use crate::ring::{ByteRange, Piece};
+
+use super::aggregate::Aggregate;
+use super::archive::Archive;
+use super::codec::{self, POINT_BYTES};
+use super::header::Header;
+use super::image::Image;
+
+/// Most rounds of `Need` that any file takes after its head was read. One of two archives takes
+/// one; the third round is for four archives and more, where the second asks for all bases and the
+/// third for all windows that are left.
+pub const NEED_ROUNDS_MAX: u32 = 3;
+
+/// What to do next with a file.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Plan {
+    /// Read these stretches, add them to the image, ask again. Sorted by offset.
+    Need(Vec<ByteRange>),
+    /// Write these pieces; done.
+    Write {
+        /// What to write where: disjoint, sorted by offset, neighbours merged. Empty where no
+        /// point fits the file.
+        pieces: Vec<Piece>,
+        /// What became of the points.
+        outcome: Outcome,
+    },
+}
+
+/// What becomes of the points of a batch: `written + superseded + too_old` is their number.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Outcome {
+    /// Points that an archive takes in. Of several in one interval the newest is what stays.
+    pub written: u64,
+    /// Points with the timestamp of a point further back in the slice.
+    pub superseded: u64,
+    /// Points older than any archive reaches, or of the interval at second 0, whose slot would be
+    /// an empty one.
+    pub too_old: u64,
+    /// Points of coarser archives that were aggregated from finer ones.
+    pub propagated: u64,
+}
+
+/// Why a file with a sound header is not written to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PlanError {
+    /// The file ends before its last archive does.
+    #[error("the file ends by byte {found}, its header asks for {needed} bytes")]
+    FileTooShort {
+        /// A byte at or behind its end.
+        found: u64,
+        /// The length its archives add up to.
+        needed: u64,
+    },
+    /// One point of an archive is aggregated from more points than we read at once.
+    #[error(
+        "a point of archive {archive} is made of {found} bytes; at most {WHISPER_WINDOW_BYTES_MAX} are read"
+    )]
+    WindowTooLong {
+        /// The coarser archive's number, from 0.
+        archive: usize,
+        /// Bytes of finer points that make one of its points.
+        found: u64,
+    },
+}
+
+/// Plans the update of one file with `points`, in any order, at the time `now` (Unix seconds).
+///
+/// Of several points with one timestamp the one further back in the slice wins. Points newer than
+/// `now` go to the finest archive.
+pub fn plan(header: &Header, points: &[Point], now: u32, image: &Image) -> Result<Plan, PlanError> {
+    check(header, image)?;
+    let sorted = in_time_order(points);
+    let mut update = Update::new(header, image);
+    update.outcome.superseded = (points.len() - sorted.len()) as u64;
+    update.take(&sorted, now);
+    if !update.needs.is_empty() {
+        return Ok(Plan::Need(merged(update.needs)));
+    }
+    assert_eq!(
+        update.outcome.written + update.outcome.superseded + update.outcome.too_old,
+        points.len() as u64,
+        "every point is accounted for"
+    );
+    Ok(Plan::Write {
+        pieces: update.pieces(),
+        outcome: update.outcome,
+    })
+}
+
+fn check(header: &Header, image: &Image) -> Result<(), PlanError> {
+    assert!(!header.archives.is_empty(), "a header has an archive");
+    let needed = header.file_bytes();
+    if let Some(found) = image.file_end()
+        && found < needed
+    {
+        return Err(PlanError::FileTooShort { found, needed });
+    }
+    for (archive, pair) in (1..).zip(header.archives.windows(2)) {
+        let found = u64::from(window_slots(&pair[0], &pair[1])) * POINT_BYTES as u64;
+        if found > WHISPER_WINDOW_BYTES_MAX {
+            return Err(PlanError::WindowTooLong { archive, found });
+        }
+    }
+    Ok(())
+}
+
+/// The points oldest first, one per timestamp: the one further back in the slice. Senders keep
+/// time order, so that nothing is copied as a rule.
+fn in_time_order(points: &[Point]) -> Cow<'_, [Point]> {
+    if points.is_sorted_by(|earlier, later| earlier.timestamp < later.timestamp) {
+        return Cow::Borrowed(points);
+    }
+    let mut sorted = points.to_vec();
+    sorted.sort_by_key(|point| point.timestamp);
+    keep_later(&mut sorted, |point| point.timestamp);
+    Cow::Owned(sorted)
+}
+
+/// Of neighbours with the same key keeps the later.
+fn keep_later<T: Copy, K: PartialEq>(sorted: &mut Vec<T>, key: impl Fn(&T) -> K) {
+    sorted.dedup_by(|later, kept| {
+        let same = key(later) == key(kept);
+        if same {
+            *kept = *later;
+        }
+        same
+    });
+}
+
+/// How many points of `higher` make one of `lower`.
+fn window_slots(higher: &Archive, lower: &Archive) -> u32 {
+    higher.slots_read(u64::from(lower.step_s / higher.step_s))
+}
+
+/// A point on its way to a slot.
+#[derive(Clone, Copy, Debug)]
+struct Write {
+    slot: u32,
+    point: Point,
+}
+
+/// What is known of an archive's first slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Base {
+    /// It has not been read.
+    Unread,
+    /// It was empty, and so is the whole archive: the first point written becomes the base.
+    Empty,
+    /// It was empty, and the first point of this batch has become the base.
+    New(u32),
+    /// It holds this timestamp.
+    Stored(u32),
+}
+
+/// One archive with what this batch writes to it, sorted by slot, a slot once.
+#[derive(Debug)]
+struct Level {
+    archive: Archive,
+    base: Base,
+    writes: Vec<Write>,
+}
+
+/// One run of the update over an image, which may turn out to lack bytes.
+struct Update<'a> {
+    header: &'a Header,
+    image: &'a Image,
+    levels: Vec<Level>,
+    needs: Vec<ByteRange>,
+    outcome: Outcome,
+}
+
+impl<'a> Update<'a> {
+    fn new(header: &'a Header, image: &'a Image) -> Self {
+        let level = |archive: &Archive| Level {
+            archive: *archive,
+            base: match image.point(archive.offset) {
+                None => Base::Unread,
+                Some(point) if point.timestamp == 0 => Base::Empty,
+                Some(point) => Base::Stored(point.timestamp),
+            },
+            writes: Vec::new(),
+        };
+        Self {
+            header,
+            image,
+            levels: header.archives.iter().map(level).collect(),
+            needs: Vec::new(),
+            outcome: Outcome::default(),
+        }
+    }
+
+    /// Deals the points to the archives, newest first: each goes to the first archive, from the one
+    /// in hand on, that reaches back to it. A point exactly as old as the archive still fits.
+    fn take(&mut self, sorted: &[Point], now: u32) {
+        let too_old = |point: &Point, archive: &Archive| {
+            let age = i64::from(now) - i64::from(point.timestamp);
+            u64::try_from(age).is_ok_and(|age| age > archive.retention_s())
+        };
+        let mut left = sorted;
+        let mut archive = 0;
+        while let Some(newest) = left.last() {
+            let reaches = |level: &Level| !too_old(newest, &level.archive);
+            let Some(further) = self.levels[archive..].iter().position(reaches) else {
+                self.outcome.too_old += left.len() as u64;
+                return;
+            };
+            archive += further;
+            let layout = self.header.archives[archive];
+            let older = left.partition_point(|point| too_old(point, &layout));
+            self.store(archive, &left[older..]);
+            self.propagate(archive, &left[older..]);
+            left = &left[..older];
+        }
+    }
+
+    /// Writes points, oldest first, as they are into an archive.
+    fn store(&mut self, archive: usize, points: &[Point]) {
+        let layout = self.header.archives[archive];
+        let mut stage: Vec<Point> = Vec::with_capacity(points.len());
+        for point in points {
+            let timestamp = layout.align(point.timestamp);
+            if timestamp == 0 {
+                self.outcome.too_old += 1;
+                continue;
+            }
+            self.outcome.written += 1;
+            let value = point.value;
+            match stage.last_mut() {
+                Some(last) if last.timestamp == timestamp => last.value = value,
+                _ => stage.push(Point { timestamp, value }),
+            }
+        }
+        if !stage.is_empty() && self.has_base(archive) {
+            self.levels[archive].settle(&stage);
+        }
+    }
+
+    /// Carries what `points` changed in an archive on to the coarser ones, as far as something
+    /// was aggregated.
+    fn propagate(&mut self, from: usize, points: &[Point]) {
+        for lower in from + 1..self.levels.len() {
+            // An archive without a base cannot be read: what it holds is known in the next round.
+            if self.levels[lower - 1].base == Base::Unread {
+                return;
+            }
+            let mut stage = Vec::new();
+            let goes_on = self.aggregate(from, lower, points, &mut stage);
+            if !goes_on {
+                return;
+            }
+            if self.has_base(lower) {
+                self.outcome.propagated += stage.len() as u64;
+                self.levels[lower].settle(&stage);
+            }
+        }
+    }
+
+    /// Aggregates every interval of `lower` that `points` touch, oldest first, from the archive
+    /// before it. True when something was aggregated, or may be: once bytes lack, everything
+    /// coarser counts as reached and is asked for in the same round.
+    fn aggregate(
+        &mut self,
+        from: usize,
+        lower: usize,
+        points: &[Point],
+        stage: &mut Vec<Point>,
+    ) -> bool {
+        let (raw, coarse) = (self.header.archives[from], self.header.archives[lower]);
+        let higher = &self.levels[lower - 1];
+        let slots = window_slots(&higher.archive, &coarse);
+        let mut previous = 0;
+        for point in points {
+            let interval = coarse.align(raw.align(point.timestamp));
+            // Interval 0 cannot be stored: its timestamp marks an empty slot.
+            if interval == previous || interval == 0 {
+                continue;
+            }
+            previous = interval;
+            let mut known = Aggregate::new(self.header.aggregation);
+            if !higher.window(self.image, interval, slots, &mut known) {
+                higher.ask(interval, slots, &mut self.needs);
+                continue;
+            }
+            if let Some(value) = known.finish(slots, self.header.x_files_factor) {
+                stage.push(Point {
+                    timestamp: interval,
+                    value,
+                });
+            }
+        }
+        !stage.is_empty() || !self.needs.is_empty()
+    }
+
+    /// Whether an archive's base was read. If not, it is asked for: the second archive's alone,
+    /// because coarser ones are often not reached; otherwise all, to keep the rounds few.
+    fn has_base(&mut self, archive: usize) -> bool {
+        if self.levels[archive].base != Base::Unread {
+            return true;
+        }
+        let asked = if archive == 1 {
+            1..2
+        } else {
+            0..self.levels.len()
+        };
+        for level in &self.levels[asked] {
+            if level.base == Base::Unread {
+                self.needs.push(byte_range(level.archive.offset, 1));
+            }
+        }
+        false
+    }
+
+    /// The writes of all archives as bytes; what lies side by side in the file becomes one piece.
+    fn pieces(&self) -> Vec<Piece> {
+        let mut pieces: Vec<Piece> = Vec::new();
+        for level in &self.levels {
+            for write in &level.writes {
+                let offset = level.archive.slot_offset(write.slot);
+                let continues =
+                    |piece: &&mut Piece| piece.offset + piece.bytes.len() as u64 == offset;
+                if let Some(piece) = pieces.last_mut().filter(continues) {
+                    codec::encode_point(write.point, &mut piece.bytes);
+                } else {
+                    let mut bytes = Vec::with_capacity(POINT_BYTES);
+                    codec::encode_point(write.point, &mut bytes);
+                    pieces.push(Piece { offset, bytes });
+                }
+            }
+        }
+        pieces
+    }
+}
+
+impl Level {
+    /// Puts points, oldest first, into their slots; in a slot the newer wins over the older, and
+    /// both over what an earlier stage of the same batch put there.
+    fn settle(&mut self, points: &[Point]) {
+        let Some(oldest) = points.first() else { return };
+        let base = match self.base {
+            Base::Unread => unreachable!("a base is read before anything is written"),
+            Base::Empty => oldest.timestamp,
+            Base::New(base) | Base::Stored(base) => base,
+        };
+        if self.base == Base::Empty {
+            self.base = Base::New(base);
+        }
+        self.writes.reserve(points.len());
+        self.writes.extend(points.iter().map(|&point| Write {
+            slot: self.archive.slot(base, i64::from(point.timestamp)),
+            point,
+        }));
+        if !self
+            .writes
+            .is_sorted_by(|before, after| before.slot < after.slot)
+        {
+            self.writes.sort_by_key(|write| write.slot);
+            keep_later(&mut self.writes, |write| write.slot);
+        }
+    }
+
+    /// Takes in what is known of `slots` slots from `interval` on, oldest first. False when bytes
+    /// are lacking.
+    fn window(&self, image: &Image, interval: u32, slots: u32, known: &mut Aggregate) -> bool {
+        let (base, on_disk) = match self.base {
+            Base::Unread => return false,
+            Base::Empty => return true,
+            Base::New(base) => (base, false),
+            Base::Stored(base) => (base, true),
+        };
+        let step = u64::from(self.archive.step_s);
+        let mut expected = u64::from(interval);
+        let first = self.archive.slot(base, i64::from(interval));
+        for stretch in self.archive.stretches(first, slots) {
+            let written = self
+                .writes
+                .partition_point(|write| write.slot < stretch.start);
+            let mut written = self.writes[written..].iter().peekable();
+            for slot in stretch {
+                let point = match written.next_if(|write| write.slot == slot) {
+                    Some(write) => Some(write.point),
+                    None if !on_disk => None,
+                    None => match image.point(self.archive.slot_offset(slot)) {
+                        None => return false,
+                        stored => stored,
+                    },
+                };
+                if let Some(point) = point
+                    && u64::from(point.timestamp) == expected
+                {
+                    known.add(point.value);
+                }
+                expected += step;
+            }
+        }
+        true
+    }
+
+    /// Asks for the bytes of a window.
+    fn ask(&self, interval: u32, slots: u32, needs: &mut Vec<ByteRange>) {
+        let Base::Stored(base) = self.base else {
+            unreachable!(
+                "nothing is read of an archive whose base is {:?}",
+                self.base
+            )
+        };
+        let first = self.archive.slot(base, i64::from(interval));
+        for stretch in self.archive.stretches(first, slots) {
+            if !stretch.is_empty() {
+                let offset = self.archive.slot_offset(stretch.start);
+                needs.push(byte_range(offset, stretch.end - stretch.start));
+            }
+        }
+    }
+}
+
+fn byte_range(offset: u64, slots: u32) -> ByteRange {
+    let bytes = u64::from(slots) * POINT_BYTES as u64;
+    let Ok(len) = u32::try_from(bytes) else {
+        unreachable!("a window of {bytes} bytes was refused")
+    };
+    ByteRange { offset, len }
+}
+
+/// Sorts stretches and joins those that touch or overlap, as long as one read stays within bounds.
+fn merged(mut needs: Vec<ByteRange>) -> Vec<ByteRange> {
+    needs.sort_unstable_by_key(|range| (range.offset, range.len));
+    needs.dedup_by(|next, kept| {
+        let kept_end = kept.offset + u64::from(kept.len);
+        let end = kept_end.max(next.offset + u64::from(next.len));
+        let len = end - kept.offset;
+        let joins = next.offset <= kept_end && len <= WHISPER_WINDOW_BYTES_MAX;
+        if joins && let Ok(len) = u32::try_from(len) {
+            kept.len = len;
+        }
+        joins
+    });
+    needs
+}
+
+#[cfg(test)]
+mod tests;
