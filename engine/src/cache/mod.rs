@@ -1,1 +1,253 @@
 //! Series table, cached points, write order and byte accounting of one shard.
+//! Owned by one thread and lent as `&mut`; reads no file and no clock.
+//! A point is *cached* from `insert` until `written`; between `take` and `written` it is also *in
+//! flight*, afterwards *recent*: answerable for five seconds more, no longer counted as cached.
+//! A series goes from `Standing::Unproven` (its file is looked for) to `Writable` or `Waiting` (for
+//! its create); a file that fails is `Parked`. Only writable series are in the write order; points
+//! of waiting and parked ones have a share of the bound of their own.
+//! Invariants: of all points inserted, each is cached, was written, was superseded by a later one
+//! of the same second, or was reported in a `Dropped`, once; a `SeriesId` stays valid while its
+//! series has points that are cached, in flight or recent (a waiting series that was seen once and
+//! was not handed out excepted), and until `forget_idle` otherwise.
+
+mod flight;
+mod idle;
+mod insert;
+mod names;
+mod order;
+mod points;
+mod queues;
+mod ranks;
+mod recent;
+mod series;
+mod share;
+mod slab;
+mod sorting;
+mod standing;
+#[cfg(test)]
+mod tests;
+mod usage;
+
+use hashbrown::HashMap;
+
+pub use insert::{Insert, Inserted};
+pub use order::Strategy;
+pub use series::Standing;
+pub use standing::Dropped;
+pub use usage::Usage;
+
+use crate::point::Point;
+use order::{Field, Order};
+use points::{Blocks, Run};
+use queues::Queues;
+use recent::Recent;
+use series::{Hands, Place, Table};
+use share::{Load, Share};
+
+/// Number of a series in its shard's cache. It is used again after the series was forgotten.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]
+pub struct SeriesId(pub u32);
+
+/// How a shard's cache is set up.
+#[derive(Clone, Copy, Debug)]
+pub struct CacheConfig {
+    /// Seed of the name table and of the random order.
+    pub seed: u64,
+    /// CACHE_WRITE_STRATEGY.
+    pub strategy: Strategy,
+    /// MIN_TIMESTAMP_LAG in seconds, for the order by time.
+    pub timestamp_lag_s: u32,
+    /// Bound of the recent points, in bytes.
+    pub recent_bytes_max: u64,
+    /// Bound of what waiting and parked series hold, in bytes of records, names and points.
+    pub waiting_bytes_max: u64,
+    /// The same bound in points; `u64::MAX` where MAX_CACHE_SIZE is inf.
+    pub waiting_points_max: u64,
+}
+
+/// One shard's cache.
+#[derive(Debug)]
+pub struct Cache {
+    table: Table,
+    blocks: Blocks,
+    queues: Queues,
+    order: Order,
+    share: Share,
+    recent: Recent,
+    /// Points being written, by series.
+    flights: HashMap<u32, Run, foldhash::fast::FixedState>,
+    /// Cached points, those in flight included.
+    points: u64,
+    /// Points in flight.
+    points_in_flight: u64,
+    /// Series with cached points, those in flight included.
+    owed: usize,
+}
+
+impl Cache {
+    /// An empty cache.
+    pub fn new(config: CacheConfig) -> Self {
+        Self {
+            table: Table::new(config.seed),
+            blocks: Blocks::default(),
+            queues: Queues::default(),
+            order: Order::new(config.strategy, config.timestamp_lag_s, config.seed),
+            share: Share::new(Load {
+                points: config.waiting_points_max,
+                bytes: config.waiting_bytes_max,
+            }),
+            recent: Recent::new(config.recent_bytes_max),
+            flights: HashMap::default(),
+            points: 0,
+            points_in_flight: 0,
+            owed: 0,
+        }
+    }
+
+    /// The series of this canonical name, if it is known.
+    pub fn find(&self, name: &str) -> Option<SeriesId> {
+        self.table.find(name).map(SeriesId)
+    }
+
+    /// The canonical name of a series.
+    pub fn name(&self, id: SeriesId) -> &str {
+        self.assert_known(id);
+        self.table.name(id.0)
+    }
+
+    /// What is known of a series' file.
+    pub fn standing(&self, id: SeriesId) -> Standing {
+        self.assert_known(id);
+        self.table.records()[id.0].standing
+    }
+
+    /// Cached points of a series, those in flight included.
+    pub fn len(&self, id: SeriesId) -> u32 {
+        self.assert_known(id);
+        self.cached_len(id.0) + self.flights.get(&id.0).map_or(0, Run::len)
+    }
+
+    /// Has the cache no point that must still be written?
+    pub fn is_empty(&self) -> bool {
+        self.points == 0
+    }
+
+    /// The write order's choice among the writable series with cached points and nothing in
+    /// flight. Asked again it chooses the same, until that series is taken or set aside (the
+    /// random order excepted). None: nothing to write, or with the order by time and a lag,
+    /// nothing old enough.
+    pub fn next(&mut self, unix_now: u32) -> Option<SeriesId> {
+        let field = Field {
+            records: self.table.records(),
+            blocks: &self.blocks,
+        };
+        self.order.next(field, unix_now).map(SeriesId)
+    }
+
+    /// MIN_TIMESTAMP_LAG from now on; 0 for a drain, as Python does at shutdown.
+    pub fn set_lag(&mut self, lag_s: u32) {
+        self.order.set_lag(lag_s);
+    }
+
+    /// Adds to `out` what a query sees of a series: recent, in flight and cached points, sorted by
+    /// time, one a second; of two in one second the one received later.
+    pub fn points(&self, id: SeriesId, out: &mut Vec<Point>) {
+        self.assert_known(id);
+        let record = &self.table.records()[id.0];
+        let begin = out.len();
+        let mut recent: Vec<&Run> = self.recent.runs(id.0, record.recent).collect();
+        while let Some(run) = recent.pop() {
+            self.blocks.read(run, out);
+        }
+        if record.hands == Hands::InFlight {
+            self.blocks.read(&self.flights[&id.0], out);
+        }
+        self.blocks.read_all(id.0, &record.cached, out);
+        keep_latest(out, begin);
+    }
+
+    fn assert_known(&self, id: SeriesId) {
+        assert!(self.table.contains(id.0), "{id:?} is forgotten");
+    }
+
+    /// Cached points of a series, not in flight.
+    fn cached_len(&self, id: u32) -> u32 {
+        self.field().len(id)
+    }
+
+    fn field(&self) -> Field<'_> {
+        Field {
+            records: self.table.records(),
+            blocks: &self.blocks,
+        }
+    }
+
+    /// The list in which a series belongs as it is now.
+    fn place_of(&self, id: u32) -> Place {
+        let record = &self.table.records()[id];
+        if record.hands != Hands::Ours {
+            return Place::Nowhere;
+        }
+        let points = self.cached_len(id);
+        if points == 0 {
+            let has_recent = self.recent.has(id, record.recent);
+            return if has_recent {
+                Place::Nowhere
+            } else {
+                Place::Idle
+            };
+        }
+        match record.standing {
+            Standing::Unproven => Place::Unproven,
+            Standing::Writable => Place::Ready,
+            Standing::Waiting if points == 1 => Place::Once,
+            Standing::Waiting => Place::Repeated,
+            Standing::Parked => Place::Nowhere,
+        }
+    }
+
+    /// Moves a series to the list in which it belongs; one that is there already keeps its turn.
+    fn settle(&mut self, id: u32) {
+        let place = self.place_of(id);
+        if self.table.records()[id].place == place {
+            return;
+        }
+        self.unlist(id);
+        let records = self.table.records_mut();
+        match place {
+            Place::Nowhere => {}
+            Place::Ready => self.order.enter(records, &self.blocks, id),
+            Place::Idle | Place::Unproven | Place::Once | Place::Repeated => {
+                self.queues.push(records, place, id);
+            }
+        }
+    }
+
+    /// Takes a series out of its list, before what put it there changes.
+    fn unlist(&mut self, id: u32) {
+        let records = self.table.records_mut();
+        match records[id].place {
+            Place::Nowhere => {}
+            Place::Ready => self.order.leave(records, &self.blocks, id),
+            Place::Idle | Place::Unproven | Place::Once | Place::Repeated => {
+                self.queues.remove(records, id);
+            }
+        }
+    }
+}
+
+/// Sorts `out[begin..]` by time and keeps, of those in one second, the last.
+fn keep_latest(out: &mut Vec<Point>, begin: usize) {
+    if out[begin..].is_sorted_by(|one, next| one.timestamp < next.timestamp) {
+        return;
+    }
+    out[begin..].sort_by_key(|point| point.timestamp);
+    let mut kept = begin;
+    for index in begin + 1..out.len() {
+        if out[index].timestamp != out[kept].timestamp {
+            kept += 1;
+        }
+        out[kept] = out[index];
+    }
+    out.truncate(kept + 1);
+}

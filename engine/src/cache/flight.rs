@@ -1,0 +1,112 @@
+//! Points on their way into their file.
+//! While in flight they stay cached and visible; new points of the series gather beside them, and
+//! the series is not chosen again before they have landed. Once written they are recent; where the
+//! write failed they are cached again, except those of seconds that were sent again meanwhile.
+
+use std::time::Instant;
+
+use super::points::{Put, Run};
+use super::{Cache, Hands, SeriesId, Standing};
+use crate::point::Point;
+
+impl Cache {
+    /// Takes all cached points of a writable series for a write and adds them to `out`, sorted by
+    /// time. They are in flight until `written` or `put_back`.
+    pub fn take(&mut self, id: SeriesId, out: &mut Vec<Point>) {
+        self.assert_known(id);
+        let id = id.0;
+        let record = &self.table.records()[id];
+        assert!(
+            record.standing == Standing::Writable,
+            "series {id} is {:?}",
+            record.standing
+        );
+        assert!(
+            record.hands == Hands::Ours,
+            "series {id} is {:?}",
+            record.hands
+        );
+        assert!(self.cached_len(id) > 0, "series {id} has nothing to write");
+        self.unlist(id);
+        let record = &mut self.table.records_mut()[id];
+        record.hands = Hands::InFlight;
+        record.has_late = false;
+        let run = self.blocks.detach(id, &mut record.cached, out);
+        self.points_in_flight += u64::from(run.len());
+        let before = self.flights.insert(id, run);
+        assert!(before.is_none(), "series {id} was in flight");
+    }
+
+    /// The points of a series that were in flight are in its file. They leave the cache and stay
+    /// answerable for a while. Says how many.
+    pub fn written(&mut self, id: SeriesId, now: Instant) -> u32 {
+        let run = self.land(id);
+        let id = id.0;
+        let count = run.len();
+        self.points -= u64::from(count);
+        let is_done = self.cached_len(id) == 0;
+        self.owed -= usize::from(is_done);
+        let record = &mut self.table.records_mut()[id];
+        record.recent = self.recent.push(id, run, now, record.recent);
+        self.settle(id);
+        self.expire(now);
+        count
+    }
+
+    /// The points of a series that were in flight could not be written: they are cached again, as
+    /// if they had just come. Says how many were superseded by points of the same second that came
+    /// meanwhile.
+    pub fn put_back(&mut self, id: SeriesId) -> u32 {
+        let run = self.land(id);
+        let id = id.0;
+        let newer = self.cached_len(id);
+        if let Some(rank) = self.order.rank(newer == 0) {
+            self.table.records_mut()[id].entered = rank;
+        }
+        let superseded = match newer {
+            0 => {
+                self.table.records_mut()[id].cached = self.blocks.attach(id, run);
+                0
+            }
+            _ => self.merge(id, run),
+        };
+        self.points -= u64::from(superseded);
+        self.settle(id);
+        superseded
+    }
+
+    /// Puts the points of a run behind those that came later. Says how many were superseded.
+    fn merge(&mut self, id: u32, run: Run) -> u32 {
+        let mut points = Vec::new();
+        self.blocks.read(&run, &mut points);
+        self.blocks.release(run);
+        let record = &mut self.table.records_mut()[id];
+        record.has_late = false;
+        let newer = self.blocks.detach(id, &mut record.cached, &mut points);
+        self.blocks.release(newer);
+        let all = points.len();
+        super::keep_latest(&mut points, 0);
+        for point in &points {
+            let put = self.blocks.put(id, &mut record.cached, *point);
+            assert!(
+                put == Put::Added,
+                "second {} is there twice",
+                point.timestamp
+            );
+        }
+        super::slab::number(all - points.len())
+    }
+
+    fn land(&mut self, id: SeriesId) -> Run {
+        self.assert_known(id);
+        let Some(run) = self.flights.remove(&id.0) else {
+            unreachable!("{id:?} is not in flight");
+        };
+        if self.flights.len() < self.flights.capacity() / 8 {
+            self.flights.shrink_to(self.flights.len() * 2);
+        }
+        self.points_in_flight -= u64::from(run.len());
+        self.table.records_mut()[id.0].hands = Hands::Ours;
+        run
+    }
+}

@@ -1,0 +1,34 @@
+//! What is no longer needed goes: recent points past their time, and under pressure the records of
+//! series with nothing cached, in flight or recent, the one that has been so longest first.
+//! A series that is forgotten costs a look for its file when it comes back, nothing else.
+
+use std::time::Instant;
+
+use super::usage::series_bytes;
+use super::{Cache, Place};
+
+impl Cache {
+    /// Recent points past their time, or past their bound in bytes, go.
+    pub fn expire(&mut self, now: Instant) {
+        while let Some((id, run)) = self.recent.pop_past(now) {
+            self.blocks.release(run);
+            self.settle(id);
+        }
+    }
+
+    /// Forgets idle series, the one that has been idle longest first, until so many bytes are free.
+    /// Says how many series; fewer bytes are free where there are no more.
+    pub fn forget_idle(&mut self, bytes_wanted: u64) -> u64 {
+        let (mut forgotten, mut freed) = (0, 0);
+        while freed < bytes_wanted {
+            let Some(id) = self.queues.first(Place::Idle) else {
+                break;
+            };
+            freed += series_bytes(self.table.name(id).len());
+            self.unlist(id);
+            self.table.remove(id);
+            forgotten += 1;
+        }
+        forgotten
+    }
+}

@@ -1,0 +1,334 @@
+//! The write order: which series is written next.
+//! The names are those of CACHE_WRITE_STRATEGY in carbon.conf, and so are the choices: Python's,
+//! restricted to the series that can be written now (*ready*: writable, with cached points, nothing
+//! in flight). What Python reads off its dict, the order of insertion, is here a tick that a series
+//! gets when it comes to have cached points; a series that was written and gets points again comes
+//! last, as a key that was popped and set again.
+//! Snapshots (naive, sorted, timesorted) are built in time proportional to the ready series, once
+//! all of the one before were chosen; the other orders choose without looking at the rest.
+//! Choosing changes nothing: who is chosen stays so until it is taken or is no longer ready.
+
+use super::points::Blocks;
+use super::ranks::{Rank, Ranks};
+use super::series::{Place, Record};
+use super::slab::{Slab, number};
+use super::sorting::{self, Ranked};
+
+/// A write order of Python carbon, by its carbon.conf name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Strategy {
+    /// Snapshot of all series, the latest to enter the cache first.
+    Naive,
+    /// Always the series with the most points; of equals the first to enter the cache.
+    Max,
+    /// Snapshot of all series, most points first; of equals the latest to enter the cache.
+    Sorted,
+    /// Snapshot of all series, the oldest unwritten timestamp first.
+    TimeSorted,
+    /// Always one of the series with the most points; of equals the first to have that many.
+    BucketMax,
+    /// Any series, all with the same chance.
+    Random,
+}
+
+impl Strategy {
+    /// Every strategy, in the order of declaration.
+    pub const ALL: &[Strategy] = &[
+        Strategy::Naive,
+        Strategy::Max,
+        Strategy::Sorted,
+        Strategy::TimeSorted,
+        Strategy::BucketMax,
+        Strategy::Random,
+    ];
+
+    /// The strategy that carbon.conf calls `name` (lower case, as Python compares it).
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL
+            .iter()
+            .copied()
+            .find(|strategy| strategy.name() == name)
+    }
+
+    /// Its name in carbon.conf.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Strategy::Naive => "naive",
+            Strategy::Max => "max",
+            Strategy::Sorted => "sorted",
+            Strategy::TimeSorted => "timesorted",
+            Strategy::BucketMax => "bucketmax",
+            Strategy::Random => "random",
+        }
+    }
+}
+
+/// Room of a snapshot that is kept for the next one.
+const SNAPSHOT_KEPT: usize = 4096;
+
+/// The ready series of a shard and the choice among them.
+#[derive(Debug)]
+pub(super) struct Order {
+    strategy: Strategy,
+    lag_s: u32,
+    random: u64,
+    tick: u64,
+    /// Ready series in no order; `Record::before` is the place here. Unused by max and bucketmax.
+    ready: Vec<u32>,
+    /// What is left of the snapshot, the next one last.
+    snapshot: Vec<u32>,
+    /// Who entered after this tick is not meant by the snapshot.
+    snapshot_tick: u64,
+    /// timesorted: no ready series outside the snapshot has a point older than this.
+    oldest_left: u32,
+    ranks: Ranks,
+}
+
+/// The series that an order chooses from.
+#[derive(Clone, Copy)]
+pub(super) struct Field<'a> {
+    pub(super) records: &'a Slab<Record>,
+    pub(super) blocks: &'a Blocks,
+}
+
+impl Field<'_> {
+    /// Cached points of a series, not in flight.
+    pub(super) fn len(self, id: u32) -> u32 {
+        let record = &self.records[id];
+        let late = if record.has_late {
+            self.blocks.late_len(id)
+        } else {
+            0
+        };
+        record.cached.len() + late
+    }
+
+    /// Oldest cached timestamp of a series.
+    fn oldest(self, id: u32) -> u32 {
+        let record = &self.records[id];
+        let late = if record.has_late {
+            self.blocks.late_oldest(id)
+        } else {
+            None
+        };
+        let oldest = record.cached.oldest();
+        late.map_or(oldest, |late| late.min(oldest))
+    }
+
+    fn holds(self, rank: Rank, points: u32) -> bool {
+        self.records.contains(rank.id)
+            && self.records[rank.id].place == Place::Ready
+            && self.records[rank.id].entered == rank.entered
+            && self.len(rank.id) == points
+    }
+}
+
+impl Order {
+    /// An order without series.
+    pub(super) fn new(strategy: Strategy, lag_s: u32, seed: u64) -> Self {
+        Self {
+            strategy,
+            lag_s,
+            random: seed,
+            tick: 0,
+            ready: Vec::new(),
+            snapshot: Vec::new(),
+            snapshot_tick: 0,
+            oldest_left: u32::MAX,
+            ranks: Ranks::default(),
+        }
+    }
+
+    /// MIN_TIMESTAMP_LAG from now on; 0 for a drain.
+    pub(super) fn set_lag(&mut self, lag_s: u32) {
+        self.lag_s = lag_s;
+    }
+
+    /// A rank behind everybody's, for a series that got its first or one more cached point; None
+    /// where it keeps the one it has.
+    pub(super) fn rank(&mut self, is_first: bool) -> Option<u64> {
+        if !is_first && self.strategy != Strategy::BucketMax {
+            return None;
+        }
+        self.tick += 1;
+        Some(self.tick)
+    }
+
+    /// A series became ready.
+    pub(super) fn enter(&mut self, records: &mut Slab<Record>, blocks: &Blocks, id: u32) {
+        assert!(
+            records[id].place == Place::Nowhere,
+            "series {id} is in {:?}",
+            records[id].place
+        );
+        records[id].place = Place::Ready;
+        if self.is_ranked() {
+            let points = Field { records, blocks }.len(id);
+            let entered = records[id].entered;
+            self.ranks.add(points, Rank { entered, id });
+            return;
+        }
+        records[id].before = number(self.ready.len());
+        self.ready.push(id);
+        self.note_oldest(Field { records, blocks }, id);
+    }
+
+    /// A series is no longer ready; its points are still those it had.
+    pub(super) fn leave(&mut self, records: &mut Slab<Record>, blocks: &Blocks, id: u32) {
+        assert!(
+            records[id].place == Place::Ready,
+            "series {id} is in {:?}",
+            records[id].place
+        );
+        records[id].place = Place::Nowhere;
+        if self.is_ranked() {
+            let field = Field { records, blocks };
+            let points = field.len(id);
+            self.ranks.remove(points, |rank| field.holds(rank, points));
+            return;
+        }
+        let place = records[id].before as usize;
+        assert!(
+            self.ready[place] == id,
+            "series {id} is not at its place {place}"
+        );
+        self.ready.swap_remove(place);
+        if let Some(moved) = self.ready.get(place) {
+            records[*moved].before = number(place);
+        }
+        if self.ready.len() < self.ready.capacity() / 8 {
+            self.ready.shrink_to(self.ready.len() * 2);
+        }
+    }
+
+    /// A ready series got one point more.
+    pub(super) fn grew(&mut self, field: Field<'_>, id: u32) {
+        if self.is_ranked() {
+            let points = field.len(id);
+            let entered = field.records[id].entered;
+            self.ranks.add(points, Rank { entered, id });
+            self.ranks
+                .remove(points - 1, |rank| field.holds(rank, points - 1));
+        } else {
+            self.note_oldest(field, id);
+        }
+    }
+
+    /// The series to be written next.
+    pub(super) fn next(&mut self, field: Field<'_>, unix_now: u32) -> Option<u32> {
+        match self.strategy {
+            Strategy::Max | Strategy::BucketMax => {
+                self.ranks.first(|points, rank| field.holds(rank, points))
+            }
+            Strategy::Random => self.any(),
+            Strategy::Naive | Strategy::Sorted | Strategy::TimeSorted => {
+                self.next_of_snapshot(field, unix_now)
+            }
+        }
+    }
+
+    /// Bytes of the lists and heaps.
+    pub(super) fn bytes(&self) -> usize {
+        (self.ready.capacity() + self.snapshot.capacity()) * size_of::<u32>() + self.ranks.bytes()
+    }
+
+    fn is_ranked(&self) -> bool {
+        matches!(self.strategy, Strategy::Max | Strategy::BucketMax)
+    }
+
+    fn note_oldest(&mut self, field: Field<'_>, id: u32) {
+        if self.strategy == Strategy::TimeSorted {
+            self.oldest_left = self.oldest_left.min(field.oldest(id));
+        }
+    }
+
+    fn any(&mut self) -> Option<u32> {
+        if self.ready.is_empty() {
+            return None;
+        }
+        // splitmix64
+        self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut bits = self.random;
+        bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        bits ^= bits >> 31;
+        let place = (u128::from(bits) * self.ready.len() as u128) >> 64;
+        let Ok(place) = usize::try_from(place) else {
+            unreachable!("place {place} is past the end");
+        };
+        Some(self.ready[place])
+    }
+
+    fn next_of_snapshot(&mut self, field: Field<'_>, unix_now: u32) -> Option<u32> {
+        if let Some(id) = self.left_of_snapshot(field) {
+            return Some(id);
+        }
+        let is_due = self.lag_s == 0
+            || self.strategy != Strategy::TimeSorted
+            || self.lags(self.oldest_left, unix_now);
+        if self.ready.is_empty() || !is_due {
+            return None;
+        }
+        self.take_snapshot(field, unix_now);
+        self.snapshot.last().copied()
+    }
+
+    fn left_of_snapshot(&mut self, field: Field<'_>) -> Option<u32> {
+        while let Some(id) = self.snapshot.last() {
+            if field.records.contains(*id)
+                && field.records[*id].place == Place::Ready
+                && field.records[*id].entered <= self.snapshot_tick
+            {
+                return Some(*id);
+            }
+            self.snapshot.pop();
+        }
+        if self.snapshot.capacity() > SNAPSHOT_KEPT {
+            self.snapshot = Vec::new();
+        }
+        None
+    }
+
+    /// Python: `t - min_timestamp > MIN_TIMESTAMP_LAG`.
+    fn lags(&self, oldest: u32, unix_now: u32) -> bool {
+        i64::from(unix_now) - i64::from(oldest) > i64::from(self.lag_s)
+    }
+
+    fn take_snapshot(&mut self, field: Field<'_>, unix_now: u32) {
+        let mut ranked = Vec::with_capacity(self.ready.len());
+        self.oldest_left = u32::MAX;
+        for id in self.ready.iter().copied() {
+            let mut major = 0;
+            if self.strategy == Strategy::Sorted {
+                major = field.len(id);
+            } else if self.strategy == Strategy::TimeSorted {
+                let oldest = field.oldest(id);
+                if self.lag_s > 0 && !self.lags(oldest, unix_now) {
+                    self.oldest_left = self.oldest_left.min(oldest);
+                    continue;
+                }
+                major = !oldest;
+            }
+            let minor = field.records[id].entered;
+            ranked.push(Ranked { major, minor, id });
+        }
+        sorting::sort(&mut ranked);
+        self.snapshot.clear();
+        self.snapshot.extend(ranked.iter().map(|ranked| ranked.id));
+        self.snapshot_tick = self.tick;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_lead_back_to_their_strategy() {
+        for strategy in Strategy::ALL {
+            assert_eq!(Strategy::from_name(strategy.name()), Some(*strategy));
+        }
+        assert_eq!(Strategy::from_name("Sorted"), None);
+        assert_eq!(Strategy::from_name(""), None);
+    }
+}

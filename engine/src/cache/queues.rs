@@ -1,0 +1,131 @@
+//! Lists of series that wait for something, linked through their records: first in, first out, and
+//! a series can leave from the middle.
+//! Invariant: a series is in the list that its record's `place` names, and in no other.
+
+use super::series::{NONE, Place, Record};
+use super::slab::Slab;
+
+/// One list.
+#[derive(Clone, Copy, Debug)]
+struct Queue {
+    first: u32,
+    last: u32,
+    len: usize,
+}
+
+const EMPTY: Queue = Queue {
+    first: NONE,
+    last: NONE,
+    len: 0,
+};
+
+/// The lists of a shard. `Place::Nowhere` and `Place::Ready` are not among them.
+#[derive(Debug)]
+pub(super) struct Queues {
+    idle: Queue,
+    unproven: Queue,
+    once: Queue,
+    repeated: Queue,
+}
+
+impl Default for Queues {
+    fn default() -> Self {
+        Self {
+            idle: EMPTY,
+            unproven: EMPTY,
+            once: EMPTY,
+            repeated: EMPTY,
+        }
+    }
+}
+
+impl Queues {
+    /// Puts a series that is nowhere at the end of a list.
+    pub(super) fn push(&mut self, records: &mut Slab<Record>, place: Place, id: u32) {
+        let record = records[id];
+        assert!(
+            record.place == Place::Nowhere,
+            "series {id} is in {:?}",
+            record.place
+        );
+        let queue = self.of(place);
+        let last = std::mem::replace(&mut queue.last, id);
+        queue.len += 1;
+        if last == NONE {
+            queue.first = id;
+        } else {
+            records[last].after = id;
+        }
+        let record = &mut records[id];
+        record.place = place;
+        record.before = last;
+        record.after = NONE;
+    }
+
+    /// Takes a series out of its list; it is nowhere then.
+    pub(super) fn remove(&mut self, records: &mut Slab<Record>, id: u32) {
+        let Record {
+            before,
+            after,
+            place,
+            ..
+        } = records[id];
+        let queue = self.of(place);
+        assert!(
+            queue.len > 0,
+            "{place:?} is empty, and series {id} is in it"
+        );
+        queue.len -= 1;
+        if before == NONE {
+            queue.first = after;
+        } else {
+            records[before].after = after;
+        }
+        if after == NONE {
+            queue.last = before;
+        } else {
+            records[after].before = before;
+        }
+        let record = &mut records[id];
+        record.place = Place::Nowhere;
+        record.before = NONE;
+        record.after = NONE;
+    }
+
+    /// The series that has been in a list for longest.
+    pub(super) fn first(&self, place: Place) -> Option<u32> {
+        let first = self.get(place).first;
+        (first != NONE).then_some(first)
+    }
+
+    /// Who comes after a series in its list.
+    pub(super) fn after(records: &Slab<Record>, id: u32) -> Option<u32> {
+        let after = records[id].after;
+        (after != NONE).then_some(after)
+    }
+
+    /// How many series are in a list.
+    pub(super) fn len(&self, place: Place) -> usize {
+        self.get(place).len
+    }
+
+    fn get(&self, place: Place) -> &Queue {
+        match place {
+            Place::Idle => &self.idle,
+            Place::Unproven => &self.unproven,
+            Place::Once => &self.once,
+            Place::Repeated => &self.repeated,
+            Place::Nowhere | Place::Ready => unreachable!("{place:?} is no list"),
+        }
+    }
+
+    fn of(&mut self, place: Place) -> &mut Queue {
+        match place {
+            Place::Idle => &mut self.idle,
+            Place::Unproven => &mut self.unproven,
+            Place::Once => &mut self.once,
+            Place::Repeated => &mut self.repeated,
+            Place::Nowhere | Place::Ready => unreachable!("{place:?} is no list"),
+        }
+    }
+}

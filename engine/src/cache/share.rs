@@ -1,0 +1,92 @@
+//! The share of the bound that is open to points which cannot be written soon: those of series that
+//! wait for their create, and of series whose file is parked.
+//! Without it, names that never get a file would fill the cache and stop everybody else.
+
+use super::series::Standing;
+
+/// Points and bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Load {
+    pub(super) points: u64,
+    pub(super) bytes: u64,
+}
+
+/// What the share holds, and its bound.
+#[derive(Debug)]
+pub(super) struct Share {
+    waiting: Load,
+    parked: Load,
+    max: Load,
+}
+
+impl Share {
+    /// An empty share.
+    pub(super) fn new(max: Load) -> Self {
+        Self {
+            waiting: Load::default(),
+            parked: Load::default(),
+            max,
+        }
+    }
+
+    /// Do the points of such a series count here?
+    pub(super) fn counts(standing: Standing) -> bool {
+        match standing {
+            Standing::Waiting | Standing::Parked => true,
+            Standing::Unproven | Standing::Writable => false,
+        }
+    }
+
+    /// What is held for series of this standing.
+    pub(super) fn held(&self, standing: Standing) -> Load {
+        match standing {
+            Standing::Waiting => self.waiting,
+            Standing::Parked => self.parked,
+            Standing::Unproven | Standing::Writable => Load::default(),
+        }
+    }
+
+    /// Is there room for so much more?
+    pub(super) fn has_room(&self, more: Load) -> bool {
+        let room = self.room();
+        more.points <= room.points && more.bytes <= room.bytes
+    }
+
+    /// The room that is left.
+    pub(super) fn room(&self) -> Load {
+        let points = self.waiting.points + self.parked.points;
+        let bytes = self.waiting.bytes + self.parked.bytes;
+        Load {
+            points: self.max.points.saturating_sub(points),
+            bytes: self.max.bytes.saturating_sub(bytes),
+        }
+    }
+
+    /// Counts what a series of this standing holds, or holds more.
+    pub(super) fn add(&mut self, standing: Standing, load: Load) {
+        let held = self.of(standing);
+        held.points += load.points;
+        held.bytes += load.bytes;
+    }
+
+    /// Counts it no longer.
+    pub(super) fn take(&mut self, standing: Standing, load: Load) {
+        let held = self.of(standing);
+        assert!(
+            held.points >= load.points && held.bytes >= load.bytes,
+            "{load:?} leaves a share that holds {held:?}"
+        );
+        held.points -= load.points;
+        held.bytes -= load.bytes;
+    }
+
+    fn of(&mut self, standing: Standing) -> &mut Load {
+        match standing {
+            Standing::Waiting => &mut self.waiting,
+            Standing::Parked => &mut self.parked,
+            Standing::Unproven | Standing::Writable => {
+                unreachable!("points of {standing:?} series are not in the share")
+            }
+        }
+    }
+}

@@ -1,0 +1,156 @@
+//! What is known of a series' file changes: who looks for it, who makes it, who waits.
+//! Points that come under the share of waiting and parked series by such a change, and find no room
+//! there, are dropped oldest first, after series that were seen once have made room.
+
+use super::points::{BLOCK_POINTS, blocks_of};
+use super::share::{Load, Share};
+use super::usage::{points_bytes, series_bytes};
+use super::{Cache, Hands, Place, SeriesId, Standing};
+
+/// Points dropped, by reason.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[must_use = "dropped points are to be counted"]
+pub struct Dropped {
+    /// Their series waited for its create.
+    pub create_wait: u64,
+    /// Their series' file was parked.
+    pub parked: u64,
+}
+
+impl Dropped {
+    /// All of them.
+    pub fn total(self) -> u64 {
+        self.create_wait + self.parked
+    }
+
+    pub(super) fn count(&mut self, standing: Standing, points: u64) {
+        match standing {
+            Standing::Waiting => self.create_wait += points,
+            Standing::Parked => self.parked += points,
+            Standing::Unproven | Standing::Writable => {
+                assert!(
+                    points == 0,
+                    "{points} points of {standing:?} series are dropped"
+                );
+            }
+        }
+    }
+}
+
+impl Cache {
+    /// The unproven series that woke first of those whose file is not looked for yet. It is handed
+    /// out once; `set_standing` brings the answer.
+    pub fn unproven_next(&mut self) -> Option<SeriesId> {
+        self.hand_out(Place::Unproven)
+    }
+
+    /// Whose file is to be made next: series with several points first, for they repeat, then
+    /// those seen once; each in the order in which they came to wait. It is handed out once, and is
+    /// not dropped meanwhile; `set_standing` brings the answer.
+    pub fn waiting_next(&mut self) -> Option<SeriesId> {
+        self.hand_out(Place::Repeated)
+            .or_else(|| self.hand_out(Place::Once))
+    }
+
+    /// Notes what is known now of a series' file, and takes the series back where it was handed
+    /// out; one that is still `Unproven` or `Waiting` goes to the end of its queue. A series whose
+    /// points are in flight must be landed first (`written` or `put_back`).
+    pub fn set_standing(&mut self, id: SeriesId, standing: Standing) -> Dropped {
+        self.assert_known(id);
+        let id = id.0;
+        let old = self.table.records()[id];
+        assert!(old.hands != Hands::InFlight, "series {id} is in flight");
+        let load = self.series_load(id);
+        self.unlist(id);
+        if Share::counts(old.standing) {
+            self.share.take(old.standing, load);
+        }
+        let record = &mut self.table.records_mut()[id];
+        record.standing = standing;
+        record.hands = Hands::Ours;
+        let mut dropped = Dropped::default();
+        if Share::counts(standing) {
+            while !self.share.has_room(load) && self.evict_once(id, &mut dropped) {}
+            dropped.count(standing, self.trim(id));
+            let load = self.series_load(id);
+            self.share.add(standing, load);
+        }
+        self.settle(id);
+        dropped
+    }
+
+    /// Drops the oldest cached points of a series that is not in the share, until the rest has room
+    /// there. Says how many.
+    fn trim(&mut self, id: u32) -> u64 {
+        let load = self.series_load(id);
+        if self.share.has_room(load) {
+            return 0;
+        }
+        let room = self.share.room();
+        let kept = room.points.min(self.points_in(id, room.bytes));
+        let mut points = Vec::new();
+        let record = &mut self.table.records_mut()[id];
+        record.has_late = false;
+        let run = self.blocks.detach(id, &mut record.cached, &mut points);
+        self.blocks.release(run);
+        let gone = points.len() as u64 - kept;
+        let begin = usize::try_from(gone).unwrap_or(points.len());
+        for point in &points[begin..] {
+            self.blocks.put(id, &mut record.cached, *point);
+        }
+        self.points -= gone;
+        self.owed -= usize::from(kept == 0);
+        gone
+    }
+
+    /// How many points of a series fit in so many bytes, with its record and name.
+    fn points_in(&self, id: u32, bytes: u64) -> u64 {
+        let alone = series_bytes(self.table.name(id).len());
+        let Some(left) = bytes.checked_sub(alone) else {
+            return 0;
+        };
+        let blocks = left / points_bytes(1, 0);
+        1 + blocks * u64::from(BLOCK_POINTS)
+    }
+
+    /// Drops all cached points of a series; it is in no list then. Says how many.
+    pub(super) fn drop_cached(&mut self, id: u32) -> u64 {
+        let load = self.series_load(id);
+        self.unlist(id);
+        let record = &mut self.table.records_mut()[id];
+        assert!(
+            record.hands == Hands::Ours,
+            "series {id} is {:?}",
+            record.hands
+        );
+        if Share::counts(record.standing) {
+            self.share.take(record.standing, load);
+        }
+        record.has_late = false;
+        self.blocks.clear(id, &mut record.cached);
+        self.points -= load.points;
+        self.owed -= usize::from(load.points > 0);
+        load.points
+    }
+
+    /// What a series holds of the share: nothing without cached points.
+    pub(super) fn series_load(&self, id: u32) -> Load {
+        let points = self.cached_len(id);
+        if points == 0 {
+            return Load::default();
+        }
+        let in_run = self.table.records()[id].cached.len();
+        let alone = series_bytes(self.table.name(id).len());
+        Load {
+            points: u64::from(points),
+            bytes: alone + points_bytes(blocks_of(in_run), points - in_run),
+        }
+    }
+
+    fn hand_out(&mut self, place: Place) -> Option<SeriesId> {
+        let id = self.queues.first(place)?;
+        self.unlist(id);
+        self.table.records_mut()[id].hands = Hands::HandedOut;
+        Some(SeriesId(id))
+    }
+}

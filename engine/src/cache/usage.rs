@@ -1,0 +1,75 @@
+//! What the cache holds, in points, series and bytes.
+//! Bytes are what was asked of the allocator: records, names, the name table, blocks, lists. Free
+//! units in pages that are held count apart, for they take the next points without growing.
+
+use super::points::{BLOCK_BYTES, LATE_BYTES};
+use super::series::SERIES_BYTES;
+use super::{Cache, Place, Standing};
+
+/// What a shard's cache holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// Cached points, those in flight included, recent ones not.
+    pub points: u64,
+    /// Of these, points in flight.
+    pub points_in_flight: u64,
+    /// Bytes in use by everything, recent points included: to be held against the bound.
+    pub bytes: u64,
+    /// Bytes held from the allocator: with the free units of pages that are partly used.
+    pub held_bytes: u64,
+    /// Series in the table.
+    pub series: u64,
+    /// Series with cached points, those in flight included.
+    pub queues: u64,
+    /// Series with nothing cached, in flight or recent.
+    pub idle_series: u64,
+    /// Series whose file is still to be looked for.
+    pub unproven_series: u64,
+    /// Points of series that wait for their create.
+    pub waiting_points: u64,
+    /// Bytes of these series, with records and names.
+    pub waiting_bytes: u64,
+    /// Points of series whose file is parked.
+    pub parked_points: u64,
+    /// Bytes of these series, with records and names.
+    pub parked_bytes: u64,
+    /// Bytes of recent points.
+    pub recent_bytes: u64,
+}
+
+impl Cache {
+    /// What the cache holds now. Costs the same however much that is.
+    pub fn usage(&self) -> Usage {
+        let lists = self.order.bytes() + self.recent.queue_bytes() + self.flights.allocation_size();
+        let used = self.table.used_bytes() + self.blocks.used_bytes() + lists;
+        let held = self.table.held_bytes() + self.blocks.held_bytes() + lists;
+        let waiting = self.share.held(Standing::Waiting);
+        let parked = self.share.held(Standing::Parked);
+        Usage {
+            points: self.points,
+            points_in_flight: self.points_in_flight,
+            bytes: used as u64,
+            held_bytes: held as u64,
+            series: self.table.len() as u64,
+            queues: self.owed as u64,
+            idle_series: self.queues.len(Place::Idle) as u64,
+            unproven_series: self.queues.len(Place::Unproven) as u64,
+            waiting_points: waiting.points,
+            waiting_bytes: waiting.bytes,
+            parked_points: parked.points,
+            parked_bytes: parked.bytes,
+            recent_bytes: self.recent.bytes(),
+        }
+    }
+}
+
+/// What a series costs without points outside its record.
+pub(super) fn series_bytes(name_len: usize) -> u64 {
+    // A name is listed with its owner in its chunk.
+    SERIES_BYTES + (name_len + size_of::<u32>()) as u64
+}
+
+/// What points cost outside their record.
+pub(super) fn points_bytes(blocks: u32, late: u32) -> u64 {
+    u64::from(blocks) * BLOCK_BYTES as u64 + u64::from(late) * LATE_BYTES as u64
+}

@@ -1,0 +1,143 @@
+//! The room for cached points and bytes: one bound for all shards of the process.
+//! A core reserves room for points before it accepts them, so that MAX_CACHE_SIZE is exact however
+//! many cores receive; room is given back when a point is superseded, written or dropped. Bytes are
+//! published by the shards as they change: a soft bound, passed by what is on its way.
+//! Who finds no room stops reading until both are below the low mark: then `is_full` says so, one
+//! load that any core can afford before each read.
+//! Invariant: `is_full` never outlasts both being below the low mark, whatever the interleaving.
+
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+
+/// Reading goes on below 95 % of the bound, as Python resumes its receivers.
+const LOW_MARK_PERCENT: u64 = 95;
+
+/// The bound on cached points and bytes, shared by all cores.
+#[derive(Debug)]
+pub struct Room {
+    points: AtomicU64,
+    points_max: u64,
+    bytes: AtomicI64,
+    bytes_max: i64,
+    is_full: AtomicBool,
+}
+
+impl Room {
+    /// Room for so many points (None: no bound, MAX_CACHE_SIZE = inf) and bytes.
+    pub fn new(points_max: Option<u64>, bytes_max: u64) -> Self {
+        assert!(points_max != Some(0), "no room for a single point");
+        assert!(bytes_max > 0, "no room for a single byte");
+        Self {
+            points: AtomicU64::new(0),
+            points_max: points_max.unwrap_or(u64::MAX),
+            bytes: AtomicI64::new(0),
+            bytes_max: i64::try_from(bytes_max).unwrap_or(i64::MAX),
+            is_full: AtomicBool::new(false),
+        }
+    }
+
+    /// Reserves room for up to `wanted` points. Says for how many; fewer than wanted means that
+    /// the cache is full now.
+    pub fn take(&self, wanted: u32) -> u32 {
+        let mut granted = 0;
+        if self.bytes() < self.bytes_max {
+            let mut points = self.points();
+            loop {
+                let left = self.points_max.saturating_sub(points);
+                granted = u32::try_from(left).unwrap_or(u32::MAX).min(wanted);
+                match self.points.compare_exchange_weak(
+                    points,
+                    points + u64::from(granted),
+                    Ordering::SeqCst,
+                    Ordering::SeqCst,
+                ) {
+                    Ok(_) => break,
+                    Err(other) => points = other,
+                }
+            }
+        }
+        if granted < wanted {
+            self.note_full();
+        }
+        granted
+    }
+
+    /// Reserves room for one point.
+    pub fn try_take(&self) -> bool {
+        self.take(1) == 1
+    }
+
+    /// Reserves room for points that are accepted already, whether there is room or not: those
+    /// replayed after a crash.
+    pub fn take_anyway(&self, points: u64) {
+        let before = self.points.fetch_add(points, Ordering::SeqCst);
+        if before.saturating_add(points) >= self.points_max {
+            self.note_full();
+        }
+    }
+
+    /// Gives back the room of points that left the cache.
+    pub fn give(&self, points: u64) {
+        let before = self.points.fetch_sub(points, Ordering::SeqCst);
+        assert!(
+            before >= points,
+            "room for {points} is given back of {before}"
+        );
+        self.note_room();
+    }
+
+    /// A shard's cache holds so many bytes more, or fewer.
+    pub fn add_bytes(&self, change: i64) {
+        let bytes = self.bytes.fetch_add(change, Ordering::SeqCst) + change;
+        assert!(bytes >= 0, "the shards hold {bytes} bytes");
+        if bytes >= self.bytes_max {
+            self.note_full();
+        } else if change < 0 {
+            self.note_room();
+        }
+    }
+
+    /// Should nothing be read now? True from the moment there was no room until points and bytes
+    /// are below the low mark.
+    pub fn is_full(&self) -> bool {
+        self.is_full.load(Ordering::Relaxed)
+    }
+
+    /// Are points and bytes below the low mark?
+    pub fn has_room(&self) -> bool {
+        let points_low = match self.points_max {
+            u64::MAX => u64::MAX,
+            max => low_mark(max),
+        };
+        let bytes_low = low_mark(self.bytes_max.unsigned_abs());
+        self.points() < points_low && self.bytes().unsigned_abs() < bytes_low
+    }
+
+    /// Points for which room is reserved.
+    pub fn points(&self) -> u64 {
+        self.points.load(Ordering::SeqCst)
+    }
+
+    /// Bytes that the shards hold.
+    pub fn bytes(&self) -> i64 {
+        self.bytes.load(Ordering::SeqCst)
+    }
+
+    /// The mark first, then the look: whoever gives room back meanwhile either is seen here or sees
+    /// the mark (all of it sequentially consistent), so that it cannot stay without reason.
+    fn note_full(&self) {
+        self.is_full.store(true, Ordering::SeqCst);
+        self.note_room();
+    }
+
+    fn note_room(&self) {
+        if self.is_full.load(Ordering::SeqCst) && self.has_room() {
+            self.is_full.store(false, Ordering::SeqCst);
+        }
+    }
+}
+
+/// At least one, so that an empty cache is always below it.
+fn low_mark(max: u64) -> u64 {
+    let low = u128::from(max) * u128::from(LOW_MARK_PERCENT) / 100;
+    u64::try_from(low).unwrap_or(max).max(1)
+}
