@@ -13,6 +13,11 @@ pub const METRIC_NAME_BYTES_MAX: usize = 3060;
 const _: () =
     assert!(DATA_DIR_BYTES_MAX + 1 + METRIC_NAME_BYTES_MAX + ".wsp".len() < PATH_BYTES_MAX);
 
+/// Most rewritings of a received name before it must have come to rest. One folding can lay bare
+/// OpenMetrics tags, whose metric can hold `;` tags, which are then sorted: three, and one to see
+/// that nothing changes.
+pub const METRIC_NAME_PASSES_MAX: usize = 6;
+
 /// Longest line of the line protocol, without its newline: Twisted's LineOnlyReceiver.MAX_LENGTH,
 /// which Python carbon enforces.
 pub const LINE_BYTES_MAX: usize = 16_384;
@@ -58,3 +63,10 @@ pub const WHISPER_WINDOW_BYTES_MAX: u64 = 64 << 20;
 const _: () = assert!(WHISPER_WINDOW_BYTES_MAX <= u32::MAX as u64);
 /// Most values of one answer of `whisper::fetch`: two years of seconds, 1 GiB.
 pub const FETCH_VALUES_MAX: u64 = 1 << 26;
+
+/// Longest value in a configuration file once its `%(key)s` references are resolved: ten keys that
+/// each name another ten times would otherwise fill the memory.
+pub const INI_VALUE_BYTES_MAX: usize = 64 << 10;
+/// Most keys that a reference in a configuration file may lead through: Python's
+/// MAX_INTERPOLATION_DEPTH.
+pub const INI_REFERENCE_DEPTH_MAX: usize = 10;

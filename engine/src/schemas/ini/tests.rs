@@ -1,0 +1,131 @@
+//! The grammar against what Python 3.11's ConfigParser makes of the same texts.
+//! Every refusal is compared with its line.
+//! The property test holds for any text: read or refused, never a panic.
+
+use super::{IniError, IniFile};
+
+fn get(text: &str, key: &str) -> Result<Option<String>, IniError> {
+    IniFile::parse(text).and_then(|file| file.get("s", key))
+}
+
+/// Values as Python 3.11's ConfigParser gives them for the same text.
+#[test]
+fn values_are_python_s() {
+    for (text, value) in [
+        ("[s]\nk = v", "v"),
+        ("[s]\nK:v", "v"),
+        ("[s]\nk = a:b=c", "a:b=c"),
+        ("[s]\nk : a=b", "a=b"),
+        ("[s]\nk = 60s:1d ; c", "60s:1d ; c"),
+        ("[s]\nk = v # c", "v # c"),
+        ("[s]\nk = 60s:1d,\n 5m:30d", "60s:1d,\n5m:30d"),
+        ("[s]\nk = a\n\n b\n\n\nl = c", "a\n\nb"),
+        ("[s]\nk = a\n # comment\n b", "a\nb"),
+        ("[s]\nk =\n  a\n  [t]\n", "\na\n[t]"),
+        ("  [s]\n  k = a\n   b", "a\nb"),
+        ("[s]\r\nk = a\r\n", "a"),
+        ("[s]\n\u{a0}\u{1c}k\u{2003}=\u{85}v\u{1f}", "v"),
+        ("[s] junk\nk = v", "v"),
+        ("[s]\nk = 100%%", "100%"),
+        ("[s]\nk = %(a)s/x\nA = %(b)s\nb = c", "c/x"),
+        ("[DEFAULT]\nd = e\nk = not this\n[s]\nk = %(D)s", "e"),
+        ("[DEFAULT]\nk = 1\n[DEFAULT]\nl = 2\n[s]", "1"),
+        ("[s]\nk =", ""),
+    ] {
+        assert_eq!(get(text, "k"), Ok(Some(value.to_owned())), "{text:?}");
+    }
+}
+
+#[test]
+fn refusals_name_the_line() {
+    for (text, message) in [
+        ("k = v", "line 1: 'k = v' stands before the first [section]"),
+        (
+            "[s]\n[s]",
+            "line 2: section [s] appears twice, first in line 1",
+        ),
+        (
+            "[s]\nk = 1\n\nK = 2",
+            "line 4: 'K' appears twice in [s], first in line 2",
+        ),
+        (
+            "[s]\nword",
+            "line 2: 'word' is neither '[section]' nor 'key = value'",
+        ),
+        ("[s]\n= v", "line 2: no key stands before"),
+        (
+            "[s]\nk = 5%",
+            "line 2: 'k' in [s] holds a bare '%'; write '%%'",
+        ),
+        ("[s]\nk = %()s", "line 2: 'k' in [s] holds a bare '%'"),
+        ("[s]\nk = %(a)", "line 2: 'k' in [s] holds a bare '%'"),
+        (
+            "[s]\nk = %(x)s",
+            "line 2: 'k' in [s] refers to '%(x)s', which neither [s] nor",
+        ),
+        (
+            "[s]\nk = %(k)s",
+            "line 2: 'k' in [s] refers through more than 10 keys",
+        ),
+    ] {
+        let error = get(text, "k").expect_err(text).to_string();
+        assert!(error.starts_with(message), "{text:?}: {error}");
+    }
+}
+
+#[test]
+fn a_value_that_doubles_ten_times_is_refused() {
+    let mut text = format!("[s]\nk0 = {}\n", "x".repeat(1024));
+    for n in 1..9 {
+        let twice = format!("%(k{})s", n - 1).repeat(2);
+        text.extend([format!("k{n} = {twice}\n")]);
+    }
+    let values = |key| get(&text, key).map(|value| value.map(|value| value.len()));
+    assert_eq!(values("k6"), Ok(Some(64 << 10)));
+    assert!(matches!(
+        values("k7"),
+        Err(IniError::ValueTooLong { line: 9, .. })
+    ));
+}
+
+#[test]
+fn sections_keep_order_case_and_lines() {
+    let file = IniFile::parse("# top\n[B]\nX_y = 1\n[a b]\n[DEFAULT]\nz = 2\n").unwrap();
+    let heads: Vec<_> = file
+        .sections()
+        .iter()
+        .map(|s| (s.name.as_str(), s.line))
+        .collect();
+    assert_eq!(heads, [("B", 2), ("a b", 4)]);
+    let entry = &file.sections()[0].entries()[0];
+    assert_eq!(
+        (entry.key.as_str(), entry.value.as_str(), entry.line),
+        ("X_y", "1", 3)
+    );
+    let all = file.values(&file.sections()[0]).unwrap();
+    assert_eq!(all, [("z".into(), "2".into()), ("x_y".into(), "1".into())]);
+    assert_eq!(file.get("b", "x_y"), Ok(None));
+    assert_eq!(
+        (file.defaults().line, file.defaults().entries().len()),
+        (5, 1)
+    );
+}
+
+#[test]
+fn fallbacks_come_last() {
+    let file = IniFile::parse("[DEFAULT]\nb = 2\n[s]\nk = %(A)s%(b)s\n").unwrap();
+    let with = |pairs: &[(&str, &str)]| file.get_with("s", "k", pairs);
+    assert_eq!(with(&[("a", "1%"), ("B", "3")]), Ok(Some("1%2".to_owned())));
+    assert!(matches!(with(&[]), Err(IniError::UnknownReference { .. })));
+}
+
+proptest::proptest! {
+    #[test]
+    fn any_text_is_read_or_refused(text in "[\\[\\]a-c=:%()s#; \n\r\t]{0,80}") {
+        if let Ok(file) = IniFile::parse(&text) {
+            for section in file.sections() {
+                drop(file.values(section));
+            }
+        }
+    }
+}
