@@ -11,6 +11,7 @@
     reason = "a report on stdout and progress on stderr are what this program is for"
 )]
 
+mod check;
 mod cpu;
 mod load;
 mod progress;
@@ -32,11 +33,14 @@ struct Cli {
 enum Command {
     /// Send points to a receiver: line protocol, pickle or UDP
     Load(load::LoadArgs),
+    /// Look for every point that `load` sent in the Whisper files of a data directory
+    Check(check::CheckArgs),
 }
 
 fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Load(args) => load::command(&args),
+        Command::Check(args) => check::command(&args),
     };
     match outcome {
         Ok(true) => ExitCode::SUCCESS,

@@ -53,9 +53,13 @@ impl Progress {
         clock::now().instant.duration_since(self.started)
     }
 
-    /// Called about every `TICK` while the work goes on; `done` is its sum so far.
+    /// Called at least every `TICK` while the work goes on; `done` is its sum so far. Says
+    /// something about once a `TICK`, however often it is called.
     pub(crate) fn tick(&mut self, done: u64) {
         let now = clock::now().instant;
+        if now.duration_since(self.before.0) < TICK {
+            return;
+        }
         let (then, done_then) = std::mem::replace(&mut self.before, (now, done));
         if now.duration_since(self.started) < QUIET {
             return;

@@ -190,9 +190,10 @@ fn send(args: &LoadArgs, workload: &Workload) -> Result<Summary> {
         loop {
             match finished.recv_timeout(TICK) {
                 Ok((number, outcome)) => summary.add(number, outcome),
-                Err(RecvTimeoutError::Timeout) => progress.tick(done.get()),
+                Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return Ok(()),
             }
+            progress.tick(done.get());
         }
     })?;
     summary.time = progress.elapsed();
