@@ -1,0 +1,375 @@
+//! Tests of the cache: single promises here, random operations in `model`, the write orders against
+//! Python's in `orders`, points in any order in `runs`.
+
+mod model;
+mod orders;
+mod runs;
+
+use std::time::{Duration, Instant};
+
+use super::series::SERIES_BYTES;
+use super::*;
+
+fn config(strategy: Strategy) -> CacheConfig {
+    CacheConfig {
+        seed: 42,
+        strategy,
+        timestamp_lag_s: 0,
+        recent_bytes_max: 1 << 20,
+        waiting_bytes_max: 1 << 20,
+        waiting_points_max: u64::MAX,
+    }
+}
+
+fn point(timestamp: u32, value: f64) -> Point {
+    Point { timestamp, value }
+}
+
+fn begin() -> Instant {
+    crate::clock::now().instant
+}
+
+fn put(cache: &mut Cache, name: &str, timestamp: u32) -> SeriesId {
+    match cache.insert(name, point(timestamp, 1.0)).outcome {
+        Insert::New(id)
+        | Insert::Woke(id)
+        | Insert::Added(id)
+        | Insert::Superseded(id)
+        | Insert::Refused(id) => id,
+    }
+}
+
+fn stand(cache: &mut Cache, id: SeriesId, standing: Standing) {
+    assert_eq!(cache.set_standing(id, standing), Dropped::default());
+}
+
+fn seen(cache: &Cache, id: SeriesId) -> Vec<(u32, f64)> {
+    let mut out = Vec::new();
+    cache.points(id, &mut out);
+    out.iter()
+        .map(|point| (point.timestamp, point.value))
+        .collect()
+}
+
+fn taken(cache: &mut Cache, id: SeriesId) -> Vec<u32> {
+    let mut out = Vec::new();
+    cache.take(id, &mut out);
+    out.iter().map(|point| point.timestamp).collect()
+}
+
+#[test]
+fn a_point_is_visible_from_insert_until_five_seconds_after_its_write() {
+    let mut cache = Cache::new(config(Strategy::Sorted));
+    let id = put(&mut cache, "a.b", 10);
+    assert_eq!(
+        cache.insert("a.b", point(10, 2.0)).outcome,
+        Insert::Superseded(id)
+    );
+    assert_eq!(cache.next(100), None, "not proven");
+    stand(&mut cache, id, Standing::Writable);
+    assert_eq!(cache.next(100), Some(id));
+    assert_eq!(taken(&mut cache, id), [10]);
+    assert_eq!(
+        (cache.usage().points, cache.usage().points_in_flight),
+        (1, 1)
+    );
+    assert_eq!(
+        cache.insert("a.b", point(20, 3.0)).outcome,
+        Insert::Added(id)
+    );
+    assert_eq!(cache.next(100), None, "in flight");
+    assert_eq!(seen(&cache, id), [(10, 2.0), (20, 3.0)]);
+    let now = begin();
+    assert_eq!(cache.written(id, now), 1);
+    assert_eq!((cache.usage().points, cache.usage().queues), (1, 1));
+    assert_eq!(
+        cache.insert("a.b", point(10, 4.0)).outcome,
+        Insert::Added(id)
+    );
+    assert_eq!(seen(&cache, id), [(10, 4.0), (20, 3.0)]);
+    assert_eq!(taken(&mut cache, id), [10, 20]);
+    cache.written(id, now + Duration::from_secs(1));
+    assert_eq!(
+        cache.insert("a.b", point(30, 5.0)).outcome,
+        Insert::Woke(id)
+    );
+    cache.expire(now + Duration::from_millis(5999));
+    assert_eq!(seen(&cache, id), [(10, 4.0), (20, 3.0), (30, 5.0)]);
+    cache.expire(now + Duration::from_secs(6));
+    assert_eq!(seen(&cache, id), [(30, 5.0)]);
+    assert_eq!(cache.usage().recent_bytes, 0);
+}
+
+#[test]
+fn recent_points_are_bounded_in_bytes() {
+    let mut cache = Cache::new(CacheConfig {
+        recent_bytes_max: 300,
+        ..config(Strategy::Sorted)
+    });
+    let now = begin();
+    for number in 0..10 {
+        let id = put(&mut cache, &format!("m{number}"), 10);
+        stand(&mut cache, id, Standing::Writable);
+        taken(&mut cache, id);
+        cache.written(id, now);
+    }
+    assert!(cache.usage().recent_bytes <= 300 && cache.usage().recent_bytes > 150);
+    let visible = |number| seen(&cache, cache.find(&format!("m{number}")).unwrap()).len();
+    assert_eq!((visible(9), visible(8), visible(0)), (1, 1, 0));
+    assert!(cache.usage().idle_series >= 5);
+}
+
+#[test]
+fn a_failed_write_puts_back_what_was_not_sent_again() {
+    let mut cache = Cache::new(config(Strategy::Sorted));
+    let id = put(&mut cache, "a", 10);
+    put(&mut cache, "a", 20);
+    stand(&mut cache, id, Standing::Writable);
+    taken(&mut cache, id);
+    cache.insert("a", point(20, 9.0));
+    cache.insert("a", point(5, 9.0));
+    assert_eq!(cache.usage().points, 4);
+    assert_eq!(cache.put_back(id), 1);
+    assert_eq!((cache.usage().points, cache.len(id)), (3, 3));
+    assert_eq!(seen(&cache, id), [(5, 9.0), (10, 1.0), (20, 9.0)]);
+    assert_eq!(cache.next(0), Some(id));
+    taken(&mut cache, id);
+    assert_eq!(cache.put_back(id), 0);
+    assert_eq!(taken(&mut cache, id), [5, 10, 20]);
+}
+
+#[test]
+fn unproven_series_are_handed_out_once_in_order() {
+    let mut cache = Cache::new(config(Strategy::Sorted));
+    let ids: Vec<SeriesId> = ["c", "a", "b"]
+        .iter()
+        .map(|name| put(&mut cache, name, 1))
+        .collect();
+    assert_eq!(cache.unproven_next(), Some(ids[0]));
+    put(&mut cache, "c", 2);
+    assert_eq!(cache.unproven_next(), Some(ids[1]));
+    stand(&mut cache, ids[0], Standing::Unproven);
+    assert_eq!(cache.usage().unproven_series, 2);
+    assert_eq!(cache.unproven_next(), Some(ids[2]));
+    assert_eq!(cache.unproven_next(), Some(ids[0]));
+    assert_eq!(cache.unproven_next(), None);
+}
+
+#[test]
+fn creates_go_to_series_that_repeat_then_to_those_seen_once() {
+    let mut cache = Cache::new(config(Strategy::Sorted));
+    let ids: Vec<SeriesId> = ["a", "b", "c", "d"]
+        .iter()
+        .map(|name| put(&mut cache, name, 1))
+        .collect();
+    for id in &ids {
+        assert_eq!(cache.unproven_next(), Some(*id));
+        stand(&mut cache, *id, Standing::Waiting);
+    }
+    put(&mut cache, "d", 2);
+    put(&mut cache, "b", 2);
+    put(&mut cache, "a", 1);
+    assert_eq!(cache.waiting_next(), Some(ids[3]));
+    put(&mut cache, "d", 3);
+    stand(&mut cache, ids[3], Standing::Waiting);
+    let order: Vec<SeriesId> = std::iter::from_fn(|| cache.waiting_next()).collect();
+    assert_eq!(order, [ids[1], ids[3], ids[0], ids[2]]);
+    assert_eq!((cache.usage().waiting_points, cache.next(0)), (7, None));
+    stand(&mut cache, ids[1], Standing::Writable);
+    assert_eq!(
+        (cache.usage().waiting_points, cache.next(0)),
+        (5, Some(ids[1]))
+    );
+}
+
+#[test]
+fn a_full_share_drops_the_oldest_seen_once_then_refuses() {
+    let mut cache = Cache::new(CacheConfig {
+        waiting_points_max: 3,
+        ..config(Strategy::Max)
+    });
+    let ids: Vec<SeriesId> = ["a", "b", "c"]
+        .iter()
+        .map(|name| put(&mut cache, name, 1))
+        .collect();
+    for id in &ids {
+        stand(&mut cache, *id, Standing::Waiting);
+    }
+    let inserted = cache.insert("a", point(2, 0.0));
+    assert_eq!(
+        inserted.outcome,
+        Insert::Added(ids[0]),
+        "a itself is not dropped for a"
+    );
+    assert_eq!(
+        inserted.dropped,
+        Dropped {
+            create_wait: 1,
+            parked: 0
+        }
+    );
+    assert_eq!((cache.find("b"), cache.usage().waiting_points), (None, 3));
+    let new = put(&mut cache, "e", 1);
+    assert_eq!(
+        cache.set_standing(new, Standing::Parked),
+        Dropped {
+            create_wait: 1,
+            parked: 0
+        }
+    );
+    assert_eq!(cache.find("c"), None);
+    let inserted = cache.insert("e", point(2, 0.0));
+    assert_eq!(inserted.outcome, Insert::Refused(new));
+    assert_eq!(
+        inserted.dropped,
+        Dropped {
+            create_wait: 0,
+            parked: 1
+        }
+    );
+    assert_eq!(
+        cache.insert("e", point(1, 7.0)).outcome,
+        Insert::Superseded(new)
+    );
+    let wide = put(&mut cache, "f", 1);
+    put(&mut cache, "f", 2);
+    assert_eq!(
+        cache.set_standing(wide, Standing::Waiting),
+        Dropped {
+            create_wait: 2,
+            parked: 0
+        }
+    );
+    assert_eq!((cache.len(wide), cache.usage().points), (0, 3));
+    assert_eq!(cache.usage().idle_series, 1);
+}
+
+#[test]
+fn of_a_series_that_is_parked_the_newest_points_stay() {
+    let mut cache = Cache::new(CacheConfig {
+        waiting_points_max: 7,
+        ..config(Strategy::Max)
+    });
+    let id = put(&mut cache, "a", 100);
+    for timestamp in [50, 99, 1, 98, 97, 96, 95, 94, 93, 2] {
+        put(&mut cache, "a", timestamp);
+    }
+    assert_eq!(
+        cache.set_standing(id, Standing::Parked),
+        Dropped {
+            create_wait: 0,
+            parked: 4
+        }
+    );
+    let left: Vec<u32> = seen(&cache, id)
+        .iter()
+        .map(|(timestamp, _)| *timestamp)
+        .collect();
+    assert_eq!(left, [94, 95, 96, 97, 98, 99, 100]);
+    assert_eq!((cache.usage().points, cache.usage().parked_points), (7, 7));
+    stand(&mut cache, id, Standing::Writable);
+    assert_eq!(
+        (cache.usage().parked_bytes, taken(&mut cache, id).len()),
+        (0, 7)
+    );
+}
+
+#[test]
+fn a_flood_of_names_seen_once_stays_within_its_bytes() {
+    let bytes = 300_000;
+    let mut cache = Cache::new(CacheConfig {
+        waiting_bytes_max: bytes,
+        ..config(Strategy::Sorted)
+    });
+    let mut dropped = 0;
+    for number in 0..50_000u32 {
+        put(&mut cache, &format!("junk.{number:08}.requests"), 60);
+        let id = cache.unproven_next().unwrap();
+        dropped += cache.set_standing(id, Standing::Waiting).total();
+    }
+    let usage = cache.usage();
+    assert_eq!(usage.points + dropped, 50_000);
+    assert!(usage.waiting_bytes <= bytes && usage.waiting_bytes > bytes - 200);
+    assert_eq!((usage.series, usage.queues), (usage.points, usage.points));
+    assert!(usage.held_bytes < 2 * bytes, "{usage:?}");
+}
+
+#[test]
+fn idle_series_are_forgotten_oldest_first_and_memory_goes_back() {
+    let mut cache = Cache::new(config(Strategy::Naive));
+    let now = begin();
+    let name = |number: u32| format!("servers.web{number:05}.load");
+    for number in 0..20_000 {
+        let id = put(&mut cache, &name(number), 60);
+        stand(&mut cache, id, Standing::Writable);
+        taken(&mut cache, id);
+        cache.written(id, now);
+    }
+    assert_eq!(cache.forget_idle(1), cache.usage().idle_series.min(1));
+    cache.expire(now + Duration::from_secs(5));
+    let full = cache.usage();
+    assert_eq!(
+        (full.points, full.queues, full.idle_series),
+        (0, 0, full.series)
+    );
+    put(&mut cache, &name(3_000), 61);
+    let one = SERIES_BYTES + name(0).len() as u64 + 4;
+    assert_eq!(cache.forget_idle(10 * one), 10);
+    assert_eq!(cache.forget_idle(u64::MAX), full.series - 11);
+    let usage = cache.usage();
+    assert_eq!((usage.series, usage.points), (1, 1));
+    let id = cache.find(&name(3_000)).unwrap();
+    assert_eq!(cache.standing(id), Standing::Writable, "known is known");
+    assert!(usage.held_bytes < 400_000, "{usage:?} after {full:?}");
+}
+
+#[test]
+fn all_memory_of_points_goes_back() {
+    let mut cache = Cache::new(config(Strategy::Random));
+    for timestamp in 0..50 {
+        for number in 0..2_000 {
+            put(&mut cache, &format!("m.{number}"), timestamp * 10);
+        }
+    }
+    while let Some(id) = cache.unproven_next() {
+        stand(&mut cache, id, Standing::Writable);
+    }
+    let full = cache.usage();
+    let now = begin();
+    while let Some(id) = cache.next(0) {
+        assert_eq!(taken(&mut cache, id).len(), 50);
+        cache.written(id, now);
+    }
+    cache.expire(now + Duration::from_secs(9));
+    let usage = cache.usage();
+    assert!(
+        full.held_bytes > 1_400_000 && usage.held_bytes < 400_000,
+        "{usage:?}"
+    );
+    assert!(cache.is_empty() && usage.queues == 0 && usage.idle_series == 2_000);
+}
+
+#[test]
+#[should_panic(expected = "is in flight")]
+fn a_standing_does_not_change_in_flight() {
+    let mut cache = Cache::new(config(Strategy::Naive));
+    let id = put(&mut cache, "a", 1);
+    stand(&mut cache, id, Standing::Writable);
+    taken(&mut cache, id);
+    stand(&mut cache, id, Standing::Parked);
+}
+
+#[test]
+#[should_panic(expected = "is forgotten")]
+fn a_stale_number_is_caught() {
+    let mut cache = Cache::new(config(Strategy::Naive));
+    let id = put(&mut cache, "a", 1);
+    put(&mut cache, "b", 1);
+    stand(&mut cache, id, Standing::Writable);
+    taken(&mut cache, id);
+    let now = begin();
+    cache.written(id, now);
+    cache.expire(now + Duration::from_secs(5));
+    assert_eq!(cache.forget_idle(1), 1);
+    cache.name(id);
+}

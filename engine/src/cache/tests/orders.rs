@@ -1,0 +1,344 @@
+//! The write orders against what Python carbon does, written down as plainly as in `cache.py`: a
+//! dict in order of insertion, snapshots, scans.
+
+use proptest::prelude::*;
+use proptest::strategy::Strategy as Generate;
+
+use super::super::Strategy;
+use super::*;
+
+#[derive(Clone, Debug)]
+struct Metric {
+    name: u8,
+    timestamps: Vec<u32>,
+    /// bucketmax: when it came into its bucket.
+    arrival: u64,
+}
+
+/// The dict of Python's cache and the state of its strategy.
+#[derive(Debug)]
+struct Python {
+    strategy: Strategy,
+    lag: u32,
+    dict: Vec<Metric>,
+    queue: Vec<u8>,
+    clock: u64,
+    parked: [bool; 8],
+    in_flight: [Option<Metric>; 8],
+}
+
+impl Python {
+    fn store(&mut self, name: u8, timestamp: u32) {
+        self.clock += 1;
+        let arrival = self.clock;
+        match self.dict.iter_mut().find(|metric| metric.name == name) {
+            None => self.dict.push(Metric {
+                name,
+                timestamps: vec![timestamp],
+                arrival,
+            }),
+            Some(metric) if !metric.timestamps.contains(&timestamp) => {
+                metric.timestamps.push(timestamp);
+                metric.arrival = arrival;
+            }
+            Some(_) => {}
+        }
+    }
+
+    fn put_back(&mut self, name: u8) -> Option<()> {
+        let metric = self.in_flight[usize::from(name)].take()?;
+        for timestamp in metric.timestamps {
+            self.store(name, timestamp);
+        }
+        self.clock += 1;
+        let back = self.dict.iter_mut().find(|metric| metric.name == name)?;
+        back.arrival = self.clock;
+        Some(())
+    }
+
+    fn is_ready(&self, metric: &Metric) -> bool {
+        let name = usize::from(metric.name);
+        !self.parked[name] && self.in_flight[name].is_none()
+    }
+
+    fn ready(&self) -> impl DoubleEndedIterator<Item = &Metric> {
+        self.dict.iter().filter(|metric| self.is_ready(metric))
+    }
+
+    fn choose(&mut self, now: u32) -> Option<u8> {
+        match self.strategy {
+            Strategy::Max => {
+                let most = self.ready().map(|metric| metric.timestamps.len()).max()?;
+                self.ready()
+                    .find(|metric| metric.timestamps.len() == most)
+                    .map(|it| it.name)
+            }
+            Strategy::BucketMax => {
+                let most = self.ready().map(|metric| metric.timestamps.len()).max()?;
+                self.ready()
+                    .filter(|metric| metric.timestamps.len() == most)
+                    .min_by_key(|metric| metric.arrival)
+                    .map(|metric| metric.name)
+            }
+            Strategy::Random => None,
+            Strategy::Naive | Strategy::Sorted | Strategy::TimeSorted => self.choose_queued(now),
+        }
+    }
+
+    fn choose_queued(&mut self, now: u32) -> Option<u8> {
+        for _ in 0..2 {
+            while let Some(name) = self.queue.pop() {
+                if self.ready().any(|metric| metric.name == name) {
+                    return Some(name);
+                }
+            }
+            self.queue = self.snapshot(now);
+        }
+        None
+    }
+
+    fn snapshot(&self, now: u32) -> Vec<u8> {
+        let mut metrics: Vec<&Metric> = self.ready().collect();
+        let oldest = |metric: &Metric| metric.timestamps.iter().min().copied().unwrap();
+        match self.strategy {
+            Strategy::Sorted => metrics.sort_by_key(|metric| metric.timestamps.len()),
+            Strategy::TimeSorted => {
+                metrics.sort_by_key(|metric| std::cmp::Reverse(oldest(metric)));
+                let lag = i64::from(self.lag);
+                let lags = |metric: &Metric| i64::from(now) - i64::from(oldest(metric)) > lag;
+                metrics.retain(|metric| lag == 0 || lags(metric));
+            }
+            Strategy::Naive | Strategy::Max | Strategy::BucketMax | Strategy::Random => {}
+        }
+        metrics.iter().map(|metric| metric.name).collect()
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Step {
+    Store(u8, u32),
+    /// Choose, take, and write at once.
+    Write,
+    /// Choose and take; it stays in flight.
+    Take,
+    PutBack(u8),
+    Land(u8),
+    Park(u8),
+    Unpark(u8),
+    Later(u32),
+}
+
+fn steps() -> impl Generate<Value = Vec<Step>> {
+    let name = 0u8..8;
+    let step = prop_oneof![
+        8 => (name.clone(), 0u32..40).prop_map(|(name, at)| Step::Store(name, at)),
+        4 => Just(Step::Write),
+        2 => Just(Step::Take),
+        1 => name.clone().prop_map(Step::PutBack),
+        1 => name.clone().prop_map(Step::Land),
+        1 => name.clone().prop_map(Step::Park),
+        2 => name.prop_map(Step::Unpark),
+        1 => (0u32..10).prop_map(Step::Later),
+    ];
+    prop::collection::vec(step, 1..200)
+}
+
+/// Both caches, fed the same.
+struct Pair {
+    ours: Cache,
+    python: Python,
+    ids: [Option<SeriesId>; 8],
+    now: u32,
+}
+
+impl Pair {
+    fn new(strategy: Strategy, lag: u32) -> Self {
+        let ours = Cache::new(CacheConfig {
+            timestamp_lag_s: lag,
+            ..config(strategy)
+        });
+        let python = Python {
+            strategy,
+            lag,
+            dict: Vec::new(),
+            queue: Vec::new(),
+            clock: 0,
+            parked: [false; 8],
+            in_flight: [const { None }; 8],
+        };
+        Self {
+            ours,
+            python,
+            ids: [None; 8],
+            now: 20,
+        }
+    }
+
+    fn step(&mut self, step: Step) {
+        match step {
+            Step::Store(name, timestamp) => self.store(name, timestamp),
+            Step::Write => {
+                if let Some(name) = self.choose_and_take() {
+                    self.land(name);
+                }
+            }
+            Step::Take => {
+                self.choose_and_take();
+            }
+            Step::PutBack(name) => {
+                if self.python.put_back(name).is_some() {
+                    self.ours.put_back(self.ids[usize::from(name)].unwrap());
+                }
+            }
+            Step::Land(name) => self.land(name),
+            Step::Park(name) => self.park(name, true),
+            Step::Unpark(name) => self.park(name, false),
+            Step::Later(seconds) => self.now += seconds,
+        }
+    }
+
+    fn store(&mut self, name: u8, timestamp: u32) {
+        self.python.store(name, timestamp);
+        let inserted = self.ours.insert(&format!("m{name}"), point(timestamp, 0.0));
+        if let Insert::New(id) = inserted.outcome {
+            self.ids[usize::from(name)] = Some(id);
+            stand(&mut self.ours, id, Standing::Writable);
+        }
+    }
+
+    fn choose_and_take(&mut self) -> Option<u8> {
+        let ours = self.ours.next(self.now);
+        assert_eq!(ours, self.ours.next(self.now), "asked twice");
+        let name = self.python.choose(self.now);
+        assert_eq!(
+            ours,
+            name.and_then(|name| self.ids[usize::from(name)]),
+            "{:?}",
+            self.python
+        );
+        let name = name?;
+        let place = self
+            .python
+            .dict
+            .iter()
+            .position(|metric| metric.name == name)
+            .unwrap();
+        let mut metric = self.python.dict.remove(place);
+        metric.timestamps.sort_unstable();
+        assert_eq!(taken(&mut self.ours, ours?), metric.timestamps);
+        self.python.in_flight[usize::from(name)] = Some(metric);
+        Some(name)
+    }
+
+    fn land(&mut self, name: u8) {
+        if self.python.in_flight[usize::from(name)].take().is_some() {
+            self.ours
+                .written(self.ids[usize::from(name)].unwrap(), begin());
+        }
+    }
+
+    fn park(&mut self, name: u8, parked: bool) {
+        let index = usize::from(name);
+        if let Some(id) = self.ids[index]
+            && self.python.in_flight[index].is_none()
+        {
+            self.python.parked[index] = parked;
+            let standing = if parked {
+                Standing::Parked
+            } else {
+                Standing::Writable
+            };
+            stand(&mut self.ours, id, standing);
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+    #[test]
+    fn the_choice_is_pythons(
+        strategy in prop::sample::select(vec![
+            Strategy::Naive,
+            Strategy::Max,
+            Strategy::Sorted,
+            Strategy::TimeSorted,
+            Strategy::BucketMax,
+        ]),
+        lag in prop::sample::select(vec![0u32, 0, 5, 15]),
+        steps in steps(),
+    ) {
+        let mut pair = Pair::new(strategy, lag);
+        for step in steps {
+            pair.step(step);
+        }
+        pair.python.lag = 0;
+        pair.ours.set_lag(0);
+        for name in 0..8 {
+            pair.park(name, false);
+        }
+        while pair.choose_and_take().is_some() {}
+    }
+}
+
+#[test]
+fn many_series_leave_in_pythons_order() {
+    for strategy in [
+        Strategy::Max,
+        Strategy::Sorted,
+        Strategy::BucketMax,
+        Strategy::TimeSorted,
+    ] {
+        let mut cache = Cache::new(config(strategy));
+        let count = 3_000u32;
+        let mut ids = Vec::new();
+        for round in 0..3 {
+            for number in (0..count).filter(|number| number % 3 >= round) {
+                let id = put(
+                    &mut cache,
+                    &format!("m.{number}"),
+                    1000 - round * 100 + number % 7,
+                );
+                if round == 0 {
+                    stand(&mut cache, id, Standing::Writable);
+                    ids.push(id);
+                }
+            }
+        }
+        let points = |number: u32| number % 3 + 1;
+        let oldest = |number: u32| 1000 - number % 3 * 100 + number % 7;
+        let mut expected: Vec<u32> = (0..count).collect();
+        match strategy {
+            Strategy::Sorted => expected.sort_by_key(|number| (points(*number), *number)),
+            Strategy::TimeSorted => {
+                expected.sort_by_key(|number| (!oldest(*number), *number));
+            }
+            Strategy::Max | Strategy::BucketMax | Strategy::Naive | Strategy::Random => {
+                expected.sort_by_key(|number| (points(*number), count - *number));
+            }
+        }
+        while let Some(number) = expected.pop() {
+            let id = cache.next(0).unwrap();
+            assert_eq!(cache.name(id), format!("m.{number}"), "{strategy:?}");
+            taken(&mut cache, id);
+        }
+        assert_eq!(cache.next(0), None);
+    }
+}
+
+#[test]
+fn random_reaches_every_series() {
+    let mut cache = Cache::new(config(Strategy::Random));
+    for number in 0..20 {
+        let id = put(&mut cache, &format!("m.{number}"), 1);
+        stand(&mut cache, id, Standing::Writable);
+    }
+    let mut chosen = [0u32; 20];
+    for _ in 0..2_000 {
+        let id = cache.next(0).unwrap();
+        chosen[id.0 as usize] += 1;
+    }
+    assert!(
+        chosen.iter().all(|times| (50..200).contains(times)),
+        "{chosen:?}"
+    );
+}

@@ -1,0 +1,144 @@
+//! The cache's byte accounting against what the allocator was really asked for.
+//! Counted per thread, so that other tests do not disturb it.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::time::Duration;
+
+use benzene_engine::cache::{Cache, CacheConfig, Standing, Strategy, Usage};
+use benzene_engine::point::Point;
+
+thread_local! {
+    static HELD_BYTES: Cell<i64> = const { Cell::new(0) };
+}
+
+fn count(bytes: usize, sign: i64) {
+    let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
+    HELD_BYTES.with(|held| held.set(held.get() + sign * bytes));
+}
+
+struct Counting;
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+#[expect(unsafe_code, reason = "a global allocator cannot be had without")]
+// SAFETY: every call goes on to the system's allocator as it came; counting allocates nothing.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        count(layout.size(), 1);
+        // SAFETY: the caller keeps the contract of `alloc`.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        count(layout.size(), -1);
+        // SAFETY: the caller keeps the contract of `dealloc`, and `alloc` is the system's.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+fn cache(strategy: Strategy) -> Cache {
+    Cache::new(CacheConfig {
+        seed: 1,
+        strategy,
+        timestamp_lag_s: 0,
+        recent_bytes_max: 1 << 24,
+        waiting_bytes_max: u64::MAX,
+        waiting_points_max: u64::MAX,
+    })
+}
+
+fn name(number: u32) -> String {
+    format!(
+        "collectd.host{:05}.cpu-{}.cpu-user.value",
+        number / 8,
+        number % 8
+    )
+}
+
+fn fill(cache: &mut Cache, series: u32, timestamps: impl Iterator<Item = u32>) {
+    for timestamp in timestamps {
+        for number in 0..series {
+            cache.insert(
+                &name(number),
+                Point {
+                    timestamp,
+                    value: 0.5,
+                },
+            );
+        }
+    }
+    while let Some(id) = cache.unproven_next() {
+        assert_eq!(cache.set_standing(id, Standing::Writable).total(), 0);
+    }
+}
+
+#[track_caller]
+fn assert_close(accounted: u64, before: i64, tolerance_percent: i64) {
+    let real = HELD_BYTES.with(Cell::get) - before;
+    let accounted = i64::try_from(accounted).unwrap_or(i64::MAX);
+    assert!(
+        (accounted - real).abs() * 100 <= real * tolerance_percent,
+        "{accounted} bytes are accounted for, {real} are held"
+    );
+}
+
+fn filled(strategy: Strategy, series: u32, timestamps: impl Iterator<Item = u32>) -> Usage {
+    let before = HELD_BYTES.with(Cell::get);
+    let mut cache = cache(strategy);
+    fill(&mut cache, series, timestamps);
+    let usage = cache.usage();
+    assert_close(usage.bytes, before, 5);
+    assert_close(usage.held_bytes, before, 5);
+    usage
+}
+
+#[test]
+fn ten_points_each() {
+    let usage = filled(Strategy::Sorted, 100_000, 0..10);
+    assert!(usage.bytes < 300 * 100_000, "{usage:?}");
+}
+
+#[test]
+fn one_point_each() {
+    let usage = filled(Strategy::Sorted, 300_000, 0..1);
+    let names: u64 = (0..300_000).map(|number| name(number).len() as u64).sum();
+    assert!(usage.bytes < 100 * 300_000 + names, "{usage:?}");
+}
+
+#[test]
+fn ranked_by_points() {
+    filled(Strategy::BucketMax, 50_000, 0..4);
+}
+
+#[test]
+fn late_points() {
+    let before = HELD_BYTES.with(Cell::get);
+    let mut cache = cache(Strategy::Naive);
+    fill(&mut cache, 200, (1000..1100).chain((0..1000).rev()));
+    assert_close(cache.usage().bytes, before, 15);
+}
+
+#[test]
+fn written_and_forgotten() {
+    let begin = benzene_engine::clock::now().instant;
+    let before = HELD_BYTES.with(Cell::get);
+    let mut cache = cache(Strategy::Sorted);
+    fill(&mut cache, 60_000, 0..8);
+    let full = cache.usage().held_bytes;
+    let mut out = Vec::new();
+    for _ in 0..50_000 {
+        let id = cache.next(100).unwrap();
+        out.clear();
+        cache.take(id, &mut out);
+        cache.written(id, begin);
+    }
+    drop(out);
+    assert_close(cache.usage().held_bytes, before, 5);
+    cache.expire(begin + Duration::from_secs(5));
+    assert_close(cache.usage().held_bytes, before, 5);
+    assert_eq!(cache.forget_idle(u64::MAX), 50_000);
+    assert_close(cache.usage().held_bytes, before, 5);
+    assert!(cache.usage().held_bytes < full / 3);
+}
