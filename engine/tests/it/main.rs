@@ -4,3 +4,7 @@
 mod cache_bytes;
 // What the house style asks of every file of the workspace, and that the lists in docs are whole.
 mod tidy;
+/// The tables of docs/formats against the constants in the code.
+mod format_docs;
+/// Updates and fetches of Whisper files against Python's whisper.
+mod whisper_python;
