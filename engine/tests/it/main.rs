@@ -2,9 +2,9 @@
 
 // What the cache says that it holds is what it holds.
 mod cache_bytes;
+// The tables of docs/formats against the constants in the code.
+mod format_docs;
 // What the house style asks of every file of the workspace, and that the lists in docs are whole.
 mod tidy;
-/// The tables of docs/formats against the constants in the code.
-mod format_docs;
-/// Updates and fetches of Whisper files against Python's whisper.
+// Updates and fetches of Whisper files against Python's whisper.
 mod whisper_python;
