@@ -1,3 +1,53 @@
-//! The program `benzene-bench`.
+//! The program `benzene-bench`: sends load to a carbon receiver and checks what became of it.
+//! `load` sends points whose values follow from the parameters alone; `check` computes them again
+//! and looks for every one in the Whisper files, so that "nothing lost" is a thing one can run.
+//! It knows nothing of Benzene's sockets or cache: any daemon that takes the same input will do.
+//! The report goes to stdout, progress and errors to stderr. Exit code 0: as asked; 1: something
+//! was not sent, is missing or is wrong; 2: the command line is not understood.
 
-fn main() {}
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a report on stdout and progress on stderr are what this program is for"
+)]
+
+mod check;
+mod cpu;
+mod load;
+mod progress;
+mod workload;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Load and checks for carbon receivers.
+#[derive(Debug, Parser)]
+#[command(name = "benzene-bench", version, about)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Send points to a receiver: line protocol, pickle or UDP
+    Load(load::LoadArgs),
+    /// Look for every point that `load` sent in the Whisper files of a data directory
+    Check(check::CheckArgs),
+}
+
+fn main() -> ExitCode {
+    let outcome = match Cli::parse().command {
+        Command::Load(args) => load::command(&args),
+        Command::Check(args) => check::command(&args),
+    };
+    match outcome {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("benzene-bench: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

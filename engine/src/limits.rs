@@ -56,13 +56,6 @@ pub const QUERY_ERROR_BYTES_MAX: usize = 1024;
 pub const SHARDS_MAX: usize = 1024;
 /// Most archives in a Whisper header that we accept: Python has no bound, real files have 2 to 6.
 pub const ARCHIVES_MAX: usize = 64;
-
-/// Longest value in a configuration file once its `%(key)s` references are resolved: ten keys that
-/// each name another ten times would otherwise fill the memory.
-pub const INI_VALUE_BYTES_MAX: usize = 64 << 10;
-/// Most keys that a reference in a configuration file may lead through: Python's
-/// MAX_INTERPOLATION_DEPTH.
-pub const INI_REFERENCE_DEPTH_MAX: usize = 10;
 /// Most bytes of a finer archive that are read to aggregate one point of a coarser one: 65 days of
 /// seconds. Real schemas stay below a megabyte; a header that asks for more is refused, so that no
 /// file makes us read gigabytes.
@@ -76,3 +69,10 @@ pub const PATTERN_BYTES_MAX: usize = 8 << 10;
 /// Most steps of backtracking in one search, a tenth of fancy-regex's default: some milliseconds. A
 /// sender can choose names for which a careless pattern takes forever; such a name does not match.
 pub const PATTERN_BACKTRACKS_MAX: usize = 100_000;
+
+/// Longest value in a configuration file once its `%(key)s` references are resolved: ten keys that
+/// each name another ten times would otherwise fill the memory.
+pub const INI_VALUE_BYTES_MAX: usize = 64 << 10;
+/// Most keys that a reference in a configuration file may lead through: Python's
+/// MAX_INTERPOLATION_DEPTH.
+pub const INI_REFERENCE_DEPTH_MAX: usize = 10;
