@@ -26,3 +26,15 @@ pub const QUERY_FRAME_BYTES_MAX: usize = 4 << 20;
 pub const SHARDS_MAX: usize = 1024;
 /// Most archives in a Whisper header that we accept: Python has no bound, real files have 2 to 6.
 pub const ARCHIVES_MAX: usize = 64;
+
+/// How long a written point stays answerable, in seconds: longer than graphite-web takes from
+/// reading the file to asking the cache.
+pub const RECENT_S: u64 = 5;
+
+/// Slowest rate of a budget that is not zero, per second: one in an hour.
+pub const BUDGET_RATE_MIN: f64 = 1.0 / 3600.0;
+/// Fastest rate of a budget, per second: no disk comes near, and the steps of its time are still
+/// fine enough.
+pub const BUDGET_RATE_MAX: f64 = 100e6;
+/// Longest burst of a budget, in seconds.
+pub const BUDGET_BURST_S_MAX: f64 = 60.0;
