@@ -76,3 +76,15 @@ pub const INI_VALUE_BYTES_MAX: usize = 64 << 10;
 /// Most keys that a reference in a configuration file may lead through: Python's
 /// MAX_INTERPOLATION_DEPTH.
 pub const INI_REFERENCE_DEPTH_MAX: usize = 10;
+
+/// How long a written point stays answerable, in seconds: longer than graphite-web takes from
+/// reading the file to asking the cache.
+pub const RECENT_S: u64 = 5;
+
+/// Slowest rate of a budget that is not zero, per second: one in an hour.
+pub const BUDGET_RATE_MIN: f64 = 1.0 / 3600.0;
+/// Fastest rate of a budget, per second: no disk comes near, and the steps of its time are still
+/// fine enough.
+pub const BUDGET_RATE_MAX: f64 = 100e6;
+/// Longest burst of a budget, in seconds.
+pub const BUDGET_BURST_S_MAX: f64 = 60.0;

@@ -5,7 +5,10 @@
 //! gets when it comes to have cached points; a series that was written and gets points again comes
 //! last, as a key that was popped and set again.
 //! Snapshots (naive, sorted, timesorted) are built in time proportional to the ready series, once
-//! all of the one before were chosen; the other orders choose without looking at the rest.
+//! all of the one before were chosen: of a million series 35 to 55 ms (naive, timesorted), sorted
+//! up to three times that, measured on a busy 2-core machine; choosing from it then takes no search.
+//! The other orders choose in microseconds and pay at insert: 0.2 to 0.3 us a point (max,
+//! bucketmax), where the snapshots pay nothing.
 //! Choosing changes nothing: who is chosen stays so until it is taken or is no longer ready.
 
 use super::points::Blocks;

@@ -8,8 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::points::{BLOCK_BYTES, Run};
 
-/// How long a written point stays answerable: longer than a reader takes from file to cache.
-pub(super) const RECENT: Duration = Duration::from_secs(5);
+const RECENT: Duration = Duration::from_secs(crate::limits::RECENT_S);
 
 /// Points of one series, written together.
 #[derive(Debug)]

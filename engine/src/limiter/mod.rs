@@ -16,6 +16,8 @@ use std::time::{Duration, Instant};
 
 pub use credit::Room;
 
+use crate::limits::{BUDGET_BURST_S_MAX, BUDGET_RATE_MAX, BUDGET_RATE_MIN};
+
 /// Steps of our time in a nanosecond: fine enough for ten million a second within 0.05 %, coarse
 /// enough for 36 years.
 const STEPS_PER_NS: u64 = 16;
@@ -23,10 +25,6 @@ const STEPS_PER_S: f64 = 16e9;
 /// Our time starts two hours before the base, so that the first burst lies in the past even at one
 /// a minute.
 const START: u64 = 7_200 * 1_000_000_000 * STEPS_PER_NS;
-/// The slowest rate that is not zero, per second: one in an hour.
-pub const RATE_MIN: f64 = 1.0 / 3600.0;
-/// The fastest rate, per second.
-pub const RATE_MAX: f64 = 100e6;
 
 /// Steps between two grants where there is no limit.
 const UNLIMITED: u64 = 0;
@@ -52,7 +50,7 @@ impl Budget {
     /// seconds' worth, but at least of one. `base` is the earliest time that will be asked about.
     pub fn new(rate: Option<f64>, burst_s: f64, base: Instant) -> Self {
         assert!(
-            burst_s > 0.0 && burst_s <= 60.0,
+            burst_s > 0.0 && burst_s <= BUDGET_BURST_S_MAX,
             "a burst of {burst_s} seconds"
         );
         let budget = Self {
@@ -168,7 +166,7 @@ fn interval_of(rate: Option<f64>) -> u64 {
         return NEVER;
     }
     assert!(
-        (RATE_MIN..=RATE_MAX).contains(&rate),
+        (BUDGET_RATE_MIN..=BUDGET_RATE_MAX).contains(&rate),
         "a rate of {rate} a second is out of range"
     );
     steps(STEPS_PER_S / rate)
