@@ -45,3 +45,9 @@ pub const WHISPER_WINDOW_BYTES_MAX: u64 = 64 << 20;
 const _: () = assert!(WHISPER_WINDOW_BYTES_MAX <= u32::MAX as u64);
 /// Most values of one answer of `whisper::fetch`: two years of seconds, 1 GiB.
 pub const FETCH_VALUES_MAX: u64 = 1 << 26;
+/// Longest regular expression in a configuration file: a site's longest alternations have a few
+/// hundred bytes.
+pub const PATTERN_BYTES_MAX: usize = 8 << 10;
+/// Most steps of backtracking in one search, a tenth of fancy-regex's default: some milliseconds. A
+/// sender can choose names for which a careless pattern takes forever; such a name does not match.
+pub const PATTERN_BACKTRACKS_MAX: usize = 100_000;

@@ -1,3 +1,294 @@
 //! storage-schemas.conf and storage-aggregation.conf: which archives and which method a new file gets.
+//! Sections are tried in the order of the file; the first whose pattern occurs in the canonical
+//! name wins, and a default takes the rest. Asked once per new metric; existing files never change.
+//! Never reads a file and never logs: text in, rules and warnings out.
+//! Invariant: the archives of every rule can be laid out in a Whisper file, finest first.
+//! On failure: what stops Python carbon's start is a `SchemaError`; what makes it skip a section is
+//! a `Warning`, and the section is skipped.
 
+mod error;
 pub mod ini;
+pub mod pattern;
+mod python_re;
+pub mod retention;
+mod rules;
+
+pub use error::{Reason, SchemaError, Warning};
+pub use rules::Chosen;
+
+use crate::whisper::{Aggregation, Header, Retention};
+use ini::{IniFile, Section};
+use pattern::Pattern;
+use rules::Rules;
+
+/// Name of the rule that takes what no section takes.
+pub const DEFAULT_RULE: &str = "default";
+/// Archives of that rule: a point a minute for seven days, as Python carbon's.
+const DEFAULT_RETENTION: Retention = Retention {
+    step_s: 60,
+    points: 7 * 24 * 60,
+};
+
+/// The rules of storage-schemas.conf.
+#[derive(Clone, Debug)]
+pub struct Schemas {
+    rules: Rules<Schema>,
+}
+
+/// One section of storage-schemas.conf.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Schema {
+    /// The section's name.
+    pub name: String,
+    /// Its archives, finest first.
+    pub archives: Vec<Retention>,
+}
+
+/// The rules of storage-aggregation.conf.
+#[derive(Clone, Debug)]
+pub struct Aggregations {
+    rules: Rules<AggregationRule>,
+}
+
+/// One section of storage-aggregation.conf. What is None is Whisper's default: 0.5 and average.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AggregationRule {
+    /// The section's name.
+    pub name: String,
+    /// The share of known points from which a coarser one is made, 0 to 1.
+    pub x_files_factor: Option<f32>,
+    /// How it is made.
+    pub method: Option<Aggregation>,
+}
+
+impl Schemas {
+    /// Reads storage-schemas.conf.
+    pub fn parse(text: &str) -> Result<(Schemas, Vec<Warning>), SchemaError> {
+        let file = IniFile::parse(text)?;
+        let mut schemas = Self::builtin();
+        let mut warnings = Vec::new();
+        for section in file.sections() {
+            let values = Values::new(&file, section)?;
+            values.warn_of_unknown(&["pattern", "retentions", "priority"], &mut warnings);
+            match schema(&values)? {
+                Ok((pattern, schema)) => schemas.rules.push(&section.name, pattern, schema),
+                Err(warning) => warnings.push(warning),
+            }
+        }
+        Ok((schemas, warnings))
+    }
+
+    /// The default alone: a point a minute for seven days.
+    pub fn builtin() -> Schemas {
+        let name = DEFAULT_RULE.to_owned();
+        Schemas {
+            rules: Rules::new(Schema {
+                name,
+                archives: vec![DEFAULT_RETENTION],
+            }),
+        }
+    }
+
+    /// The archives of a new metric.
+    pub fn archives(&self, metric: &str) -> Chosen<'_, Schema> {
+        self.rules.find(metric)
+    }
+
+    /// Every rule in order, the default last.
+    pub fn iter(&self) -> impl Iterator<Item = &Schema> {
+        self.rules.iter()
+    }
+}
+
+impl Aggregations {
+    /// Reads storage-aggregation.conf.
+    pub fn parse(text: &str) -> Result<(Aggregations, Vec<Warning>), SchemaError> {
+        let file = IniFile::parse(text)?;
+        let mut aggregations = Self::builtin();
+        let mut warnings = Vec::new();
+        for section in file.sections() {
+            let values = Values::new(&file, section)?;
+            let known = ["pattern", "xfilesfactor", "aggregationmethod", "priority"];
+            values.warn_of_unknown(&known, &mut warnings);
+            match aggregation(&values)? {
+                Ok((pattern, rule)) => aggregations.rules.push(&section.name, pattern, rule),
+                Err(warning) => warnings.push(warning),
+            }
+        }
+        Ok((aggregations, warnings))
+    }
+
+    /// The default alone: Whisper's own.
+    pub fn builtin() -> Aggregations {
+        let name = DEFAULT_RULE.to_owned();
+        let default = AggregationRule {
+            name,
+            x_files_factor: None,
+            method: None,
+        };
+        Aggregations {
+            rules: Rules::new(default),
+        }
+    }
+
+    /// How a new metric is aggregated.
+    pub fn rule(&self, metric: &str) -> Chosen<'_, AggregationRule> {
+        self.rules.find(metric)
+    }
+
+    /// Every rule in order, the default last.
+    pub fn iter(&self) -> impl Iterator<Item = &AggregationRule> {
+        self.rules.iter()
+    }
+}
+
+/// A section's values with references resolved, those of `[DEFAULT]` among them.
+struct Values<'a> {
+    file: &'a IniFile,
+    section: &'a Section,
+    resolved: Vec<(String, String)>,
+}
+
+impl<'a> Values<'a> {
+    fn new(file: &'a IniFile, section: &'a Section) -> Result<Self, SchemaError> {
+        let resolved = file.values(section)?;
+        Ok(Self {
+            file,
+            section,
+            resolved,
+        })
+    }
+
+    fn get(&self, folded: &str) -> Option<&str> {
+        let mut values = self.resolved.iter();
+        values
+            .find(|(key, _)| key == folded)
+            .map(|(_, value)| value.as_str())
+    }
+
+    fn line(&self, folded: &str) -> usize {
+        self.file.line(self.section, folded)
+    }
+
+    fn warning(&self, folded: &str, reason: Reason) -> Warning {
+        Warning {
+            line: self.line(folded),
+            section: self.section.name.clone(),
+            reason,
+        }
+    }
+
+    fn warn_of_unknown(&self, known: &[&str], warnings: &mut Vec<Warning>) {
+        for entry in self.section.entries() {
+            let folded = entry.key.to_lowercase();
+            if !known.contains(&folded.as_str()) {
+                let reason = Reason::UnknownKey {
+                    key: entry.key.clone(),
+                };
+                warnings.push(self.warning(&folded, reason));
+            }
+        }
+    }
+
+    fn pattern(&self) -> Result<Option<Pattern>, SchemaError> {
+        let text = self.get("pattern").filter(|text| !text.is_empty());
+        text.map(Pattern::new)
+            .transpose()
+            .map_err(|reason| SchemaError::Pattern {
+                line: self.line("pattern"),
+                section: self.section.name.clone(),
+                reason,
+            })
+    }
+}
+
+/// A section of storage-schemas.conf: refused, left out with a warning, or a rule. What comes
+/// first wins, in Python's order: retentions missing, retentions bad, pattern, layout.
+fn schema(values: &Values<'_>) -> Result<Result<(Pattern, Schema), Warning>, SchemaError> {
+    let Some(definitions) = values.get("retentions") else {
+        return Ok(Err(values.warning("retentions", Reason::NoRetentions)));
+    };
+    let archives: Result<Vec<Retention>, _> =
+        definitions.split(',').map(retention::parse).collect();
+    let mut archives = archives.map_err(|reason| SchemaError::Retention {
+        line: values.line("retentions"),
+        section: values.section.name.clone(),
+        reason,
+    })?;
+    let Some(pattern) = values.pattern()? else {
+        return Ok(Err(values.warning("pattern", Reason::NoPattern)));
+    };
+    // The layout does not depend on how points are aggregated; any method will do.
+    if let Err(broken) = Header::new(&archives, 0.0, Aggregation::Average) {
+        return Ok(Err(values.warning("retentions", Reason::Layout(broken))));
+    }
+    archives.sort_by_key(|archive| archive.step_s);
+    Ok(Ok((
+        pattern,
+        Schema {
+            name: values.section.name.clone(),
+            archives,
+        },
+    )))
+}
+
+/// A section of storage-aggregation.conf, likewise: factor, method, pattern.
+fn aggregation(
+    values: &Values<'_>,
+) -> Result<Result<(Pattern, AggregationRule), Warning>, SchemaError> {
+    let section = || values.section.name.clone();
+    let x_files_factor = match values.get("xfilesfactor") {
+        None => None,
+        Some(text) => {
+            let found = text.to_owned();
+            let Ok(factor) = text.parse::<f64>() else {
+                let reason = Reason::XFilesFactorText { found };
+                return Ok(Err(values.warning("xfilesfactor", reason)));
+            };
+            // NaN is in no range, as in Python.
+            if !(0.0..=1.0).contains(&factor) {
+                let line = values.line("xfilesfactor");
+                return Err(SchemaError::XFilesFactor {
+                    line,
+                    section: section(),
+                    found,
+                });
+            }
+            Some(stored(factor))
+        }
+    };
+    let method = match values.get("aggregationmethod") {
+        None => None,
+        Some(name) => {
+            let method = Aggregation::from_name(name).ok_or_else(|| SchemaError::Method {
+                line: values.line("aggregationmethod"),
+                section: section(),
+                found: name.to_owned(),
+            })?;
+            Some(method)
+        }
+    };
+    let Some(pattern) = values.pattern()? else {
+        return Ok(Err(values.warning("pattern", Reason::NoPattern)));
+    };
+    Ok(Ok((
+        pattern,
+        AggregationRule {
+            name: section(),
+            x_files_factor,
+            method,
+        },
+    )))
+}
+
+/// The factor as a file's header holds it.
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "the header has 32 bits; Python rounds alike"
+)]
+fn stored(factor: f64) -> f32 {
+    factor as f32
+}
+
+#[cfg(test)]
+mod tests;

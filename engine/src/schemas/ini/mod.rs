@@ -131,6 +131,15 @@ impl IniFile {
             .map(|entry| Ok((entry.folded.clone(), scope.resolve(entry)?)))
             .collect()
     }
+
+    /// Where a key stands that `get` finds, else where the section begins: for messages.
+    pub fn line(&self, section: &Section, key: &str) -> usize {
+        let folded = key.to_lowercase();
+        let entry = section
+            .entry(&folded)
+            .or_else(|| self.defaults.entry(&folded));
+        entry.map_or(section.line, |entry| entry.line)
+    }
 }
 
 impl Section {

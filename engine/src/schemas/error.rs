@@ -1,0 +1,99 @@
+//! What is wrong with a schema file: too much to use the file, or a section that is left out.
+//! The line between the two is Python carbon's. A refused file stops the start, and leaves the
+//! rules in force when it is reloaded; a section left out is said, and the others stand.
+
+use thiserror::Error;
+
+use super::ini::IniError;
+use super::pattern::PatternError;
+use super::retention::RetentionError;
+use crate::whisper::LayoutError;
+
+/// Why a schema file was refused.
+#[derive(Clone, Debug, Error, PartialEq)]
+pub enum SchemaError {
+    /// The file's grammar.
+    #[error(transparent)]
+    Grammar(#[from] IniError),
+    /// A retention definition.
+    #[error("line {line}: [{section}] retentions: {reason}")]
+    Retention {
+        /// Line of the key.
+        line: usize,
+        /// Its section.
+        section: String,
+        /// What is wrong.
+        reason: RetentionError,
+    },
+    /// A regular expression.
+    #[error("line {line}: [{section}] pattern: {reason}")]
+    Pattern {
+        /// Line of the key.
+        line: usize,
+        /// Its section.
+        section: String,
+        /// What is wrong.
+        reason: PatternError,
+    },
+    /// An xFilesFactor outside 0 to 1.
+    #[error("line {line}: [{section}] xFilesFactor {found} is not between 0 and 1")]
+    XFilesFactor {
+        /// Line of the key.
+        line: usize,
+        /// Its section.
+        section: String,
+        /// The value as written.
+        found: String,
+    },
+    /// An aggregationMethod that Whisper does not have.
+    #[error(
+        "line {line}: [{section}] aggregationMethod '{found}' is unknown; there are average, sum, \
+         last, max, min, avg_zero, absmax and absmin"
+    )]
+    Method {
+        /// Line of the key.
+        line: usize,
+        /// Its section.
+        section: String,
+        /// The value as written.
+        found: String,
+    },
+}
+
+/// A section that does not do what it seems to say.
+#[derive(Clone, Debug, Error, PartialEq)]
+#[error("line {line}: [{section}] {reason}")]
+pub struct Warning {
+    /// Line of the key or, where one is missing, of the section.
+    pub line: usize,
+    /// The section.
+    pub section: String,
+    /// What is wrong.
+    pub reason: Reason,
+}
+
+/// What is wrong with a section.
+#[derive(Clone, Debug, Error, PartialEq)]
+pub enum Reason {
+    /// No `pattern`, or an empty one.
+    #[error("is left out: it has no pattern")]
+    NoPattern,
+    /// No `retentions`.
+    #[error("is left out: it has no retentions")]
+    NoRetentions,
+    /// Whisper cannot lay the archives out.
+    #[error("is left out: {0}")]
+    Layout(LayoutError),
+    /// An xFilesFactor that is no number.
+    #[error("is left out: its xFilesFactor '{found}' is no number")]
+    XFilesFactorText {
+        /// The value as written.
+        found: String,
+    },
+    /// A key that means nothing here; the section stands.
+    #[error("has a key '{key}' that means nothing here; it is ignored")]
+    UnknownKey {
+        /// Key as written.
+        key: String,
+    },
+}
