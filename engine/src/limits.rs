@@ -51,6 +51,31 @@ const _: () = assert!(QUERY_REPLY_BYTES_MAX / 15 * 3 <= PICKLE_OBJECTS_MAX);
 const _: () = assert!(QUERY_REPLY_BYTES_MAX > QUERY_FRAME_BYTES_MAX);
 /// Longest text of an error reply: it quotes what the client sent, which may be megabytes.
 pub const QUERY_ERROR_BYTES_MAX: usize = 1024;
+/// Largest configuration file that is read: 100,000 schemas fit, /dev/zero does not.
+pub const CONFIG_FILE_BYTES_MAX: u64 = 16 << 20;
+/// Smallest PICKLE_RECEIVER_MAX_LENGTH accepted: a pickle of one point with a short name.
+pub const PICKLE_FRAME_BYTES_MIN: usize = 64;
+const _: () = assert!(PICKLE_FRAME_BYTES_MIN < PICKLE_FRAME_BYTES_MAX);
+/// Largest MAX_CACHE_SIZE other than inf: at 16 bytes a point, the largest MAX_CACHE_BYTES.
+pub const CACHE_POINTS_MAX: u64 = CACHE_BYTES_MAX / 16;
+/// Smallest MAX_CACHE_BYTES accepted: the tables and block pools of a few shards, before a point.
+pub const CACHE_BYTES_MIN: u64 = 1 << 20;
+/// Largest MAX_CACHE_BYTES accepted: no machine that we know has more memory (64 TiB).
+pub const CACHE_BYTES_MAX: u64 = 64 << 40;
+const _: () = assert!(CACHE_BYTES_MIN < CACHE_BYTES_MAX);
+/// Largest MAX_UPDATES_PER_SECOND other than inf: ten times what the fastest devices do.
+pub const UPDATES_PER_SECOND_MAX: u64 = 100_000_000;
+/// Largest MAX_CREATES_PER_MINUTE other than inf: a minute of the largest update rate.
+pub const CREATES_PER_MINUTE_MAX: u64 = UPDATES_PER_SECOND_MAX * 60;
+/// Largest MIN_TIMESTAMP_RESOLUTION accepted: a day; coarser is an archive's work.
+pub const TIMESTAMP_RESOLUTION_SECONDS_MAX: u64 = 86_400;
+/// Largest MIN_TIMESTAMP_LAG accepted: a day, the span of many a first archive.
+pub const TIMESTAMP_LAG_SECONDS_MAX: u64 = 86_400;
+/// Largest CARBON_METRIC_INTERVAL accepted: a day.
+pub const METRIC_INTERVAL_SECONDS_MAX: u64 = 86_400;
+/// Longest CARBON_METRIC_PREFIX accepted: host, instance and counter still fit behind it.
+pub const METRIC_PREFIX_BYTES_MAX: usize = 1024;
+const _: () = assert!(METRIC_PREFIX_BYTES_MAX + 1024 < METRIC_NAME_BYTES_MAX);
 
 /// Most shards in a process: shard numbers are `u16`, and no machine we know has more cores.
 pub const SHARDS_MAX: usize = 1024;

@@ -1,1 +1,187 @@
-//! carbon.conf: what was written (low) becomes what is meant (high).
+//! carbon.conf: what was written (`low`) becomes what is meant (`high`), as Python carbon means it.
+//! `table` is the one list of options; `value` reads by type; `directories` and `address` work out
+//! what follows from environment and flags; `notice` says what the operator should know; `manual`
+//! writes the help, the manual page and the sample file from the table.
+//! Never opens a socket, never makes a directory, never looks at the data; files are read through
+//! the reader that is handed in. On failure: a `ConfigError` that names file, line, key and mend,
+//! and nothing has happened.
+
+mod address;
+mod directories;
+mod error;
+mod high;
+mod low;
+mod manual;
+mod notice;
+mod option;
+mod table;
+#[cfg(test)]
+mod tests;
+mod value;
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
+
+use benzene_engine::limits::CONFIG_FILE_BYTES_MAX;
+use benzene_engine::schemas::{Aggregations, Schemas};
+
+pub use directories::STORAGE_DIR_ALONE;
+pub use error::{ConfigError, NamedBy, Place, RefusedSetting};
+pub use high::Settings;
+pub use manual::{help_section, manual_page, sample_file};
+pub use option::{ConfOption, Standing, find, nearest};
+pub use table::OPTIONS;
+pub use value::{Bound, Fault, Kind, Rate, Value};
+
+use crate::cli::CacheOptions;
+use address::Addresses;
+use directories::Surroundings;
+use high::Prepared;
+use low::Low;
+
+/// The instance when nobody names one, as for Python carbon.
+pub const INSTANCE_DEFAULT: &str = "a";
+/// Python carbon's cache-query port.
+pub const QUERY_PORT_DEFAULT: u16 = 7002;
+
+/// Settings, and what to say about them.
+#[derive(Debug)]
+pub struct Loaded {
+    /// What the daemon is to do.
+    pub settings: Settings,
+    /// Things in the files that an operator should look at; ready to log.
+    pub warnings: Vec<String>,
+    /// Facts worth a line at start; ready to log.
+    pub said: Vec<String>,
+}
+
+/// Reads a whole file as text; `read_file` outside tests.
+pub type Reader<'a> = &'a dyn Fn(&Path) -> io::Result<String>;
+
+/// Reads a configuration file of at most `CONFIG_FILE_BYTES_MAX` bytes of UTF-8.
+pub fn read_file(path: &Path) -> io::Result<String> {
+    let mut text = String::new();
+    let read = File::open(path)?
+        .take(CONFIG_FILE_BYTES_MAX + 1)
+        .read_to_string(&mut text)?;
+    if u64::try_from(read).is_ok_and(|read| read > CONFIG_FILE_BYTES_MAX) {
+        let problem = format!("longer than {CONFIG_FILE_BYTES_MAX} bytes");
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, problem));
+    }
+    Ok(text)
+}
+
+/// Works out what `benzene cache` is to do, from flags, environment and files.
+pub fn load(
+    options: &CacheOptions,
+    environment: &dyn Fn(&str) -> Option<String>,
+    read: Reader<'_>,
+) -> Result<Loaded, ConfigError> {
+    let surroundings = Surroundings::find(options, environment);
+    let low = match &surroundings.config {
+        Some((path, named_by)) => {
+            let Some(text) = read_if_there(path, read)? else {
+                let (path, named_by) = (path.clone(), *named_by);
+                return Err(ConfigError::Missing { path, named_by });
+            };
+            let storage = surroundings.storage_dir.to_string_lossy();
+            let conf = surroundings.conf_dir.to_string_lossy();
+            let fallbacks = [("STORAGE_DIR", &*storage), ("CONF_DIR", &*conf)];
+            Low::read(path, &text, &options.instance, &fallbacks)?
+        }
+        None => Low::default(),
+    };
+    let directories = surroundings.settle(&low, options)?;
+    let addresses = Addresses::settle(&low, options)?;
+    let mut warnings = Vec::new();
+    let with_file = low.file.is_some();
+    let schemas = schemas(with_file, &directories.conf, read, &mut warnings)?;
+    let aggregations = aggregations(with_file, &directories.conf, read, &mut warnings)?;
+    let prepared = Prepared {
+        directories,
+        addresses,
+        schemas,
+        aggregations,
+    };
+    let settings = high::settle(&low, options, prepared)?;
+    let said = notice::facts(&low, &settings, options, &surroundings);
+    warnings.splice(0..0, notice::warnings(&low, &settings));
+    Ok(Loaded {
+        settings,
+        warnings,
+        said,
+    })
+}
+
+/// The file's text; None where there is no such file.
+fn read_if_there(path: &Path, read: Reader<'_>) -> Result<Option<String>, ConfigError> {
+    match read(path) {
+        Ok(text) => Ok(Some(text)),
+        Err(source) if source.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(ConfigError::Unreadable {
+            path: path.to_owned(),
+            source,
+        }),
+    }
+}
+
+/// storage-schemas.conf; with a carbon.conf it has to be there, as for Python carbon. Without one,
+/// every file gets what Python gives to metrics that no schema matches.
+fn schemas(
+    with_file: bool,
+    conf_dir: &Path,
+    read: Reader<'_>,
+    warnings: &mut Vec<String>,
+) -> Result<Schemas, ConfigError> {
+    if !with_file {
+        return Ok(Schemas::builtin());
+    }
+    let path = conf_dir.join("storage-schemas.conf");
+    let Some(text) = read_if_there(&path, read)? else {
+        return Err(ConfigError::SchemasMissing { path });
+    };
+    match Schemas::parse(&text) {
+        Ok((schemas, found)) => {
+            warnings.extend(
+                found
+                    .iter()
+                    .map(|warning| format!("{}: {warning}", path.display())),
+            );
+            Ok(schemas)
+        }
+        Err(source) => Err(ConfigError::Rules { path, source }),
+    }
+}
+
+/// storage-aggregation.conf; where it is missing, every file averages, as for Python carbon.
+fn aggregations(
+    with_file: bool,
+    conf_dir: &Path,
+    read: Reader<'_>,
+    warnings: &mut Vec<String>,
+) -> Result<Aggregations, ConfigError> {
+    if !with_file {
+        return Ok(Aggregations::builtin());
+    }
+    let path = conf_dir.join("storage-aggregation.conf");
+    let Some(text) = read_if_there(&path, read)? else {
+        warnings.push(format!(
+            "{}: there is no such file: new files average their points (xFilesFactor 0.5), as with \
+             Python carbon",
+            path.display()
+        ));
+        return Ok(Aggregations::builtin());
+    };
+    match Aggregations::parse(&text) {
+        Ok((aggregations, found)) => {
+            warnings.extend(
+                found
+                    .iter()
+                    .map(|warning| format!("{}: {warning}", path.display())),
+            );
+            Ok(aggregations)
+        }
+        Err(source) => Err(ConfigError::Rules { path, source }),
+    }
+}

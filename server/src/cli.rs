@@ -1,0 +1,483 @@
+//! The command line: `benzene cache` runs the daemon, `benzene query` asks one what it holds.
+//! Only words are read here: no file, no socket, no environment. What a setting means stands in
+//! carbon.conf's table (`config`); a flag exists only where an operator wants to try something
+//! without touching a file. Flags win over carbon.conf. Long flags only.
+//! A wrong command line ends with `Exit::Usage` before anything is started.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::{config, exit};
+
+/// The whole command line.
+#[derive(Clone, Debug, Parser)]
+#[command(
+    name = "benzene",
+    version,
+    about = "A drop-in replacement for Graphite's carbon-cache",
+    after_help = exit::help_section(),
+    disable_help_subcommand = true
+)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What `benzene` can do.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Command {
+    /// Run the daemon in the foreground until SIGTERM or SIGINT
+    Cache(CacheOptions),
+    /// Ask running daemons which points of a metric are still in their caches
+    Query(QueryOptions),
+}
+
+const CACHE_EXAMPLES: &str = "\
+Examples:
+  benzene cache
+      try it: listens on 127.0.0.1, keeps everything under ./benzene-data
+  benzene cache --config /opt/graphite/conf/carbon.conf
+      instead of `carbon-cache.py --config ... start`
+  benzene cache --config /etc/carbon/carbon.conf --instance b --udp off
+      [cache] with the changes of [cache:b], and no UDP
+";
+
+/// What `benzene cache` was told on the command line.
+#[derive(Args, Clone, Debug, Default)]
+#[command(after_help = CACHE_EXAMPLES, after_long_help = cache_long_help())]
+pub struct CacheOptions {
+    /// carbon.conf to read; storage-schemas.conf and storage-aggregation.conf lie beside it.
+    /// Without it, carbon.conf is looked for where GRAPHITE_CONF_DIR or GRAPHITE_ROOT says; where
+    /// neither is set, built-in defaults serve
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Which [cache:NAME] section changes what [cache] says; also part of our own metrics' names
+    #[arg(long, value_name = "NAME", default_value = config::INSTANCE_DEFAULT, value_parser = instance)]
+    pub instance: String,
+    /// Instead of STORAGE_DIR: what carbon.conf does not place elsewhere goes below it
+    #[arg(long, value_name = "DIR")]
+    pub storage_dir: Option<PathBuf>,
+    /// Instead of LOCAL_DATA_DIR: the directory of the Whisper files
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+    /// Line receiver (TCP): [HOST:]PORT, or off. Port 0 takes a free one and says which
+    #[arg(long, value_name = "ADDR")]
+    pub line: Option<Listen>,
+    /// Line receiver (UDP): [HOST:]PORT, or off
+    #[arg(long, value_name = "ADDR")]
+    pub udp: Option<Listen>,
+    /// Pickle receiver: [HOST:]PORT, or off
+    #[arg(long, value_name = "ADDR")]
+    pub pickle: Option<Listen>,
+    /// Cache query, which graphite-web asks: [HOST:]PORT, or off
+    #[arg(long, value_name = "ADDR")]
+    pub query: Option<Listen>,
+    /// Instead of SHARDS: how many pinned threads, each with its own ring, files and connections
+    #[arg(long, value_name = "COUNT")]
+    pub shards: Option<usize>,
+    /// How much is logged to standard error
+    #[arg(long, value_name = "LEVEL", value_enum, default_value_t)]
+    pub log: LogLevel,
+}
+
+fn cache_long_help() -> String {
+    format!("{CACHE_EXAMPLES}\n{}", config::help_section())
+}
+
+fn instance(name: &str) -> Result<String, String> {
+    if name.is_empty() || name.contains(['/', ']', ':']) || name.contains(char::is_whitespace) {
+        return Err("an instance is a word without spaces, `/`, `:` or `]`, such as a".to_owned());
+    }
+    Ok(name.to_owned())
+}
+
+/// How much is logged.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum LogLevel {
+    /// Only what stops the daemon or loses points.
+    Error,
+    /// Also what an operator should look at.
+    Warn,
+    /// Also starts, stops and what was decided at start.
+    #[default]
+    Info,
+    /// Also connections and files.
+    Debug,
+    /// Everything; slow.
+    Trace,
+}
+
+impl LogLevel {
+    /// The level's name as `tracing` filters spell it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            LogLevel::Error => "error",
+            LogLevel::Warn => "warn",
+            LogLevel::Info => "info",
+            LogLevel::Debug => "debug",
+            LogLevel::Trace => "trace",
+        }
+    }
+}
+
+/// Where a receiver listens, as a flag says it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Listen {
+    /// Not at all.
+    Off,
+    /// At this port; without a host, on the interface that carbon.conf names.
+    At {
+        /// Host name, IPv4 address, or IPv6 address without its brackets.
+        host: Option<String>,
+        /// The port; 0 lets the kernel choose a free one.
+        port: u16,
+    },
+}
+
+/// Why an address on the command line was refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AddressError {
+    /// What should be a port is none.
+    #[error("`{found}` is no port; write a number from 0 to 65535")]
+    Port {
+        /// What stood there.
+        found: String,
+    },
+    /// An IPv6 address without brackets, or an empty host.
+    #[error("`{found}` is no host; write a name, an IPv4 address, or an IPv6 address in brackets")]
+    Host {
+        /// What stood there.
+        found: String,
+    },
+    /// A range that is not two ports with a dash between them, the lower first.
+    #[error("`{found}` is no range of ports; write it as 7201-7210")]
+    Range {
+        /// What stood there.
+        found: String,
+    },
+}
+
+impl FromStr for Listen {
+    type Err = AddressError;
+
+    fn from_str(text: &str) -> Result<Listen, AddressError> {
+        if text.eq_ignore_ascii_case("off") {
+            return Ok(Listen::Off);
+        }
+        let (host, port) = split_port(text)?;
+        match port {
+            Some(port) => Ok(Listen::At {
+                host: host.map(str::to_owned),
+                port: parse_port(port)?,
+            }),
+            None => Ok(Listen::At {
+                host: None,
+                port: parse_port(text)?,
+            }),
+        }
+    }
+}
+
+fn parse_port(text: &str) -> Result<u16, AddressError> {
+    text.parse().map_err(|_not_a_port| AddressError::Port {
+        found: text.to_owned(),
+    })
+}
+
+/// Splits `HOST:PORT`, `[V6]:PORT`, `[V6]` and `HOST`; brackets are taken off.
+fn split_port(text: &str) -> Result<(Option<&str>, Option<&str>), AddressError> {
+    let refused = || AddressError::Host {
+        found: text.to_owned(),
+    };
+    let (host, port) = match text.strip_prefix('[') {
+        Some(rest) => {
+            let (host, after) = rest.split_once(']').ok_or_else(refused)?;
+            match after.strip_prefix(':') {
+                Some(port) => (host, Some(port)),
+                None if after.is_empty() => (host, None),
+                None => return Err(refused()),
+            }
+        }
+        None => match text.split_once(':') {
+            Some((_, port)) if port.contains(':') => return Err(refused()),
+            Some((host, port)) => (host, Some(port)),
+            None => (text, None),
+        },
+    };
+    if host.is_empty() {
+        Err(refused())
+    } else {
+        Ok((Some(host), port))
+    }
+}
+
+const QUERY_EXAMPLES: &str = "\
+Examples:
+  benzene query servers.web1.load
+      which of its points are not in the file yet
+  benzene query servers.web1.load --host 10.0.0.1:7002,10.0.0.2:7002 --json
+  benzene query servers.web1.load --host 10.0.0.1 --range 7201-7210
+      ten instances on one host
+";
+
+/// What `benzene query` was told on the command line.
+#[derive(Args, Clone, Debug)]
+#[command(after_help = QUERY_EXAMPLES)]
+pub struct QueryOptions {
+    /// Names of metrics, tags included (`disk.used;host=web1`)
+    #[arg(value_name = "METRIC", required = true)]
+    pub metrics: Vec<String>,
+    /// Cache-query addresses to ask, with commas between them; a missing port is 7002. Entries
+    /// of graphite-web's CARBONLINK_HOSTS can be pasted
+    #[arg(
+        long = "host",
+        value_name = "HOST[:PORT]",
+        value_delimiter = ',',
+        default_value = "127.0.0.1"
+    )]
+    pub hosts: Vec<QueryHost>,
+    /// Ask each host on every port of this range instead
+    #[arg(long, value_name = "FIRST-LAST")]
+    pub range: Option<PortRange>,
+    /// Print one JSON document
+    #[arg(long, conflicts_with = "csv")]
+    pub json: bool,
+    /// Print metric,timestamp,value lines
+    #[arg(long)]
+    pub csv: bool,
+    /// Give up on a host after so many seconds
+    #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = seconds)]
+    pub timeout: Duration,
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    let wanted: f64 = text
+        .parse()
+        .map_err(|error| format!("{error}; write seconds, such as 2.5"))?;
+    match Duration::try_from_secs_f64(wanted) {
+        Ok(timeout) if !timeout.is_zero() => Ok(timeout),
+        Ok(_) => Err("0 would never wait for an answer; write seconds, such as 2.5".to_owned()),
+        Err(error) => Err(format!("{error}; write seconds, such as 2.5")),
+    }
+}
+
+/// A daemon to ask: `HOST`, `HOST:PORT` or `HOST:PORT:INSTANCE`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct QueryHost {
+    /// Host name, IPv4 address, or IPv6 address without its brackets.
+    pub host: String,
+    /// Its cache-query port.
+    pub port: u16,
+    /// The instance after a second colon, as in CARBONLINK_HOSTS; places it in the hash ring.
+    pub instance: Option<String>,
+}
+
+impl FromStr for QueryHost {
+    type Err = AddressError;
+
+    fn from_str(text: &str) -> Result<QueryHost, AddressError> {
+        let text = text.trim();
+        let after_host = text.rfind(']').unwrap_or(0);
+        let (address, instance) = match text[after_host..].match_indices(':').nth(1) {
+            Some((at, _)) => (&text[..after_host + at], Some(&text[after_host + at + 1..])),
+            None => (text, None),
+        };
+        let (host, port) = split_port(address)?;
+        Ok(QueryHost {
+            host: host.unwrap_or_default().to_owned(),
+            port: port.map_or(Ok(config::QUERY_PORT_DEFAULT), parse_port)?,
+            instance: instance.map(str::to_owned),
+        })
+    }
+}
+
+/// A range of ports, both ends included.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PortRange {
+    /// The first port.
+    pub first: u16,
+    /// The last port, not below the first.
+    pub last: u16,
+}
+
+impl FromStr for PortRange {
+    type Err = AddressError;
+
+    fn from_str(text: &str) -> Result<PortRange, AddressError> {
+        let refused = || AddressError::Range {
+            found: text.to_owned(),
+        };
+        let (first, last) = text.split_once('-').ok_or_else(refused)?;
+        let (first, last) = (parse_port(first)?, parse_port(last)?);
+        if first == 0 || first > last {
+            return Err(refused());
+        }
+        Ok(PortRange { first, last })
+    }
+}
+
+impl fmt::Display for PortRange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}", self.first, self.last)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    fn cache(words: &[&str]) -> Result<CacheOptions, String> {
+        let line = ["benzene", "cache"].iter().chain(words);
+        match Cli::try_parse_from(line)
+            .map_err(|error| error.to_string())?
+            .command
+        {
+            Command::Cache(options) => Ok(options),
+            other @ Command::Query(_) => panic!("{other:?}"),
+        }
+    }
+
+    fn query(words: &[&str]) -> Result<QueryOptions, String> {
+        let line = ["benzene", "query"].iter().chain(words);
+        match Cli::try_parse_from(line)
+            .map_err(|error| error.to_string())?
+            .command
+        {
+            Command::Query(options) => Ok(options),
+            other @ Command::Cache(_) => panic!("{other:?}"),
+        }
+    }
+
+    fn at(host: &str, port: u16) -> Listen {
+        Listen::At {
+            host: (!host.is_empty()).then(|| host.to_owned()),
+            port,
+        }
+    }
+
+    #[test]
+    fn the_definition_is_sound_and_has_long_flags_only() {
+        Cli::command().debug_assert();
+        for command in Cli::command().get_subcommands() {
+            for flag in command.get_arguments() {
+                assert_eq!(flag.get_short(), None, "{} {flag:?}", command.get_name());
+            }
+        }
+    }
+
+    #[test]
+    fn without_flags_the_instance_is_a_and_nothing_is_overridden() {
+        let options = cache(&[]).unwrap();
+        assert_eq!(options.instance, "a");
+        assert_eq!(options.log, LogLevel::Info);
+        assert_eq!(
+            (options.config, options.line, options.shards),
+            (None, None, None)
+        );
+    }
+
+    #[test]
+    fn listen_addresses() {
+        for (text, want) in [
+            ("off", Listen::Off),
+            ("OFF", Listen::Off),
+            ("2003", at("", 2003)),
+            ("0", at("", 0)),
+            ("127.0.0.1:2003", at("127.0.0.1", 2003)),
+            ("graphite.example:2003", at("graphite.example", 2003)),
+            ("[::1]:2003", at("::1", 2003)),
+        ] {
+            assert_eq!(text.parse(), Ok(want), "{text}");
+        }
+        for (text, word) in [
+            ("65536", "no port"),
+            ("", "no host"),
+            ("host:", "no port"),
+            (":2003", "no host"),
+            ("::1", "brackets"),
+            ("::1:2003", "brackets"),
+            ("[::1", "no host"),
+            ("[::1]2003", "no host"),
+        ] {
+            let error = text.parse::<Listen>().unwrap_err().to_string();
+            assert!(error.contains(word), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn instances_that_could_leave_their_directory_are_refused() {
+        for name in ["", "a/b", "a b", "b]", "a:b"] {
+            let error = cache(&["--instance", name]).unwrap_err();
+            assert!(error.contains("instance is a word"), "{name}: {error}");
+        }
+        assert_eq!(cache(&["--instance", "b-2"]).unwrap().instance, "b-2");
+    }
+
+    #[test]
+    fn query_hosts_as_graphite_web_writes_them() {
+        let options = query(&["a.b", "--host", "10.0.0.1:7102:a, [::1]:7002:b,web"]).unwrap();
+        let want = [
+            ("10.0.0.1", 7102, Some("a")),
+            ("::1", 7002, Some("b")),
+            ("web", 7002, None),
+        ];
+        let found: Vec<(&str, u16, Option<&str>)> = options
+            .hosts
+            .iter()
+            .map(|host| (host.host.as_str(), host.port, host.instance.as_deref()))
+            .collect();
+        assert_eq!(found, want);
+        assert_eq!(options.timeout, Duration::from_secs(5));
+    }
+
+    #[test]
+    fn query_ranges_formats_and_timeouts() {
+        let options = query(&["a", "--range", "7201-7210", "--csv", "--timeout", "0.5"]).unwrap();
+        assert_eq!(
+            options.range,
+            Some(PortRange {
+                first: 7201,
+                last: 7210
+            })
+        );
+        assert_eq!(options.timeout, Duration::from_millis(500));
+        for (words, word) in [
+            (&["a", "--range", "7210-7201"][..], "7201-7210"),
+            (&["a", "--range", "7201"], "7201-7210"),
+            (&["a", "--json", "--csv"], "cannot be used with"),
+            (&["a", "--timeout", "0"], "never wait"),
+            (&["a", "--timeout", "soon"], "such as 2.5"),
+            (&[], "METRIC"),
+        ] {
+            let error = query(words).unwrap_err();
+            assert!(error.contains(word), "{words:?}: {error}");
+        }
+    }
+
+    #[test]
+    fn help_texts_name_examples_options_and_exit_codes() {
+        let mut command = Cli::command();
+        assert!(
+            command
+                .render_long_help()
+                .to_string()
+                .contains("Exit codes:")
+        );
+        let cache = command.find_subcommand_mut("cache").unwrap();
+        let long = cache.render_long_help().to_string();
+        for word in ["Examples:", "MAX_CACHE_SIZE", "--storage-dir"] {
+            assert!(long.contains(word), "{word} is missing from {long}");
+        }
+        assert!(
+            !cache.render_help().to_string().contains("MAX_CACHE_SIZE"),
+            "-h stays short"
+        );
+    }
+}

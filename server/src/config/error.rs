@@ -1,0 +1,173 @@
+//! Why a configuration was refused. Every message names file, line and key where there are such,
+//! and says what to write instead, so that it can be mended without reading documentation.
+//! A `ConfigError` ends the start with `Exit::Config`; nothing has been opened or listened on then.
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use benzene_engine::limits::DATA_DIR_BYTES_MAX;
+use benzene_engine::schemas::SchemaError;
+use benzene_engine::schemas::ini::IniError;
+
+use super::value::Fault;
+
+/// Where in a file something was written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The file.
+    pub file: PathBuf,
+    /// The section, without brackets.
+    pub section: String,
+    /// The line, from 1.
+    pub line: usize,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} line {} [{}]",
+            self.file.display(),
+            self.line,
+            self.section
+        )
+    }
+}
+
+/// Who said where carbon.conf is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NamedBy {
+    /// `--config`.
+    Flag,
+    /// This environment variable.
+    Environment(&'static str),
+}
+
+impl fmt::Display for NamedBy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            NamedBy::Flag => write!(f, "--config names it; give the path of carbon.conf there"),
+            NamedBy::Environment(name) => write!(
+                f,
+                "the environment variable {name} leads there; give --config, correct {name}, or \
+                 unset it to run on built-in defaults"
+            ),
+        }
+    }
+}
+
+/// A value in carbon.conf that was refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{place}: {key} = {}: {fault}", first_line(written))]
+pub struct RefusedSetting {
+    /// Where it stands.
+    pub place: Place,
+    /// The option.
+    pub key: &'static str,
+    /// What was written.
+    pub written: String,
+    /// Why not, and what to write instead.
+    pub fault: Fault,
+}
+
+/// Why the configuration was refused.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// There is no carbon.conf where it should be.
+    #[error("{}: there is no such file; {named_by}", path.display())]
+    Missing {
+        /// Where it was looked for.
+        path: PathBuf,
+        /// Who said so.
+        named_by: NamedBy,
+    },
+    /// A file is there and cannot be read.
+    #[error("{}: cannot be read: {source}; check its owner, its mode, and that it is text", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// carbon.conf breaks the grammar of such files.
+    #[error("{}: {source}", path.display())]
+    Syntax {
+        /// The file.
+        path: PathBuf,
+        /// Which line and what to do.
+        source: IniError,
+    },
+    /// The value of an option was refused.
+    #[error(transparent)]
+    Setting(Box<RefusedSetting>),
+    /// The value of a flag was refused.
+    #[error("{flag} {written}: {fault}")]
+    Flag {
+        /// The flag.
+        flag: &'static str,
+        /// What was written.
+        written: String,
+        /// Why not.
+        fault: Fault,
+    },
+    /// A default interface cannot be resolved.
+    #[error("{key} is not set, and its default {written} fails: {fault}")]
+    Default {
+        /// The option.
+        key: &'static str,
+        /// Its default.
+        written: String,
+        /// Why not.
+        fault: Fault,
+    },
+    /// Two TCP listeners would have the same address.
+    #[error(
+        "{first} and {second} both ask for {address}; give one of them another port, or 0 for off"
+    )]
+    SamePort {
+        /// The port option of one.
+        first: &'static str,
+        /// The port option of the other.
+        second: &'static str,
+        /// What both ask for.
+        address: SocketAddr,
+    },
+    /// The data directory's path leaves too little of PATH_MAX for metric names.
+    #[error(
+        "LOCAL_DATA_DIR {} is {} bytes long; the longest is {DATA_DIR_BYTES_MAX}, for metric names \
+         follow it in paths; choose a shorter one",
+        path.display(), path.as_os_str().len()
+    )]
+    DataDirectoryTooLong {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// There is no storage-schemas.conf.
+    #[error(
+        "{}: there is no such file, and without it nobody has said how long points are kept; \
+         put it beside carbon.conf, or set CONF_DIR to where it is",
+        path.display()
+    )]
+    SchemasMissing {
+        /// Where it was looked for.
+        path: PathBuf,
+    },
+    /// storage-schemas.conf or storage-aggregation.conf is wrong.
+    #[error("{}: {source}", path.display())]
+    Rules {
+        /// The file.
+        path: PathBuf,
+        /// Which line and what to do.
+        source: SchemaError,
+    },
+}
+
+/// A written value in one line, for a message.
+fn first_line(written: &str) -> String {
+    match written.split_once('\n') {
+        Some((first, _)) => format!("{first} ..."),
+        None => written.to_owned(),
+    }
+}

@@ -1,0 +1,204 @@
+//! What carbon.conf, flags and environment mean: checked, typed, relations proven.
+//! The engine and the front see `Settings` and nothing below it. Every value is inside its bound,
+//! addresses are resolved, and no two listeners collide. Nothing is read from disk here.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use benzene_engine::cache::Strategy;
+use benzene_engine::limits::METRIC_PREFIX_BYTES_MAX;
+use benzene_engine::ring::Allocation;
+use benzene_engine::schemas::{Aggregations, Schemas};
+
+use super::address::Addresses;
+use super::directories::Directories;
+use super::error::ConfigError;
+use super::low::Low;
+use super::option;
+use super::value::{Fault, Kind, Rate};
+use crate::cli::CacheOptions;
+
+/// Everything the daemon is told at its start.
+#[derive(Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a switch of carbon.conf of its own"
+)]
+pub struct Settings {
+    /// Which instance this is; part of our own metrics' names.
+    pub instance: String,
+    /// The carbon.conf that was read; None runs on built-in defaults.
+    pub config_file: Option<PathBuf>,
+    /// What is stored goes below it.
+    pub storage_dir: PathBuf,
+    /// Where the other configuration files are.
+    pub conf_dir: PathBuf,
+    /// Where the Whisper files are.
+    pub data_dir: PathBuf,
+    /// Line receiver (TCP); None is off. Port 0, from a flag only, lets the kernel choose.
+    pub line: Option<SocketAddr>,
+    /// Line receiver (UDP); None is off.
+    pub udp: Option<SocketAddr>,
+    /// Pickle receiver; None is off.
+    pub pickle: Option<SocketAddr>,
+    /// Cache query; None is off.
+    pub query: Option<SocketAddr>,
+    /// Longest pickle in bytes that is accepted.
+    pub pickle_frame_bytes_max: usize,
+    /// Most points in the cache; None is no limit.
+    pub cache_points_max: Option<u64>,
+    /// Most bytes for the cache; None is decided at start from the host's memory.
+    pub cache_bytes_max: Option<u64>,
+    /// Whether senders are held back when the cache is full; otherwise points are dropped.
+    pub flow_control: bool,
+    /// Updates of files a second.
+    pub updates_per_second: Rate,
+    /// New files a minute.
+    pub creates_per_minute: Rate,
+    /// Updates a second while stopping; None is as before.
+    pub updates_per_second_on_shutdown: Option<Rate>,
+    /// Which metric is written next.
+    pub strategy: Strategy,
+    /// With `Strategy::TimeSorted`: seconds that a metric's oldest point waits.
+    pub timestamp_lag_s: u32,
+    /// Timestamps are cut to a multiple of so many seconds; at least 1.
+    pub timestamp_resolution_s: u32,
+    /// How the space of a new file is made.
+    pub allocation: Allocation,
+    /// Whether every update is synced.
+    pub autoflush: bool,
+    /// Whether files are locked while they are written.
+    pub lock_writes: bool,
+    /// Whether the kernel is told not to read ahead.
+    pub fadvise_random: bool,
+    /// Whether files of tagged series are named by a hash.
+    pub tag_hash_filenames: bool,
+    /// Which archives a new file gets.
+    pub schemas: Schemas,
+    /// Which aggregation a new file gets.
+    pub aggregations: Aggregations,
+    /// Start of our own metrics' names, without a dot at its end.
+    pub metric_prefix: String,
+    /// Seconds between two points of our own metrics; 0 is none.
+    pub metric_interval_s: u32,
+    /// Pinned threads; None is the cores that the process may use.
+    pub shards: Option<usize>,
+}
+
+/// What was worked out before the settings: paths, addresses and the two rule files.
+pub(super) struct Prepared {
+    pub(super) directories: Directories,
+    pub(super) addresses: Addresses,
+    pub(super) schemas: Schemas,
+    pub(super) aggregations: Aggregations,
+}
+
+/// Puts the settings together.
+pub(super) fn settle(
+    low: &Low,
+    options: &CacheOptions,
+    prepared: Prepared,
+) -> Result<Settings, ConfigError> {
+    let Prepared {
+        directories,
+        addresses,
+        schemas,
+        aggregations,
+    } = prepared;
+    Ok(Settings {
+        instance: options.instance.clone(),
+        config_file: low.file.clone(),
+        storage_dir: directories.storage,
+        conf_dir: directories.conf,
+        data_dir: directories.data,
+        line: addresses.line,
+        udp: addresses.udp,
+        pickle: addresses.pickle,
+        query: addresses.query,
+        pickle_frame_bytes_max: size(low, "PICKLE_RECEIVER_MAX_LENGTH"),
+        cache_points_max: low.limit("MAX_CACHE_SIZE"),
+        cache_bytes_max: low.integer("MAX_CACHE_BYTES"),
+        flow_control: low.switch("USE_FLOW_CONTROL"),
+        updates_per_second: low.rate("MAX_UPDATES_PER_SECOND").unwrap_or(Rate::Auto),
+        creates_per_minute: low.rate("MAX_CREATES_PER_MINUTE").unwrap_or(Rate::Auto),
+        updates_per_second_on_shutdown: low.rate("MAX_UPDATES_PER_SECOND_ON_SHUTDOWN"),
+        strategy: strategy(low),
+        timestamp_lag_s: seconds(low, "MIN_TIMESTAMP_LAG"),
+        timestamp_resolution_s: seconds(low, "MIN_TIMESTAMP_RESOLUTION").max(1),
+        allocation: allocation(low),
+        autoflush: low.switch("WHISPER_AUTOFLUSH"),
+        lock_writes: low.switch("WHISPER_LOCK_WRITES"),
+        fadvise_random: low.switch("WHISPER_FADVISE_RANDOM"),
+        tag_hash_filenames: low.switch("TAG_HASH_FILENAMES"),
+        schemas,
+        aggregations,
+        metric_prefix: metric_prefix(low)?,
+        metric_interval_s: seconds(low, "CARBON_METRIC_INTERVAL"),
+        shards: shards(low, options)?,
+    })
+}
+
+fn size(low: &Low, name: &str) -> usize {
+    match low.integer(name).map(usize::try_from) {
+        Some(Ok(size)) => size,
+        other => unreachable!("{name} has a default and a bound that fits memory: {other:?}"),
+    }
+}
+
+fn seconds(low: &Low, name: &str) -> u32 {
+    match low.integer(name).map(u32::try_from) {
+        Some(Ok(seconds)) => seconds,
+        other => unreachable!("{name} has a default and a bound of a day: {other:?}"),
+    }
+}
+
+fn strategy(low: &Low) -> Strategy {
+    let name = low.text("CACHE_WRITE_STRATEGY").unwrap_or_default();
+    let Some(strategy) = Strategy::from_name(&name) else {
+        unreachable!("the option table lets {name} through, which the cache does not know")
+    };
+    strategy
+}
+
+/// As in Python whisper, fallocate wins over sparse.
+fn allocation(low: &Low) -> Allocation {
+    if low.switch("WHISPER_FALLOCATE_CREATE") {
+        Allocation::Fallocate
+    } else if low.switch("WHISPER_SPARSE_CREATE") {
+        Allocation::Sparse
+    } else {
+        Allocation::Zeros
+    }
+}
+
+/// The prefix must be the start of a name that a receiver would accept too.
+fn metric_prefix(low: &Low) -> Result<String, ConfigError> {
+    const NAME: &str = "CARBON_METRIC_PREFIX";
+    let prefix = low.text(NAME).unwrap_or_default();
+    let wrong = |letter: char| letter.is_whitespace() || letter.is_control() || letter == ';';
+    let empty_part = prefix.split('.').any(str::is_empty);
+    let too_long = prefix.len() > METRIC_PREFIX_BYTES_MAX;
+    if empty_part || too_long || prefix.starts_with('~') || prefix.contains(wrong) {
+        return Err(low.refuse(NAME, Fault::NotPrefix));
+    }
+    Ok(prefix)
+}
+
+fn shards(low: &Low, options: &CacheOptions) -> Result<Option<usize>, ConfigError> {
+    const NAME: &str = "SHARDS";
+    let Some(flag) = options.shards else {
+        return Ok(low.integer(NAME).map(|_| size(low, NAME)));
+    };
+    let Some(Kind::Integer(bound)) = option::find(NAME).map(|option| option.kind) else {
+        unreachable!("{NAME} is a whole number in the option table")
+    };
+    let wanted = u64::try_from(flag).unwrap_or(u64::MAX);
+    match bound.check(wanted) {
+        Ok(_) => Ok(Some(flag)),
+        Err(fault) => Err(ConfigError::Flag {
+            flag: "--shards",
+            written: flag.to_string(),
+            fault,
+        }),
+    }
+}

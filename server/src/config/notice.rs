@@ -1,0 +1,232 @@
+//! What the operator is told at start about the configuration: one warning for everything that was
+//! written and has no effect, and facts that are not in the file but follow from its absence.
+//! Never refuses anything; what is wrong has become a `ConfigError` before.
+
+use std::fmt::Write as _;
+
+use benzene_engine::cache::Strategy;
+
+use super::Settings;
+use super::address::{LINE, PICKLE, QUERY, UDP};
+use super::directories::Surroundings;
+use super::low::{Low, Stranger, Written};
+use super::option::Standing;
+use super::value::{Kind, Rate};
+use crate::cli::{CacheOptions, Listen};
+
+/// The warnings about the file, ready to log.
+pub(super) fn warnings(low: &Low, settings: &Settings) -> Vec<String> {
+    let mut warnings = Vec::new();
+    if let Some(file) = &low.file
+        && low.sections.is_empty()
+    {
+        let file = file.display();
+        warnings.push(format!(
+            "{file}: there is neither [cache] nor [cache:{}], so every setting has its default",
+            settings.instance
+        ));
+    }
+    warnings.extend(without_effect(low));
+    warnings.extend(misleading(low, settings));
+    warnings
+}
+
+/// One line that names everything that was written and is not acted on.
+fn without_effect(low: &Low) -> Option<String> {
+    let file = low.file.as_ref()?;
+    let mut parts: Vec<String> = low.holding().filter_map(not_acted_on).collect();
+    parts.extend(low.strangers.iter().map(stranger));
+    if parts.is_empty() {
+        return None;
+    }
+    Some(format!(
+        "{}: has no effect in this version: {}",
+        file.display(),
+        parts.join("; ")
+    ))
+}
+
+fn not_acted_on(written: &Written) -> Option<String> {
+    let Standing::NotYet { same, instead } = written.option.standing else {
+        return None;
+    };
+    if written.option.means(&written.value, same) {
+        return None;
+    }
+    let (name, line) = (written.option.name, written.place.line);
+    // Texts may hold secrets, as RAVEN_DSN does, and the log is read by many.
+    let secret = written.option.kind == Kind::Text;
+    let value = if secret {
+        String::new()
+    } else {
+        format!(" = {}", written.text)
+    };
+    Some(format!("{name}{value} in line {line} ({instead})"))
+}
+
+fn stranger(stranger: &Stranger) -> String {
+    let Stranger {
+        key,
+        place,
+        nearest,
+    } = stranger;
+    match nearest {
+        Some(nearest) => format!(
+            "{key} in line {} is no option (did you mean {nearest}?)",
+            place.line
+        ),
+        None => format!("{key} in line {} is no option", place.line),
+    }
+}
+
+/// Settings that are acted on and yet do something else than they seem to.
+fn misleading(low: &Low, settings: &Settings) -> Vec<String> {
+    let mut warnings = Vec::new();
+    if let Some(lag) = low.written("MIN_TIMESTAMP_LAG")
+        && settings.timestamp_lag_s > 0
+        && settings.strategy != Strategy::TimeSorted
+    {
+        warnings.push(format!(
+            "{}: MIN_TIMESTAMP_LAG acts only with CACHE_WRITE_STRATEGY = timesorted, as in Python \
+             carbon; it is {}",
+            lag.place,
+            settings.strategy.name()
+        ));
+    }
+    if let Some(resolution) = low.written("MIN_TIMESTAMP_RESOLUTION")
+        && low.integer("MIN_TIMESTAMP_RESOLUTION") == Some(0)
+    {
+        warnings.push(format!(
+            "{}: MIN_TIMESTAMP_RESOLUTION = 0 acts as 1: timestamps are whole seconds, and of two \
+             points in one second the later received wins",
+            resolution.place
+        ));
+    }
+    let storage = low
+        .written("STORAGE_DIR")
+        .filter(|written| written.by_instance);
+    if let Some(storage) = storage
+        && low.written("LOCAL_DATA_DIR").is_none()
+    {
+        warnings.push(format!(
+            "{}: STORAGE_DIR does not move the Whisper files of one instance, as in Python carbon: \
+             they stay in {}; set LOCAL_DATA_DIR too to move them",
+            storage.place,
+            settings.data_dir.display()
+        ));
+    }
+    warnings
+}
+
+/// Facts worth a line at start.
+pub(super) fn facts(
+    low: &Low,
+    settings: &Settings,
+    options: &CacheOptions,
+    surroundings: &Surroundings,
+) -> Vec<String> {
+    let mut facts = vec![source(low, settings)];
+    let data = settings.data_dir.display();
+    if settings.data_dir == surroundings.storage_dir.join("whisper") {
+        facts.push(format!(
+            "Whisper files are in {data}, as {}",
+            surroundings.storage_because
+        ));
+    } else {
+        facts.push(format!("Whisper files are in {data}"));
+    }
+    if low.file.is_some() {
+        facts.extend(silent_interfaces(low, settings, options));
+        facts.extend(silent_switches(low, settings));
+        facts.extend(
+            [
+                held_back(low, "MAX_UPDATES_PER_SECOND", settings.updates_per_second),
+                held_back(low, "MAX_CREATES_PER_MINUTE", settings.creates_per_minute),
+            ]
+            .into_iter()
+            .flatten(),
+        );
+    }
+    facts
+}
+
+fn source(low: &Low, settings: &Settings) -> String {
+    let Some(file) = &low.file else {
+        return "no carbon.conf: built-in defaults, listening on this machine only, files of \
+                60s:7d (--config names a carbon.conf)"
+            .to_owned();
+    };
+    let mut sections = String::new();
+    for name in &low.sections {
+        let and = if sections.is_empty() { "" } else { " and " };
+        if write!(sections, "{and}[{name}]").is_err() {
+            unreachable!("a String takes every text")
+        }
+    }
+    let sections = if sections.is_empty() {
+        "no section"
+    } else {
+        &sections
+    };
+    format!(
+        "settings are from {sections} of {} (instance {})",
+        file.display(),
+        settings.instance
+    )
+}
+
+/// Which listeners are open to the world because nobody said otherwise.
+fn silent_interfaces(low: &Low, settings: &Settings, options: &CacheOptions) -> Option<String> {
+    let listeners = [
+        (LINE, settings.line, &options.line),
+        (UDP, settings.udp, &options.udp),
+        (PICKLE, settings.pickle, &options.pickle),
+        (QUERY, settings.query, &options.query),
+    ];
+    let nouns: Vec<&str> = listeners
+        .into_iter()
+        .filter(|(listener, address, flag)| {
+            let said = matches!(flag, Some(Listen::At { host: Some(_), .. }));
+            let open = address.is_some_and(|address| address.ip().is_unspecified());
+            open && !said && low.written(listener.interface).is_none()
+        })
+        .map(|(listener, _, _)| listener.noun)
+        .collect();
+    if nouns.is_empty() {
+        return None;
+    }
+    Some(format!(
+        "carbon.conf names no interface for {}: listening on 0.0.0.0, as Python carbon does",
+        nouns.join(", ")
+    ))
+}
+
+/// Defaults of Python carbon under which it does something that is easily overlooked.
+fn silent_switches(low: &Low, settings: &Settings) -> Vec<String> {
+    let mut facts = Vec::new();
+    if settings.udp.is_none() && low.written("ENABLE_UDP_LISTENER").is_none() {
+        facts.push(
+            "UDP is off, as with Python carbon: carbon.conf does not set ENABLE_UDP_LISTENER"
+                .to_owned(),
+        );
+    }
+    if low.written("ENABLE_TAGS").is_none() {
+        facts.push(
+            "tagged series are stored, but not announced to graphite-web's tag index in this \
+             version (ENABLE_TAGS = False hides this line)"
+                .to_owned(),
+        );
+    }
+    facts
+}
+
+fn held_back(low: &Low, name: &str, rate: Rate) -> Option<String> {
+    let written = low.written(name)?;
+    let Rate::Limited(limit) = rate else {
+        return None;
+    };
+    let (unit, line) = (written.option.unit, written.place.line);
+    Some(format!(
+        "{name} = {limit} {unit} is obeyed, as line {line} says; auto would let the device decide"
+    ))
+}

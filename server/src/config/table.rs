@@ -1,0 +1,451 @@
+//! The option table: every option of carbon.conf's [cache] section, and ours.
+//! Defaults are Python carbon's, except where docs/operating/carbon.conf.md says that they differ;
+//! bounds are those of `engine::limits`. Nothing is decided here but what an option is.
+//! The file is long because it is one list, and one list cannot contradict itself.
+
+use benzene_engine::limits::{
+    CACHE_BYTES_MAX, CACHE_BYTES_MIN, CACHE_POINTS_MAX, CREATES_PER_MINUTE_MAX,
+    METRIC_INTERVAL_SECONDS_MAX, PICKLE_FRAME_BYTES_MAX, PICKLE_FRAME_BYTES_MIN, SHARDS_MAX,
+    TIMESTAMP_LAG_SECONDS_MAX, TIMESTAMP_RESOLUTION_SECONDS_MAX, UPDATES_PER_SECOND_MAX,
+};
+
+use super::option::ConfOption;
+use super::value::{Bound, Kind};
+
+/// Write orders that CACHE_WRITE_STRATEGY may name.
+const STRATEGIES: &[&str] = &[
+    "sorted",
+    "timesorted",
+    "max",
+    "bucketmax",
+    "naive",
+    "random",
+];
+
+const PORT: Kind = Kind::Integer(Bound {
+    min: 0,
+    max: 65_535,
+    why: "ports are 16 bits wide",
+});
+const ANY_INTEGER: Kind = Kind::Integer(Bound {
+    min: 0,
+    max: u64::MAX,
+    why: "it is kept in 64 bits",
+});
+const ANY_LIMIT: Kind = Kind::Limit(Bound {
+    min: 0,
+    max: u64::MAX,
+    why: "it is kept in 64 bits",
+});
+const UPDATES: Kind = Kind::Rate(Bound {
+    min: 0,
+    max: UPDATES_PER_SECOND_MAX,
+    why: "more than any device does (inf is no limit)",
+});
+const CREATES: Kind = Kind::Rate(Bound {
+    min: 0,
+    max: CREATES_PER_MINUTE_MAX,
+    why: "more than any file system does (inf is no limit)",
+});
+const CACHE_POINTS: Kind = Kind::Limit(Bound {
+    min: 1,
+    max: CACHE_POINTS_MAX,
+    why: "more than any machine's memory holds (inf is no limit)",
+});
+const CACHE_BYTES: Kind = Kind::Bytes(Bound {
+    min: CACHE_BYTES_MIN,
+    max: CACHE_BYTES_MAX,
+    why: "with less the name table has no room, and no machine has more",
+});
+const PICKLE_FRAME: Kind = Kind::Integer(Bound {
+    min: PICKLE_FRAME_BYTES_MIN as u64,
+    max: PICKLE_FRAME_BYTES_MAX as u64,
+    why: "a frame holds at least one point and is held in memory whole",
+});
+const RESOLUTION: Kind = Kind::Integer(Bound {
+    min: 0,
+    max: TIMESTAMP_RESOLUTION_SECONDS_MAX,
+    why: "a point moved by more than a day is no measurement",
+});
+const LAG: Kind = Kind::Integer(Bound {
+    min: 0,
+    max: TIMESTAMP_LAG_SECONDS_MAX,
+    why: "points held for more than a day may outlive their first archive",
+});
+const INTERVAL: Kind = Kind::Integer(Bound {
+    min: 0,
+    max: METRIC_INTERVAL_SECONDS_MAX,
+    why: "own metrics rarer than once a day say nothing (0 turns them off)",
+});
+const SHARDS: Kind = Kind::Integer(Bound {
+    min: 1,
+    max: SHARDS_MAX as u64,
+    why: "shard numbers are small and no machine has more cores",
+});
+
+const ANY_HOST: &str = "0.0.0.0";
+const OWN_HOST: &str = "127.0.0.1";
+
+const LOGS: &str = "the log goes to standard error, for journald or whoever started the daemon";
+const QUIET: &str = "updates, creates and hits are counted, not logged one by one";
+const NO_AMQP: &str = "it sets up AMQP, which ENABLE_AMQP turns on";
+const NO_SHELL: &str = "it sets up the Python shell, which ENABLE_MANHOLE turns on";
+const NO_CERES: &str = "it tunes the Ceres database; files are Whisper's";
+const NO_TAGS: &str = "tagged series are stored, but not announced to graphite-web's tag index";
+const RELAY: &str = "an option of carbon-relay, without effect on carbon-cache";
+const AGGREGATOR: &str = "an option of carbon-aggregator, without effect on carbon-cache";
+
+/// Every option that we know.
+pub const OPTIONS: &[ConfOption] = &[
+    // Directories.
+    ConfOption::new(
+        "STORAGE_DIR",
+        Kind::Path,
+        "",
+        "What is stored goes below it. Default: $GRAPHITE_STORAGE_DIR, else $GRAPHITE_ROOT/storage",
+    )
+    .flag("--storage-dir"),
+    ConfOption::new(
+        "CONF_DIR",
+        Kind::Path,
+        "",
+        "Holds storage-schemas.conf and storage-aggregation.conf. Default: where carbon.conf lies",
+    ),
+    ConfOption::new(
+        "LOCAL_DATA_DIR",
+        Kind::Path,
+        "",
+        "Holds the Whisper files. Default: STORAGE_DIR/whisper",
+    )
+    .flag("--data-dir"),
+    ConfOption::new("LOG_DIR", Kind::Path, "", "Holds Python carbon's log files")
+        .not_yet("", LOGS),
+    ConfOption::new("PID_DIR", Kind::Path, "", "Holds Python carbon's pid file")
+        .not_yet("", "no pid file is written; the daemon stays in the foreground of its unit"),
+    ConfOption::new("WHITELISTS_DIR", Kind::Path, "", "Named by Python carbon, never used")
+        .idle("Python carbon does not use it either"),
+    // The process.
+    ConfOption::new("USER", Kind::Text, "", "Python carbon takes on this user after its start")
+        .not_yet("", "the daemon keeps the user that it was started as"),
+    ConfOption::new("SHARDS", SHARDS, "auto", "Pinned threads. Default: the cores it may use")
+        .unit("threads")
+        .flag("--shards"),
+    ConfOption::new(
+        "DATABASE",
+        Kind::Text,
+        "whisper",
+        "The format of the files",
+    )
+    .refused("whisper", "only Whisper files are written"),
+    ConfOption::new("ENABLE_LOGROTATION", Kind::Switch, "True", "Rotates Python's log files")
+        .idle(LOGS),
+    // Receivers.
+    ConfOption::new(
+        "LINE_RECEIVER_INTERFACE",
+        Kind::Host,
+        ANY_HOST,
+        "Where the line receiver (TCP) listens",
+    )
+    .alone(OWN_HOST)
+    .flag("--line"),
+    ConfOption::new("LINE_RECEIVER_PORT", PORT, "2003", "Port of the line receiver (TCP); 0 is off")
+        .flag("--line"),
+    ConfOption::new(
+        "ENABLE_UDP_LISTENER",
+        Kind::Switch,
+        "False",
+        "Whether lines are received by UDP too. UDP cannot be held back: what is too much is lost",
+    )
+    .alone("True")
+    .flag("--udp"),
+    ConfOption::new(
+        "UDP_RECEIVER_INTERFACE",
+        Kind::Host,
+        ANY_HOST,
+        "Where the line receiver (UDP) listens",
+    )
+    .alone(OWN_HOST)
+    .flag("--udp"),
+    ConfOption::new("UDP_RECEIVER_PORT", PORT, "2003", "Port of the line receiver (UDP); 0 is off").flag("--udp"),
+    ConfOption::new(
+        "PICKLE_RECEIVER_INTERFACE",
+        Kind::Host,
+        ANY_HOST,
+        "Where the pickle receiver listens",
+    )
+    .alone(OWN_HOST)
+    .flag("--pickle"),
+    ConfOption::new("PICKLE_RECEIVER_PORT", PORT, "2004", "Port of the pickle receiver; 0 is off")
+        .flag("--pickle"),
+    ConfOption::new(
+        "PICKLE_RECEIVER_MAX_LENGTH",
+        PICKLE_FRAME,
+        "1048576",
+        "Longest pickle that is accepted; a longer one closes its connection",
+    )
+    .unit("bytes"),
+    ConfOption::new(
+        "USE_INSECURE_UNPICKLER",
+        Kind::Switch,
+        "False",
+        "Lets pickles run code in Python carbon",
+    )
+    .not_yet("False", "no pickle ever runs code; points are received as before"),
+    ConfOption::new("PROTOBUF_RECEIVER_INTERFACE", Kind::Host, "", "Protobuf receiver's address")
+        .idle("PROTOBUF_RECEIVER_PORT turns that receiver on"),
+    ConfOption::new("PROTOBUF_RECEIVER_PORT", PORT, "0", "Protobuf receiver's port; 0 is off")
+        .not_yet("0", "nothing listens for protobuf"),
+    ConfOption::new(
+        "MAX_RECEIVER_CONNECTIONS",
+        ANY_LIMIT,
+        "inf",
+        "Most connections to the receivers at a time",
+    )
+    .unit("connections")
+    .not_yet("inf", "connections are bounded by the limit of open files only"),
+    ConfOption::new(
+        "METRIC_CLIENT_IDLE_TIMEOUT",
+        ANY_INTEGER,
+        "None",
+        "Closes connections that have sent no point for so long",
+    )
+    .unit("seconds")
+    .not_yet("None", "idle connections stay open"),
+    ConfOption::new("TCP_KEEPALIVE", Kind::Switch, "True", "Probes idle connections")
+        .not_yet("False", "idle connections are not probed"),
+    ConfOption::new("TCP_KEEPIDLE", ANY_INTEGER, "10", "Idle time before the first probe")
+        .unit("seconds")
+        .idle("TCP_KEEPALIVE turns probes on"),
+    ConfOption::new("TCP_KEEPINTVL", ANY_INTEGER, "30", "Time between probes")
+        .unit("seconds")
+        .idle("TCP_KEEPALIVE turns probes on"),
+    ConfOption::new("TCP_KEEPCNT", ANY_INTEGER, "2", "Unanswered probes before it is closed")
+        .unit("probes")
+        .idle("TCP_KEEPALIVE turns probes on"),
+    ConfOption::new(
+        "USE_WHITELIST",
+        Kind::Switch,
+        "False",
+        "Filters names by whitelist.conf and blacklist.conf",
+    )
+    .not_yet("False", "every metric is accepted, whatever the lists say"),
+    // Cache query.
+    ConfOption::new(
+        "CACHE_QUERY_INTERFACE",
+        Kind::Host,
+        ANY_HOST,
+        "Where graphite-web asks for points that are not in their files yet",
+    )
+    .alone(OWN_HOST)
+    .flag("--query"),
+    ConfOption::new("CACHE_QUERY_PORT", PORT, "7002", "Port of the cache query; 0 is off")
+        .flag("--query"),
+    // Cache.
+    ConfOption::new("MAX_CACHE_SIZE", CACHE_POINTS, "inf", "Most points in the cache")
+        .unit("points"),
+    ConfOption::new(
+        "MAX_CACHE_BYTES",
+        CACHE_BYTES,
+        "auto",
+        "Most memory for the cache. Default: half of the memory",
+    )
+    .unit("bytes"),
+    ConfOption::new(
+        "USE_FLOW_CONTROL",
+        Kind::Switch,
+        "True",
+        "When the cache is full: stop reading from senders (True), or drop points (False)",
+    ),
+    ConfOption::new(
+        "CACHE_WRITE_STRATEGY",
+        Kind::Choice { now: STRATEGIES, later: &["deadline"] },
+        "sorted",
+        "Which metric is written next: sorted, timesorted, max, bucketmax, naive or random",
+    ),
+    ConfOption::new(
+        "MIN_TIMESTAMP_RESOLUTION",
+        RESOLUTION,
+        "1",
+        "Timestamps are cut to a multiple of it; 0 acts as 1, for Whisper keeps whole seconds",
+    )
+    .python("0")
+    .unit("seconds"),
+    ConfOption::new(
+        "MIN_TIMESTAMP_LAG",
+        LAG,
+        "0",
+        "With timesorted: how old a metric's oldest point is before the metric is written",
+    )
+    .unit("seconds"),
+    // Disk work.
+    ConfOption::new(
+        "MAX_UPDATES_PER_SECOND",
+        UPDATES,
+        "auto",
+        "Most updates of files; a number, inf, or auto (by the device)",
+    )
+    .python("500")
+    .unit("updates/s"),
+    ConfOption::new(
+        "MAX_UPDATES_PER_SECOND_ON_SHUTDOWN",
+        UPDATES,
+        "",
+        "The same while stopping. Default: MAX_UPDATES_PER_SECOND",
+    )
+    .unit("updates/s"),
+    ConfOption::new(
+        "MAX_CREATES_PER_MINUTE",
+        CREATES,
+        "auto",
+        "Most new files; a number, inf, or auto (by the device). What must wait is kept, not dropped",
+    )
+    .python("inf")
+    .unit("creates/min"),
+    ConfOption::new(
+        "WHISPER_AUTOFLUSH",
+        Kind::Switch,
+        "False",
+        "Syncs every file after every update; slow",
+    ),
+    ConfOption::new(
+        "WHISPER_SPARSE_CREATE",
+        Kind::Switch,
+        "False",
+        "New files get their length only; blocks are allocated when points come",
+    ),
+    ConfOption::new(
+        "WHISPER_FALLOCATE_CREATE",
+        Kind::Switch,
+        "False",
+        "New files get their blocks by fallocate, where the file system can; wins over sparse",
+    )
+    .alone("True"),
+    ConfOption::new(
+        "WHISPER_LOCK_WRITES",
+        Kind::Switch,
+        "False",
+        "Locks each file (flock) while it is written, for others that write it too",
+    ),
+    ConfOption::new(
+        "WHISPER_FADVISE_RANDOM",
+        Kind::Switch,
+        "False",
+        "Tells the kernel not to read ahead in files, which saves page cache",
+    ),
+    ConfOption::new(
+        "TAG_HASH_FILENAMES",
+        Kind::Switch,
+        "True",
+        "Files of tagged series are named by a hash, which keeps names short",
+    ),
+    // Own metrics and log.
+    ConfOption::new("CARBON_METRIC_PREFIX", Kind::Text, "carbon", "Start of our own metrics' names"),
+    ConfOption::new("CARBON_METRIC_INTERVAL", INTERVAL, "60", "Time between two points of our own metrics; 0 is off")
+        .unit("seconds"),
+    ConfOption::new("RELAY_CACHE_METRICS", Kind::Switch, "False", "Sends own metrics to a relay")
+        .not_yet("False", "own metrics are stored here"),
+    ConfOption::new("LOG_UPDATES", Kind::Switch, "True", "Logs every update")
+        .not_yet("False", QUIET),
+    ConfOption::new("LOG_CREATES", Kind::Switch, "True", "Logs every new file")
+        .not_yet("False", QUIET),
+    ConfOption::new("LOG_CACHE_HITS", Kind::Switch, "True", "Logs every cache query")
+        .not_yet("False", QUIET),
+    ConfOption::new("LOG_CACHE_QUEUE_SORTS", Kind::Switch, "True", "Logs how long sorting took")
+        .not_yet("False", QUIET),
+    ConfOption::new("LOG_LISTENER_CONN_SUCCESS", Kind::Switch, "True", "Logs new connections")
+        .not_yet("True", "connections are in the log at --log debug"),
+    ConfOption::new("LOG_LISTENER_CONN_LOST", Kind::Switch, "False", "Logs lost connections")
+        .not_yet("False", "connections are in the log at --log debug"),
+    ConfOption::new("RAVEN_DSN", Kind::Text, "None", "Where Sentry takes exceptions")
+        .not_yet("None", "nothing is sent to Sentry"),
+    // Tags.
+    ConfOption::new("ENABLE_TAGS", Kind::Switch, "True", "Announces series to graphite-web")
+        .not_yet("False", NO_TAGS),
+    ConfOption::new("GRAPHITE_URL", Kind::Text, "http://127.0.0.1:80", "Where graphite-web is")
+        .not_yet("http://127.0.0.1:80", NO_TAGS),
+    ConfOption::new(
+        "SKIP_TAGS_FOR_NONTAGGED",
+        Kind::Switch,
+        "True",
+        "Announces tagged series only",
+    )
+    .not_yet("True", NO_TAGS),
+    ConfOption::new("TAG_UPDATE_INTERVAL", ANY_INTEGER, "100", "Updates between announcements")
+        .unit("updates")
+        .idle(NO_TAGS),
+    ConfOption::new("TAG_BATCH_SIZE", ANY_INTEGER, "100", "Series in one announcement")
+        .unit("series")
+        .idle(NO_TAGS),
+    ConfOption::new("TAG_QUEUE_SIZE", ANY_INTEGER, "10000", "Series that wait for it")
+        .unit("series")
+        .idle(NO_TAGS),
+    // AMQP.
+    ConfOption::new("ENABLE_AMQP", Kind::Switch, "False", "Receives metrics from an AMQP broker")
+        .refused("False", "metrics cannot be received from AMQP, and leaving them out is no start"),
+    ConfOption::new("AMQP_VERBOSE", Kind::Switch, "False", "Logs every metric").idle(NO_AMQP),
+    ConfOption::new("AMQP_SPEC", Kind::Text, "None", "Protocol description").idle(NO_AMQP),
+    ConfOption::new("AMQP_METRIC_NAME_IN_BODY", Kind::Switch, "False", "Name's place")
+        .idle(NO_AMQP),
+    ConfOption::new("AMQP_HOST", Kind::Text, "", "Broker's address").idle(NO_AMQP),
+    ConfOption::new("AMQP_PORT", PORT, "", "Broker's port").idle(NO_AMQP),
+    ConfOption::new("AMQP_VHOST", Kind::Text, "", "Broker's virtual host").idle(NO_AMQP),
+    ConfOption::new("AMQP_USER", Kind::Text, "", "Broker's user").idle(NO_AMQP),
+    ConfOption::new("AMQP_PASSWORD", Kind::Text, "", "Broker's password").idle(NO_AMQP),
+    ConfOption::new("AMQP_EXCHANGE", Kind::Text, "", "Broker's exchange").idle(NO_AMQP),
+    ConfOption::new("BIND_PATTERNS", Kind::List, "#", "Routing keys to receive").idle(NO_AMQP),
+    // Python's shell.
+    ConfOption::new("ENABLE_MANHOLE", Kind::Switch, "False", "Opens a Python shell by SSH")
+        .refused("False", "there is no Python to open a shell in"),
+    ConfOption::new("MANHOLE_INTERFACE", Kind::Host, "127.0.0.1", "Its address").idle(NO_SHELL),
+    ConfOption::new("MANHOLE_PORT", PORT, "7222", "Its port").idle(NO_SHELL),
+    ConfOption::new("MANHOLE_USER", Kind::Text, "", "Its user").idle(NO_SHELL),
+    ConfOption::new("MANHOLE_PUBLIC_KEY", Kind::Text, "", "Its user's key").idle(NO_SHELL),
+    ConfOption::new("MANHOLE_HOST_KEY_DIR", Kind::Path, "", "Its own keys").idle(NO_SHELL),
+    // Ceres.
+    ConfOption::new("CERES_MAX_SLICE_GAP", ANY_INTEGER, "80", "Largest gap in a slice")
+        .unit("points")
+        .idle(NO_CERES),
+    ConfOption::new("CERES_NODE_CACHING_BEHAVIOR", Kind::Text, "all", "Which nodes it keeps")
+        .idle(NO_CERES),
+    ConfOption::new("CERES_SLICE_CACHING_BEHAVIOR", Kind::Text, "latest", "Which slices it keeps")
+        .idle(NO_CERES),
+    ConfOption::new("CERES_LOCK_WRITES", Kind::Switch, "False", "Locks slices").idle(NO_CERES),
+    // Known to Python's program for other sections; harmless here.
+    ConfOption::new("MAX_DATAPOINTS_PER_MESSAGE", ANY_INTEGER, "500", "Of a relay").idle(RELAY),
+    ConfOption::new("MAX_QUEUE_SIZE", ANY_INTEGER, "1000", "Of a relay").idle(RELAY),
+    ConfOption::new("QUEUE_LOW_WATERMARK_PCT", Kind::Text, "0.8", "Of a relay").idle(RELAY),
+    ConfOption::new("MAX_QUEUE_SIZE_HARD_PCT", Kind::Text, "1.25", "Of a relay").idle(RELAY),
+    ConfOption::new("TIME_TO_DEFER_SENDING", Kind::Text, "0.0001", "Of a relay").idle(RELAY),
+    ConfOption::new("RELAY_METHOD", Kind::Text, "rules", "Of a relay").idle(RELAY),
+    ConfOption::new("RELAY_RULES", Kind::Text, "relay-rules.conf", "Of a relay").idle(RELAY),
+    ConfOption::new("DYNAMIC_ROUTER", Kind::Switch, "False", "Of a relay").idle(RELAY),
+    ConfOption::new("DYNAMIC_ROUTER_MAX_RETRIES", ANY_INTEGER, "5", "Of a relay").idle(RELAY),
+    ConfOption::new("ROUTER_HASH_TYPE", Kind::Text, "None", "Of a relay").idle(RELAY),
+    ConfOption::new("REPLICATION_FACTOR", ANY_INTEGER, "1", "Of a relay").idle(RELAY),
+    ConfOption::new("DIVERSE_REPLICAS", Kind::Switch, "True", "Of a relay").idle(RELAY),
+    ConfOption::new("DESTINATIONS", Kind::List, "", "Of a relay").idle(RELAY),
+    ConfOption::new("DESTINATION_PROTOCOL", Kind::Text, "pickle", "Of a relay").idle(RELAY),
+    ConfOption::new("DESTINATION_TRANSPORT", Kind::Text, "none", "Of a relay").idle(RELAY),
+    ConfOption::new("DESTINATION_SSL_CA", Kind::Path, "None", "Of a relay").idle(RELAY),
+    ConfOption::new("DESTINATION_POOL_REPLICAS", Kind::Switch, "False", "Of a relay").idle(RELAY),
+    ConfOption::new("TAG_RELAY_NORMALIZED", Kind::Switch, "False", "Of a relay").idle(RELAY),
+    ConfOption::new("USE_RATIO_RESET", Kind::Switch, "False", "Of a relay").idle(RELAY),
+    ConfOption::new("MIN_RESET_STAT_FLOW", ANY_INTEGER, "1000", "Of a relay").idle(RELAY),
+    ConfOption::new("MIN_RESET_RATIO", Kind::Text, "0.9", "Of a relay").idle(RELAY),
+    ConfOption::new("MIN_RESET_INTERVAL", ANY_INTEGER, "121", "Of a relay").idle(RELAY),
+    ConfOption::new("FORWARD_ALL", Kind::Switch, "True", "Of an aggregator").idle(AGGREGATOR),
+    ConfOption::new("MAX_AGGREGATION_INTERVALS", ANY_INTEGER, "5", "Of an aggregator")
+        .idle(AGGREGATOR),
+    ConfOption::new("WRITE_BACK_FREQUENCY", Kind::Text, "None", "Of an aggregator")
+        .idle(AGGREGATOR),
+    ConfOption::new("AGGREGATION_RULES", Kind::Text, "aggregation-rules.conf", "Of an aggregator")
+        .idle(AGGREGATOR),
+    ConfOption::new("REWRITE_RULES", Kind::Text, "rewrite-rules.conf", "Of an aggregator")
+        .idle(AGGREGATOR),
+    ConfOption::new("CACHE_METRIC_NAMES_MAX", ANY_INTEGER, "0", "Of an aggregator")
+        .idle(AGGREGATOR),
+    ConfOption::new("CACHE_METRIC_NAMES_TTL", ANY_INTEGER, "0", "Of an aggregator")
+        .idle(AGGREGATOR),
+    ConfOption::new("LOG_AGGREGATOR_MISSES", Kind::Switch, "True", "Of an aggregator")
+        .idle(AGGREGATOR),
+];

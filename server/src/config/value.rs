@@ -1,0 +1,343 @@
+//! Reading one value of carbon.conf by the type of its option, as Python carbon does: the type
+//! comes from the option's default, numbers may be written `1_000`, `1e6` or `inf`, switches are
+//! ConfigParser's words. Pure text in, typed value or `Fault` out; it knows no file and no name.
+//! Stricter than Python in one way: what Python keeps as a string and stumbles over later is
+//! refused here, with what to write instead.
+
+/// How often something may happen.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Rate {
+    /// Tuned by the device class and what the device shows.
+    Auto,
+    /// As often as it can.
+    Unlimited,
+    /// At most so often in the unit of the setting; a finite number above zero.
+    Limited(f64),
+}
+
+/// The numbers that an option accepts, and why no others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bound {
+    /// Smallest that is accepted.
+    pub min: u64,
+    /// Largest that is accepted.
+    pub max: u64,
+    /// Why not more, or less: the end of a sentence for the operator.
+    pub why: &'static str,
+}
+
+/// The type of an option.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// 1, yes, true, on or 0, no, false, off.
+    Switch,
+    /// A whole number.
+    Integer(Bound),
+    /// A whole number or `inf`.
+    Limit(Bound),
+    /// A number above zero, `inf` or `auto`.
+    Rate(Bound),
+    /// Whole bytes, with k, m, g or t (powers of 1024) after them.
+    Bytes(Bound),
+    /// An interface: host name or address.
+    Host,
+    /// A path.
+    Path,
+    /// Any text.
+    Text,
+    /// Texts with commas between them.
+    List,
+    /// One of these words; case counts, as in Python.
+    Choice {
+        /// What can be chosen.
+        now: &'static [&'static str],
+        /// What a later version adds.
+        later: &'static [&'static str],
+    },
+}
+
+/// A value that was read.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Value {
+    /// Nothing was written and nothing is assumed: decided where it is used.
+    Unset,
+    /// Of a `Switch`.
+    Switch(bool),
+    /// Of an `Integer` or `Bytes`.
+    Integer(u64),
+    /// Of a `Limit`; `None` is no limit.
+    Limit(Option<u64>),
+    /// Of a `Rate`.
+    Rate(Rate),
+    /// Of a `Host`, `Path`, `Text` or `List`.
+    Text(String),
+    /// Of a `Choice`.
+    Choice(&'static str),
+}
+
+/// Why a value was refused, and what to write instead.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Fault {
+    /// `# ...` or `; ...` after the value, which ConfigParser takes as part of it.
+    #[error(
+        "`{comment}` is part of the value, for carbon.conf has no comments behind a value; put the \
+         comment on a line of its own"
+    )]
+    InlineComment {
+        /// From the comment sign on.
+        comment: String,
+    },
+    /// The next line is indented, so ConfigParser adds it to the value.
+    #[error(
+        "the next line `{next}` is indented and so continues the value; move it to the first column"
+    )]
+    Continued {
+        /// The line that was meant as something else.
+        next: String,
+    },
+    /// Nothing stands behind the equals sign.
+    #[error("the value is empty; write one, or put # before the line to have the default")]
+    Empty,
+    /// Not one of ConfigParser's words for true and false.
+    #[error("that is neither true nor false; write True or False")]
+    NotSwitch,
+    /// Not a whole number.
+    #[error("that is no whole number; write one from {min} to {max}")]
+    NotInteger {
+        /// Smallest accepted.
+        min: u64,
+        /// Largest accepted.
+        max: u64,
+    },
+    /// Neither a whole number nor `inf`.
+    #[error("that is neither a whole number nor inf; write one from {min} to {max}, or inf")]
+    NotLimit {
+        /// Smallest accepted.
+        min: u64,
+        /// Largest accepted.
+        max: u64,
+    },
+    /// Not a rate.
+    #[error(
+        "that is no rate; write a number above 0, inf for no limit, or auto to have it tuned by \
+         the device"
+    )]
+    NotRate,
+    /// Not an amount of bytes.
+    #[error("that is no amount of bytes; write a whole number, k, m, g or t may follow (2g)")]
+    NotBytes,
+    /// Below the bound.
+    #[error("the smallest is {min}, {why}; write that or more")]
+    TooSmall {
+        /// The bound.
+        min: u64,
+        /// Its reason.
+        why: &'static str,
+    },
+    /// Above the bound.
+    #[error("the largest is {max}, {why}; write that or less")]
+    TooLarge {
+        /// The bound.
+        max: u64,
+        /// Its reason.
+        why: &'static str,
+    },
+    /// Not one of the words.
+    #[error("there is no such choice; write one of {}", choices.join(", "))]
+    NotChoice {
+        /// The words.
+        choices: &'static [&'static str],
+    },
+    /// A choice of a later version.
+    #[error("{choice} comes with a later version; write one of {}", choices.join(", "))]
+    LaterVersion {
+        /// The word.
+        choice: &'static str,
+        /// What there is now.
+        choices: &'static [&'static str],
+    },
+    /// Something that this program will not do.
+    #[error("{reason}; write {same}, or put # before the line")]
+    Refused {
+        /// Why not.
+        reason: &'static str,
+        /// The value under which both programs do the same.
+        same: &'static str,
+    },
+    /// A metric name cannot begin with it.
+    #[error("metric names cannot begin with that; write words with dots between them (carbon)")]
+    NotPrefix,
+    /// No such interface.
+    #[error(
+        "no address is known for it ({problem}); write an address of this machine, such as 0.0.0.0"
+    )]
+    UnknownHost {
+        /// What the resolver said.
+        problem: String,
+    },
+}
+
+impl Kind {
+    /// Reads a value. `text` is what stands behind the equals sign, trimmed.
+    pub fn read(self, text: &str) -> Result<Value, Fault> {
+        if let Some((_, next)) = text.split_once('\n')
+            && self != Kind::List
+        {
+            return Err(Fault::Continued {
+                next: next.lines().next().unwrap_or_default().to_owned(),
+            });
+        }
+        match self {
+            Kind::Switch => read_switch(text).map(Value::Switch),
+            Kind::Integer(bound) => {
+                let not = Fault::NotInteger {
+                    min: bound.min,
+                    max: bound.max,
+                };
+                let number = whole(text).ok_or(not)?;
+                bound.check(number).map(Value::Integer)
+            }
+            Kind::Limit(bound) => read_limit(text, bound).map(Value::Limit),
+            Kind::Rate(bound) => read_rate(text, bound).map(Value::Rate),
+            Kind::Bytes(bound) => {
+                let bytes = read_bytes(text).ok_or(Fault::NotBytes)?;
+                bound.check(bytes).map(Value::Integer)
+            }
+            Kind::Host | Kind::Path | Kind::Text | Kind::List => Ok(Value::Text(text.to_owned())),
+            Kind::Choice { now, later } => {
+                let word =
+                    |choices: &[&'static str]| choices.iter().find(|word| **word == text).copied();
+                match (word(now), word(later)) {
+                    (Some(choice), _) => Ok(Value::Choice(choice)),
+                    (None, Some(choice)) => Err(Fault::LaterVersion {
+                        choice,
+                        choices: now,
+                    }),
+                    (None, None) => Err(Fault::NotChoice { choices: now }),
+                }
+            }
+        }
+    }
+
+    /// Whether ` # ...` behind a value of this type can only be meant as a comment.
+    pub const fn shows_comments(self) -> bool {
+        !matches!(self, Kind::List)
+    }
+}
+
+impl Bound {
+    /// Hands the number back, or says which bound it broke.
+    pub fn check(self, number: u64) -> Result<u64, Fault> {
+        if number < self.min {
+            return Err(Fault::TooSmall {
+                min: self.min,
+                why: self.why,
+            });
+        }
+        if number > self.max {
+            return Err(Fault::TooLarge {
+                max: self.max,
+                why: self.why,
+            });
+        }
+        Ok(number)
+    }
+}
+
+/// The comment that a value swallowed, if it did: `#` or `;` at its start or after white space.
+pub(super) fn inline_comment(text: &str) -> Option<&str> {
+    let line = text.lines().next().unwrap_or_default();
+    let mut before = ' ';
+    for (at, sign) in line.char_indices() {
+        if (sign == '#' || sign == ';') && before.is_whitespace() {
+            return Some(&line[at..]);
+        }
+        before = sign;
+    }
+    None
+}
+
+fn read_switch(text: &str) -> Result<bool, Fault> {
+    match text.to_ascii_lowercase().as_str() {
+        "1" | "yes" | "true" | "on" => Ok(true),
+        "0" | "no" | "false" | "off" => Ok(false),
+        _ => Err(Fault::NotSwitch),
+    }
+}
+
+fn read_limit(text: &str, bound: Bound) -> Result<Option<u64>, Fault> {
+    if let Some(number) = whole(text) {
+        return bound.check(number).map(Some);
+    }
+    match float(text) {
+        Some(number) if number == f64::INFINITY => Ok(None),
+        Some(_) | None => Err(Fault::NotLimit {
+            min: bound.min,
+            max: bound.max,
+        }),
+    }
+}
+
+fn read_rate(text: &str, bound: Bound) -> Result<Rate, Fault> {
+    if text.eq_ignore_ascii_case("auto") {
+        return Ok(Rate::Auto);
+    }
+    let number = float(text).ok_or(Fault::NotRate)?;
+    if number == f64::INFINITY {
+        return Ok(Rate::Unlimited);
+    }
+    if number.is_nan() || number <= 0.0 {
+        return Err(Fault::NotRate);
+    }
+    if whole(&format!("{number:.0}")).is_none_or(|rounded| rounded > bound.max) {
+        return Err(Fault::TooLarge {
+            max: bound.max,
+            why: bound.why,
+        });
+    }
+    Ok(Rate::Limited(number))
+}
+
+fn read_bytes(text: &str) -> Option<u64> {
+    let (digits, shift) = match text.to_ascii_lowercase().chars().last()? {
+        'k' => (&text[..text.len() - 1], 10),
+        'm' => (&text[..text.len() - 1], 20),
+        'g' => (&text[..text.len() - 1], 30),
+        't' => (&text[..text.len() - 1], 40),
+        _ => (text, 0),
+    };
+    whole(digits.trim_end())?.checked_mul(1 << shift)
+}
+
+/// A whole number as Python's int() or float() reads it: `2003`, `1_000`, `+5`, `1e6`, `60.0`.
+fn whole(text: &str) -> Option<u64> {
+    let plain = without_underscores(text)?;
+    if let Ok(number) = plain.parse::<u64>() {
+        return Some(number);
+    }
+    let number = plain.parse::<f64>().ok()?;
+    if number < 0.0 || number.fract().abs() > 0.0 || !number.is_finite() {
+        return None;
+    }
+    format!("{number:.0}").parse().ok()
+}
+
+fn float(text: &str) -> Option<f64> {
+    without_underscores(text)?.parse().ok()
+}
+
+/// Takes out the underscores that Python allows between two digits; any other is a fault.
+fn without_underscores(text: &str) -> Option<String> {
+    let bytes = text.as_bytes();
+    for (at, _) in text.match_indices('_') {
+        let digit = |index: Option<usize>| {
+            index
+                .and_then(|index| bytes.get(index))
+                .is_some_and(u8::is_ascii_digit)
+        };
+        if !digit(at.checked_sub(1)) || !digit(Some(at + 1)) {
+            return None;
+        }
+    }
+    Some(text.replace('_', ""))
+}

@@ -1,0 +1,243 @@
+//! carbon.conf as operators have it, from Python's own example to every mistake that we can name.
+//! Files lie in memory except where reading them is what is tested. Expected values stand beside
+//! the text they come from; every refusal is checked for its line, its key and its mend.
+
+mod pages;
+mod places;
+mod refusals;
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use benzene_engine::cache::Strategy;
+use benzene_engine::ring::Allocation;
+use benzene_server::cli::CacheOptions;
+use benzene_server::config::{self, ConfigError, Loaded, Rate, Settings};
+
+const SCHEMAS: &str = "[all]\npattern = .*\nretentions = 60s:1d\n";
+
+/// Files, environment and flags of one start.
+struct Start {
+    files: Vec<(PathBuf, String)>,
+    environment: Vec<(&'static str, &'static str)>,
+    options: CacheOptions,
+}
+
+impl Start {
+    /// `--config /etc/carbon/carbon.conf` with this text, and both rule files beside it.
+    fn with(conf: &str) -> Start {
+        let mut start = Start::without_config();
+        start.options.config = Some(PathBuf::from("/etc/carbon/carbon.conf"));
+        start
+            .file("/etc/carbon/carbon.conf", conf)
+            .file("/etc/carbon/storage-schemas.conf", SCHEMAS)
+            .file("/etc/carbon/storage-aggregation.conf", "")
+    }
+
+    fn without_config() -> Start {
+        let options = CacheOptions {
+            instance: "a".to_owned(),
+            ..CacheOptions::default()
+        };
+        Start {
+            files: Vec::new(),
+            environment: Vec::new(),
+            options,
+        }
+    }
+
+    fn file(mut self, path: &str, text: &str) -> Start {
+        self.files.retain(|(known, _)| known != Path::new(path));
+        self.files.push((PathBuf::from(path), text.to_owned()));
+        self
+    }
+
+    fn without_file(mut self, path: &str) -> Start {
+        self.files.retain(|(known, _)| known != Path::new(path));
+        self
+    }
+
+    fn variable(mut self, name: &'static str, value: &'static str) -> Start {
+        self.environment.push((name, value));
+        self
+    }
+
+    fn flags(mut self, change: impl FnOnce(&mut CacheOptions)) -> Start {
+        change(&mut self.options);
+        self
+    }
+
+    fn load(&self) -> Result<Loaded, ConfigError> {
+        let environment = |name: &str| {
+            let found = self.environment.iter().find(|(known, _)| *known == name);
+            found.map(|(_, value)| (*value).to_owned())
+        };
+        let read = |path: &Path| {
+            let found = self.files.iter().find(|(known, _)| known == path);
+            found
+                .map(|(_, text)| text.clone())
+                .ok_or(io::ErrorKind::NotFound.into())
+        };
+        config::load(&self.options, &environment, &read)
+    }
+
+    fn settings(&self) -> Settings {
+        self.load().unwrap().settings
+    }
+
+    fn refusal(&self) -> String {
+        self.load().unwrap_err().to_string()
+    }
+}
+
+fn address(text: &str) -> Option<std::net::SocketAddr> {
+    let address = text.parse().ok();
+    assert!(address.is_some(), "{text} is no address");
+    address
+}
+
+#[test]
+fn without_a_carbon_conf_everything_stays_on_this_machine() {
+    let Loaded {
+        settings,
+        warnings,
+        said,
+    } = Start::without_config().load().unwrap();
+    assert_eq!(settings.line, address("127.0.0.1:2003"));
+    assert_eq!(settings.udp, address("127.0.0.1:2003"));
+    assert_eq!(settings.pickle, address("127.0.0.1:2004"));
+    assert_eq!(settings.query, address("127.0.0.1:7002"));
+    assert_eq!(settings.data_dir, Path::new("benzene-data/whisper"));
+    assert_eq!(settings.config_file, None);
+    assert_eq!(settings.allocation, Allocation::Fallocate);
+    assert_eq!(warnings, [""; 0]);
+    assert!(
+        said.iter().any(|fact| fact.contains("no carbon.conf")),
+        "{said:?}"
+    );
+}
+
+#[test]
+fn an_empty_cache_section_has_the_defaults_of_python() {
+    let Loaded {
+        settings,
+        warnings,
+        said,
+    } = Start::with("[cache]\n").load().unwrap();
+    assert_eq!(settings.line, address("0.0.0.0:2003"));
+    assert_eq!(settings.udp, None);
+    assert_eq!(settings.pickle, address("0.0.0.0:2004"));
+    assert_eq!(settings.query, address("0.0.0.0:7002"));
+    assert_eq!(settings.pickle_frame_bytes_max, 1 << 20);
+    assert_eq!(
+        (settings.cache_points_max, settings.cache_bytes_max),
+        (None, None)
+    );
+    assert!(settings.flow_control && settings.tag_hash_filenames);
+    assert_eq!(settings.updates_per_second, Rate::Auto);
+    assert_eq!(settings.creates_per_minute, Rate::Auto);
+    assert_eq!(settings.updates_per_second_on_shutdown, None);
+    assert_eq!(settings.strategy, Strategy::Sorted);
+    assert_eq!(
+        (settings.timestamp_lag_s, settings.timestamp_resolution_s),
+        (0, 1)
+    );
+    assert_eq!(settings.allocation, Allocation::Zeros);
+    assert!(!settings.autoflush && !settings.lock_writes && !settings.fadvise_random);
+    assert_eq!(
+        (settings.metric_prefix.as_str(), settings.metric_interval_s),
+        ("carbon", 60)
+    );
+    assert_eq!(settings.shards, None);
+    assert_eq!(warnings, [""; 0]);
+    for word in [
+        "listening on 0.0.0.0",
+        "UDP is off",
+        "tag index",
+        "[cache] of /etc/carbon",
+    ] {
+        assert!(
+            said.iter().any(|fact| fact.contains(word)),
+            "{word}: {said:?}"
+        );
+    }
+}
+
+#[test]
+fn one_warning_names_everything_without_effect() {
+    let conf = "[cache]\nUSE_WHITELIST = True\nLOG_UPDATES = False\nMAX_CACHE_SIE = 5\n\
+                LOG_DIR = /var/log/carbon\nSITE = berlin\nWHITELISTS_DIR = /x\nUSER = carbon\n\
+                MAX_QUEUE_SIZE = 5\nENABLE_AMQP = False\nAMQP_HOST = mq ; old\nRAVEN_DSN = https://key@sentry\n";
+    let warnings = Start::with(conf).load().unwrap().warnings;
+    let [warning] = warnings.as_slice() else {
+        panic!("{warnings:?}")
+    };
+    for word in [
+        "/etc/carbon/carbon.conf",
+        "USE_WHITELIST = True in line 2 (every metric is accepted",
+        "MAX_CACHE_SIE in line 4 is no option (did you mean MAX_CACHE_SIZE?)",
+        "LOG_DIR = /var/log/carbon in line 5",
+        "SITE in line 6 is no option",
+        "USER in line 8 (the daemon keeps",
+        "RAVEN_DSN in line 12",
+    ] {
+        assert!(warning.contains(word), "{word}: {warning}");
+    }
+    for word in [
+        "LOG_UPDATES",
+        "WHITELISTS_DIR",
+        "MAX_QUEUE_SIZE",
+        "AMQP",
+        "key@",
+    ] {
+        assert!(!warning.contains(word), "{word}: {warning}");
+    }
+}
+
+#[test]
+fn settings_that_do_less_than_they_seem_to_are_named() {
+    for (conf, word) in [
+        (
+            "MIN_TIMESTAMP_LAG = 5",
+            "only with CACHE_WRITE_STRATEGY = timesorted",
+        ),
+        ("MIN_TIMESTAMP_RESOLUTION = 0", "acts as 1"),
+        (
+            "USER =\n[cache:a]\nSTORAGE_DIR = /b",
+            "set LOCAL_DATA_DIR too",
+        ),
+    ] {
+        let loaded = Start::with(&format!("[cache]\n{conf}\n")).load().unwrap();
+        let [warning] = loaded.warnings.as_slice() else {
+            panic!("{:?}", loaded.warnings)
+        };
+        assert!(warning.contains(word), "{conf}: {warning}");
+        assert_eq!(loaded.settings.timestamp_resolution_s, 1);
+    }
+    let conf = "[cache]\nMIN_TIMESTAMP_LAG = 5\nCACHE_WRITE_STRATEGY = timesorted\n";
+    assert_eq!(Start::with(conf).load().unwrap().warnings, [""; 0]);
+}
+
+#[test]
+fn a_file_without_our_section_says_so() {
+    let warnings = Start::with("[relay]\nUSER = x\n").load().unwrap().warnings;
+    assert!(
+        warnings[0].contains("neither [cache] nor [cache:a]"),
+        "{warnings:?}"
+    );
+}
+
+#[test]
+fn fallocate_wins_over_sparse_as_in_python() {
+    for (sparse, fallocate, want) in [
+        ("off", "off", Allocation::Zeros),
+        ("on", "off", Allocation::Sparse),
+        ("off", "on", Allocation::Fallocate),
+        ("on", "on", Allocation::Fallocate),
+    ] {
+        let conf = format!(
+            "[cache]\nWHISPER_SPARSE_CREATE = {sparse}\nWHISPER_FALLOCATE_CREATE = {fallocate}\n"
+        );
+        assert_eq!(Start::with(&conf).settings().allocation, want, "{conf}");
+    }
+}

@@ -1,0 +1,164 @@
+//! Every mistake that we can name: the message has the file, the line, the key and the mend.
+//! The table below is what an operator may type; a new refusal gets a row there. What concerns
+//! whole files, missing or unreadable, follows it.
+
+use benzene_server::cli::CacheOptions;
+use benzene_server::config::{self, Loaded, read_file};
+
+use super::Start;
+
+/// What an operator may get wrong, one a line: the line that is named (`-` where two lines are at
+/// fault), the text below [cache], and what the message says. `\n` begins a line.
+const REFUSALS: &str = r"
+2 | MAX_CACHE_SIZE = lots | MAX_CACHE_SIZE = lots | whole number nor inf | or inf
+2 | MAX_CACHE_SIZE = inf  # all | MAX_CACHE_SIZE | `# all` | a line of its own
+2 | USE_FLOW_CONTROL = True ; yes | USE_FLOW_CONTROL | `; yes` | line of its own
+2 | LOCAL_DATA_DIR = /data # disk | LOCAL_DATA_DIR | `# disk` | line of its own
+2 | MAX_CACHE_SIZE = 0 | MAX_CACHE_SIZE = 0 | smallest is 1 | or more
+2 | MAX_CACHE_SIZE = | MAX_CACHE_SIZE | is empty | put # before the line
+2 | MAX_CACHE_BYTES = 4 gigs | MAX_CACHE_BYTES | no amount of bytes | 2g
+2 | MAX_CACHE_BYTES = 1k | MAX_CACHE_BYTES = 1k | smallest is 1048576 | or more
+2 | LINE_RECEIVER_PORT = 70000 | LINE_RECEIVER_PORT | largest is 65535 | 16 bits
+2 | LINE_RECEIVER_PORT = graphite | LINE_RECEIVER_PORT | write one from 0 to 65535
+2 | LINE_RECEIVER_PORT = -1 | LINE_RECEIVER_PORT | write one from 0 to 65535
+2 | PICKLE_RECEIVER_MAX_LENGTH = 1e9 | PICKLE_RECEIVER_MAX_LENGTH | largest is 67108864 | memory | or less
+2 | USE_FLOW_CONTROL = maybe | USE_FLOW_CONTROL = maybe | write True or False
+2 | MAX_UPDATES_PER_SECOND = 0 | MAX_UPDATES_PER_SECOND | above 0 | inf | auto
+2 | MAX_CREATES_PER_MINUTE = none | MAX_CREATES_PER_MINUTE | above 0 | inf | auto
+2 | MAX_UPDATES_PER_SECOND = 1e99 | MAX_UPDATES_PER_SECOND | largest is | or less
+2 | CACHE_WRITE_STRATEGY = fast | CACHE_WRITE_STRATEGY = fast | sorted, timesorted
+2 | CACHE_WRITE_STRATEGY = deadline | CACHE_WRITE_STRATEGY | later version | write one of sorted, timesorted
+2 | SHARDS = 0 | SHARDS = 0 | smallest is 1
+2 | CARBON_METRIC_PREFIX = own..x | CARBON_METRIC_PREFIX = own..x | words with dots
+2 | CARBON_METRIC_PREFIX = | CARBON_METRIC_PREFIX | words with dots
+2 | LINE_RECEIVER_INTERFACE = no such host | LINE_RECEIVER_INTERFACE | such as 0.0.0.0
+2 | DATABASE = ceres | DATABASE = ceres | only Whisper | write whisper
+2 | ENABLE_AMQP = True | ENABLE_AMQP = True | AMQP | write False
+2 | ENABLE_MANHOLE = yes | ENABLE_MANHOLE = yes | no Python | write False
+2 | LOG_UPDATES = often | LOG_UPDATES = often | write True or False
+2 | MAX_CACHE_SIZE = 5\n USER = x | MAX_CACHE_SIZE = 5 ... | `USER = x` | column
+5 | USER = x\n\n# y\nUSE_FLOW_CONTROL = 2 | USE_FLOW_CONTROL = 2 | True or False
+- | PICKLE_RECEIVER_PORT = 2003 | LINE_RECEIVER_PORT | PICKLE_RECEIVER_PORT | another
+3 | MAX_CACHE_SIZE = 5\nmax_cache_size = 6 | 'max_cache_size' appears twice | remove
+2 | MAX_CACHE_SIZE | 'MAX_CACHE_SIZE' | 'key = value'
+2 | LOCAL_DATA_DIR = /50% | 'LOCAL_DATA_DIR' | '%' | write '%%'
+2 | LOCAL_DATA_DIR = %(ROOT)s/x | 'LOCAL_DATA_DIR' | '%(ROOT)s' | neither [cache] nor [DEFAULT] sets
+2 | [cache] | [cache] appears twice | join
+";
+
+#[test]
+fn every_mistake_names_its_line_its_key_and_its_mend() {
+    for row in REFUSALS.trim().lines() {
+        let mut cells = row.split(" | ");
+        let line = cells.next().unwrap();
+        let lines = cells.next().unwrap().replace("\\n", "\n");
+        let refusal = Start::with(&format!("[cache]\n{lines}\n")).refusal();
+        let file = "/etc/carbon/carbon.conf";
+        let named = [
+            format!("{file} line {line} [cache]: "),
+            format!("{file}: line {line}: "),
+        ];
+        let named = line == "-" || named.iter().any(|start| refusal.starts_with(start));
+        assert!(named, "{row}: {refusal}");
+        let words: Vec<&str> = cells.collect();
+        assert!(
+            words.len() >= 2,
+            "{row}: the key and the mend are to be checked"
+        );
+        for word in words {
+            assert!(refusal.contains(word), "{row} lacks {word:?}: {refusal}");
+        }
+        assert!(!refusal.contains('\n'), "{refusal:?}");
+    }
+}
+
+#[test]
+fn mistakes_of_other_programs_sections_are_theirs() {
+    let conf = "[relay]\nLINE_RECEIVER_PORT = what\nX = %(Y)s\n[aggregator:b]\nUSER = # me\n\
+                [cache:other]\nSHARDS = none\n[cache]\nMAX_CACHE_SIZE = 7\n";
+    let Loaded {
+        settings, warnings, ..
+    } = Start::with(conf).load().unwrap();
+    assert_eq!(settings.cache_points_max, Some(7));
+    assert_eq!(warnings, [""; 0]);
+}
+
+#[test]
+fn missing_files_say_where_they_were_looked_for() {
+    let start = Start::with("").without_file("/etc/carbon/carbon.conf");
+    let refusal = start.refusal();
+    assert!(
+        refusal.starts_with("/etc/carbon/carbon.conf: there is no such file"),
+        "{refusal}"
+    );
+    assert!(refusal.contains("--config"), "{refusal}");
+
+    let start = Start::with("[cache]\n").without_file("/etc/carbon/storage-schemas.conf");
+    let refusal = start.refusal();
+    for word in [
+        "/etc/carbon/storage-schemas.conf",
+        "beside carbon.conf",
+        "CONF_DIR",
+    ] {
+        assert!(refusal.contains(word), "{word}: {refusal}");
+    }
+
+    let start = Start::with("[cache]\n").without_file("/etc/carbon/storage-aggregation.conf");
+    let warnings = start.load().unwrap().warnings;
+    let [warning] = warnings.as_slice() else {
+        panic!("{warnings:?}")
+    };
+    assert!(warning.contains("/etc/carbon/storage-aggregation.conf: there is no such file"));
+}
+
+#[test]
+fn a_wrong_schema_names_its_file_and_line() {
+    let wrong = "[all]\npattern = .*\nretentions = 60x:1d\n";
+    let refusal = Start::with("[cache]\n")
+        .file("/etc/carbon/storage-schemas.conf", wrong)
+        .refusal();
+    for word in [
+        "/etc/carbon/storage-schemas.conf: line 3",
+        "[all] retentions",
+        "unit 'x'",
+    ] {
+        assert!(refusal.contains(word), "{word}: {refusal}");
+    }
+}
+
+#[test]
+fn files_that_cannot_be_read_are_refused_with_the_reason() {
+    let dir = tempfile::tempdir().unwrap();
+    let latin = dir.path().join("latin.conf");
+    std::fs::write(&latin, b"[cache]\nUSER = M\xfcller\n").unwrap();
+    let huge = dir.path().join("huge.conf");
+    std::fs::File::create(&huge)
+        .unwrap()
+        .set_len(17 << 20)
+        .unwrap();
+    for (path, word) in [
+        (&latin, "UTF-8"),
+        (&huge, "longer than"),
+        (&dir.path().into(), "directory"),
+    ] {
+        let options = CacheOptions {
+            config: Some(path.clone()),
+            ..CacheOptions::default()
+        };
+        let refusal = config::load(&options, &|_| None, &read_file)
+            .unwrap_err()
+            .to_string();
+        assert!(refusal.contains(word), "{word}: {refusal}");
+        assert!(refusal.contains(&path.display().to_string()), "{refusal}");
+    }
+}
+
+#[test]
+fn a_data_directory_that_leaves_no_room_for_names_is_refused() {
+    let conf = format!("[cache]\nLOCAL_DATA_DIR = /{}\n", "d".repeat(1024));
+    let refusal = Start::with(&conf).refusal();
+    assert!(
+        refusal.contains("1025 bytes long; the longest is 1024"),
+        "{refusal}"
+    );
+}
