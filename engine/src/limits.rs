@@ -113,3 +113,45 @@ pub const BUDGET_RATE_MIN: f64 = 1.0 / 3600.0;
 pub const BUDGET_RATE_MAX: f64 = 100e6;
 /// Longest burst of a budget, in seconds.
 pub const BUDGET_BURST_S_MAX: f64 = 60.0;
+
+/// Smallest submission queue: the longest chain must fit in it at once, or the kernel cuts it.
+pub const RING_ENTRIES_MIN: u32 = 64;
+/// Largest submission queue: past this a turn costs more than another `io_uring_enter` does.
+pub const RING_ENTRIES_MAX: u32 = 4096;
+/// Completion queue per submission entry: multishot receives answer many times for one entry.
+pub const RING_COMPLETIONS_PER_ENTRY: u32 = 8;
+const _: () = assert!(RING_ENTRIES_MAX * RING_COMPLETIONS_PER_ENTRY <= 65_536);
+/// Most receive buffers of one ring: the kernel's bound for a buffer ring.
+pub const RECEIVE_BUFFERS_MAX: u16 = 32_768;
+/// Largest receive buffer: sixteen times the largest datagram; more only delays the first byte.
+pub const RECEIVE_BUFFER_BYTES_MAX: u32 = 1 << 20;
+/// Most open visits of one ring; each is a kernel file, and no disk queue is deeper.
+pub const VISITS_MAX: u32 = 16_384;
+/// Most sockets of one ring, so that a slot fits the 24 bits it has in `user_data`.
+pub const SOCKETS_MAX: usize = 1 << 24;
+/// Most file operations that one ring holds unanswered, waiting ones included: a shard that asks
+/// for more has lost count.
+pub const FILE_OPERATIONS_MAX: usize = 1 << 17;
+const _: () = assert!(FILE_OPERATIONS_MAX < 1 << 24);
+/// Most stretches in one read or write: their number is 16 bits in `user_data`.
+pub const FILE_PIECES_MAX: usize = 65_535;
+/// Most requests of one file operation in the kernel at once, linked or not.
+pub const FILE_REQUESTS_TOGETHER_MAX: usize = 16;
+const _: () = assert!(FILE_REQUESTS_TOGETHER_MAX * 4 <= RING_ENTRIES_MIN as usize);
+/// Most creates in flight in one ring: each holds a descriptor and up to `ZERO_CHUNK_BYTES`.
+pub const CREATES_TOGETHER_MAX: usize = 128;
+/// Zeros written by one request: a usual Whisper file is made by one.
+pub const ZERO_CHUNK_BYTES: usize = 65_536;
+/// How often EINTR, EAGAIN, ENOMEM or a cut link are forgiven without any progress in between.
+pub const TRANSIENT_RETRIES_MAX: u32 = 64;
+const _: () = assert!(TRANSIENT_RETRIES_MAX as usize > 2 * FILE_REQUESTS_TOGETHER_MAX);
+/// Most mkdir steps of one create: up and down the deepest path, and once more if a cleaner
+/// removes directories meanwhile.
+pub const DIRECTORY_STEPS_MAX: usize = 2 * PATH_BYTES_MAX;
+/// How often a create makes its directories anew when they vanish meanwhile.
+pub const DIRECTORY_ROUNDS_MAX: u32 = 3;
+/// How many temporary names a create tries when they are taken.
+pub const TEMPORARY_NAMES_MAX: u32 = 16;
+/// How long dropping a ring waits for a kernel that completes nothing more, in turns of 100 ms;
+/// what it still holds then is never freed.
+pub const DRAIN_TURNS_MAX: u32 = 50;

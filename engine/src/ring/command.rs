@@ -1,0 +1,283 @@
+//! Requests of a file operation, in our words: what the state machines ask for, one by one.
+//! They carry numbers, never addresses; paths and buffers belong to the machine that asks, and the
+//! driver looks them up there when it makes a kernel entry of a command.
+//! A machine is stepped in *rounds*: it asks for some commands, sees the answer to each, and is
+//! asked again. It must be able to go on from any mixture of answers, also from cut links and
+//! short transfers.
+
+use std::ffi::CStr;
+use std::os::fd::{BorrowedFd, OwnedFd};
+
+use rustix::io::Errno;
+
+use super::operation::{FileError, FileOutcome, Piece, Stage};
+use crate::limits::{FILE_PIECES_MAX, TRANSIENT_RETRIES_MAX};
+
+/// Which of a machine's paths.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum PathOf {
+    /// The file that the operation is about.
+    Target,
+    /// Its directory.
+    Parent,
+    /// The start of its directory that is being made.
+    Prefix,
+    /// The temporary name beside it.
+    Temporary,
+    /// The name of the open, still nameless file under /proc.
+    Nameless,
+}
+
+/// Which open file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Handle {
+    /// The direct file in this slot.
+    Visit(u32),
+    /// The machine's plain descriptor.
+    Plain,
+}
+
+/// A stretch of one of the machine's buffers and its place in the file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Span {
+    /// Which buffer.
+    pub buffer: u16,
+    /// First byte in it.
+    pub from: u32,
+    /// How many bytes.
+    pub bytes: u32,
+    /// Where in the file.
+    pub offset: u64,
+}
+
+/// One request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Command {
+    /// statx of the target.
+    Stat,
+    /// Open the target for reading and writing into this direct slot.
+    OpenVisit(u32),
+    /// The same onto a plain descriptor.
+    OpenPlain,
+    /// Done at once by the driver: flock the plain descriptor, then put it into this direct slot.
+    Lock(u32),
+    /// POSIX_FADV_RANDOM.
+    Advise(u32),
+    /// Read into a buffer, from a visit.
+    Read(u32, Span),
+    /// Write from a buffer.
+    Write(Handle, Span),
+    /// Write zeros to the plain descriptor.
+    Zero { offset: u64, bytes: u32 },
+    /// fallocate the plain descriptor from 0 to this length.
+    Allocate(u64),
+    /// ftruncate the plain descriptor to this length.
+    Truncate(u64),
+    /// fdatasync.
+    Sync(Handle),
+    /// Empty this direct slot.
+    CloseVisit(u32),
+    /// Close the plain descriptor.
+    ClosePlain,
+    /// O_TMPFILE in the parent, onto the plain descriptor.
+    OpenNameless,
+    /// O_CREAT | O_EXCL of the temporary name, onto the plain descriptor.
+    OpenTemporary,
+    /// mkdir of the prefix.
+    MakeDirectory,
+    /// link of the nameless file to the target.
+    LinkNameless,
+    /// renameat2 of the temporary name to the target, RENAME_NOREPLACE.
+    Rename,
+    /// link of the temporary name to the target.
+    LinkTemporary,
+    /// unlink of the temporary name.
+    Unlink,
+}
+
+impl Command {
+    /// Whether a success answers a new descriptor.
+    pub(super) fn opens_plain(self) -> bool {
+        matches!(
+            self,
+            Command::OpenPlain | Command::OpenNameless | Command::OpenTemporary
+        )
+    }
+}
+
+/// What a machine wants next.
+#[derive(Debug)]
+pub(super) enum Next {
+    /// The commands of this round, all at once.
+    Together,
+    /// The commands of this round, each after the one before has fully succeeded.
+    Linked,
+    /// Nothing more: the operation is over, and nothing is open that should not be.
+    Done(Result<FileOutcome, FileError>),
+}
+
+/// A file operation as a state machine without I/O.
+pub(super) trait Machine: std::fmt::Debug {
+    /// What to do next. Called when every command of the last round was answered.
+    fn next(&mut self, round: &mut Vec<Command>) -> Next;
+    /// The answer to one command of the round, in any order; not for opened descriptors.
+    fn answered(&mut self, command: Command, answer: Result<u32, i32>);
+    /// A command opened this descriptor.
+    fn opened(&mut self, command: Command, descriptor: OwnedFd);
+    /// The plain descriptor, while there is one.
+    fn plain(&self) -> Option<BorrowedFd<'_>>;
+    /// One of its paths, which stays where it is while a round is out.
+    fn path(&self, which: PathOf) -> &CStr;
+    /// A stretch of one of its buffers, which stays where it is while a round is out.
+    fn buffer(&mut self, span: Span) -> &mut [u8];
+    /// A temporary name that the operation has left behind, when it is cut short.
+    fn leftover(&self) -> Option<&CStr>;
+}
+
+/// How many errors that pass by themselves are still forgiven.
+#[derive(Debug)]
+pub(super) struct Patience {
+    left: u32,
+}
+
+impl Patience {
+    pub(super) fn new() -> Patience {
+        Patience {
+            left: TRANSIENT_RETRIES_MAX,
+        }
+    }
+
+    /// Something moved.
+    pub(super) fn renew(&mut self) {
+        self.left = TRANSIENT_RETRIES_MAX;
+    }
+
+    /// Whether the command may be asked for again after this error. ECANCELED is what the rest of
+    /// a chain answers when one link failed or was short.
+    pub(super) fn forgives(&mut self, errno: i32) -> bool {
+        let passing = [Errno::INTR, Errno::AGAIN, Errno::NOMEM, Errno::CANCELED];
+        let passes = passing
+            .iter()
+            .any(|passing| passing.raw_os_error() == errno);
+        if !passes || self.left == 0 {
+            return false;
+        }
+        self.left -= 1;
+        true
+    }
+}
+
+/// Keeps the first failure of an operation.
+pub(super) fn note(failure: &mut Option<FileError>, stage: Stage, errno: i32) {
+    failure.get_or_insert(FileError { stage, errno });
+}
+
+/// Pieces on their way between memory and a file, resumed where they were short.
+#[derive(Debug)]
+pub(super) struct Transfers {
+    pieces: Vec<Piece>,
+    done: Vec<u32>,
+    /// Pieces before this one are complete.
+    first_open: usize,
+}
+
+impl Transfers {
+    /// Nothing of `pieces` is done yet.
+    pub(super) fn new(pieces: Vec<Piece>) -> Transfers {
+        assert!(
+            pieces.len() <= FILE_PIECES_MAX,
+            "{} pieces in one operation",
+            pieces.len()
+        );
+        for piece in &pieces {
+            assert!(
+                piece.bytes.len() < i32::MAX as usize,
+                "{} bytes",
+                piece.bytes.len()
+            );
+            assert!(
+                piece.offset < i64::MAX as u64,
+                "offset {} in a file",
+                piece.offset
+            );
+        }
+        let done = vec![0; pieces.len()];
+        Transfers {
+            pieces,
+            done,
+            first_open: 0,
+        }
+    }
+
+    /// The next stretches that are missing, at most `spans_max`.
+    pub(super) fn missing(&mut self, spans_max: usize) -> impl Iterator<Item = Span> {
+        while self
+            .pieces
+            .get(self.first_open)
+            .is_some_and(|piece| piece.bytes.len() == self.done[self.first_open] as usize)
+        {
+            self.first_open += 1;
+        }
+        let open = self
+            .pieces
+            .iter()
+            .zip(&self.done)
+            .zip(0_u16..)
+            .skip(self.first_open);
+        let spans = open.map(|((piece, done), buffer)| Span {
+            buffer,
+            from: *done,
+            bytes: len_u32(&piece.bytes) - done,
+            offset: piece.offset + u64::from(*done),
+        });
+        spans.filter(|span| span.bytes > 0).take(spans_max)
+    }
+
+    /// `bytes` of this span were transferred.
+    pub(super) fn advance(&mut self, span: Span, bytes: u32) {
+        assert!(
+            bytes <= span.bytes,
+            "{bytes} of {} bytes transferred",
+            span.bytes
+        );
+        let done = &mut self.done[usize::from(span.buffer)];
+        assert!(
+            *done == span.from,
+            "buffer {} moved on meanwhile",
+            span.buffer
+        );
+        *done += bytes;
+    }
+
+    /// The file ends here: the piece is as long as what was read.
+    pub(super) fn end(&mut self, span: Span) {
+        self.pieces[usize::from(span.buffer)]
+            .bytes
+            .truncate(span.from as usize);
+    }
+
+    /// Everything is to be transferred anew.
+    pub(super) fn restart(&mut self) {
+        self.done.fill(0);
+        self.first_open = 0;
+    }
+
+    /// The bytes of a span.
+    pub(super) fn bytes(&mut self, span: Span) -> &mut [u8] {
+        let from = span.from as usize;
+        &mut self.pieces[usize::from(span.buffer)].bytes[from..from + span.bytes as usize]
+    }
+
+    /// The pieces, for the answer.
+    pub(super) fn take(&mut self) -> Vec<Piece> {
+        self.done.clear();
+        std::mem::take(&mut self.pieces)
+    }
+}
+
+fn len_u32(bytes: &[u8]) -> u32 {
+    let Ok(len) = u32::try_from(bytes.len()) else {
+        unreachable!("`Transfers::new` has checked the length")
+    };
+    len
+}

@@ -1,0 +1,99 @@
+//! Why there is no ring. Each variant is one sentence that an operator can act on.
+//! Refused, out of resources and too old are told apart, because only the first and the last are
+//! reasons to fall back to another driver; running out is a reason to stop.
+
+use rustix::io::Errno;
+
+/// Why a ring could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum RingError {
+    /// The machine forbids io_uring (EPERM, EACCES, ENOSYS, EOPNOTSUPP at setup).
+    #[error(
+        "io_uring is not permitted here ({}). Usual causes: a container seccomp profile (Docker \
+         since 25 and containerd block io_uring: allow io_uring_setup, io_uring_enter and \
+         io_uring_register in the profile); the sysctl kernel.io_uring_disabled (set it to 0, or \
+         to 1 and put the user into kernel.io_uring_group); a locked-memory limit on an old \
+         kernel (raise memlock, LimitMEMLOCK= under systemd)",
+        std::io::Error::from_raw_os_error(*errno)
+    )]
+    NotPermitted {
+        /// What the kernel answered.
+        errno: i32,
+    },
+    /// The kernel ran out of something that the ring needs.
+    #[error(
+        "no resources for io_uring while {attempt}: {} (memory, open files or locked memory: \
+         see ulimit -n and ulimit -l)",
+        std::io::Error::from_raw_os_error(*errno)
+    )]
+    Resources {
+        /// What was being made.
+        attempt: &'static str,
+        /// What the kernel answered.
+        errno: i32,
+    },
+    /// The kernel has io_uring, but lacks something that we cannot do without.
+    #[error("this kernel's io_uring is too old, Linux 6.1 is needed; missing: {}", missing.join(", "))]
+    TooOld {
+        /// Opcodes and features that are missing.
+        missing: Vec<&'static str>,
+    },
+    /// The kernel answered something that we did not foresee.
+    #[error("io_uring failed while {attempt}: {}", std::io::Error::from_raw_os_error(*errno))]
+    Failed {
+        /// What was being made.
+        attempt: &'static str,
+        /// What the kernel answered.
+        errno: i32,
+    },
+}
+
+impl RingError {
+    /// Sorts an error of making the ring itself.
+    pub(super) fn setup(errno: i32) -> RingError {
+        let refused = [Errno::PERM, Errno::ACCESS, Errno::NOSYS, Errno::OPNOTSUPP];
+        if refused
+            .iter()
+            .any(|refusal| refusal.raw_os_error() == errno)
+        {
+            return RingError::NotPermitted { errno };
+        }
+        RingError::register("making the ring", errno)
+    }
+
+    /// Sorts an error of a later step.
+    pub(super) fn register(attempt: &'static str, errno: i32) -> RingError {
+        let scarce = [Errno::NOMEM, Errno::MFILE, Errno::NFILE, Errno::AGAIN];
+        if scarce
+            .iter()
+            .any(|scarcity| scarcity.raw_os_error() == errno)
+        {
+            return RingError::Resources { attempt, errno };
+        }
+        RingError::Failed { attempt, errno }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_names_the_three_causes() {
+        let text = RingError::setup(Errno::PERM.raw_os_error()).to_string();
+        for cause in ["seccomp", "kernel.io_uring_disabled", "memlock"] {
+            assert!(text.contains(cause), "{text}");
+        }
+        assert_eq!(text.lines().count(), 1);
+    }
+
+    #[test]
+    fn running_out_is_not_a_refusal() {
+        for errno in [Errno::NOMEM, Errno::MFILE] {
+            let error = RingError::setup(errno.raw_os_error());
+            assert!(matches!(error, RingError::Resources { .. }), "{error}");
+        }
+        let error = RingError::setup(Errno::INVAL.raw_os_error());
+        assert!(matches!(error, RingError::Failed { .. }), "{error}");
+    }
+}

@@ -1,0 +1,258 @@
+//! The machine and this process: processors, memory, limits, consumption.
+//! Read at start and by the desk, never per point. Nothing here touches a ring, a data file or the
+//! umask. What a container's limits hide from `/proc` is looked up in its control group, of either
+//! version.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use rustix::process::{Resource, Rlimit};
+use rustix::thread::CpuSet;
+use rustix::time::ClockId;
+
+/// Processors that this process may run on, in ascending order.
+pub fn cpus() -> io::Result<Vec<usize>> {
+    let set = rustix::thread::sched_getaffinity(None)?;
+    Ok((0..CpuSet::MAX_CPU)
+        .filter(|cpu| set.is_set(*cpu))
+        .collect())
+}
+
+/// How many processors' worth of time the control group grants, where it limits it.
+pub fn cpu_quota() -> Option<f64> {
+    let quotas = groups("cpu")
+        .into_iter()
+        .filter_map(|group| group.cpu_quota());
+    quotas.reduce(f64::min)
+}
+
+/// Pins the calling thread to one processor.
+pub fn pin_to(cpu: usize) -> io::Result<()> {
+    assert!(cpu < CpuSet::MAX_CPU, "processor {cpu}");
+    let mut set = CpuSet::new();
+    set.set(cpu);
+    Ok(rustix::thread::sched_setaffinity(None, &set)?)
+}
+
+/// The kernel's release, as `uname -r` prints it.
+pub fn kernel_release() -> String {
+    rustix::system::uname()
+        .release()
+        .to_string_lossy()
+        .into_owned()
+}
+
+/// Raises the soft limit on open files to the hard one and answers it; `None` is no limit.
+pub fn raise_open_files() -> io::Result<Option<u64>> {
+    let Rlimit { maximum, .. } = rustix::process::getrlimit(Resource::Nofile);
+    let raised = Rlimit {
+        current: maximum,
+        maximum,
+    };
+    rustix::process::setrlimit(Resource::Nofile, raised)?;
+    Ok(maximum)
+}
+
+/// Memory that this process may use, in bytes: the machine's, or the smallest limit of its control
+/// groups.
+pub fn memory_bytes() -> u64 {
+    let info = rustix::system::sysinfo();
+    #[expect(
+        clippy::useless_conversion,
+        reason = "a word is 32 bits on some machines"
+    )]
+    let machine = u64::from(info.totalram).saturating_mul(u64::from(info.mem_unit));
+    let limits = groups("memory")
+        .into_iter()
+        .filter_map(|group| group.memory_limit());
+    limits.fold(machine, u64::min)
+}
+
+/// Memory of this process that is resident, in bytes.
+pub fn resident_bytes() -> io::Result<u64> {
+    let statm = fs::read_to_string("/proc/self/statm")?;
+    let pages = statm
+        .split(' ')
+        .nth(1)
+        .and_then(|pages| pages.parse::<u64>().ok());
+    let pages = pages.ok_or_else(|| io::Error::from(io::ErrorKind::InvalidData))?;
+    Ok(pages * rustix::param::page_size() as u64)
+}
+
+/// Processor time that this process has used, user and system, kernel workers included, in
+/// seconds.
+pub fn cpu_seconds() -> f64 {
+    let used = rustix::time::clock_gettime(ClockId::ProcessCPUTime);
+    #[expect(clippy::cast_precision_loss, reason = "2^53 seconds are long enough")]
+    let (seconds, nanoseconds) = (used.tv_sec as f64, used.tv_nsec as f64);
+    seconds + nanoseconds / 1e9
+}
+
+/// One directory of the control group file system that applies to us.
+#[derive(Debug, PartialEq, Eq)]
+struct Group {
+    directory: PathBuf,
+    version: u8,
+}
+
+impl Group {
+    fn memory_limit(&self) -> Option<u64> {
+        let file = if self.version == 2 {
+            "memory.max"
+        } else {
+            "memory.limit_in_bytes"
+        };
+        // "max" is no number, and version 1 has a number near 2^63 for it, above any machine.
+        self.read(file)?.trim().parse().ok()
+    }
+
+    fn cpu_quota(&self) -> Option<f64> {
+        if self.version == 2 {
+            return quota(&self.read("cpu.max")?);
+        }
+        let quota_us = self.read("cpu.cfs_quota_us")?;
+        let period_us = self.read("cpu.cfs_period_us")?;
+        quota(&format!("{} {}", quota_us.trim(), period_us.trim()))
+    }
+
+    fn read(&self, file: &str) -> Option<String> {
+        fs::read_to_string(self.directory.join(file)).ok()
+    }
+}
+
+/// The groups of this process for a controller, from its own up to the root of what we can see.
+fn groups(controller: &str) -> Vec<Group> {
+    let membership = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+    groups_of(&membership, controller)
+}
+
+/// From the lines of /proc/self/cgroup: `0::/path` for version 2, `4:cpu,cpuacct:/path` for 1.
+/// In a container the path may be the host's and not exist; the root of the mount is then ours.
+fn groups_of(membership: &str, controller: &str) -> Vec<Group> {
+    let mut found = Vec::new();
+    for line in membership.lines() {
+        let mut fields = line.splitn(3, ':');
+        let (Some(_), Some(controllers), Some(path)) =
+            (fields.next(), fields.next(), fields.next())
+        else {
+            continue;
+        };
+        let (root, version) = if controllers.is_empty() {
+            (PathBuf::from("/sys/fs/cgroup"), 2)
+        } else if controllers.split(',').any(|name| name == controller) {
+            (Path::new("/sys/fs/cgroup").join(controller), 1)
+        } else {
+            continue;
+        };
+        for part in Path::new(path.trim_start_matches('/')).ancestors() {
+            found.push(Group {
+                directory: root.join(part),
+                version,
+            });
+        }
+    }
+    found
+}
+
+/// Processors' worth of `quota period` in microseconds; none for "max" and for -1.
+fn quota(text: &str) -> Option<f64> {
+    let mut fields = text.split_whitespace();
+    let granted: f64 = fields.next()?.parse().ok()?;
+    let period: f64 = fields.next()?.parse().ok()?;
+    (granted > 0.0 && period > 0.0).then_some(granted / period)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_group_is_followed_to_its_root() {
+        let two = groups_of("0::/system.slice/carbon.service\n", "memory");
+        let directories: Vec<_> = two
+            .iter()
+            .map(|group| group.directory.to_str().unwrap())
+            .collect();
+        assert_eq!(
+            directories,
+            [
+                "/sys/fs/cgroup/system.slice/carbon.service",
+                "/sys/fs/cgroup/system.slice",
+                "/sys/fs/cgroup/",
+            ]
+        );
+        let one = groups_of("4:cpu,cpuacct:/a\n3:memory:/b\n", "memory");
+        assert_eq!(
+            one[0],
+            Group {
+                directory: "/sys/fs/cgroup/memory/b".into(),
+                version: 1
+            }
+        );
+        assert_eq!(one.len(), 2);
+    }
+
+    #[test]
+    fn a_quota_is_a_share_of_its_period() {
+        assert_eq!(quota("150000 100000\n"), Some(1.5));
+        assert_eq!(quota("max 100000\n"), None);
+        assert_eq!(quota("-1 100000"), None);
+        assert_eq!(quota(""), None);
+    }
+
+    #[test]
+    fn limits_are_read_from_either_version() {
+        let directory = tempfile::tempdir().unwrap();
+        let write = |file: &str, text: &str| fs::write(directory.path().join(file), text).unwrap();
+        let group = |version| Group {
+            directory: directory.path().to_owned(),
+            version,
+        };
+        write("memory.max", "max\n");
+        assert_eq!(group(2).memory_limit(), None);
+        write("memory.max", "1048576\n");
+        assert_eq!(group(2).memory_limit(), Some(1 << 20));
+        write("memory.limit_in_bytes", "4096\n");
+        assert_eq!(group(1).memory_limit(), Some(4096));
+        write("cpu.max", "50000 100000\n");
+        assert_eq!(group(2).cpu_quota(), Some(0.5));
+        write("cpu.cfs_quota_us", "200000\n");
+        write("cpu.cfs_period_us", "100000\n");
+        assert_eq!(group(1).cpu_quota(), Some(2.0));
+    }
+
+    #[test]
+    fn a_pinned_thread_sees_one_processor() {
+        let first = cpus().unwrap()[0];
+        let pinned = std::thread::scope(|scope| {
+            scope
+                .spawn(|| {
+                    pin_to(first).unwrap();
+                    cpus().unwrap()
+                })
+                .join()
+                .unwrap()
+        });
+        assert_eq!(pinned, [first]);
+    }
+
+    #[test]
+    fn this_process_is_believable() {
+        let resident = resident_bytes().unwrap();
+        assert!(resident > 100_000, "{resident} bytes resident");
+        assert!(
+            memory_bytes() > resident,
+            "{} bytes of memory",
+            memory_bytes()
+        );
+        let before = cpu_seconds();
+        let mut sum = 0_u64;
+        while cpu_seconds() - before < 0.001 {
+            sum = std::hint::black_box(sum + 1);
+        }
+        assert!(!kernel_release().is_empty());
+        let files = raise_open_files().unwrap();
+        assert_eq!(rustix::process::getrlimit(Resource::Nofile).current, files);
+    }
+}

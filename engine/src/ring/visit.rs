@@ -1,0 +1,363 @@
+//! Operations on a file that is there: probe, open, read, write, close, as state machines.
+//! An open is one chain (open into a direct slot, read the head); a write is one chain (the pieces
+//! in order, fdatasync, close). Reads of an open file go out together, unlinked, because a short
+//! one would cut the link. Where a chain is cut, the next round asks for what is still missing.
+//! Invariant: `open` says whether the direct slot holds a file; no machine ends with an error
+//! before it is empty, and a write never ends with it full.
+
+use std::ffi::{CStr, CString};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use rustix::io::Errno;
+
+use super::command::{Command, Handle, Machine, Next, PathOf, Patience, Span, Transfers, note};
+use super::operation::{Access, ByteRange, FileError, FileOutcome, Piece, Stage, VisitId};
+use crate::limits::FILE_REQUESTS_TOGETHER_MAX;
+
+/// Bytes that statx writes (`struct statx` of the kernel's interface); nobody reads them.
+const STAT_BYTES: usize = 256;
+const STAT_SPAN: Span = Span {
+    buffer: 0,
+    from: 0,
+    bytes: 256,
+    offset: 0,
+};
+/// A chain of writes leaves room for its sync and its close.
+const WRITES_TOGETHER_MAX: usize = FILE_REQUESTS_TOGETHER_MAX - 2;
+
+/// Is there a file?
+#[derive(Debug)]
+pub(super) struct Probe {
+    path: CString,
+    stat: Vec<u8>,
+    patience: Patience,
+    result: Option<Result<FileOutcome, FileError>>,
+}
+
+impl Probe {
+    pub(super) fn new(path: CString) -> Probe {
+        Probe {
+            path,
+            stat: vec![0; STAT_BYTES],
+            patience: Patience::new(),
+            result: None,
+        }
+    }
+
+    /// The span that statx writes to.
+    pub(super) const fn span() -> Span {
+        STAT_SPAN
+    }
+}
+
+impl Machine for Probe {
+    fn next(&mut self, round: &mut Vec<Command>) -> Next {
+        if let Some(result) = self.result.take() {
+            return Next::Done(result);
+        }
+        round.push(Command::Stat);
+        Next::Together
+    }
+
+    fn answered(&mut self, command: Command, answer: Result<u32, i32>) {
+        assert!(
+            command == Command::Stat,
+            "a probe was answered to {command:?}"
+        );
+        let absent = [Errno::NOENT.raw_os_error(), Errno::NOTDIR.raw_os_error()];
+        self.result = match answer {
+            Ok(_) => Some(Ok(FileOutcome::Probed(true))),
+            Err(errno) if absent.contains(&errno) => Some(Ok(FileOutcome::Probed(false))),
+            Err(errno) if self.patience.forgives(errno) => None,
+            Err(errno) => Some(Err(FileError {
+                stage: Stage::Probe,
+                errno,
+            })),
+        };
+    }
+
+    fn opened(&mut self, command: Command, _descriptor: OwnedFd) {
+        unreachable!("a probe opens nothing, yet {command:?} did")
+    }
+
+    fn plain(&self) -> Option<BorrowedFd<'_>> {
+        None
+    }
+
+    fn path(&self, which: PathOf) -> &CStr {
+        assert!(which == PathOf::Target, "a probe has no {which:?}");
+        &self.path
+    }
+
+    fn buffer(&mut self, span: Span) -> &mut [u8] {
+        assert!(span == STAT_SPAN, "a probe has one buffer, not {span:?}");
+        &mut self.stat
+    }
+
+    fn leftover(&self) -> Option<&CStr> {
+        None
+    }
+}
+
+/// What a visit is to do.
+#[derive(Debug)]
+enum Intent {
+    Open {
+        path: CString,
+        access: Access,
+        advised: bool,
+    },
+    Read,
+    Write {
+        sync: bool,
+    },
+    Close,
+}
+
+/// One operation on the file in a direct slot.
+#[derive(Debug)]
+pub(super) struct Visit {
+    intent: Intent,
+    id: VisitId,
+    /// The direct slot holds the file.
+    open: bool,
+    /// Only between the open and the lock of a file to be locked.
+    plain: Option<OwnedFd>,
+    transfers: Transfers,
+    failure: Option<FileError>,
+    patience: Patience,
+}
+
+impl Visit {
+    /// Opens `path` into the slot of `id` and reads its head.
+    pub(super) fn open(id: VisitId, path: CString, access: Access, read_bytes: u32) -> Visit {
+        let intent = Intent::Open {
+            path,
+            access,
+            advised: !access.random,
+        };
+        let head = Piece {
+            offset: 0,
+            bytes: vec![0; read_bytes as usize],
+        };
+        Visit {
+            open: false,
+            ..Visit::new(id, intent, vec![head])
+        }
+    }
+
+    /// Reads from the open file.
+    pub(super) fn read(id: VisitId, ranges: &[ByteRange]) -> Visit {
+        let empty = |range: &ByteRange| Piece {
+            offset: range.offset,
+            bytes: vec![0; range.len as usize],
+        };
+        Visit::new(id, Intent::Read, ranges.iter().map(empty).collect())
+    }
+
+    /// Writes to the open file and closes it.
+    pub(super) fn write(id: VisitId, pieces: Vec<Piece>, sync: bool) -> Visit {
+        Visit::new(id, Intent::Write { sync }, pieces)
+    }
+
+    /// Closes the open file.
+    pub(super) fn close(id: VisitId) -> Visit {
+        Visit::new(id, Intent::Close, Vec::new())
+    }
+
+    fn new(id: VisitId, intent: Intent, pieces: Vec<Piece>) -> Visit {
+        Visit {
+            intent,
+            id,
+            open: true,
+            plain: None,
+            transfers: Transfers::new(pieces),
+            failure: None,
+            patience: Patience::new(),
+        }
+    }
+
+    /// The visit that this works on.
+    pub(super) fn id(&self) -> VisitId {
+        self.id
+    }
+
+    fn next_open(&mut self, round: &mut Vec<Command>) -> Next {
+        let slot = self.id.slot;
+        let Intent::Open {
+            access, advised, ..
+        } = &self.intent
+        else {
+            unreachable!("only an open opens")
+        };
+        if !self.open && access.lock {
+            let locked = self.plain.is_some();
+            round.push(if locked {
+                Command::Lock(slot)
+            } else {
+                Command::OpenPlain
+            });
+            return Next::Linked;
+        }
+        if !self.open {
+            round.push(Command::OpenVisit(slot));
+        }
+        if !advised {
+            round.push(Command::Advise(slot));
+        }
+        round.extend(
+            self.transfers
+                .missing(1)
+                .map(|span| Command::Read(slot, span)),
+        );
+        if !round.is_empty() {
+            return Next::Linked;
+        }
+        let head = self
+            .transfers
+            .take()
+            .pop()
+            .map(|piece| piece.bytes)
+            .unwrap_or_default();
+        Next::Done(Ok(FileOutcome::Opened {
+            visit: self.id,
+            head,
+        }))
+    }
+
+    fn next_write(&mut self, round: &mut Vec<Command>, sync: bool) -> Next {
+        let handle = Handle::Visit(self.id.slot);
+        // One more than fits is asked for, to see whether this round is the last.
+        let spans = self.transfers.missing(WRITES_TOGETHER_MAX + 1);
+        round.extend(spans.map(|span| Command::Write(handle, span)));
+        if round.len() > WRITES_TOGETHER_MAX {
+            round.truncate(WRITES_TOGETHER_MAX);
+            return Next::Linked;
+        }
+        if sync {
+            round.push(Command::Sync(handle));
+        }
+        round.push(Command::CloseVisit(self.id.slot));
+        Next::Linked
+    }
+
+    fn fail(&mut self, stage: Stage, errno: i32) {
+        if !self.patience.forgives(errno) {
+            note(&mut self.failure, stage, errno);
+        }
+    }
+}
+
+impl Machine for Visit {
+    fn next(&mut self, round: &mut Vec<Command>) -> Next {
+        let slot = self.id.slot;
+        if let Some(failure) = self.failure {
+            self.plain = None;
+            if !self.open {
+                return Next::Done(Err(failure));
+            }
+            round.push(Command::CloseVisit(slot));
+            return Next::Together;
+        }
+        match self.intent {
+            Intent::Open { .. } => self.next_open(round),
+            Intent::Read => {
+                let spans = self.transfers.missing(FILE_REQUESTS_TOGETHER_MAX);
+                round.extend(spans.map(|span| Command::Read(slot, span)));
+                if round.is_empty() {
+                    return Next::Done(Ok(FileOutcome::Read(self.transfers.take())));
+                }
+                Next::Together
+            }
+            Intent::Write { sync } if self.open => self.next_write(round, sync),
+            Intent::Write { sync } => {
+                // A chain that the kernel took in two parts (out of memory) may close too early.
+                if sync || self.transfers.missing(1).next().is_some() {
+                    let errno = Errno::CANCELED.raw_os_error();
+                    return Next::Done(Err(FileError {
+                        stage: Stage::Write,
+                        errno,
+                    }));
+                }
+                Next::Done(Ok(FileOutcome::Written))
+            }
+            Intent::Close if !self.open => Next::Done(Ok(FileOutcome::Closed)),
+            Intent::Close => {
+                round.push(Command::CloseVisit(slot));
+                Next::Together
+            }
+        }
+    }
+
+    fn answered(&mut self, command: Command, answer: Result<u32, i32>) {
+        match (command, answer) {
+            (Command::Read(_, span), Ok(0)) => self.transfers.end(span),
+            (Command::Read(_, span) | Command::Write(_, span), Ok(bytes)) if bytes > 0 => {
+                self.patience.renew();
+                self.transfers.advance(span, bytes);
+            }
+            // A regular file that takes no byte and gives no reason would do so for ever.
+            (Command::Write(..), Ok(_)) => self.fail(Stage::Write, Errno::IO.raw_os_error()),
+            (Command::OpenVisit(_) | Command::Lock(_), Ok(_)) => {
+                self.patience.renew();
+                self.plain = None;
+                self.open = true;
+            }
+            (Command::Sync(_), Ok(_)) => {
+                if let Intent::Write { sync } = &mut self.intent {
+                    *sync = false;
+                }
+            }
+            (Command::Advise(_), answer) => {
+                // Advice that is refused is no failure; advice that was cut off is given again.
+                let cut = Err(Errno::CANCELED.raw_os_error());
+                let given =
+                    answer != cut || !self.patience.forgives(Errno::CANCELED.raw_os_error());
+                if let Intent::Open { advised, .. } = &mut self.intent {
+                    *advised |= given;
+                }
+            }
+            (Command::CloseVisit(_), Err(errno)) if self.patience.forgives(errno) => {}
+            // Whatever else it answers, the slot is empty afterwards.
+            (Command::CloseVisit(_), _) => self.open = false,
+            (Command::OpenVisit(_) | Command::OpenPlain, Err(errno)) => {
+                self.fail(Stage::Open, errno);
+            }
+            // Never forgiven: somebody else's lock answers EAGAIN, and waiting is not ours.
+            (Command::Lock(_), Err(errno)) => note(&mut self.failure, Stage::Lock, errno),
+            (Command::Read(..), Err(errno)) => self.fail(Stage::Read, errno),
+            (Command::Write(..), Err(errno)) => self.fail(Stage::Write, errno),
+            (Command::Sync(_), Err(errno)) => self.fail(Stage::Sync, errno),
+            (command, answer) => unreachable!("a visit was answered {answer:?} to {command:?}"),
+        }
+    }
+
+    fn opened(&mut self, command: Command, descriptor: OwnedFd) {
+        assert!(
+            command == Command::OpenPlain,
+            "a visit opened by {command:?}"
+        );
+        self.patience.renew();
+        self.plain = Some(descriptor);
+    }
+
+    fn plain(&self) -> Option<BorrowedFd<'_>> {
+        self.plain.as_ref().map(AsFd::as_fd)
+    }
+
+    fn path(&self, which: PathOf) -> &CStr {
+        let Intent::Open { path, .. } = &self.intent else {
+            unreachable!("only an open has a path")
+        };
+        assert!(which == PathOf::Target, "a visit has no {which:?}");
+        path
+    }
+
+    fn buffer(&mut self, span: Span) -> &mut [u8] {
+        self.transfers.bytes(span)
+    }
+
+    fn leftover(&self) -> Option<&CStr> {
+        None
+    }
+}
