@@ -113,6 +113,61 @@ pub const BUDGET_RATE_MIN: f64 = 1.0 / 3600.0;
 pub const BUDGET_RATE_MAX: f64 = 100e6;
 /// Longest burst of a budget, in seconds.
 pub const BUDGET_BURST_S_MAX: f64 = 60.0;
+/// Updates of one shard in flight: beyond this, more depth bought nothing on the disks measured
+/// (design: 128 chains), and each holds a direct descriptor and its planned bytes.
+pub const UPDATES_IN_FLIGHT_MAX: usize = 128;
+/// Creates of one shard in flight: each holds a plain descriptor and several operations.
+pub const CREATES_IN_FLIGHT_MAX: usize = 32;
+/// Probes of one shard in flight; they hold nothing but a path.
+pub const PROBES_IN_FLIGHT_MAX: usize = 64;
+/// How often a stop tries a file that cannot be written, a second apart, before it gives its
+/// points up and says so: long enough for a lock or a short shortage, short enough for systemd.
+pub const DRAIN_ATTEMPTS_MAX: u32 = 10;
+
+/// Points in one message between shards: one wake-up serves them all, and a message of them
+/// (some 30 KB of names) keeps a query behind it waiting for well under a millisecond.
+pub const BATCH_POINTS_MAX: usize = 512;
+/// Messages that may wait in a core's inbox.
+pub const INBOX_MESSAGES_MAX: usize = 256;
+/// Messages for one other shard that a core keeps while that shard's inbox is full, before it
+/// takes no more points for it.
+pub const OUTBOX_MESSAGES_MAX: usize = 8;
+
+/// Bytes of unfinished lines and frames in the whole process: room for two of the largest frames;
+/// past it the oldest silent connection is closed.
+pub const UNFINISHED_BYTES_MAX: usize = 128 << 20;
+const _: () = assert!(UNFINISHED_BYTES_MAX >= 2 * PICKLE_FRAME_BYTES_MAX);
+/// Bytes that one connection may have sent ahead of a reply before it is read no more for a while.
+pub const HELD_BYTES_MAX: usize = 256 << 10;
+/// Bytes of one read at a stop; a datagram fits.
+pub const LAST_READ_BYTES_MAX: usize = 64 << 10;
+/// Bytes that a stop reads from one socket in all: more than the kernel keeps for it by default
+/// (tcp_rmem: 6 MiB), so that only a sender that goes on sending is cut off.
+pub const LAST_READ_TOTAL_BYTES_MAX: usize = 8 << 20;
+
+/// Part of the cache's bound that points may have which wait for a create or a parked file (one
+/// in so many): what waits for long must not take the room of what is written.
+pub const WAITING_SHARE: u64 = 4;
+/// Part of the cache's bound that written points may have which stay answerable for a while.
+pub const RECENT_SHARE: u64 = 16;
+/// The largest burst of a limiter, in seconds' worth of its rate.
+pub const BUDGET_BURST_S: f64 = 0.1;
+
+/// Submission entries of a core's ring: an update is at most a handful, and what does not fit is
+/// submitted in between.
+pub const RING_ENTRIES: u32 = 1024;
+/// Kernel workers of a core's ring: a few are best for warm files (design, table of write paths).
+pub const RING_WORKERS_MAX: u32 = 4;
+/// Size of a receive buffer: the largest datagram fits, and one system call fetches some 1,500
+/// lines.
+pub const RECEIVE_BUFFER_BYTES: u32 = 64 << 10;
+/// Receive buffers of a core: what all its connections together can have received and not worked
+/// on, besides what is held for stalled ones.
+pub const RECEIVE_BUFFERS: u16 = 64;
+/// Receive buffer that is asked for a UDP socket (the kernel grants up to net.core.rmem_max).
+pub const UDP_SOCKET_BUFFER_BYTES: usize = 8 << 20;
+/// Connections that may wait to be accepted: a relay restart brings hundreds at once.
+pub const LISTEN_BACKLOG: i32 = 1024;
 
 /// Smallest submission queue: the longest chain must fit in it at once, or the kernel cuts it.
 pub const RING_ENTRIES_MIN: u32 = 64;

@@ -13,6 +13,7 @@
 mod flight;
 mod idle;
 mod insert;
+mod ledger;
 mod names;
 mod order;
 mod points;
@@ -31,6 +32,7 @@ mod usage;
 use hashbrown::HashMap;
 
 pub use insert::{Insert, Inserted};
+pub use ledger::Ledger;
 pub use order::Strategy;
 pub use series::Standing;
 pub use standing::Dropped;
@@ -45,7 +47,7 @@ use series::{Hands, Place, Table};
 use share::{Load, Share};
 
 /// Number of a series in its shard's cache. It is used again after the series was forgotten.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord, Default)]
 pub struct SeriesId(pub u32);
 
 /// How a shard's cache is set up.
@@ -121,6 +123,11 @@ impl Cache {
         self.table.records()[id.0].standing
     }
 
+    /// Whether this number names a series, and not one that was forgotten.
+    pub fn is_known(&self, id: SeriesId) -> bool {
+        self.table.contains(id.0)
+    }
+
     /// Cached points of a series, those in flight included.
     pub fn len(&self, id: SeriesId) -> u32 {
         self.assert_known(id);
@@ -142,6 +149,16 @@ impl Cache {
             blocks: &self.blocks,
         };
         self.order.next(field, unix_now).map(SeriesId)
+    }
+
+    /// How many series the write order chooses from.
+    pub fn ready(&self) -> usize {
+        self.order.len()
+    }
+
+    /// Does a series wait for its create that was not handed out?
+    pub fn has_waiting(&self) -> bool {
+        self.queues.len(Place::Repeated) + self.queues.len(Place::Once) > 0
     }
 
     /// MIN_TIMESTAMP_LAG from now on; 0 for a drain, as Python does at shutdown.

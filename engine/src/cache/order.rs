@@ -85,6 +85,8 @@ pub(super) struct Order {
     /// timesorted: no ready series outside the snapshot has a point older than this.
     oldest_left: u32,
     ranks: Ranks,
+    /// Ready series.
+    count: usize,
 }
 
 /// The series that an order chooses from.
@@ -139,6 +141,7 @@ impl Order {
             snapshot_tick: 0,
             oldest_left: u32::MAX,
             ranks: Ranks::default(),
+            count: 0,
         }
     }
 
@@ -165,6 +168,7 @@ impl Order {
             records[id].place
         );
         records[id].place = Place::Ready;
+        self.count += 1;
         if self.is_ranked() {
             let points = Field { records, blocks }.len(id);
             let entered = records[id].entered;
@@ -184,6 +188,7 @@ impl Order {
             records[id].place
         );
         records[id].place = Place::Nowhere;
+        self.count -= 1;
         if self.is_ranked() {
             let field = Field { records, blocks };
             let points = field.len(id);
@@ -228,6 +233,11 @@ impl Order {
                 self.next_of_snapshot(field, unix_now)
             }
         }
+    }
+
+    /// How many series are ready.
+    pub(super) fn len(&self) -> usize {
+        self.count
     }
 
     /// Bytes of the lists and heaps.

@@ -113,6 +113,18 @@ impl Cache {
         1 + blocks * u64::from(BLOCK_POINTS)
     }
 
+    /// Gives up all cached points of a series, whether it was handed out or not; none may be in
+    /// flight. Says how many.
+    pub fn discard(&mut self, id: SeriesId) -> u64 {
+        self.assert_known(id);
+        let record = &mut self.table.records_mut()[id.0];
+        assert!(record.hands != Hands::InFlight, "{id:?} is in flight");
+        record.hands = Hands::Ours;
+        let dropped = self.drop_cached(id.0);
+        self.settle(id.0);
+        dropped
+    }
+
     /// Drops all cached points of a series; it is in no list then. Says how many.
     pub(super) fn drop_cached(&mut self, id: u32) -> u64 {
         let load = self.series_load(id);

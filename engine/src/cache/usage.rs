@@ -37,6 +37,24 @@ pub struct Usage {
     pub recent_bytes: u64,
 }
 
+impl std::ops::AddAssign for Usage {
+    fn add_assign(&mut self, other: Self) {
+        self.points += other.points;
+        self.points_in_flight += other.points_in_flight;
+        self.bytes += other.bytes;
+        self.held_bytes += other.held_bytes;
+        self.series += other.series;
+        self.queues += other.queues;
+        self.idle_series += other.idle_series;
+        self.unproven_series += other.unproven_series;
+        self.waiting_points += other.waiting_points;
+        self.waiting_bytes += other.waiting_bytes;
+        self.parked_points += other.parked_points;
+        self.parked_bytes += other.parked_bytes;
+        self.recent_bytes += other.recent_bytes;
+    }
+}
+
 impl Cache {
     /// What the cache holds now. Costs the same however much that is.
     pub fn usage(&self) -> Usage {

@@ -112,6 +112,12 @@ impl Room {
         self.points() < points_low && self.bytes().unsigned_abs() < bytes_low
     }
 
+    /// Are the bytes within a tenth of their bound? Then what nobody needs is to be forgotten, before
+    /// reading has to stop.
+    pub fn is_near_full(&self) -> bool {
+        self.bytes() > self.bytes_max / 10 * 9
+    }
+
     /// Points for which room is reserved.
     pub fn points(&self) -> u64 {
         self.points.load(Ordering::SeqCst)

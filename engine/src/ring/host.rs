@@ -43,6 +43,14 @@ pub fn kernel_release() -> String {
         .into_owned()
 }
 
+/// The name of this machine, as gethostname() gives it.
+pub fn hostname() -> String {
+    rustix::system::uname()
+        .nodename()
+        .to_string_lossy()
+        .into_owned()
+}
+
 /// Raises the soft limit on open files to the hard one and answers it; `None` is no limit.
 pub fn raise_open_files() -> io::Result<Option<u64>> {
     let Rlimit { maximum, .. } = rustix::process::getrlimit(Resource::Nofile);

@@ -1,1 +1,353 @@
 //! One core's storage state machine: points, completions and time in, operations and replies out.
+//!
+//! A shard owns the series whose file's path hashes to it: their cache, their writer, their part
+//! of the accounts. Points for other shards leave in batches, questions about their series as
+//! messages. It has no file, socket, clock or thread: the core's loop calls
+//! `begin_turn`, hands in what came (`accept`, `deliver`, `complete`), calls `end_turn`, and then
+//! takes out operations, messages and answers. So a simulator can run many of them from one seed.
+//! Invariants: a point is counted as received where it enters its owner's cache, so that every
+//! shard's own accounts balance at any moment; messages to one shard arrive in the order sent, so
+//! that a question never overtakes the points that were accepted before it.
+
+mod inbox;
+mod message;
+mod outbox;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use hashbrown::HashMap;
+
+pub use inbox::Inbox;
+pub use message::{Answer, Ask, Message, Origin, PointBatch, Question, Reply};
+
+use crate::cache::{Cache, CacheConfig, Ledger, Usage};
+use crate::clock::Now;
+use crate::limiter::Room;
+use crate::metric::{Metric, NameError, ShardIndex, TaggedLeaf, owner};
+use crate::point::Point;
+use crate::ring::{FileError, FileOperation, FileOutcome, FileToken};
+use crate::stats::{Counter, Stats};
+use crate::writer::{Budgets, Inspection, Writer, WriterConfig};
+use outbox::Outbox;
+
+/// What a shard is made of.
+#[derive(Debug)]
+pub struct ShardConfig {
+    /// This shard's number.
+    pub index: ShardIndex,
+    /// How many shards there are.
+    pub shards: u16,
+    /// Seed of the owner hash, the same in all shards.
+    pub seed: u64,
+    /// Its cache.
+    pub cache: CacheConfig,
+    /// Its writer.
+    pub writer: WriterConfig,
+    /// Updates a second and creates a minute, shared by all shards.
+    pub budgets: Budgets,
+    /// The bound on cached points and bytes, shared by all shards.
+    pub room: Arc<Room>,
+}
+
+/// What became of a point that was offered.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Accept {
+    /// It is cached, or on its way to its owner's cache.
+    Taken,
+    /// There is no room just now: offer it again later, or count it with `drop_full`.
+    Full,
+    /// Its name cannot be a metric.
+    Refused(NameError),
+}
+
+/// A shard's numbers at one moment.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// Counters since the start.
+    pub stats: Stats,
+    /// What its cache holds.
+    pub usage: Usage,
+}
+
+/// One core's storage.
+#[derive(Debug)]
+pub struct Shard {
+    index: ShardIndex,
+    shards: u16,
+    seed: u64,
+    leaf: TaggedLeaf,
+    ledger: Ledger,
+    writer: Writer,
+    budgets: Budgets,
+    outboxes: Vec<Outbox>,
+    answers: Vec<Answer>,
+    /// Who asked for an inspection: the writer's ticket -> shard and its ticket.
+    inspections: HashMap<u64, (ShardIndex, u64)>,
+    inspections_begun: u64,
+    now: Now,
+    scratch: String,
+}
+
+impl Shard {
+    /// An empty shard.
+    pub fn new(config: ShardConfig, now: Now) -> Self {
+        assert!(
+            config.index.0 < config.shards,
+            "{:?} of {} shards",
+            config.index,
+            config.shards
+        );
+        Self {
+            index: config.index,
+            shards: config.shards,
+            seed: config.seed,
+            leaf: config.writer.leaf,
+            ledger: Ledger::new(Cache::new(config.cache), config.room),
+            writer: Writer::new(config.writer),
+            budgets: config.budgets,
+            outboxes: (0..config.shards).map(|_| Outbox::default()).collect(),
+            answers: Vec::new(),
+            inspections: HashMap::new(),
+            inspections_begun: 0,
+            now,
+            scratch: String::new(),
+        }
+    }
+
+    /// Sets the time for everything until the next turn.
+    pub fn begin_turn(&mut self, now: Now) {
+        self.now = now;
+    }
+
+    /// Offers a received point under its raw name.
+    pub fn accept(&mut self, raw: &str, point: Point) -> Accept {
+        let metric = match Metric::parse(raw, &mut self.scratch) {
+            Ok(metric) => metric,
+            Err(error) => return Accept::Refused(error),
+        };
+        let owner = owner(metric.owner_hash(self.leaf, self.seed), self.shards);
+        let outbox = &mut self.outboxes[usize::from(owner.0)];
+        if outbox.is_full() || !self.ledger.reserve() {
+            return Accept::Full;
+        }
+        if owner == self.index {
+            self.ledger
+                .insert(metric.as_str(), point, Counter::Received);
+        } else {
+            outbox.push_point(metric.as_str(), point, Origin::Received);
+        }
+        Accept::Taken
+    }
+
+    /// Takes one of our own metrics, whatever the bound: they are few and must not be lost.
+    pub fn accept_own(&mut self, name: &str, point: Point) -> Result<(), NameError> {
+        let metric = Metric::parse(name, &mut self.scratch)?;
+        let owner = owner(metric.owner_hash(self.leaf, self.seed), self.shards);
+        self.ledger.reserve_anyway();
+        if owner == self.index {
+            self.ledger.insert(metric.as_str(), point, Counter::Own);
+        } else {
+            self.outboxes[usize::from(owner.0)].push_point(metric.as_str(), point, Origin::Own);
+        }
+        Ok(())
+    }
+
+    /// Counts a point that was offered, found no room and cannot wait.
+    pub fn drop_full(&mut self) {
+        self.ledger.count(Counter::Received, 1);
+        self.ledger.count(Counter::DroppedCacheFull, 1);
+    }
+
+    /// Counts something that happened on this core.
+    pub fn count(&mut self, counter: Counter, amount: u64) {
+        self.ledger.count(counter, amount);
+    }
+
+    /// True where a point that found no room would find it now.
+    pub fn has_room(&self) -> bool {
+        self.ledger.has_room()
+    }
+
+    /// Asks for the cached points of metrics (raw names). Each owner answers for its part; the
+    /// parts name the index of each metric in `names`. Returns how many answers will come.
+    pub fn ask_points<'n>(&mut self, ticket: u64, names: impl Iterator<Item = &'n str>) -> usize {
+        let mut parts: Vec<Vec<(u32, String)>> = vec![Vec::new(); usize::from(self.shards)];
+        for (index, name) in (0..).zip(names) {
+            // What cannot be a metric has no points; any owner can say so.
+            let (shard, name) = match Metric::parse(name, &mut self.scratch) {
+                Ok(metric) => (
+                    owner(metric.owner_hash(self.leaf, self.seed), self.shards),
+                    metric.as_str().to_owned(),
+                ),
+                Err(_) => (self.index, String::new()),
+            };
+            parts[usize::from(shard.0)].push((index, name));
+        }
+        let mut count = 0;
+        for (shard, part) in (0..self.shards).map(ShardIndex).zip(parts) {
+            if !part.is_empty() {
+                count += 1;
+                self.ask(shard, ticket, Ask::Points(part));
+            }
+        }
+        count
+    }
+
+    /// Asks for a metric's header to be read or changed. One answer will come, unless the name
+    /// cannot be a metric.
+    pub fn ask_metadata(
+        &mut self,
+        ticket: u64,
+        name: &str,
+        inspection: Inspection,
+    ) -> Result<(), NameError> {
+        let metric = Metric::parse(name, &mut self.scratch)?;
+        let shard = owner(metric.owner_hash(self.leaf, self.seed), self.shards);
+        let name = metric.as_str().to_owned();
+        self.ask(shard, ticket, Ask::Metadata { name, inspection });
+        Ok(())
+    }
+
+    fn ask(&mut self, shard: ShardIndex, ticket: u64, ask: Ask) {
+        let question = Question {
+            from: self.index,
+            ticket,
+            ask,
+        };
+        if shard == self.index {
+            self.answer(question);
+        } else {
+            self.outboxes[usize::from(shard.0)].push(Message::Question(question));
+        }
+    }
+
+    /// Takes a message from another shard's core.
+    pub fn deliver(&mut self, message: Message) {
+        match message {
+            Message::Points(batch) => {
+                let counter = batch.origin().counter();
+                for (name, point) in batch.iter() {
+                    self.ledger.insert(name, point, counter);
+                }
+            }
+            Message::Question(question) => self.answer(question),
+            Message::Answer(answer) => self.answers.push(answer),
+        }
+    }
+
+    fn answer(&mut self, question: Question) {
+        let Question { from, ticket, ask } = question;
+        match ask {
+            Ask::Points(names) => {
+                let points = names
+                    .into_iter()
+                    .map(|(index, name)| (index, self.ledger.points(&name)))
+                    .collect();
+                self.reply(
+                    from,
+                    Answer {
+                        ticket,
+                        reply: Reply::Points(points),
+                    },
+                );
+            }
+            Ask::Metadata { name, inspection } => {
+                self.inspections_begun += 1;
+                self.inspections
+                    .insert(self.inspections_begun, (from, ticket));
+                self.writer
+                    .inspect(self.inspections_begun, &name, inspection);
+            }
+        }
+    }
+
+    fn reply(&mut self, to: ShardIndex, answer: Answer) {
+        if to == self.index {
+            self.answers.push(answer);
+        } else {
+            self.outboxes[usize::from(to.0)].push(Message::Answer(answer));
+        }
+    }
+
+    /// Takes the outcome of a file operation.
+    pub fn complete(&mut self, token: FileToken, result: Result<FileOutcome, FileError>) {
+        self.writer
+            .complete(&mut self.ledger, token, result, self.now);
+        while let Some((ticket, metadata)) = self.writer.next_answer() {
+            let Some((from, ticket)) = self.inspections.remove(&ticket) else {
+                unreachable!("inspection {ticket} was not asked for");
+            };
+            self.reply(
+                from,
+                Answer {
+                    ticket,
+                    reply: Reply::Metadata(metadata),
+                },
+            );
+        }
+    }
+
+    /// Starts what may start, lets go of what is past its time, balances the accounts.
+    pub fn end_turn(&mut self) {
+        self.writer.start(&mut self.ledger, &self.budgets, self.now);
+        self.ledger.settle(self.now.instant);
+    }
+
+    /// The next operation for the driver.
+    pub fn next_operation(&mut self) -> Option<(FileToken, FileOperation)> {
+        self.writer.next_operation()
+    }
+
+    /// The next message for another shard.
+    pub fn next_message(&mut self, to: ShardIndex) -> Option<Message> {
+        self.outboxes[usize::from(to.0)].pop()
+    }
+
+    /// Takes a message back that found its target's inbox full; it goes first next time.
+    pub fn return_message(&mut self, to: ShardIndex, message: Message) {
+        self.outboxes[usize::from(to.0)].push_front(message);
+    }
+
+    /// True while messages wait for other shards.
+    pub fn has_messages(&self) -> bool {
+        self.outboxes.iter().any(|outbox| !outbox.is_empty())
+    }
+
+    /// The next answer to a question asked here.
+    pub fn next_answer(&mut self) -> Option<Answer> {
+        self.answers.pop()
+    }
+
+    /// When a turn is due though nothing happens; `None`: only an event can tell.
+    pub fn next_deadline(&self) -> Option<Instant> {
+        let writer = self
+            .writer
+            .next_deadline(&self.ledger, &self.budgets, self.now);
+        [writer, self.ledger.next_deadline()]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    /// From now on everything is written out, held back by the budgets only.
+    pub fn drain(&mut self) {
+        self.ledger.drain();
+        self.writer.drain(self.now);
+    }
+
+    /// True when nothing is cached, in flight or waiting for another shard.
+    pub fn is_drained(&self) -> bool {
+        self.ledger.usage().points == 0 && self.writer.in_flight() == 0 && !self.has_messages()
+    }
+
+    /// This shard's numbers.
+    pub fn report(&self) -> Report {
+        Report {
+            stats: self.ledger.stats().clone(),
+            usage: self.ledger.usage(),
+        }
+    }
+}

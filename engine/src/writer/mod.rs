@@ -1,1 +1,395 @@
 //! Carries updates and creates out over many files at once, retries, parks what fails.
+//!
+//! A series takes one of three jobs at a time: *probe* (is its file there?), *create*, *update*
+//! (open and read, plan, write, close). Which series comes next is the cache's choice, how many
+//! may start is the limiter's; the writer keeps what is in flight and decides what an outcome
+//! means. It opens no file itself: operations go out, outcomes come in.
+//! Invariants: a series has at most one job; points leave the cache only when their write has
+//! completed; a job that fails gives its points back and is tried again after a pause, so that
+//! one bad file holds nobody up. Every retry begins with a probe.
+
+mod faults;
+mod inspect;
+mod jobs;
+mod parked;
+mod update;
+
+use std::collections::VecDeque;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+pub use inspect::{Inspection, MetadataAnswer};
+
+use crate::cache::{Ledger, SeriesId, Standing};
+use crate::clock::Now;
+use crate::limiter::Budget;
+use crate::limits::{CREATES_IN_FLIGHT_MAX, PROBES_IN_FLIGHT_MAX, UPDATES_IN_FLIGHT_MAX};
+use crate::metric::{Metric, TaggedLeaf};
+use crate::ring::{Access, Allocation, FileError, FileOperation, FileOutcome, FileToken, Stage};
+use crate::schemas::{Aggregations, Schemas};
+use crate::stats::Counter;
+use crate::whisper::{Aggregation, Header};
+use faults::{Fault, Faults};
+use jobs::{Job, Jobs};
+use parked::Parked;
+use update::Update;
+
+/// No wait of the writer is shorter: a limiter at 50,000 a second is then asked a thousand times
+/// a second, not fifty thousand, and its burst of a tenth of a second loses nothing by it.
+const WAIT_MIN: Duration = Duration::from_millis(1);
+/// How often a write order that holds points back (`MIN_TIMESTAMP_LAG`) is asked again.
+const ORDER_RETRY: Duration = Duration::from_secs(1);
+/// xFilesFactor of a new file where storage-aggregation.conf gives none (whisper's default).
+const X_FILES_FACTOR_DEFAULT: f32 = 0.5;
+
+/// Where files lie and how they are made and written.
+#[derive(Clone, Debug)]
+pub struct WriterConfig {
+    /// The directory of the Whisper files (LOCAL_DATA_DIR).
+    pub data_dir: PathBuf,
+    /// How files of tagged series are named (TAG_HASH_FILENAMES).
+    pub leaf: TaggedLeaf,
+    /// How files are opened for an update.
+    pub access: Access,
+    /// How the space of a new file is made.
+    pub allocation: Allocation,
+    /// Sync every update and create (WHISPER_AUTOFLUSH).
+    pub sync: bool,
+    /// Which archives a new file gets.
+    pub schemas: Arc<Schemas>,
+    /// Which method and xFilesFactor a new file gets.
+    pub aggregations: Arc<Aggregations>,
+}
+
+/// The two budgets that all shards share.
+#[derive(Clone, Debug)]
+pub struct Budgets {
+    /// MAX_UPDATES_PER_SECOND.
+    pub updates: Arc<Budget>,
+    /// MAX_CREATES_PER_MINUTE.
+    pub creates: Arc<Budget>,
+}
+
+/// One shard's writer.
+#[derive(Debug)]
+pub struct Writer {
+    config: WriterConfig,
+    jobs: Jobs,
+    /// Series without a file that no limit has held back yet; bounded by the probes.
+    missing: VecDeque<SeriesId>,
+    parked: Parked,
+    faults: Faults,
+    operations: Vec<(FileToken, FileOperation)>,
+    answers: Vec<(u64, MetadataAnswer)>,
+    draining: bool,
+}
+
+impl Writer {
+    /// A writer with nothing in flight.
+    pub fn new(config: WriterConfig) -> Self {
+        Self {
+            config,
+            jobs: Jobs::default(),
+            missing: VecDeque::new(),
+            parked: Parked::default(),
+            faults: Faults::default(),
+            operations: Vec::new(),
+            answers: Vec::new(),
+            draining: false,
+        }
+    }
+
+    /// Starts what may start now: retries that are due, probes, creates, then updates.
+    pub fn start(&mut self, ledger: &mut Ledger, budgets: &Budgets, now: Now) {
+        while let Some(series) = self.parked.due(now.instant) {
+            if ledger.is_parked(series) {
+                ledger.set_standing(series, Standing::Unproven);
+            }
+        }
+        while self.jobs.probes() + self.missing.len() < PROBES_IN_FLIGHT_MAX {
+            let Some(series) = ledger.unproven_next() else {
+                break;
+            };
+            self.begin(ledger, series, |path| {
+                (Job::Probe { series }, FileOperation::Probe { path })
+            });
+        }
+        self.start_creates(ledger, budgets, now);
+        self.start_updates(ledger, budgets, now);
+    }
+
+    /// A series whose file is missing is created at once where the limit allows it; only where it
+    /// does not, the series waits, and its points come under the share of those that wait.
+    fn start_creates(&mut self, ledger: &mut Ledger, budgets: &Budgets, now: Now) {
+        while self.jobs.creates() < CREATES_IN_FLIGHT_MAX
+            && !ledger.has_waiting()
+            && !self.missing.is_empty()
+            && budgets.creates.grant(1, now.instant) == 1
+        {
+            let Some(series) = self.missing.pop_front() else {
+                unreachable!("seen above")
+            };
+            self.begin_create(ledger, series, now);
+        }
+        if self.jobs.creates() < CREATES_IN_FLIGHT_MAX {
+            while let Some(series) = self.missing.pop_front() {
+                ledger.set_standing(series, Standing::Waiting);
+            }
+        }
+        while self.jobs.creates() < CREATES_IN_FLIGHT_MAX && ledger.has_waiting() {
+            if budgets.creates.grant(1, now.instant) == 0 {
+                return;
+            }
+            let Some(series) = ledger.waiting_next() else {
+                budgets.creates.refund(1);
+                return;
+            };
+            self.begin_create(ledger, series, now);
+        }
+    }
+
+    fn start_updates(&mut self, ledger: &mut Ledger, budgets: &Budgets, now: Now) {
+        let free = UPDATES_IN_FLIGHT_MAX - self.jobs.updates();
+        let wanted = u32::try_from(free.min(ledger.ready())).unwrap_or(u32::MAX);
+        if wanted == 0 {
+            return;
+        }
+        let granted = budgets.updates.grant(wanted, now.instant);
+        let mut used = 0;
+        while used < granted {
+            let Some(series) = ledger.next(now.unix_seconds) else {
+                break;
+            };
+            let access = self.config.access;
+            let points = ledger.take(series);
+            assert!(
+                !points.is_empty(),
+                "series {series:?} was chosen with nothing to write"
+            );
+            self.begin(ledger, series, |path| {
+                (
+                    Job::Update(Update::new(series, points, now)),
+                    Update::open(path, access),
+                )
+            });
+            used += 1;
+        }
+        budgets.updates.refund(granted - used);
+    }
+
+    fn begin_create(&mut self, ledger: &mut Ledger, series: SeriesId, now: Now) {
+        let header = match self.header_for(ledger.name(series), now.instant) {
+            Ok(header) => header,
+            Err(fault) => return self.park(ledger, series, &fault, now),
+        };
+        let (allocation, sync) = (self.config.allocation, self.config.sync);
+        self.begin(ledger, series, |path| {
+            let (head, file_bytes) = (header.encode(), header.file_bytes());
+            (
+                Job::Create { series },
+                FileOperation::Create {
+                    path,
+                    head,
+                    file_bytes,
+                    allocation,
+                    sync,
+                },
+            )
+        });
+    }
+
+    fn header_for(&mut self, name: &str, now: Instant) -> Result<Header, Fault> {
+        let schema = self.config.schemas.archives(name);
+        let aggregation = self.config.aggregations.rule(name);
+        for section in [schema.gave_up, aggregation.gave_up].into_iter().flatten() {
+            self.faults.say_pattern(section, name, now);
+        }
+        Header::new(
+            &schema.rule.archives,
+            aggregation
+                .rule
+                .x_files_factor
+                .unwrap_or(X_FILES_FACTOR_DEFAULT),
+            aggregation.rule.method.unwrap_or(Aggregation::Average),
+        )
+        .map_err(Fault::Layout)
+    }
+
+    fn begin(
+        &mut self,
+        ledger: &Ledger,
+        series: SeriesId,
+        make: impl FnOnce(PathBuf) -> (Job, FileOperation),
+    ) {
+        let (job, operation) = make(self.path(ledger.name(series)));
+        let token = self.jobs.insert(job);
+        self.operations.push((token, operation));
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        let Ok(metric) = Metric::from_canonical(name) else {
+            unreachable!("the cache holds canonical names, and {name:?}");
+        };
+        self.config
+            .data_dir
+            .join(metric.file_path(self.config.leaf))
+    }
+
+    /// Takes the outcome of an operation and goes on with its job.
+    pub fn complete(
+        &mut self,
+        ledger: &mut Ledger,
+        token: FileToken,
+        result: Result<FileOutcome, FileError>,
+        now: Now,
+    ) {
+        match (self.jobs.remove(token), result) {
+            (Job::Probe { series }, Ok(FileOutcome::Probed(true))) => {
+                ledger.set_standing(series, Standing::Writable);
+            }
+            (Job::Probe { series }, Ok(FileOutcome::Probed(false))) => {
+                self.missing.push_back(series);
+            }
+            (Job::Create { series }, Ok(FileOutcome::Created)) => {
+                ledger.count(Counter::Creates, 1);
+                ledger.set_standing(series, Standing::Writable);
+            }
+            // Somebody else made it meanwhile: it is used as it is.
+            (Job::Create { series }, Err(error)) if error.is_exists() => {
+                ledger.set_standing(series, Standing::Writable);
+            }
+            (Job::Probe { series } | Job::Create { series }, Err(error)) => {
+                self.park(ledger, series, &Fault::Io(error), now);
+            }
+            (Job::Update(update), result) => self.step_update(ledger, update, result, now),
+            (Job::Inspect(inspect), result) => {
+                let step = inspect.step(result);
+                self.step_inspect(step);
+            }
+            (job, Ok(outcome)) => unreachable!("{job:?} was answered with {outcome:?}"),
+        }
+    }
+
+    fn step_update(
+        &mut self,
+        ledger: &mut Ledger,
+        mut update: Update,
+        result: Result<FileOutcome, FileError>,
+        now: Now,
+    ) {
+        let series = update.series;
+        match update.step(result, self.config.sync) {
+            update::Step::Operation(operation) => {
+                let token = self.jobs.insert(Job::Update(update));
+                self.operations.push((token, operation));
+            }
+            update::Step::Done(outcome) => {
+                self.parked.succeeded(series);
+                let micros = now
+                    .instant
+                    .saturating_duration_since(update.started)
+                    .as_micros();
+                ledger.count(Counter::Updates, 1);
+                ledger.count(
+                    Counter::UpdateMicros,
+                    u64::try_from(micros).unwrap_or(u64::MAX),
+                );
+                ledger.written(series, &outcome, now.instant);
+            }
+            update::Step::Failed(fault) => {
+                ledger.put_back(series);
+                if fault.is_missing() {
+                    ledger.set_standing(series, Standing::Unproven);
+                } else {
+                    self.park(ledger, series, &fault, now);
+                }
+            }
+        }
+    }
+
+    /// Puts a series aside until its retry; its points stay cached, within the parked share.
+    fn park(&mut self, ledger: &mut Ledger, series: SeriesId, fault: &Fault, now: Now) {
+        if fault.is_busy() {
+            self.parked.soon(series, now.instant);
+        } else {
+            ledger.count(Counter::Errors, 1);
+            self.faults
+                .say(fault, &self.path(ledger.name(series)), now.instant);
+            if self.parked.failed(series, now.instant) && self.draining {
+                self.parked.succeeded(series);
+                ledger.discard(series, Counter::DroppedAtStop);
+                return;
+            }
+        }
+        ledger.set_standing(series, Standing::Parked);
+    }
+
+    /// Reads or changes what a file's header says; the answer comes with `next_answer`.
+    pub fn inspect(&mut self, ticket: u64, name: &str, inspection: Inspection) {
+        let step = inspect::Inspect::begin(ticket, self.path(name), inspection, self.config.access);
+        self.step_inspect(step);
+    }
+
+    fn step_inspect(&mut self, step: inspect::Step) {
+        match step {
+            inspect::Step::Operation(job, operation) => {
+                let token = self.jobs.insert(Job::Inspect(job));
+                self.operations.push((token, operation));
+            }
+            inspect::Step::Answer(ticket, answer) => self.answers.push((ticket, answer)),
+        }
+    }
+
+    /// The next operation for the driver.
+    pub fn next_operation(&mut self) -> Option<(FileToken, FileOperation)> {
+        self.operations.pop()
+    }
+
+    /// The next finished inspection: its ticket and what came of it.
+    pub fn next_answer(&mut self) -> Option<(u64, MetadataAnswer)> {
+        self.answers.pop()
+    }
+
+    /// Jobs in flight, and series about to be created.
+    pub fn in_flight(&self) -> usize {
+        self.jobs.len() + self.missing.len()
+    }
+
+    /// From now on everything is written out: what is parked is tried at once, and given up and
+    /// counted after `limits::DRAIN_ATTEMPTS_MAX` failures instead of kept for ever.
+    pub fn drain(&mut self, now: Now) {
+        self.draining = true;
+        self.parked.drain(now.instant);
+    }
+
+    /// When `start` could do something that it cannot do now; `None`: only an event can tell.
+    pub fn next_deadline(&self, ledger: &Ledger, budgets: &Budgets, now: Now) -> Option<Instant> {
+        let soonest = now.instant + WAIT_MIN;
+        let creates =
+            (ledger.has_waiting() && self.jobs.creates() < CREATES_IN_FLIGHT_MAX).then(|| {
+                budgets
+                    .creates
+                    .next_at(now.instant)
+                    .map_or(soonest, |at| at.max(soonest))
+            });
+        let updates =
+            (ledger.ready() > 0 && self.jobs.updates() < UPDATES_IN_FLIGHT_MAX).then(|| {
+                match budgets.updates.next_at(now.instant) {
+                    Some(at) => at.max(soonest),
+                    None => now.instant + ORDER_RETRY,
+                }
+            });
+        [creates, updates, self.parked.next_due()]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+}
+
+impl FileError {
+    /// A new file found its name taken.
+    fn is_exists(self) -> bool {
+        self.stage == Stage::Publish && self.errno == rustix::io::Errno::EXIST.raw_os_error()
+    }
+}

@@ -1,0 +1,232 @@
+//! One shard's cache with its accounts: every change of a point's state goes through here, so
+//! that it is counted once and its room is given back once.
+//! Invariant: received + own = committed + cached + superseded + dropped, at any moment (points
+//! dropped before they reached a cache are counted as received by the core that dropped them).
+//! Room is reserved in small credits, so that the shared bound is touched once in many points;
+//! what is left of a credit goes back at the end of the turn.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::{Cache, Dropped, Insert, SeriesId, Standing, Usage};
+use crate::limiter::Room;
+use crate::point::Point;
+use crate::stats::{Counter, Stats};
+use crate::whisper::Outcome;
+
+/// Points of room that are reserved at once.
+const CREDIT_POINTS: u32 = 64;
+/// Part of the bound in bytes (one in so many) that is freed of idle series at once under pressure.
+const FORGET_PART: i64 = 64;
+/// How often recent points are looked through for those past their time.
+const EXPIRE_EVERY: Duration = Duration::from_millis(500);
+
+/// The cache of one shard and its accounts.
+#[derive(Debug)]
+pub struct Ledger {
+    cache: Cache,
+    stats: Stats,
+    room: Arc<Room>,
+    /// Points for which room is reserved and which have not come yet.
+    credit: u32,
+    /// What was last published of the cache's bytes.
+    published_bytes: u64,
+    expire_at: Option<Instant>,
+}
+
+impl Ledger {
+    /// A ledger of an empty cache.
+    pub fn new(cache: Cache, room: Arc<Room>) -> Self {
+        Self {
+            cache,
+            stats: Stats::default(),
+            room,
+            credit: 0,
+            published_bytes: 0,
+            expire_at: None,
+        }
+    }
+
+    /// Reserves room for one point; false when the cache is full.
+    pub fn reserve(&mut self) -> bool {
+        if self.credit == 0 {
+            self.credit = self.room.take(CREDIT_POINTS);
+        }
+        let granted = self.credit > 0;
+        self.credit -= u32::from(granted);
+        granted
+    }
+
+    /// Reserves room for one point, also beyond the bound.
+    pub fn reserve_anyway(&mut self) {
+        if !self.reserve() {
+            self.room.take_anyway(1);
+        }
+    }
+
+    /// True where a point that found no room may be offered again.
+    pub fn has_room(&self) -> bool {
+        self.credit > 0 || !self.room.is_full()
+    }
+
+    /// Puts in a point for which room was reserved; `origin` counts where it came from.
+    pub fn insert(&mut self, name: &str, point: Point, origin: Counter) {
+        self.stats.add(origin, 1);
+        let inserted = self.cache.insert(name, point);
+        match inserted.outcome {
+            Insert::New(_) | Insert::Woke(_) | Insert::Added(_) | Insert::Refused(_) => {}
+            Insert::Superseded(_) => self.superseded(1),
+        }
+        self.dropped(inserted.dropped);
+    }
+
+    fn superseded(&mut self, points: u64) {
+        self.stats.add(Counter::Superseded, points);
+        self.room.give(points);
+    }
+
+    fn dropped(&mut self, dropped: Dropped) {
+        self.stats
+            .add(Counter::DroppedCreateWait, dropped.create_wait);
+        self.stats.add(Counter::DroppedParked, dropped.parked);
+        self.room.give(dropped.total());
+    }
+
+    /// Counts something that changes no point's state.
+    pub fn count(&mut self, counter: Counter, amount: u64) {
+        self.stats.add(counter, amount);
+    }
+
+    /// What a query sees of a metric: recent, in flight and cached points, sorted by time.
+    pub fn points(&self, name: &str) -> Vec<Point> {
+        let mut points = Vec::new();
+        if let Some(series) = self.cache.find(name) {
+            self.cache.points(series, &mut points);
+        }
+        points
+    }
+
+    /// The name of a series.
+    pub fn name(&self, series: SeriesId) -> &str {
+        self.cache.name(series)
+    }
+
+    /// The next series whose file is to be looked for.
+    pub fn unproven_next(&mut self) -> Option<SeriesId> {
+        self.cache.unproven_next()
+    }
+
+    /// True while series wait for their create.
+    pub fn has_waiting(&self) -> bool {
+        self.cache.has_waiting()
+    }
+
+    /// The next series whose file is to be made.
+    pub fn waiting_next(&mut self) -> Option<SeriesId> {
+        self.cache.waiting_next()
+    }
+
+    /// How many series could be written now.
+    pub fn ready(&self) -> usize {
+        self.cache.ready()
+    }
+
+    /// The write order's choice.
+    pub fn next(&mut self, unix_now: u32) -> Option<SeriesId> {
+        self.cache.next(unix_now)
+    }
+
+    /// Takes the cached points of a series for a write.
+    pub fn take(&mut self, series: SeriesId) -> Vec<Point> {
+        let mut points = Vec::new();
+        self.cache.take(series, &mut points);
+        points
+    }
+
+    /// The points of a series that were in flight are in its file, those too old for it excepted.
+    pub fn written(&mut self, series: SeriesId, outcome: &Outcome, now: Instant) {
+        let points = u64::from(self.cache.written(series, now));
+        assert!(
+            outcome.written + outcome.too_old == points,
+            "{points} points were in flight, the plan knew of {outcome:?}"
+        );
+        self.stats.add(Counter::Committed, outcome.written);
+        self.stats.add(Counter::DroppedTooOld, outcome.too_old);
+        self.room.give(points);
+        self.expire_at.get_or_insert(now + EXPIRE_EVERY);
+    }
+
+    /// The points of a series that were in flight could not be written.
+    pub fn put_back(&mut self, series: SeriesId) {
+        let superseded = self.cache.put_back(series);
+        self.superseded(u64::from(superseded));
+    }
+
+    /// Notes what is known of a series' file.
+    pub fn set_standing(&mut self, series: SeriesId, standing: Standing) {
+        let dropped = self.cache.set_standing(series, standing);
+        self.dropped(dropped);
+    }
+
+    /// True while a series is parked. One that lost all its points may be forgotten meanwhile.
+    pub fn is_parked(&self, series: SeriesId) -> bool {
+        self.cache.is_known(series) && self.cache.standing(series) == Standing::Parked
+    }
+
+    /// Gives up all cached points of a series, for the reason given.
+    pub fn discard(&mut self, series: SeriesId, reason: Counter) {
+        let points = self.cache.discard(series);
+        self.stats.add(reason, points);
+        self.room.give(points);
+    }
+
+    /// Lets go of what is past its time, gives back what is left of the credit, publishes the
+    /// bytes held, and forgets idle series while these are near their bound.
+    pub fn settle(&mut self, now: Instant) {
+        if self.expire_at.is_some_and(|at| at <= now) {
+            self.cache.expire(now);
+            let usage = self.cache.usage();
+            self.expire_at = (usage.recent_bytes > 0).then(|| now + EXPIRE_EVERY);
+        }
+        if self.credit > 0 {
+            self.room.give(u64::from(std::mem::take(&mut self.credit)));
+        }
+        self.publish_bytes();
+        if self.room.is_near_full() {
+            let wanted = self.room.bytes() / FORGET_PART;
+            let forgotten = self.cache.forget_idle(u64::try_from(wanted).unwrap_or(0));
+            self.stats.add(Counter::Forgotten, forgotten);
+            self.publish_bytes();
+        }
+    }
+
+    fn publish_bytes(&mut self) {
+        let bytes = self.cache.usage().bytes;
+        let signed = |bytes| i64::try_from(bytes).unwrap_or(i64::MAX);
+        if bytes != self.published_bytes {
+            self.room
+                .add_bytes(signed(bytes) - signed(self.published_bytes));
+            self.published_bytes = bytes;
+        }
+    }
+
+    /// When `settle` is due though nothing happens.
+    pub fn next_deadline(&self) -> Option<Instant> {
+        self.expire_at
+    }
+
+    /// From now on no order holds points back.
+    pub fn drain(&mut self) {
+        self.cache.set_lag(0);
+    }
+
+    /// What the cache holds.
+    pub fn usage(&self) -> Usage {
+        self.cache.usage()
+    }
+
+    /// The counters.
+    pub fn stats(&self) -> &Stats {
+        &self.stats
+    }
+}

@@ -1,0 +1,138 @@
+//! Reads or changes what a file's header says, for cache-query's get-metadata and set-metadata.
+//! Only the aggregation method can be asked for, as in Python carbon. A change rewrites the four
+//! bytes of the method and nothing else, so that it meets no update of the same file.
+
+use std::path::PathBuf;
+
+use super::update::missing_head;
+use crate::ring::{Access, FileError, FileOperation, FileOutcome, Piece, VisitId};
+use crate::whisper::{Aggregation, HEAD_READ_BYTES, Header, HeaderError};
+
+/// What a client wants of a file's header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Inspection {
+    /// The aggregation method.
+    Get,
+    /// Another aggregation method.
+    Set(Aggregation),
+}
+
+/// The answer: the method before, and the one set if any; or why not, for the client to read.
+pub type MetadataAnswer = Result<(Aggregation, Option<Aggregation>), MetadataError>;
+
+/// Why a header could not be read or changed.
+#[derive(Debug, thiserror::Error)]
+pub enum MetadataError {
+    /// The kernel refused.
+    #[error("cannot open the metric's file: {0}")]
+    Io(FileError),
+    /// The file is no Whisper file, or a damaged one.
+    #[error("the metric's file is not a usable Whisper file: {0}")]
+    Header(#[source] HeaderError),
+}
+
+/// What an inspection does next.
+#[derive(Debug)]
+pub(super) enum Step {
+    Operation(Inspect, FileOperation),
+    Answer(u64, MetadataAnswer),
+}
+
+/// An inspection in flight.
+#[derive(Debug)]
+pub(super) struct Inspect {
+    ticket: u64,
+    inspection: Inspection,
+    visit: Option<VisitId>,
+    head: Vec<u8>,
+    answer: Option<MetadataAnswer>,
+}
+
+impl Inspect {
+    pub(super) fn begin(
+        ticket: u64,
+        path: PathBuf,
+        inspection: Inspection,
+        access: Access,
+    ) -> Step {
+        let inspect = Self {
+            ticket,
+            inspection,
+            visit: None,
+            head: Vec::new(),
+            answer: None,
+        };
+        let access = match inspection {
+            Inspection::Get => Access::default(),
+            Inspection::Set(_) => access,
+        };
+        Step::Operation(
+            inspect,
+            FileOperation::Open {
+                path,
+                access,
+                read_bytes: HEAD_READ_BYTES,
+            },
+        )
+    }
+
+    /// Takes the outcome of the last operation.
+    pub(super) fn step(mut self, result: Result<FileOutcome, FileError>) -> Step {
+        match result {
+            Err(error) => Step::Answer(self.ticket, Err(MetadataError::Io(error))),
+            Ok(FileOutcome::Opened { visit, head }) => {
+                self.visit = Some(visit);
+                self.head = head;
+                self.read()
+            }
+            Ok(FileOutcome::Read(pieces)) => {
+                for piece in pieces {
+                    self.head.extend(piece.bytes);
+                }
+                self.read()
+            }
+            Ok(FileOutcome::Written | FileOutcome::Closed) => match self.answer.take() {
+                Some(answer) => Step::Answer(self.ticket, answer),
+                None => unreachable!("an inspection was closed before it had its answer"),
+            },
+            Ok(outcome @ (FileOutcome::Probed(_) | FileOutcome::Created)) => {
+                unreachable!("an inspection was answered with {outcome:?}")
+            }
+        }
+    }
+
+    fn read(mut self) -> Step {
+        let Some(visit) = self.visit else {
+            unreachable!("read before the file was open")
+        };
+        if let Some(missing) = missing_head(&self.head) {
+            let operation = FileOperation::Read {
+                visit,
+                ranges: vec![missing],
+            };
+            return Step::Operation(self, operation);
+        }
+        let operation = match (Header::parse(&self.head), self.inspection) {
+            (Ok(mut header), Inspection::Set(method)) => {
+                self.answer = Some(Ok((header.aggregation, Some(method))));
+                header.aggregation = method;
+                let bytes = header.encode()[..size_of::<u32>()].to_vec();
+                let pieces = vec![Piece { offset: 0, bytes }];
+                FileOperation::Write {
+                    visit,
+                    pieces,
+                    sync: false,
+                }
+            }
+            (Ok(header), Inspection::Get) => {
+                self.answer = Some(Ok((header.aggregation, None)));
+                FileOperation::Close { visit }
+            }
+            (Err(error), _) => {
+                self.answer = Some(Err(MetadataError::Header(error)));
+                FileOperation::Close { visit }
+            }
+        };
+        Step::Operation(self, operation)
+    }
+}

@@ -1,0 +1,111 @@
+//! What is in flight: one slot a job, found again by the token of its operation.
+//! The token holds the slot's index and generation, so that an outcome can never reach a job that
+//! took the slot later. Bounded by the three in-flight limits and the number of inspections.
+
+use super::inspect::Inspect;
+use super::update::Update;
+use crate::cache::SeriesId;
+use crate::ring::FileToken;
+
+/// A job between two operations.
+#[derive(Debug)]
+pub(super) enum Job {
+    /// Is the file there?
+    Probe { series: SeriesId },
+    /// Make the file.
+    Create { series: SeriesId },
+    /// Write a series' points into its file.
+    Update(Update),
+    /// Read or change a header for a client.
+    Inspect(Inspect),
+}
+
+#[derive(Debug, Default)]
+struct Slot {
+    generation: u32,
+    job: Option<Job>,
+}
+
+/// The jobs in flight, counted by kind.
+#[derive(Debug, Default)]
+pub(super) struct Jobs {
+    slots: Vec<Slot>,
+    free: Vec<u32>,
+    probes: usize,
+    creates: usize,
+    updates: usize,
+}
+
+impl Jobs {
+    /// Puts a job in flight; the token names it until `remove`.
+    pub(super) fn insert(&mut self, job: Job) -> FileToken {
+        if let Some(count) = self.count_of(&job) {
+            *count += 1;
+        }
+        let index = self.free.pop().unwrap_or_else(|| {
+            self.slots.push(Slot::default());
+            let Ok(index) = u32::try_from(self.slots.len() - 1) else {
+                unreachable!("jobs are bounded by the in-flight limits");
+            };
+            index
+        });
+        let slot = &mut self.slots[index as usize];
+        assert!(
+            slot.job.is_none(),
+            "slot {index} was on the free list with a job in it"
+        );
+        slot.job = Some(job);
+        FileToken(u64::from(slot.generation) << 32 | u64::from(index))
+    }
+
+    /// Takes the job that an outcome belongs to.
+    pub(super) fn remove(&mut self, token: FileToken) -> Job {
+        let (generation, index) = (token.0 >> 32, token.0 & u64::from(u32::MAX));
+        let Ok(index) = u32::try_from(index) else {
+            unreachable!("masked to 32 bits")
+        };
+        let slot = &mut self.slots[index as usize];
+        assert!(
+            u64::from(slot.generation) == generation,
+            "outcome for a job that is gone: {token:?}"
+        );
+        let Some(job) = slot.job.take() else {
+            unreachable!("no job in flight for {token:?}")
+        };
+        slot.generation = slot.generation.wrapping_add(1);
+        self.free.push(index);
+        if let Some(count) = self.count_of(&job) {
+            *count -= 1;
+        }
+        job
+    }
+
+    fn count_of(&mut self, job: &Job) -> Option<&mut usize> {
+        match job {
+            Job::Probe { .. } => Some(&mut self.probes),
+            Job::Create { .. } => Some(&mut self.creates),
+            Job::Update(_) => Some(&mut self.updates),
+            Job::Inspect(_) => None,
+        }
+    }
+
+    /// Probes in flight.
+    pub(super) fn probes(&self) -> usize {
+        self.probes
+    }
+
+    /// Creates in flight.
+    pub(super) fn creates(&self) -> usize {
+        self.creates
+    }
+
+    /// Updates in flight.
+    pub(super) fn updates(&self) -> usize {
+        self.updates
+    }
+
+    /// All jobs in flight.
+    pub(super) fn len(&self) -> usize {
+        self.slots.len() - self.free.len()
+    }
+}
