@@ -1,6 +1,13 @@
 //! The parts of the program `benzene`, as a library so that tests and benches reach them.
+//! Start reading at `core` (the loop), then `front` (connections), `wire` (protocols), `desk`
+//! (start, signals, own metrics, stop) and `config`.
 
 pub mod cli;
 pub mod config;
+mod core;
+pub mod desk;
 pub mod exit;
+mod front;
+pub mod logging;
+pub mod tools;
 pub mod wire;

@@ -1,3 +1,26 @@
-//! The program `benzene`.
+//! The program `benzene`: reads the command line and hands over to the room that does the work.
 
-fn main() {}
+use benzene_server::cli::{Cli, Command};
+use benzene_server::exit::Exit;
+use benzene_server::{config, desk, logging, tools};
+use clap::Parser;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> Exit {
+    match Cli::parse().command {
+        Command::Cache(options) => {
+            logging::start(options.log);
+            let environment = |name: &str| std::env::var(name).ok();
+            match config::load(&options, &environment, &config::read_file) {
+                Ok(loaded) => desk::run(loaded),
+                Err(error) => {
+                    tracing::error!("{error}");
+                    Exit::Config
+                }
+            }
+        }
+        Command::Query(options) => tools::query::run(&options),
+    }
+}

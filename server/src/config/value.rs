@@ -15,6 +15,16 @@ pub enum Rate {
     Limited(f64),
 }
 
+impl Rate {
+    /// The number, where there is one; what is not tuned yet runs as fast as it can.
+    pub fn limit(self) -> Option<f64> {
+        match self {
+            Rate::Auto | Rate::Unlimited => None,
+            Rate::Limited(limit) => Some(limit),
+        }
+    }
+}
+
 /// The numbers that an option accepts, and why no others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bound {

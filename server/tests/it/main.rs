@@ -1,8 +1,18 @@
-//! Integration tests of the program, in one binary.
+//! Integration tests of the program, in one binary: the real daemon, real clients, Python's own
+//! reading of what it wrote.
 
-/// The wire codecs against the Python of this machine: float(), pickle, str.split.
-#[cfg(test)]
-mod wire_python;
-/// carbon.conf, environment and flags: what they come to, and what is said about mistakes.
+// carbon.conf, environment and flags: what they come to, and what is said about mistakes.
 #[cfg(test)]
 mod config;
+// Starts and stops the real program for the other modules.
+#[cfg(test)]
+mod daemon;
+// What a new user does first, and what he is told when the start cannot succeed.
+#[cfg(test)]
+mod first_use;
+// SIGTERM at any moment loses nothing.
+#[cfg(test)]
+mod stop;
+// The wire codecs against the Python of this machine: float(), pickle, str.split.
+#[cfg(test)]
+mod wire_python;

@@ -1,0 +1,335 @@
+//! One pinned thread: a ring, a front, an engine shard, an inbox. The only loop.
+//!
+//! A turn submits what the last one asked for, waits for completions, hands them to the front or
+//! the shard, and passes on what these two want next. Nothing in a turn blocks; each part of it is
+//! bounded, so that a flood on one connection delays the others by at most one buffer's work.
+//! Stopping: the receivers are read to the end of what their sockets hold and closed; when every
+//! core has passed its points on, each writes everything out, answering queries all the while.
+
+mod peers;
+
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use benzene_engine::clock::{self, Now};
+use benzene_engine::metric::ShardIndex;
+use benzene_engine::ring::{Event, Ring, SocketId};
+use benzene_engine::shard::{Message, Shard};
+use benzene_engine::stats::Counter;
+
+use crate::front::{Command, Front, Service};
+pub(crate) use peers::{Parcel, Peers};
+
+/// How soon a message is offered again to an inbox that was full.
+const INBOX_RETRY: Duration = Duration::from_millis(1);
+/// Parcels taken per turn: 32 batches of 512 points are some milliseconds of work, and a query that
+/// has come meanwhile waits no longer.
+const PARCELS_PER_TURN_MAX: usize = 32;
+/// How long accepting rests after it failed, for want of descriptors most likely.
+const ACCEPT_RETRY: Duration = Duration::from_millis(100);
+
+/// Where this core is in the life of the process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Running,
+    /// Reading what the sockets still hold.
+    Stopping,
+    /// Everything is read; waiting for the others, then for the writer.
+    Quiet,
+    /// Everything is written.
+    Drained,
+    Exit,
+}
+
+/// One core.
+#[derive(Debug)]
+pub(crate) struct Core {
+    index: ShardIndex,
+    ring: Ring,
+    shard: Shard,
+    front: Front,
+    peers: Arc<Peers>,
+    /// The listeners that this core accepts from.
+    listeners: Vec<(SocketId, Service)>,
+    accept_again: Vec<(Instant, SocketId)>,
+    phase: Phase,
+}
+
+impl Core {
+    /// A core with its shard, before it has any socket.
+    pub(crate) fn new(
+        index: ShardIndex,
+        ring: Ring,
+        shard: Shard,
+        front: Front,
+        peers: Arc<Peers>,
+    ) -> Self {
+        peers.introduce(index, ring.handle(), ring.waker());
+        Self {
+            index,
+            ring,
+            shard,
+            front,
+            peers,
+            listeners: Vec::new(),
+            accept_again: Vec::new(),
+            phase: Phase::Running,
+        }
+    }
+
+    /// Accepts connections from a listening socket and deals them to the cores.
+    pub(crate) fn listen(&mut self, service: Service, listener: OwnedFd) {
+        let listener = self.ring.adopt(listener);
+        self.ring.accept(listener);
+        self.listeners.push((listener, service));
+    }
+
+    /// Serves a connection, or a bound datagram socket.
+    pub(crate) fn serve(&mut self, service: Service, socket: OwnedFd) {
+        let socket = self.ring.adopt(socket);
+        self.front.open(socket, service);
+        if service == Service::Datagram {
+            self.peers.opened(self.index);
+        }
+        if self.phase == Phase::Running || service == Service::Query {
+            self.ring.receive(socket);
+        } else {
+            self.front.stop_one(socket, false);
+        }
+    }
+
+    /// The loop, until the desk says exit.
+    pub(crate) fn run(mut self) {
+        while self.phase != Phase::Exit {
+            self.turn();
+        }
+    }
+
+    fn turn(&mut self) {
+        self.ring.turn(self.wait());
+        let now = clock::now();
+        self.shard.begin_turn(now);
+        self.front.begin_turn(now);
+        for _ in 0..PARCELS_PER_TURN_MAX {
+            let Some(parcel) = self.peers.inbox(self.index).pop() else {
+                break;
+            };
+            self.take(parcel);
+        }
+        while let Some(event) = self.ring.next_event() {
+            self.dispatch(event, now);
+        }
+        self.accept_again(now);
+        self.front.resume(&mut self.shard);
+        self.last_words();
+        self.shard.end_turn();
+        while let Some(answer) = self.shard.next_answer() {
+            self.front.answer(answer, &mut self.shard);
+        }
+        while let Some((token, operation)) = self.shard.next_operation() {
+            self.ring.file(token, operation);
+        }
+        self.obey_front();
+        self.send_messages();
+        self.advance();
+    }
+
+    /// How long the ring may wait for something to happen.
+    fn wait(&self) -> Option<Duration> {
+        if !self.peers.inbox(self.index).is_empty() || self.front.has_commands() {
+            return Some(Duration::ZERO);
+        }
+        let now = clock::now().instant;
+        let retry =
+            (self.shard.has_messages() || self.is_waiting_for_others()).then(|| now + INBOX_RETRY);
+        let accept = self.accept_again.iter().map(|(at, _)| *at).min();
+        [
+            self.shard.next_deadline(),
+            self.front.next_deadline(now),
+            retry,
+            accept,
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+        .map(|at| at.saturating_duration_since(now))
+    }
+
+    fn is_waiting_for_others(&self) -> bool {
+        self.phase == Phase::Quiet && !self.peers.all_quiet()
+    }
+
+    fn take(&mut self, parcel: Parcel) {
+        match parcel {
+            Parcel::Shard(message) => self.shard.deliver(message),
+            Parcel::Connection(service, socket) => self.serve(service, socket),
+            Parcel::Own(points) => {
+                for (name, point) in points {
+                    if let Err(error) = self.shard.accept_own(&name, point) {
+                        tracing::error!("our own metric {name:?} was refused: {error}");
+                    }
+                }
+            }
+            // The desk has gone when this fails, and with it the process.
+            Parcel::Report(desk) => drop(desk.send((self.shard.report(), self.front.senders()))),
+            Parcel::Stop => self.stop(),
+            Parcel::Exit => self.phase = Phase::Exit,
+        }
+    }
+
+    fn dispatch(&mut self, event: Event, now: Now) {
+        match event {
+            Event::Accepted { listener, socket } => self.accepted(listener, socket),
+            Event::AcceptFailed { listener, errno } => {
+                let error = std::io::Error::from_raw_os_error(errno);
+                tracing::warn!("cannot accept a connection: {error}; trying again");
+                self.accept_again
+                    .push((now.instant + ACCEPT_RETRY, listener));
+            }
+            Event::Received { socket, lease } => {
+                self.front
+                    .received(socket, self.ring.bytes(&lease), &mut self.shard);
+                self.ring.release(lease);
+            }
+            Event::Ended { socket, cause } => self.front.ended(socket, cause, &mut self.shard),
+            Event::Sent { socket, result } => self.front.sent(socket, result, &mut self.shard),
+            Event::File { token, result } => self.shard.complete(token, result),
+            Event::Woken { .. } => {}
+        }
+    }
+
+    fn accepted(&mut self, listener: SocketId, socket: OwnedFd) {
+        let service = self
+            .listeners
+            .iter()
+            .find(|(id, _)| *id == listener)
+            .map(|(_, service)| *service);
+        let Some(service) = service else { return };
+        self.shard.count(Counter::Connections, 1);
+        let target = self.peers.deal();
+        if target == self.index {
+            return self.serve(service, socket);
+        }
+        match self
+            .peers
+            .inbox(target)
+            .push(Parcel::Connection(service, socket))
+        {
+            Ok(()) => self.wake(target),
+            Err(Parcel::Connection(service, socket)) => {
+                // Its inbox is full: better a busier core here than a connection that waits.
+                self.peers.closed(target);
+                self.peers.opened(self.index);
+                self.serve(service, socket);
+            }
+            Err(parcel) => unreachable!("pushed a connection, got back {parcel:?}"),
+        }
+    }
+
+    fn accept_again(&mut self, now: Now) {
+        let due: Vec<SocketId> = self
+            .accept_again
+            .extract_if(.., |(at, _)| *at <= now.instant)
+            .map(|(_, listener)| listener)
+            .collect();
+        for listener in due {
+            self.ring.accept(listener);
+        }
+    }
+
+    fn obey_front(&mut self) {
+        while let Some(command) = self.front.next_command() {
+            match command {
+                Command::Receive(socket) => self.ring.receive(socket),
+                Command::StopReceive(socket) => self.ring.stop_receive(socket),
+                Command::Send(socket, bytes) => self.ring.send(socket, bytes),
+                Command::Close(socket) => {
+                    self.ring.close(socket);
+                    self.peers.closed(self.index);
+                }
+            }
+        }
+    }
+
+    fn send_messages(&mut self) {
+        for target in self.peers.indices() {
+            let mut pushed = false;
+            while let Some(message) = self.shard.next_message(target) {
+                match self.peers.inbox(target).push(Parcel::Shard(message)) {
+                    Ok(()) => pushed = true,
+                    Err(parcel) => {
+                        self.shard.return_message(target, unwrap_message(parcel));
+                        break;
+                    }
+                }
+            }
+            if pushed {
+                self.wake(target);
+            }
+        }
+    }
+
+    fn wake(&mut self, target: ShardIndex) {
+        if let Some(handle) = self.peers.handle(target) {
+            self.ring.wake(handle, 0);
+        }
+    }
+
+    fn stop(&mut self) {
+        if self.phase != Phase::Running {
+            return;
+        }
+        self.phase = Phase::Stopping;
+        let receivers: Vec<_> = self
+            .listeners
+            .extract_if(.., |(_, service)| *service != Service::Query)
+            .collect();
+        for (listener, service) in receivers {
+            while let Some(socket) = self.ring.accept_now(listener) {
+                self.shard.count(Counter::Connections, 1);
+                self.peers.opened(self.index);
+                self.serve(service, socket);
+            }
+            self.ring.close(listener);
+        }
+        self.front.stop();
+        self.shard.drain();
+    }
+
+    /// While stopping: reads, without waiting, what the sockets still hold.
+    fn last_words(&mut self) {
+        if self.phase != Phase::Stopping {
+            return;
+        }
+        while let Some((socket, bytes_max)) = self.front.next_last_read() {
+            let mut bytes = Vec::new();
+            let outcome = self.ring.receive_now(socket, &mut bytes, bytes_max);
+            self.front
+                .last_read(socket, &bytes, &outcome, &mut self.shard);
+        }
+    }
+
+    /// Goes on to the next phase of stopping when this one is done.
+    fn advance(&mut self) {
+        if self.phase == Phase::Stopping && self.front.is_silent() && !self.shard.has_messages() {
+            self.phase = Phase::Quiet;
+            self.peers.quiet();
+        }
+        if self.phase == Phase::Quiet
+            && self.peers.all_quiet()
+            && self.peers.inbox(self.index).is_empty()
+            && self.shard.is_drained()
+        {
+            self.phase = Phase::Drained;
+            self.peers.drained();
+        }
+    }
+}
+
+fn unwrap_message(parcel: Parcel) -> Message {
+    let Parcel::Shard(message) = parcel else {
+        unreachable!("pushed a message, got back {parcel:?}");
+    };
+    message
+}

@@ -1,0 +1,142 @@
+//! What the cores and the desk know of each other: inboxes, how to wake whom, who has how many
+//! connections, and how far everyone is with stopping.
+//! Shared and read by all; nothing here is locked, and nothing waits.
+
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+
+use benzene_engine::limits::SHARDS_MAX;
+use benzene_engine::metric::ShardIndex;
+use benzene_engine::point::Point;
+use benzene_engine::ring::{RingHandle, Waker};
+use benzene_engine::shard::{Inbox, Message, Report};
+
+use crate::front::Service;
+
+/// What can lie in a core's inbox.
+#[derive(Debug)]
+pub(crate) enum Parcel {
+    /// From another core's shard.
+    Shard(Message),
+    /// A connection that another core accepted and dealt to this one.
+    Connection(Service, std::os::fd::OwnedFd),
+    /// Our own metrics, to be cached like received ones.
+    Own(Vec<(String, Point)>),
+    /// The desk wants this core's numbers, and how many senders it serves.
+    Report(tokio::sync::mpsc::UnboundedSender<(Report, usize)>),
+    /// Read what the sockets hold, take no more, write everything out.
+    Stop,
+    /// End the loop.
+    Exit,
+}
+
+#[derive(Debug, Default)]
+struct Peer {
+    inbox: Inbox<Parcel>,
+    /// How to wake it: set once its ring is made.
+    handle: OnceLock<(RingHandle, Waker)>,
+    connections: AtomicU32,
+}
+
+/// All cores of the process.
+#[derive(Debug)]
+pub(crate) struct Peers {
+    cores: Vec<Peer>,
+    /// Cores that have read their sockets to the end and passed everything on.
+    quiet: AtomicUsize,
+    /// Cores that have written everything out since all were quiet.
+    drained: AtomicUsize,
+}
+
+impl Peers {
+    pub(crate) fn new(shards: u16) -> Self {
+        assert!(
+            shards > 0 && usize::from(shards) <= SHARDS_MAX,
+            "{shards} shards"
+        );
+        Self {
+            cores: (0..shards).map(|_| Peer::default()).collect(),
+            quiet: AtomicUsize::new(0),
+            drained: AtomicUsize::new(0),
+        }
+    }
+
+    fn peer(&self, index: ShardIndex) -> &Peer {
+        &self.cores[usize::from(index.0)]
+    }
+
+    /// All cores' numbers.
+    pub(crate) fn indices(&self) -> impl Iterator<Item = ShardIndex> + use<> {
+        (0..self.cores.len())
+            .filter_map(|index| u16::try_from(index).ok())
+            .map(ShardIndex)
+    }
+
+    pub(crate) fn inbox(&self, index: ShardIndex) -> &Inbox<Parcel> {
+        &self.peer(index).inbox
+    }
+
+    /// Makes a core known to the others, once, when its ring is there.
+    pub(crate) fn introduce(&self, index: ShardIndex, handle: RingHandle, waker: Waker) {
+        let fresh = self.peer(index).handle.set((handle, waker)).is_ok();
+        assert!(fresh, "core {index:?} was introduced twice");
+    }
+
+    /// How to wake a core from a ring; `None` until it is introduced.
+    pub(crate) fn handle(&self, index: ShardIndex) -> Option<&RingHandle> {
+        self.peer(index).handle.get().map(|(handle, _)| handle)
+    }
+
+    /// Wakes a core from a thread without a ring.
+    pub(crate) fn wake(&self, index: ShardIndex) {
+        if let Some((_, waker)) = self.peer(index).handle.get() {
+            waker.wake();
+        }
+    }
+
+    /// The core with the fewest connections, which is counted to have one more from now on.
+    pub(crate) fn deal(&self) -> ShardIndex {
+        let fewest = self
+            .indices()
+            .min_by_key(|index| self.connections_of(*index));
+        let Some(index) = fewest else {
+            unreachable!("there is at least one core")
+        };
+        self.opened(index);
+        index
+    }
+
+    /// A connection is served by this core from now on.
+    pub(crate) fn opened(&self, index: ShardIndex) {
+        self.peer(index).connections.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A connection dealt to this core is closed.
+    pub(crate) fn closed(&self, index: ShardIndex) {
+        self.peer(index).connections.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    fn connections_of(&self, index: ShardIndex) -> u32 {
+        self.peer(index).connections.load(Ordering::Relaxed)
+    }
+
+    /// One more core has passed on all that its sockets held.
+    pub(crate) fn quiet(&self) {
+        self.quiet.fetch_add(1, Ordering::Release);
+    }
+
+    /// True when nothing new can come from any core.
+    pub(crate) fn all_quiet(&self) -> bool {
+        self.quiet.load(Ordering::Acquire) == self.cores.len()
+    }
+
+    /// One more core has written everything out.
+    pub(crate) fn drained(&self) {
+        self.drained.fetch_add(1, Ordering::Release);
+    }
+
+    /// True when everything is written out.
+    pub(crate) fn all_drained(&self) -> bool {
+        self.drained.load(Ordering::Acquire) == self.cores.len()
+    }
+}

@@ -1,0 +1,249 @@
+//! The control thread: everything that is not per point. It starts the cores, waits for signals,
+//! reports the daemon's own metrics, and leads the stop.
+//! It shares no state with the cores but `Peers`; what it wants of them it puts into their inboxes.
+
+mod selfmetrics;
+mod start;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use benzene_engine::clock;
+use benzene_engine::metric::ShardIndex;
+use benzene_engine::point::Point;
+use benzene_engine::ring::host;
+use benzene_engine::stats::Counter;
+use benzene_engine::writer::Budgets;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::mpsc;
+use tokio::time::{MissedTickBehavior, interval_at, sleep};
+
+use crate::config::{Loaded, Rate, Settings};
+use crate::core::{Parcel, Peers};
+use crate::exit::Exit;
+use selfmetrics::Totals;
+
+/// How often the desk looks whether the cores have written everything out.
+const DRAIN_LOOK: Duration = Duration::from_millis(10);
+/// How often the desk says how far the stop has come.
+const DRAIN_SAY: Duration = Duration::from_secs(2);
+
+/// Starts the daemon and serves until a signal ends it.
+pub fn run(loaded: Loaded) -> Exit {
+    let running = match start::start(&loaded) {
+        Ok(running) => running,
+        Err(error) => {
+            tracing::error!("{error}");
+            return error.exit();
+        }
+    };
+    let runtime = match tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+    {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            tracing::error!("cannot start the control thread: {error}");
+            return Exit::Failure;
+        }
+    };
+    let desk = Desk {
+        settings: loaded.settings,
+        peers: running.peers,
+        budgets: running.budgets,
+    };
+    let exit = runtime.block_on(desk.serve());
+    for thread in running.threads {
+        if thread.join().is_err() {
+            tracing::error!("a core's thread ended badly");
+        }
+    }
+    exit
+}
+
+struct Desk {
+    settings: Settings,
+    peers: Arc<Peers>,
+    budgets: Budgets,
+}
+
+/// The signals that a carbon daemon is sent.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    /// SIGHUP, SIGUSR1, SIGUSR2: Python carbon lives through them, and so do we.
+    ignored: [Signal; 3],
+}
+
+impl Signals {
+    fn listen() -> std::io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            ignored: [
+                signal(SignalKind::hangup())?,
+                signal(SignalKind::user_defined1())?,
+                signal(SignalKind::user_defined2())?,
+            ],
+        })
+    }
+
+    /// Waits for a signal that ends the daemon, and names it.
+    async fn end(&mut self) -> &'static str {
+        let [hangup, user1, user2] = &mut self.ignored;
+        loop {
+            tokio::select! {
+                _ = self.terminate.recv() => return "SIGTERM",
+                _ = self.interrupt.recv() => return "SIGINT",
+                _ = hangup.recv() => tracing::info!("SIGHUP: nothing is reloaded by this version"),
+                _ = user1.recv() => {}
+                _ = user2.recv() => {}
+            }
+        }
+    }
+}
+
+impl Desk {
+    async fn serve(self) -> Exit {
+        let mut signals = match Signals::listen() {
+            Ok(signals) => signals,
+            Err(error) => {
+                tracing::error!("cannot listen for signals: {error}");
+                self.tell_all(|| Parcel::Exit).await;
+                return Exit::Failure;
+            }
+        };
+        let name = tokio::select! {
+            name = signals.end() => name,
+            () = self.report_own_metrics() => unreachable!("it never ends"),
+        };
+        self.stop(name, &mut signals).await
+    }
+
+    /// Puts a parcel into one core's inbox, waiting while it is full.
+    async fn tell(&self, index: ShardIndex, mut parcel: Parcel) {
+        while let Err(back) = self.peers.inbox(index).push(parcel) {
+            parcel = back;
+            self.peers.wake(index);
+            sleep(Duration::from_millis(1)).await;
+        }
+        self.peers.wake(index);
+    }
+
+    async fn tell_all(&self, parcel: impl Fn() -> Parcel) {
+        for index in self.peers.indices() {
+            self.tell(index, parcel()).await;
+        }
+    }
+
+    /// The sums over all cores.
+    async fn totals(&self) -> Totals {
+        let (send, mut receive) = mpsc::unbounded_channel();
+        self.tell_all(|| Parcel::Report(send.clone())).await;
+        drop(send);
+        let mut totals = Totals {
+            cpu_s: host::cpu_seconds(),
+            resident_bytes: host::resident_bytes().unwrap_or(0),
+            ..Totals::default()
+        };
+        while let Some((report, senders)) = receive.recv().await {
+            totals.add(&report, senders);
+        }
+        totals
+    }
+
+    /// Stores our own metrics every CARBON_METRIC_INTERVAL, the first after one interval.
+    async fn report_own_metrics(&self) {
+        let seconds = self.settings.metric_interval_s;
+        if seconds == 0 {
+            return std::future::pending().await;
+        }
+        let period = Duration::from_secs(u64::from(seconds));
+        let mut ticks = interval_at(tokio::time::Instant::now() + period, period);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        let prefix = selfmetrics::prefix(
+            &self.settings.metric_prefix,
+            &host::hostname(),
+            &self.settings.instance,
+        );
+        let mut before = self.totals().await;
+        let mut before_at = clock::now().instant;
+        loop {
+            ticks.tick().await;
+            let (after, now) = (self.totals().await, clock::now());
+            let elapsed_s = now.instant.duration_since(before_at).as_secs_f64();
+            let points = selfmetrics::points(&before, &after, elapsed_s)
+                .into_iter()
+                .map(|(name, value)| {
+                    (
+                        format!("{prefix}.{name}"),
+                        Point {
+                            timestamp: now.unix_seconds,
+                            value,
+                        },
+                    )
+                })
+                .collect();
+            self.tell(ShardIndex(0), Parcel::Own(points)).await;
+            (before, before_at) = (after, now.instant);
+        }
+    }
+
+    /// Reads what the sockets hold, writes everything out, ends the cores.
+    async fn stop(&self, signal: &str, signals: &mut Signals) -> Exit {
+        tracing::info!("{signal}: receivers stop, what is cached is written out");
+        let now = clock::now().instant;
+        match self.settings.updates_per_second_on_shutdown {
+            Some(rate) => {
+                self.budgets.updates.set_rate(rate.limit(), now);
+                self.budgets.creates.set_rate(rate.limit(), now);
+            }
+            // Points that were accepted get their files at a stop, whatever the limit on creates.
+            None => self.budgets.creates.set_rate(Rate::Unlimited.limit(), now),
+        }
+        self.tell_all(|| Parcel::Stop).await;
+        let cut_short = tokio::select! {
+            () = self.drained() => None,
+            signal = signals.end() => Some(signal),
+        };
+        let totals = self.totals().await;
+        self.tell_all(|| Parcel::Exit).await;
+        let lost = totals.usage.points + totals.stats.get(Counter::DroppedAtStop);
+        let count = |counter| totals.stats.get(counter);
+        tracing::info!(
+            "stopped: {} received + {} own = {} committed + {} cached + {} superseded + {} dropped",
+            count(Counter::Received),
+            count(Counter::Own),
+            count(Counter::Committed),
+            totals.usage.points,
+            count(Counter::Superseded),
+            totals.stats.dropped(),
+        );
+        if let Some(signal) = cut_short {
+            tracing::error!("a second signal ({signal}) cut the stop short");
+        }
+        if lost > 0 {
+            tracing::error!("stopped with {lost} points that are in no file");
+            return Exit::PointsLost;
+        }
+        Exit::Success
+    }
+
+    /// Waits until every core has written everything out, and says how far it is.
+    async fn drained(&self) {
+        let mut said = clock::now().instant;
+        while !self.peers.all_drained() {
+            sleep(DRAIN_LOOK).await;
+            let now = clock::now().instant;
+            if now.duration_since(said) >= DRAIN_SAY {
+                said = now;
+                let usage = self.totals().await.usage;
+                tracing::info!(
+                    "{} points of {} metrics to write",
+                    usage.points,
+                    usage.queues
+                );
+            }
+        }
+    }
+}

@@ -1,0 +1,157 @@
+//! The daemon's own metrics, under Python carbon's names and ours.
+//! Pure: two sums of reports and what the process used in, named points out. Python's set counts
+//! per interval; ours (`benzene.*`) are totals since the start, so that the accounts can be checked
+//! from any two of them: received + own = committed + cached + superseded + dropped.*.
+
+use benzene_engine::cache::Usage;
+use benzene_engine::shard::Report;
+use benzene_engine::stats::{Counter, Stats};
+
+/// What the process and all its shards stand at.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Totals {
+    /// Sum of the shards' counters.
+    pub(crate) stats: Stats,
+    /// Sum of the shards' caches.
+    pub(crate) usage: Usage,
+    /// Open receiver connections.
+    pub(crate) connections: u64,
+    /// User and system CPU seconds of the process.
+    pub(crate) cpu_s: f64,
+    /// Resident bytes of the process.
+    pub(crate) resident_bytes: u64,
+}
+
+impl Totals {
+    /// Adds one core's report and its number of senders.
+    pub(crate) fn add(&mut self, report: &Report, senders: usize) {
+        self.stats.merge(&report.stats);
+        self.usage += report.usage;
+        self.connections += senders as u64;
+    }
+}
+
+/// `carbon.agents.<host>-<instance>`: dots in the host's name become underscores.
+pub(crate) fn prefix(metric_prefix: &str, host: &str, instance: &str) -> String {
+    format!(
+        "{metric_prefix}.agents.{}-{instance}",
+        host.replace('.', "_")
+    )
+}
+
+/// The points of one interval of `elapsed_s` seconds, names without the prefix.
+pub(crate) fn points(before: &Totals, after: &Totals, elapsed_s: f64) -> Vec<(String, f64)> {
+    let mut points = pythons(before, after, elapsed_s);
+    points.extend(ours(after));
+    points
+}
+
+#[expect(clippy::cast_precision_loss, reason = "Graphite values are doubles")]
+fn float(count: u64) -> f64 {
+    count as f64
+}
+
+fn pythons(before: &Totals, after: &Totals, elapsed_s: f64) -> Vec<(String, f64)> {
+    let since = |counter| float(after.stats.get(counter) - before.stats.get(counter));
+    let updates = since(Counter::Updates);
+    let committed = since(Counter::Committed);
+    let bulk_queries = since(Counter::BulkQueries);
+    let mut points = vec![
+        ("cache.size", float(after.usage.points)),
+        ("cache.queues", float(after.usage.queues)),
+        ("updateOperations", updates),
+        ("committedPoints", committed),
+        ("creates", since(Counter::Creates)),
+        ("droppedCreates", since(Counter::DroppedCreateWait)),
+        ("errors", since(Counter::Errors)),
+        ("cache.queries", since(Counter::Queries)),
+        ("cache.bulk_queries", bulk_queries),
+        ("cache.overflow", since(Counter::DroppedCacheFull)),
+        ("activeConnections", float(after.connections)),
+        ("metricsReceived", since(Counter::Received)),
+        ("blacklistMatches", 0.0),
+        ("whitelistRejects", 0.0),
+        ("cpuUsage", (after.cpu_s - before.cpu_s) / elapsed_s * 100.0),
+        ("memUsage", float(after.resident_bytes)),
+    ];
+    if updates > 0.0 {
+        points.push((
+            "avgUpdateTime",
+            since(Counter::UpdateMicros) / 1e6 / updates,
+        ));
+    }
+    if committed > 0.0 {
+        points.push(("pointsPerUpdate", committed / updates));
+    }
+    if bulk_queries > 0.0 {
+        let average = since(Counter::BulkQueryMetrics) / bulk_queries;
+        points.push(("cache.bulk_queries_average_size", average));
+    }
+    points
+        .into_iter()
+        .map(|(name, value)| (name.to_owned(), value))
+        .collect()
+}
+
+fn ours(after: &Totals) -> Vec<(String, f64)> {
+    let usage = &after.usage;
+    let gauges = [
+        ("cached", usage.points),
+        ("cacheBytes", usage.bytes),
+        ("series", usage.series),
+        ("waitingPoints", usage.waiting_points),
+        ("parkedPoints", usage.parked_points),
+        ("recentBytes", usage.recent_bytes),
+    ];
+    let gauges = gauges.into_iter().map(|(name, value)| (name, float(value)));
+    let totals = Counter::ALL
+        .iter()
+        .map(|counter| (counter.label(), float(after.stats.get(*counter))));
+    gauges
+        .chain(totals)
+        .map(|(name, value)| (format!("benzene.{name}"), value))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn value(points: &[(String, f64)], name: &str) -> Option<f64> {
+        points
+            .iter()
+            .find(|(found, _)| found == name)
+            .map(|(_, value)| *value)
+    }
+
+    #[test]
+    fn dots_of_the_host_become_underscores() {
+        assert_eq!(prefix("carbon", "a.b.c", "x"), "carbon.agents.a_b_c-x");
+    }
+
+    #[test]
+    fn pythons_set_counts_per_interval_and_ours_since_the_start() {
+        let (mut before, mut after) = (Totals::default(), Totals::default());
+        before.stats.add(Counter::Committed, 10);
+        before.stats.add(Counter::Updates, 5);
+        after.stats.add(Counter::Committed, 40);
+        after.stats.add(Counter::Updates, 15);
+        after.stats.add(Counter::UpdateMicros, 20_000);
+        after.cpu_s = 1.5;
+        let points = points(&before, &after, 10.0);
+        assert_eq!(value(&points, "committedPoints"), Some(30.0));
+        assert_eq!(value(&points, "benzene.committed"), Some(40.0));
+        assert_eq!(value(&points, "pointsPerUpdate"), Some(3.0));
+        assert_eq!(value(&points, "avgUpdateTime"), Some(0.002));
+        assert_eq!(value(&points, "cpuUsage"), Some(15.0));
+        assert_eq!(value(&points, "cache.bulk_queries_average_size"), None);
+    }
+
+    #[test]
+    fn ratios_are_absent_where_nothing_was_written() {
+        let points = points(&Totals::default(), &Totals::default(), 1.0);
+        assert_eq!(value(&points, "avgUpdateTime"), None);
+        assert_eq!(value(&points, "pointsPerUpdate"), None);
+        assert_eq!(value(&points, "updateOperations"), Some(0.0));
+    }
+}

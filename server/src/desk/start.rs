@@ -1,0 +1,431 @@
+//! From settings to running cores: sockets are bound, the data directory is proven, then one
+//! thread a core is started, pinned, and given its ring, its shard and its sockets.
+//! Whatever fails ends the start with one message that says why and how to mend it, before
+//! anything was accepted.
+
+use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, mpsc};
+use std::thread::JoinHandle;
+
+use benzene_engine::cache::CacheConfig;
+use benzene_engine::clock;
+use benzene_engine::limiter::{Budget, Room};
+use benzene_engine::limits::{
+    BUDGET_BURST_S, DATA_DIR_BYTES_MAX, LISTEN_BACKLOG, RECEIVE_BUFFER_BYTES, RECEIVE_BUFFERS,
+    RECENT_SHARE, RING_ENTRIES, RING_WORKERS_MAX, SHARDS_MAX, UDP_SOCKET_BUFFER_BYTES,
+    UPDATES_IN_FLIGHT_MAX, WAITING_SHARE,
+};
+use benzene_engine::metric::{ShardIndex, TaggedLeaf};
+use benzene_engine::ring::{Access, Ring, RingConfig, RingError, host, socket};
+use benzene_engine::schemas::{Aggregations, Schemas};
+use benzene_engine::shard::{Shard, ShardConfig};
+use benzene_engine::writer::{Budgets, WriterConfig};
+
+use crate::config::{Loaded, Rate, Settings};
+use crate::core::{Core, Peers};
+use crate::exit::Exit;
+use crate::front::{Front, FrontConfig, Intake, Service, Unfinished};
+
+/// Why the daemon cannot start.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum StartError {
+    /// Another process has the port.
+    #[error(
+        "{service} cannot listen on {address}: another process has that port (a carbon-cache that \
+         still runs?); stop it, or set {key} in carbon.conf to a free port"
+    )]
+    PortInUse {
+        /// What was to listen.
+        service: &'static str,
+        /// Where.
+        address: SocketAddr,
+        /// The key to change.
+        key: &'static str,
+    },
+    /// The address cannot be bound for another reason.
+    #[error("{service} cannot listen on {address}: {source}; see {key} in carbon.conf")]
+    Bind {
+        /// What was to listen.
+        service: &'static str,
+        /// Where.
+        address: SocketAddr,
+        /// The key to change.
+        key: &'static str,
+        /// What the kernel said.
+        source: std::io::Error,
+    },
+    /// The data directory cannot be made or written.
+    #[error(
+        "the data directory {} cannot be used: {source}; make it writable for this user, or set \
+         LOCAL_DATA_DIR (or STORAGE_DIR) in carbon.conf", path.display()
+    )]
+    DataDirectory {
+        /// The directory.
+        path: PathBuf,
+        /// What the kernel said.
+        source: std::io::Error,
+    },
+    /// The data directory's path leaves no room for names.
+    #[error(
+        "the data directory's path has {found} bytes, at most {DATA_DIR_BYTES_MAX} leave room for names: set LOCAL_DATA_DIR to a shorter one"
+    )]
+    DataDirectoryLong {
+        /// Its length.
+        found: usize,
+    },
+    /// More shards than we can number.
+    #[error("{found} shards, at most {SHARDS_MAX} can be had: set SHARDS to fewer")]
+    Shards {
+        /// How many were asked for.
+        found: usize,
+    },
+    /// A core's ring cannot be made.
+    #[error("{0}")]
+    Ring(#[source] RingError),
+    /// Which processors this process may use is not to be had.
+    #[error("cannot tell which processors may be used: {0}")]
+    Cpus(#[source] std::io::Error),
+    /// A core's thread cannot be started.
+    #[error("cannot start a core's thread: {0}")]
+    Thread(#[source] std::io::Error),
+}
+
+impl StartError {
+    /// The exit code that tells this apart.
+    pub(super) fn exit(&self) -> Exit {
+        match self {
+            StartError::PortInUse { .. } => Exit::PortInUse,
+            StartError::DataDirectory { .. } | StartError::DataDirectoryLong { .. } => {
+                Exit::DataDirectory
+            }
+            StartError::Ring(RingError::NotPermitted { .. } | RingError::TooOld { .. }) => {
+                Exit::RingUnavailable
+            }
+            StartError::Bind { .. } | StartError::Shards { .. } => Exit::Config,
+            StartError::Ring(_) | StartError::Cpus(_) | StartError::Thread(_) => Exit::Failure,
+        }
+    }
+}
+
+/// The cores, and what leads them.
+pub(super) struct Running {
+    pub(super) peers: Arc<Peers>,
+    pub(super) budgets: Budgets,
+    pub(super) threads: Vec<JoinHandle<()>>,
+}
+
+/// A bound socket and what it is for.
+struct Bound {
+    service: Service,
+    name: &'static str,
+    socket: OwnedFd,
+}
+
+/// Starts everything.
+pub(super) fn start(loaded: &Loaded) -> Result<Running, StartError> {
+    let settings = &loaded.settings;
+    for warning in &loaded.warnings {
+        tracing::warn!("{warning}");
+    }
+    let sockets = bind(settings)?;
+    prove_data_dir(&settings.data_dir)?;
+    if let Err(error) = host::raise_open_files() {
+        tracing::warn!("the limit on open files stays as it is: {error}");
+    }
+    let cpus = host::cpus().map_err(StartError::Cpus)?;
+    let shards = settings.shards.unwrap_or_else(|| shards_of(cpus.len()));
+    let count = u16::try_from(shards)
+        .ok()
+        .filter(|count| usize::from(*count) <= SHARDS_MAX);
+    let count = count.ok_or(StartError::Shards { found: shards })?;
+
+    let plan = Plan::new(settings, count);
+    let mut threads = Vec::new();
+    let (send, ready) = mpsc::channel();
+    let mut sockets = Some(sockets);
+    for index in plan.peers.indices() {
+        let sprout = Sprout {
+            index,
+            cpu: cpus.get(usize::from(index.0) % cpus.len().max(1)).copied(),
+            sockets: sockets.take().unwrap_or_default(),
+            shard: plan.shard(settings, index),
+            front: plan.front(settings),
+            peers: Arc::clone(&plan.peers),
+        };
+        let send = send.clone();
+        let thread = std::thread::Builder::new()
+            .name(format!("benzene-{}", index.0))
+            .spawn(move || sprout.grow(&send))
+            .map_err(StartError::Thread)?;
+        threads.push(thread);
+        // One after the other: what fails for one fails for all, and is said once.
+        match ready.recv() {
+            Ok(Ok(description)) if index.0 == 0 => tracing::info!("ring driver: {description}"),
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => return Err(StartError::Ring(error)),
+            Err(_) => unreachable!("a core says that it is ready, or aborts the process"),
+        }
+    }
+    say(loaded, count, &plan);
+    Ok(Running {
+        peers: plan.peers,
+        budgets: plan.budgets,
+        threads,
+    })
+}
+
+/// As many shards as the affinity mask and the cgroup's CPU quota allow.
+fn shards_of(cpus: usize) -> usize {
+    let quota = std::thread::available_parallelism().map_or(1, usize::from);
+    quota.min(cpus.max(1)).min(SHARDS_MAX)
+}
+
+fn bind(settings: &Settings) -> Result<Vec<Bound>, StartError> {
+    let wanted = [
+        (
+            Service::Line,
+            "line receiver (TCP)",
+            settings.line,
+            "LINE_RECEIVER_PORT",
+        ),
+        (
+            Service::Datagram,
+            "line receiver (UDP)",
+            settings.udp,
+            "UDP_RECEIVER_PORT",
+        ),
+        (
+            Service::Pickle,
+            "pickle receiver",
+            settings.pickle,
+            "PICKLE_RECEIVER_PORT",
+        ),
+        (
+            Service::Query,
+            "cache query",
+            settings.query,
+            "CACHE_QUERY_PORT",
+        ),
+    ];
+    let mut bound = Vec::new();
+    for (service, name, address, key) in wanted {
+        let Some(address) = address else { continue };
+        let socket = match service {
+            Service::Datagram => socket::bind_udp(address, UDP_SOCKET_BUFFER_BYTES),
+            Service::Line | Service::Pickle | Service::Query => {
+                socket::listen_tcp(address, LISTEN_BACKLOG)
+            }
+        };
+        let socket = socket.map_err(|source| {
+            if source.kind() == std::io::ErrorKind::AddrInUse {
+                StartError::PortInUse {
+                    service: name,
+                    address,
+                    key,
+                }
+            } else {
+                StartError::Bind {
+                    service: name,
+                    address,
+                    key,
+                    source,
+                }
+            }
+        })?;
+        bound.push(Bound {
+            service,
+            name,
+            socket,
+        });
+    }
+    for Bound { name, socket, .. } in &bound {
+        match socket::local_addr(socket) {
+            Ok(address) => tracing::info!("{name} listens on {address}"),
+            Err(error) => tracing::warn!("{name} listens, but where is not to be had: {error}"),
+        }
+    }
+    Ok(bound)
+}
+
+/// Makes the data directory and proves that files can be made in it.
+fn prove_data_dir(path: &Path) -> Result<(), StartError> {
+    let found = path.as_os_str().len();
+    if found > DATA_DIR_BYTES_MAX {
+        return Err(StartError::DataDirectoryLong { found });
+    }
+    let unusable = |source| StartError::DataDirectory {
+        path: path.to_owned(),
+        source,
+    };
+    std::fs::create_dir_all(path).map_err(unusable)?;
+    let probe = path.join(format!(".benzene-{}.probe", std::process::id()));
+    std::fs::File::create(&probe).map_err(unusable)?;
+    std::fs::remove_file(&probe).map_err(unusable)
+}
+
+/// What all cores share.
+struct Plan {
+    peers: Arc<Peers>,
+    budgets: Budgets,
+    room: Arc<Room>,
+    unfinished: Arc<Unfinished>,
+    schemas: Arc<Schemas>,
+    aggregations: Arc<Aggregations>,
+    cache_bytes_max: u64,
+    shards: u16,
+    seed: u64,
+}
+
+impl Plan {
+    fn new(settings: &Settings, shards: u16) -> Self {
+        let now = clock::now().instant;
+        let cache_bytes_max = settings
+            .cache_bytes_max
+            .unwrap_or_else(|| host::memory_bytes() / 2);
+        let budget = |rate: Rate, per_s: f64| {
+            Arc::new(Budget::new(
+                rate.limit().map(|rate| rate * per_s),
+                BUDGET_BURST_S,
+                now,
+            ))
+        };
+        Self {
+            peers: Arc::new(Peers::new(shards)),
+            budgets: Budgets {
+                updates: budget(settings.updates_per_second, 1.0),
+                creates: budget(settings.creates_per_minute, 1.0 / 60.0),
+            },
+            room: Arc::new(Room::new(settings.cache_points_max, cache_bytes_max)),
+            unfinished: Arc::default(),
+            schemas: Arc::new(settings.schemas.clone()),
+            aggregations: Arc::new(settings.aggregations.clone()),
+            cache_bytes_max,
+            shards,
+            seed: std::hash::BuildHasher::hash_one(&hashbrown::DefaultHashBuilder::default(), now),
+        }
+    }
+
+    fn shard(&self, settings: &Settings, index: ShardIndex) -> ShardConfig {
+        let shards = u64::from(self.shards);
+        let share = |total: u64| total / WAITING_SHARE / shards;
+        ShardConfig {
+            index,
+            shards: self.shards,
+            seed: self.seed,
+            cache: CacheConfig {
+                seed: self.seed,
+                strategy: settings.strategy,
+                timestamp_lag_s: settings.timestamp_lag_s,
+                recent_bytes_max: self.cache_bytes_max / RECENT_SHARE / shards,
+                waiting_bytes_max: share(self.cache_bytes_max),
+                waiting_points_max: settings.cache_points_max.map_or(u64::MAX, share).max(1),
+            },
+            writer: WriterConfig {
+                data_dir: settings.data_dir.clone(),
+                leaf: leaf(settings),
+                access: Access {
+                    lock: settings.lock_writes,
+                    random: settings.fadvise_random,
+                },
+                allocation: settings.allocation,
+                sync: settings.autoflush,
+                schemas: Arc::clone(&self.schemas),
+                aggregations: Arc::clone(&self.aggregations),
+            },
+            budgets: self.budgets.clone(),
+            room: Arc::clone(&self.room),
+        }
+    }
+
+    fn front(&self, settings: &Settings) -> FrontConfig {
+        FrontConfig {
+            intake: Intake::new(
+                settings.timestamp_resolution_s,
+                settings.flow_control,
+                clock::now(),
+            ),
+            pickle_frame_bytes_max: settings.pickle_frame_bytes_max,
+            unfinished: Arc::clone(&self.unfinished),
+        }
+    }
+}
+
+fn leaf(settings: &Settings) -> TaggedLeaf {
+    if settings.tag_hash_filenames {
+        TaggedLeaf::Hashed
+    } else {
+        TaggedLeaf::Readable
+    }
+}
+
+/// What a core's thread is born with.
+struct Sprout {
+    index: ShardIndex,
+    cpu: Option<usize>,
+    sockets: Vec<Bound>,
+    shard: ShardConfig,
+    front: FrontConfig,
+    peers: Arc<Peers>,
+}
+
+impl Sprout {
+    /// Runs on the core's own thread: makes the ring there, says so, and runs the loop.
+    fn grow(self, ready: &mpsc::Sender<Result<String, RingError>>) {
+        if let Some(cpu) = self.cpu
+            && let Err(error) = host::pin_to(cpu)
+        {
+            tracing::warn!("core {} is not pinned to CPU {cpu}: {error}", self.index.0);
+        }
+        let config = RingConfig {
+            entries: RING_ENTRIES,
+            visits_max: u32::try_from(UPDATES_IN_FLIGHT_MAX).unwrap_or(u32::MAX),
+            kernel_workers_max: RING_WORKERS_MAX,
+            receive_buffers: RECEIVE_BUFFERS,
+            receive_buffer_bytes: RECEIVE_BUFFER_BYTES,
+        };
+        let ring = match Ring::new(config) {
+            Ok(ring) => ring,
+            Err(error) => return drop(ready.send(Err(error))),
+        };
+        let (description, now) = (ring.description(), clock::now());
+        let front = Front::new(self.front, now);
+        let mut core = Core::new(
+            self.index,
+            ring,
+            Shard::new(self.shard, now),
+            front,
+            self.peers,
+        );
+        for Bound {
+            service, socket, ..
+        } in self.sockets
+        {
+            match service {
+                Service::Datagram => core.serve(service, socket),
+                Service::Line | Service::Pickle | Service::Query => core.listen(service, socket),
+            }
+        }
+        if ready.send(Ok(description)).is_ok() {
+            core.run();
+        }
+    }
+}
+
+fn say(loaded: &Loaded, shards: u16, plan: &Plan) {
+    let settings = &loaded.settings;
+    for fact in &loaded.said {
+        tracing::info!("{fact}");
+    }
+    tracing::info!(
+        "{shards} shards; data directory {}; cache bound {} MiB, {} points; write order {}",
+        settings.data_dir.display(),
+        plan.cache_bytes_max >> 20,
+        settings
+            .cache_points_max
+            .map_or("any number of".to_owned(), |points| points.to_string()),
+        settings.strategy.name(),
+    );
+    tracing::info!("benzene {} is ready", env!("CARGO_PKG_VERSION"));
+}

@@ -1,0 +1,261 @@
+//! One connection: its protocol's state, and the bytes it has sent for which there was no room.
+//! Invariant: while anything is held, or a reply is on its way, later bytes go behind `held`,
+//! so that everything is worked on in the order in which it came.
+
+use std::time::Instant;
+
+use benzene_engine::limits::{HELD_BYTES_MAX, LAST_READ_TOTAL_BYTES_MAX, QUERY_FRAME_BYTES_MAX};
+use benzene_engine::ring::ReceiveNow;
+use benzene_engine::shard::Shard;
+use benzene_engine::stats::Counter;
+
+use super::Service;
+use super::intake::{Intake, Taken};
+use super::query::Wanted;
+use crate::wire::Refusal;
+use crate::wire::carbonlink;
+use crate::wire::frame::Frames;
+use crate::wire::line::Splitter;
+use crate::wire::pickle::{self, Machine};
+
+/// What the work on a connection's bytes needs of its core.
+#[derive(Debug)]
+pub(super) struct Means<'a> {
+    pub(super) intake: &'a Intake,
+    pub(super) machine: &'a mut Machine,
+    pub(super) shard: &'a mut Shard,
+}
+
+/// How far the bytes at hand were worked on.
+#[derive(Debug)]
+pub(super) enum Progress {
+    /// To their end.
+    Done,
+    /// Up to a point that found no room.
+    Stalled,
+    /// Up to a request, which is to be answered first.
+    Asked(Wanted),
+    /// Not at all any more: the connection is to be closed.
+    Broken,
+}
+
+/// Whether a receiver is being read for the last time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Last {
+    No,
+    Wanted,
+}
+
+/// What a protocol keeps between two receives.
+#[derive(Debug)]
+enum Talk {
+    Line(Splitter),
+    Datagram,
+    Pickle {
+        frames: Frames,
+        batch: pickle::Batch,
+        next: usize,
+    },
+    Query(Frames),
+}
+
+/// One open socket.
+#[derive(Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "receiving, stopping, stalled, replying and ended come and go independently"
+)]
+pub(super) struct Connection {
+    pub(super) service: Service,
+    talk: Talk,
+    /// Received and, from `held_at` on, not worked on yet.
+    held: Vec<u8>,
+    held_at: usize,
+    /// The loop receives from it.
+    pub(super) receiving: bool,
+    /// The loop was told to stop receiving and has not said yet that it did.
+    pub(super) stopping: bool,
+    /// It waits in the front's line of stalled connections.
+    pub(super) stalled: bool,
+    /// A reply is being found or sent.
+    pub(super) replying: bool,
+    /// Nothing more will be received.
+    pub(super) ended: bool,
+    pub(super) last: Last,
+    last_bytes: usize,
+    /// When bytes last came.
+    pub(super) heard: Instant,
+    unfinished: i64,
+}
+
+impl Connection {
+    pub(super) fn new(service: Service, pickle_frame_bytes_max: usize, now: Instant) -> Self {
+        let talk = match service {
+            Service::Line => Talk::Line(Splitter::default()),
+            Service::Datagram => Talk::Datagram,
+            Service::Pickle => Talk::Pickle {
+                frames: Frames::new(pickle_frame_bytes_max),
+                batch: pickle::Batch::default(),
+                next: 0,
+            },
+            Service::Query => Talk::Query(Frames::new(QUERY_FRAME_BYTES_MAX)),
+        };
+        Self {
+            service,
+            talk,
+            held: Vec::new(),
+            held_at: 0,
+            receiving: true,
+            stopping: false,
+            stalled: false,
+            replying: false,
+            ended: false,
+            last: Last::No,
+            last_bytes: 0,
+            heard: now,
+            unfinished: 0,
+        }
+    }
+
+    /// True while later bytes must wait behind earlier ones.
+    pub(super) fn is_behind(&self) -> bool {
+        self.stalled || self.replying || self.held_at < self.held.len()
+    }
+
+    /// Puts bytes behind what is held. True when a sender that does not wait for its replies has
+    /// sent so much that it is to be read no more for now.
+    pub(super) fn hold(&mut self, bytes: &[u8]) -> bool {
+        if self.held_at > self.held.len() / 2 {
+            self.held.drain(..self.held_at);
+            self.held_at = 0;
+        }
+        self.held.extend_from_slice(bytes);
+        self.held.len() - self.held_at > HELD_BYTES_MAX
+    }
+
+    /// Works on what is held; what is left stays held.
+    pub(super) fn work_held(&mut self, means: &mut Means<'_>) -> Progress {
+        let (held, mut at) = (std::mem::take(&mut self.held), self.held_at);
+        self.held_at = 0;
+        let progress = self.work(&held, &mut at, means);
+        if at < held.len() {
+            (self.held, self.held_at) = (held, at);
+        }
+        progress
+    }
+
+    /// Works on `bytes` from `at` on, as far as there is room; `at` tells how far.
+    pub(super) fn work(&mut self, bytes: &[u8], at: &mut usize, means: &mut Means<'_>) -> Progress {
+        match &mut self.talk {
+            Talk::Line(splitter) => work_lines(splitter, bytes, at, means),
+            Talk::Pickle {
+                frames,
+                batch,
+                next,
+            } => loop {
+                if !work_batch(batch, next, means) {
+                    return Progress::Stalled;
+                }
+                match frames.next(bytes, at) {
+                    None => return Progress::Done,
+                    Some(Ok(frame)) => load_batch(frame, batch, next, means),
+                    Some(Err(error)) => {
+                        means.shard.count(error.counter(), 1);
+                        return Progress::Broken;
+                    }
+                }
+            },
+            Talk::Query(frames) => match frames.next(bytes, at) {
+                None => Progress::Done,
+                Some(Ok(frame)) => match carbonlink::decode_request(frame, means.machine) {
+                    Ok(request) => Progress::Asked(Wanted::from(request)),
+                    Err(error) => {
+                        means.shard.count(error.counter(), 1);
+                        Progress::Broken
+                    }
+                },
+                Some(Err(_)) => {
+                    means.shard.count(Counter::RefusedQuery, 1);
+                    Progress::Broken
+                }
+            },
+            Talk::Datagram => unreachable!("datagrams are taken whole"),
+        }
+    }
+
+    /// Ends the stream: whether it was cut off inside a line or a frame.
+    pub(super) fn finish(&mut self) -> Result<(), Refusal> {
+        match &mut self.talk {
+            Talk::Line(splitter) => splitter.finish(),
+            Talk::Pickle { frames, .. } | Talk::Query(frames) => frames.finish(),
+            Talk::Datagram => Ok(()),
+        }
+    }
+
+    /// How many bytes of unfinished input came or went since the last call.
+    pub(super) fn note_unfinished(&mut self) -> i64 {
+        let bytes = match &self.talk {
+            Talk::Line(splitter) => splitter.pending_bytes(),
+            Talk::Pickle { frames, .. } | Talk::Query(frames) => frames.pending_bytes(),
+            Talk::Datagram => 0,
+        };
+        let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
+        bytes - std::mem::replace(&mut self.unfinished, bytes)
+    }
+
+    /// The bytes of unfinished input that were last noted.
+    pub(super) fn unfinished_noted(&self) -> i64 {
+        self.unfinished
+    }
+
+    /// Whether a last read is to be followed by another: not after the end, not when the socket is
+    /// empty, and not for ever where a sender keeps filling it.
+    pub(super) fn may_read_more(&mut self, bytes: usize, outcome: &ReceiveNow) -> bool {
+        self.last_bytes += bytes;
+        match outcome {
+            ReceiveNow::Bytes(_) => self.last_bytes < LAST_READ_TOTAL_BYTES_MAX,
+            ReceiveNow::Empty | ReceiveNow::Closed | ReceiveNow::Failed(_) => false,
+        }
+    }
+}
+
+fn work_lines(
+    splitter: &mut Splitter,
+    bytes: &[u8],
+    at: &mut usize,
+    means: &mut Means<'_>,
+) -> Progress {
+    while let Some(line) = splitter.next(bytes, at) {
+        let taken = match line {
+            Ok(line) => means.intake.line(line, means.shard),
+            Err(refusal) => means.intake.refuse(refusal, means.shard),
+        };
+        if taken == Taken::NoRoom {
+            splitter.put_back(at);
+            return Progress::Stalled;
+        }
+    }
+    Progress::Done
+}
+
+/// Offers a batch's items from `next` on; false where one found no room.
+fn work_batch(batch: &pickle::Batch, next: &mut usize, means: &mut Means<'_>) -> bool {
+    while let Some(item) = batch.get(*next) {
+        if means.intake.item(&item, means.shard) == Taken::NoRoom {
+            return false;
+        }
+        *next += 1;
+    }
+    true
+}
+
+fn load_batch(frame: &[u8], batch: &mut pickle::Batch, next: &mut usize, means: &mut Means<'_>) {
+    *next = 0;
+    if pickle::decode(frame, means.machine, batch).is_err() {
+        means.shard.count(Counter::RefusedPickle, 1);
+        return;
+    }
+    for (refusal, count) in batch.refused().iter() {
+        means.shard.count(refusal.counter(), count);
+    }
+}

@@ -1,0 +1,417 @@
+//! The connections of one core as state machines: bytes in, points to the shard, commands out.
+//!
+//! The front never touches a socket: it is told what was received, sent or ended, and leaves
+//! commands (`next_command`) for the loop to carry out. Where the shard has no room for a point,
+//! the connection stops being read; what was received already stays here, in order, and is
+//! offered again when there is room, so that a sender is slowed and loses nothing. A datagram
+//! cannot wait and is dropped point by point, counted.
+//! Bounds: a stalled connection holds what was on its way when it was stopped, at most the
+//! receive buffers of its ring; unfinished lines and frames share one bound in the process.
+
+mod connection;
+mod intake;
+mod query;
+mod unfinished;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use benzene_engine::clock::Now;
+use benzene_engine::limits::LAST_READ_BYTES_MAX;
+use benzene_engine::ring::{End, ReceiveNow, SocketId};
+use benzene_engine::shard::{Answer, Shard};
+use benzene_engine::stats::Counter;
+use hashbrown::HashMap;
+
+use connection::{Connection, Last, Means, Progress};
+pub(crate) use intake::Intake;
+use query::{Pending, Wanted};
+pub(crate) use unfinished::Unfinished;
+
+use crate::wire::pickle::Machine;
+
+/// How soon a stalled connection is tried again where no event of this core tells of room.
+const STALL_RETRY: Duration = Duration::from_millis(2);
+
+/// What a socket is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Service {
+    /// Line protocol over TCP.
+    Line,
+    /// Line protocol over UDP: one bound socket, no connections.
+    Datagram,
+    /// Pickled batches over TCP.
+    Pickle,
+    /// Cache queries over TCP.
+    Query,
+}
+
+/// What the loop is to do with a socket.
+#[derive(Debug)]
+pub(crate) enum Command {
+    /// Receive until told otherwise.
+    Receive(SocketId),
+    /// Stop receiving.
+    StopReceive(SocketId),
+    /// Send these bytes.
+    Send(SocketId, Vec<u8>),
+    /// Close it; the front has forgotten it.
+    Close(SocketId),
+}
+
+/// What all connections of the process have in common.
+#[derive(Clone, Debug)]
+pub(crate) struct FrontConfig {
+    /// How received points enter the shard.
+    pub(crate) intake: Intake,
+    /// PICKLE_RECEIVER_MAX_LENGTH.
+    pub(crate) pickle_frame_bytes_max: usize,
+    /// The bound on unfinished input, shared by all cores.
+    pub(crate) unfinished: Arc<Unfinished>,
+}
+
+/// The connections of one core.
+#[derive(Debug)]
+pub(crate) struct Front {
+    config: FrontConfig,
+    machine: Machine,
+    connections: HashMap<SocketId, Connection>,
+    receivers: usize,
+    /// Connections that hold bytes for which there was no room, oldest first.
+    stalled: VecDeque<SocketId>,
+    /// Receivers that are to be read one last time, nothing armed and nothing held.
+    last: VecDeque<SocketId>,
+    pending: HashMap<u64, Pending>,
+    tickets: u64,
+    commands: VecDeque<Command>,
+    now: Instant,
+}
+
+impl Front {
+    pub(crate) fn new(config: FrontConfig, now: Now) -> Self {
+        Self {
+            config,
+            machine: Machine::default(),
+            connections: HashMap::new(),
+            receivers: 0,
+            stalled: VecDeque::new(),
+            last: VecDeque::new(),
+            pending: HashMap::new(),
+            tickets: 0,
+            commands: VecDeque::new(),
+            now: now.instant,
+        }
+    }
+
+    /// Sets the time for everything until the next turn.
+    pub(crate) fn begin_turn(&mut self, now: Now) {
+        self.now = now.instant;
+        self.config.intake.begin_turn(now);
+    }
+
+    /// Takes a socket on, which the loop receives from.
+    pub(crate) fn open(&mut self, socket: SocketId, service: Service) {
+        let connection = Connection::new(service, self.config.pickle_frame_bytes_max, self.now);
+        self.receivers += usize::from(service != Service::Query);
+        let before = self.connections.insert(socket, connection);
+        assert!(before.is_none(), "{socket:?} was opened twice");
+    }
+
+    /// Open connections of senders.
+    pub(crate) fn senders(&self) -> usize {
+        let services = self
+            .connections
+            .values()
+            .map(|connection| connection.service);
+        services
+            .filter(|service| matches!(service, Service::Line | Service::Pickle))
+            .count()
+    }
+
+    /// Bytes came.
+    pub(crate) fn received(&mut self, socket: SocketId, bytes: &[u8], shard: &mut Shard) {
+        let Some(connection) = self.connections.get_mut(&socket) else {
+            return;
+        };
+        connection.heard = self.now;
+        if connection.service == Service::Datagram {
+            self.config.intake.datagram(bytes, shard);
+            return;
+        }
+        if connection.is_behind() {
+            if connection.hold(bytes) {
+                self.stop_receiving(socket);
+            }
+            return;
+        }
+        let mut at = 0;
+        let intake = &self.config.intake;
+        let mut means = Means {
+            intake,
+            machine: &mut self.machine,
+            shard,
+        };
+        let progress = connection.work(bytes, &mut at, &mut means);
+        if at < bytes.len() {
+            connection.hold(&bytes[at..]);
+        }
+        self.after_work(socket, progress, shard);
+    }
+
+    /// Nothing more is received from a socket, for the reason given.
+    pub(crate) fn ended(&mut self, socket: SocketId, cause: End, shard: &mut Shard) {
+        let Some(connection) = self.connections.get_mut(&socket) else {
+            return;
+        };
+        connection.receiving = false;
+        connection.stopping = false;
+        connection.ended |= !matches!(cause, End::Stopped);
+        if connection.last == Last::Wanted && !connection.ended && !connection.is_behind() {
+            self.last.push_back(socket);
+            return;
+        }
+        if !connection.is_behind() {
+            self.after_work(socket, Progress::Done, shard);
+        }
+    }
+
+    /// A reply has gone out, or could not.
+    pub(crate) fn sent(&mut self, socket: SocketId, result: Result<(), i32>, shard: &mut Shard) {
+        let Some(connection) = self.connections.get_mut(&socket) else {
+            return;
+        };
+        connection.replying = false;
+        if result.is_err() {
+            return self.close(socket);
+        }
+        self.work_held(socket, shard);
+    }
+
+    fn work_held(&mut self, socket: SocketId, shard: &mut Shard) {
+        let Some(connection) = self.connections.get_mut(&socket) else {
+            return;
+        };
+        let intake = &self.config.intake;
+        let mut means = Means {
+            intake,
+            machine: &mut self.machine,
+            shard,
+        };
+        let progress = connection.work_held(&mut means);
+        self.after_work(socket, progress, shard);
+    }
+
+    /// What follows from how far a connection's bytes were worked on.
+    fn after_work(&mut self, socket: SocketId, progress: Progress, shard: &mut Shard) {
+        let Some(connection) = self.connections.get_mut(&socket) else {
+            return;
+        };
+        self.config.unfinished.publish(connection.note_unfinished());
+        match progress {
+            Progress::Broken => return self.close(socket),
+            Progress::Stalled => {
+                if !connection.stalled {
+                    connection.stalled = true;
+                    self.stalled.push_back(socket);
+                }
+                self.stop_receiving(socket);
+            }
+            Progress::Asked(wanted) => {
+                connection.replying = true;
+                self.ask(socket, wanted, shard);
+            }
+            Progress::Done if connection.ended => return self.finish(socket, shard),
+            Progress::Done if connection.last == Last::Wanted => {
+                if !connection.receiving {
+                    self.last.push_back(socket);
+                }
+            }
+            Progress::Done => {
+                if !connection.receiving {
+                    connection.receiving = true;
+                    self.commands.push_back(Command::Receive(socket));
+                }
+            }
+        }
+        if self.config.unfinished.is_over() {
+            self.close_silent(shard);
+        }
+    }
+
+    fn stop_receiving(&mut self, socket: SocketId) {
+        let Some(connection) = self.connections.get_mut(&socket) else {
+            return;
+        };
+        if connection.receiving && !connection.stopping {
+            connection.stopping = true;
+            self.commands.push_back(Command::StopReceive(socket));
+        }
+    }
+
+    /// Offers held bytes again, each stalled connection once, while there is room.
+    pub(crate) fn resume(&mut self, shard: &mut Shard) {
+        for _ in 0..self.stalled.len() {
+            if !shard.has_room() {
+                return;
+            }
+            let Some(socket) = self.stalled.pop_front() else {
+                return;
+            };
+            let Some(connection) = self.connections.get_mut(&socket) else {
+                continue;
+            };
+            connection.stalled = false;
+            self.work_held(socket, shard);
+        }
+    }
+
+    /// A connection has ended and all it sent is worked off.
+    fn finish(&mut self, socket: SocketId, shard: &mut Shard) {
+        if let Some(connection) = self.connections.get_mut(&socket)
+            && let Err(refusal) = connection.finish()
+        {
+            shard.count(refusal.counter(), 1);
+        }
+        self.close(socket);
+    }
+
+    fn close(&mut self, socket: SocketId) {
+        let Some(connection) = self.connections.remove(&socket) else {
+            return;
+        };
+        self.config
+            .unfinished
+            .publish(-connection.unfinished_noted());
+        self.receivers -= usize::from(connection.service != Service::Query);
+        self.commands.push_back(Command::Close(socket));
+    }
+
+    /// Closes the connection that has been silent longest with something unfinished.
+    fn close_silent(&mut self, shard: &mut Shard) {
+        let unfinished = self
+            .connections
+            .iter()
+            .filter(|(_, it)| it.unfinished_noted() > 0);
+        let oldest = unfinished
+            .min_by_key(|(_, connection)| connection.heard)
+            .map(|(id, _)| *id);
+        if let Some(socket) = oldest {
+            shard.count(Counter::ClosedUnfinished, 1);
+            self.close(socket);
+        }
+    }
+
+    /// An answer from the shard to a question of a query connection.
+    pub(crate) fn answer(&mut self, answer: Answer, shard: &mut Shard) {
+        let Some(pending) = self.pending.get_mut(&answer.ticket) else {
+            unreachable!(
+                "an answer to a question that nobody asked: {}",
+                answer.ticket
+            );
+        };
+        if !pending.take(answer.reply) {
+            return;
+        }
+        let Some(pending) = self.pending.remove(&answer.ticket) else {
+            unreachable!("seen above")
+        };
+        shard.count(Counter::QueryHits, u64::from(pending.is_hit()));
+        if self.connections.contains_key(&pending.socket()) {
+            self.commands
+                .push_back(Command::Send(pending.socket(), pending.encode()));
+        }
+    }
+
+    fn ask(&mut self, socket: SocketId, wanted: Wanted, shard: &mut Shard) {
+        self.tickets += 1;
+        match query::ask(socket, self.tickets, wanted, shard) {
+            Ok(pending) => {
+                self.pending.insert(self.tickets, pending);
+            }
+            Err(reply) => self.commands.push_back(Command::Send(socket, reply)),
+        }
+    }
+
+    /// Receivers are read one last time and closed; queries go on.
+    pub(crate) fn stop(&mut self) {
+        let receivers: Vec<SocketId> = self
+            .connections
+            .iter()
+            .filter(|(_, connection)| connection.service != Service::Query)
+            .map(|(socket, _)| *socket)
+            .collect();
+        for socket in receivers {
+            self.stop_one(socket, true);
+        }
+    }
+
+    /// Reads one receiver a last time; `receiving`: the loop receives from it just now.
+    pub(crate) fn stop_one(&mut self, socket: SocketId, receiving: bool) {
+        let Some(connection) = self.connections.get_mut(&socket) else {
+            return;
+        };
+        connection.last = Last::Wanted;
+        connection.receiving &= receiving;
+        if connection.receiving {
+            self.stop_receiving(socket);
+        } else if !connection.is_behind() {
+            self.last.push_back(socket);
+        }
+    }
+
+    /// A socket that is to be read without waiting, and at most how many bytes at once.
+    pub(crate) fn next_last_read(&mut self) -> Option<(SocketId, usize)> {
+        while let Some(socket) = self.last.pop_front() {
+            if self.connections.contains_key(&socket) {
+                return Some((socket, LAST_READ_BYTES_MAX));
+            }
+        }
+        None
+    }
+
+    /// What a last read gave.
+    pub(crate) fn last_read(
+        &mut self,
+        socket: SocketId,
+        bytes: &[u8],
+        outcome: &ReceiveNow,
+        shard: &mut Shard,
+    ) {
+        let Some(connection) = self.connections.get_mut(&socket) else {
+            return;
+        };
+        connection.ended = !connection.may_read_more(bytes.len(), outcome);
+        self.received(socket, bytes, shard);
+        let Some(connection) = self.connections.get(&socket) else {
+            return;
+        };
+        if connection.service == Service::Datagram {
+            if connection.ended {
+                self.close(socket);
+            } else {
+                self.last.push_back(socket);
+            }
+        }
+    }
+
+    /// True when no receiver is open any more.
+    pub(crate) fn is_silent(&self) -> bool {
+        self.receivers == 0
+    }
+
+    /// The next command for the loop.
+    pub(crate) fn next_command(&mut self) -> Option<Command> {
+        self.commands.pop_front()
+    }
+
+    /// True while commands wait.
+    pub(crate) fn has_commands(&self) -> bool {
+        !self.commands.is_empty()
+    }
+
+    /// When stalled connections are tried again.
+    pub(crate) fn next_deadline(&self, now: Instant) -> Option<Instant> {
+        (!self.stalled.is_empty()).then(|| now + STALL_RETRY)
+    }
+}

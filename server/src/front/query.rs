@@ -1,0 +1,191 @@
+//! Cache queries: a request becomes questions to the shards, their answers become one reply.
+//! A connection has one request under way; replies go out in the order of the requests.
+
+use benzene_engine::point::Point;
+use benzene_engine::ring::SocketId;
+use benzene_engine::shard::{Reply, Shard};
+use benzene_engine::stats::Counter;
+use benzene_engine::whisper::Aggregation;
+use benzene_engine::writer::Inspection;
+
+use crate::wire::carbonlink::{self, Request};
+
+/// The metadata key that Python carbon knows.
+const KEY: &str = "aggregationMethod";
+
+/// A request whose answers are not all in.
+#[derive(Debug)]
+pub(super) struct Pending {
+    socket: SocketId,
+    kind: Kind,
+    missing: usize,
+}
+
+#[derive(Debug)]
+enum Kind {
+    One(Vec<Point>),
+    Bulk(Vec<(String, Vec<Point>)>),
+    Metadata(Vec<u8>),
+}
+
+/// What a request comes down to.
+#[derive(Debug)]
+pub(super) enum Wanted {
+    /// The points of one metric.
+    One(String),
+    /// The points of several metrics.
+    Bulk(Vec<String>),
+    /// A file's aggregation method.
+    Metadata(String, Inspection),
+    /// Nothing: this is the reply.
+    Reply(Vec<u8>),
+    /// Nothing, and the request is counted as refused: this is the reply.
+    Refused(Vec<u8>),
+}
+
+impl From<Request<'_>> for Wanted {
+    fn from(request: Request<'_>) -> Self {
+        match request {
+            Request::Query { metric } => Wanted::One(metric.to_owned()),
+            Request::Bulk { metrics } => {
+                Wanted::Bulk(metrics.into_iter().map(str::to_owned).collect())
+            }
+            Request::GetMetadata { metric, key: KEY } => {
+                Wanted::Metadata(metric.to_owned(), Inspection::Get)
+            }
+            Request::SetMetadata {
+                metric,
+                key: KEY,
+                value,
+            } => match Aggregation::from_name(value) {
+                Some(method) => Wanted::Metadata(metric.to_owned(), Inspection::Set(method)),
+                None => Wanted::Reply(error(&format!("Unrecognized aggregation method {value}"))),
+            },
+            Request::GetMetadata { key, .. } | Request::SetMetadata { key, .. } => {
+                Wanted::Reply(error(&format!("Unsupported metadata key \"{key}\"")))
+            }
+            Request::Unknown { kind } => {
+                let mut out = Vec::new();
+                carbonlink::encode_invalid_type(kind, &mut out);
+                Wanted::Refused(out)
+            }
+        }
+    }
+}
+
+/// Asks the shards what a client wants to know. Err: the reply, where nobody has to be asked.
+pub(super) fn ask(
+    socket: SocketId,
+    ticket: u64,
+    wanted: Wanted,
+    shard: &mut Shard,
+) -> Result<Pending, Vec<u8>> {
+    match wanted {
+        Wanted::One(metric) => {
+            shard.count(Counter::Queries, 1);
+            let missing = shard.ask_points(ticket, std::iter::once(metric.as_str()));
+            Ok(Pending {
+                socket,
+                kind: Kind::One(Vec::new()),
+                missing,
+            })
+        }
+        Wanted::Bulk(metrics) => {
+            shard.count(Counter::BulkQueries, 1);
+            shard.count(Counter::BulkQueryMetrics, metrics.len() as u64);
+            let missing = shard.ask_points(ticket, metrics.iter().map(String::as_str));
+            let found = metrics
+                .into_iter()
+                .map(|metric| (metric, Vec::new()))
+                .collect();
+            let pending = Pending {
+                socket,
+                kind: Kind::Bulk(found),
+                missing,
+            };
+            if missing == 0 {
+                Err(pending.encode())
+            } else {
+                Ok(pending)
+            }
+        }
+        Wanted::Metadata(metric, inspection) => {
+            match shard.ask_metadata(ticket, &metric, inspection) {
+                Ok(()) => Ok(Pending {
+                    socket,
+                    kind: Kind::Metadata(Vec::new()),
+                    missing: 1,
+                }),
+                Err(refusal) => Err(error(&refusal.to_string())),
+            }
+        }
+        Wanted::Reply(reply) => Err(reply),
+        Wanted::Refused(reply) => {
+            shard.count(Counter::RefusedQuery, 1);
+            Err(reply)
+        }
+    }
+}
+
+fn error(text: &str) -> Vec<u8> {
+    let mut out = Vec::new();
+    carbonlink::encode_error(text, &mut out);
+    out
+}
+
+impl Pending {
+    /// The connection that waits.
+    pub(super) fn socket(&self) -> SocketId {
+        self.socket
+    }
+
+    /// Takes one answer in; true when it was the last.
+    pub(super) fn take(&mut self, reply: Reply) -> bool {
+        assert!(self.missing > 0, "an answer too many");
+        self.missing -= 1;
+        match (&mut self.kind, reply) {
+            (Kind::One(found), Reply::Points(parts)) => {
+                found.extend(parts.into_iter().flat_map(|(_, points)| points));
+            }
+            (Kind::Bulk(found), Reply::Points(parts)) => {
+                for (index, points) in parts {
+                    found[index as usize].1 = points;
+                }
+            }
+            (Kind::Metadata(bytes), Reply::Metadata(answer)) => match answer {
+                Ok((old, None)) => carbonlink::encode_value(old.name(), bytes),
+                Ok((old, Some(new))) => {
+                    carbonlink::encode_set(old.name(), new.name(), bytes);
+                }
+                Err(refusal) => carbonlink::encode_error(&refusal.to_string(), bytes),
+            },
+            (kind, reply) => unreachable!("{kind:?} was answered with {reply:?}"),
+        }
+        self.missing == 0
+    }
+
+    /// True where points were found.
+    pub(super) fn is_hit(&self) -> bool {
+        match &self.kind {
+            Kind::One(points) => !points.is_empty(),
+            Kind::Bulk(found) => found.iter().any(|(_, points)| !points.is_empty()),
+            Kind::Metadata(_) => false,
+        }
+    }
+
+    /// The reply, as it goes out.
+    pub(super) fn encode(self) -> Vec<u8> {
+        let mut out = Vec::new();
+        let encoded = match self.kind {
+            Kind::One(points) => carbonlink::encode_datapoints(&points, &mut out),
+            Kind::Bulk(found) => carbonlink::encode_bulk(
+                found
+                    .iter()
+                    .map(|(name, points)| (name.as_str(), points.as_slice())),
+                &mut out,
+            ),
+            Kind::Metadata(bytes) => return bytes,
+        };
+        encoded.map_or_else(|too_long| error(&too_long.to_string()), |()| out)
+    }
+}

@@ -1,0 +1,185 @@
+//! SIGTERM at any moment: every point whose line was read is in its file.
+//! Several connections send as fast as they can; at a random moment the daemon is told to stop.
+//! What it read of a connection is a prefix of what was sent on it, so each metric's file must
+//! hold an unbroken run of points from the first one on, and all files together exactly as many
+//! as the daemon says it received.
+#![expect(
+    clippy::disallowed_methods,
+    clippy::format_push_string,
+    clippy::format_collect,
+    reason = "a test waits, and builds its text simply"
+)]
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use crate::daemon::{Daemon, Ended, Setup};
+use crate::first_use::now;
+
+const CONNECTIONS: usize = 4;
+const METRICS: usize = 200;
+
+/// How many of these stops; `BENZENE_LONG` asks for all twenty.
+fn stops() -> u64 {
+    if std::env::var_os("BENZENE_LONG").is_some() {
+        20
+    } else {
+        4
+    }
+}
+
+/// Sends point after point of this connection's metrics until the daemon is gone.
+fn send_until_cut(connection: usize, address: SocketAddr, start: u32, stop: &AtomicBool) {
+    let mut socket = std::net::TcpStream::connect(address).unwrap();
+    for round in 0_u32.. {
+        let mut text = String::new();
+        for metric in 0..METRICS {
+            text.push_str(&format!(
+                "stop.c{connection}.m{metric} {round} {}\n",
+                start + round
+            ));
+        }
+        if stop.load(Ordering::Relaxed) || socket.write_all(text.as_bytes()).is_err() {
+            return;
+        }
+    }
+}
+
+#[test]
+fn whatever_was_read_is_in_the_files() {
+    for seed in 0..stops() {
+        stop_under_load(seed);
+    }
+}
+
+fn stop_under_load(seed: u64) {
+    let setup = Setup {
+        shards: Some(2),
+        ..Setup::default()
+    };
+    let daemon = Daemon::start(&setup);
+    let (address, start) = (daemon.line, now() - 40_000);
+    let done = AtomicBool::new(false);
+    let ended = std::thread::scope(|scope| {
+        for connection in 0..CONNECTIONS {
+            let done = &done;
+            scope.spawn(move || send_until_cut(connection, address, start, done));
+        }
+        // Spread over the first half second, which holds the creates and the first updates.
+        std::thread::sleep(Duration::from_millis(seed * 7919 % 500));
+        let ended = daemon.stop();
+        done.store(true, Ordering::Relaxed);
+        ended
+    });
+    assert!(ended.status.success(), "seed {seed}: {}", ended.log);
+    let received = number_before(&ended.log, " received");
+    let counts = points_by_metric(&ended);
+    assert_eq!(
+        counts.values().sum::<u64>(),
+        received,
+        "seed {seed}: {}",
+        ended.log
+    );
+    for (metric, count) in &counts {
+        assert!(*count > 0, "seed {seed}: {metric} has a file and no point");
+    }
+}
+
+/// The number that stands before a word in the last line of the log that has it.
+pub(crate) fn number_before(log: &str, word: &str) -> u64 {
+    let line = log.lines().rev().find(|line| line.contains(word));
+    let line = line.unwrap_or_else(|| panic!("no {word:?} in {log}"));
+    let before = &line[..line.find(word).unwrap()];
+    before.rsplit([' ', ':']).next().unwrap().parse().unwrap()
+}
+
+/// How many points each file holds; each must be an unbroken run of rounds from 0 on.
+fn points_by_metric(ended: &Ended) -> BTreeMap<String, u64> {
+    const SCRIPT: &str = "
+import glob, os, struct, sys, whisper
+root = sys.argv[1]
+for path in glob.glob(os.path.join(root, '**', '*.wsp'), recursive=True):
+    data = open(path, 'rb').read()
+    archive = whisper.info(path)['archives'][0]
+    body = data[archive['offset']:archive['offset'] + archive['size']]
+    points = sorted(p for p in struct.iter_unpack('>Ld', body) if p[0])
+    for index, (timestamp, value) in enumerate(points):
+        assert value == index and timestamp == points[0][0] + index, (path, index, value)
+    print(os.path.relpath(path, root), len(points))
+";
+    if !ended.data().exists() {
+        return BTreeMap::new();
+    }
+    crate::daemon::python(SCRIPT, &[ended.data().to_str().unwrap()])
+        .lines()
+        .map(|line| {
+            let (metric, count) = line.rsplit_once(' ').unwrap();
+            (metric.to_owned(), count.parse().unwrap())
+        })
+        .collect()
+}
+
+#[test]
+fn a_writer_that_is_held_back_is_drained_at_the_shutdown_rate() {
+    let conf = "MAX_UPDATES_PER_SECOND = 1\nMAX_CREATES_PER_MINUTE = 1\nMAX_UPDATES_PER_SECOND_ON_SHUTDOWN = 1000";
+    let daemon = Daemon::start(&Setup::conf(conf));
+    let time = now();
+    let text: String = (0..300)
+        .map(|metric| format!("held.m{metric} {metric} {time}\n"))
+        .collect();
+    daemon.send(&text);
+    daemon.wait_for_points("held.m299", 1);
+    let ended = daemon.stop();
+    assert!(ended.status.success(), "{}", ended.log);
+    let files = crate::daemon::python(
+        "import glob, sys; print(len(glob.glob(sys.argv[1] + '/held/*.wsp')))",
+        &[ended.data().to_str().unwrap()],
+    );
+    assert_eq!(files.trim(), "300", "{}", ended.log);
+}
+
+#[test]
+fn what_a_socket_holds_is_read_once_more() {
+    let daemon = Daemon::start(&Setup::default());
+    let mut sockets: Vec<_> = (0..50).map(|_| daemon.connect()).collect();
+    let time = now();
+    for (index, socket) in sockets.iter_mut().enumerate() {
+        socket
+            .write_all(format!("last.words{index} 1 {time}\n").as_bytes())
+            .unwrap();
+    }
+    let ended = daemon.stop();
+    assert!(ended.status.success(), "{}", ended.log);
+    assert_eq!(number_before(&ended.log, " received"), 50, "{}", ended.log);
+    assert_eq!(number_before(&ended.log, " committed"), 50, "{}", ended.log);
+}
+
+#[test]
+fn queries_are_answered_until_the_end() {
+    let conf = "MAX_UPDATES_PER_SECOND = 50\nMAX_UPDATES_PER_SECOND_ON_SHUTDOWN = 100";
+    let daemon = Daemon::start(&Setup::conf(conf));
+    let time = now();
+    let text: String = (0..300)
+        .map(|metric| format!("late.m{metric} {metric} {time}\n"))
+        .collect();
+    daemon.send(&text);
+    daemon.wait_for_points("late.m299", 1);
+    let mut querier = crate::daemon::Querier::connect(daemon.query);
+    daemon.signal("TERM");
+    // Two of the three seconds that the stop takes at least.
+    for _ in 0..20 {
+        querier.points("late.m0");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    let ended = daemon.wait();
+    assert!(ended.status.success(), "{}", ended.log);
+    assert_eq!(
+        number_before(&ended.log, " committed"),
+        300,
+        "{}",
+        ended.log
+    );
+}
