@@ -197,9 +197,9 @@ const _: () = assert!(FILE_REQUESTS_TOGETHER_MAX * 4 <= RING_ENTRIES_MIN as usiz
 pub const CREATES_TOGETHER_MAX: usize = 128;
 /// Zeros written by one request: a usual Whisper file is made by one.
 pub const ZERO_CHUNK_BYTES: usize = 65_536;
-/// How often EINTR, EAGAIN, ENOMEM or a cut link are forgiven without any progress in between.
+/// How often EINTR, EAGAIN, ENOMEM or a cut link are forgiven without any progress in between:
+/// each costs a turn, and what has not passed by then will not.
 pub const TRANSIENT_RETRIES_MAX: u32 = 64;
-const _: () = assert!(TRANSIENT_RETRIES_MAX as usize > 2 * FILE_REQUESTS_TOGETHER_MAX);
 /// Most mkdir steps of one create: up and down the deepest path, and once more if a cleaner
 /// removes directories meanwhile.
 pub const DIRECTORY_STEPS_MAX: usize = 2 * PATH_BYTES_MAX;

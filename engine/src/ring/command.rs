@@ -134,36 +134,41 @@ pub(super) trait Machine: std::fmt::Debug {
     fn leftover(&self) -> Option<&CStr>;
 }
 
-/// How many errors that pass by themselves are still forgiven.
+/// How often errors that pass by themselves are still forgiven: rounds, not answers, because one
+/// failing link makes the whole rest of its chain answer ECANCELED.
 #[derive(Debug)]
 pub(super) struct Patience {
-    left: u32,
+    rounds_left: u32,
+    stumbled: bool,
 }
 
 impl Patience {
     pub(super) fn new() -> Patience {
         Patience {
-            left: TRANSIENT_RETRIES_MAX,
+            rounds_left: TRANSIENT_RETRIES_MAX,
+            stumbled: false,
         }
+    }
+
+    /// A round begins.
+    pub(super) fn begin_round(&mut self) {
+        self.rounds_left -= u32::from(std::mem::take(&mut self.stumbled));
     }
 
     /// Something moved.
     pub(super) fn renew(&mut self) {
-        self.left = TRANSIENT_RETRIES_MAX;
+        self.rounds_left = TRANSIENT_RETRIES_MAX;
     }
 
-    /// Whether the command may be asked for again after this error. ECANCELED is what the rest of
-    /// a chain answers when one link failed or was short.
+    /// Whether the command may be asked for again after this error.
     pub(super) fn forgives(&mut self, errno: i32) -> bool {
         let passing = [Errno::INTR, Errno::AGAIN, Errno::NOMEM, Errno::CANCELED];
         let passes = passing
             .iter()
             .any(|passing| passing.raw_os_error() == errno);
-        if !passes || self.left == 0 {
-            return false;
-        }
-        self.left -= 1;
-        true
+        let forgiven = passes && self.rounds_left > 0;
+        self.stumbled |= forgiven;
+        forgiven
     }
 }
 

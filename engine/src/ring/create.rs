@@ -352,6 +352,7 @@ impl Create {
 
 impl Machine for Create {
     fn next(&mut self, round: &mut Vec<Command>) -> Next {
+        self.patience.begin_round();
         if self.failure.is_some() || self.published {
             return self.next_tidy(round);
         }

@@ -87,7 +87,8 @@ pub(super) struct Files {
     unanswered: usize,
     /// The way that new files try first.
     pub way: Way,
-    ftruncate: bool,
+    /// Whether there is an ftruncate opcode.
+    pub ftruncate: bool,
     serial: u64,
     /// Scratch for the entries of a round.
     entries: Vec<squeue::Entry>,
@@ -115,6 +116,12 @@ impl Files {
     /// Operations whose answer nobody has fetched yet.
     pub(super) fn unanswered(&self) -> usize {
         self.unanswered
+    }
+
+    /// Direct slots that hold a file or are about to.
+    #[cfg(test)]
+    pub(super) fn visits_in_use(&self) -> usize {
+        self.visits.len() - self.visits_free.len()
     }
 
     /// An answer was fetched.

@@ -18,7 +18,11 @@ mod create;
 mod entry;
 mod error;
 mod files;
+#[cfg(test)]
+mod files_tests;
 pub mod host;
+#[cfg(test)]
+mod machine_tests;
 mod operation;
 mod slots;
 pub mod socket;

@@ -3,6 +3,7 @@
 //! has been seen; only then is it closed. Whatever arrives for a socket that is being closed is
 //! given back or closed, never reported.
 //! Invariant: `in_flight` counts the accept, receive and send of a socket that the kernel has.
+//! One long file, because the four share one state and every completion looks at all of it.
 //! A receive that finds no buffer waits in `starved`, first come first served, until one is free.
 #![expect(
     unsafe_code,

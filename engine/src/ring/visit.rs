@@ -52,6 +52,7 @@ impl Probe {
 
 impl Machine for Probe {
     fn next(&mut self, round: &mut Vec<Command>) -> Next {
+        self.patience.begin_round();
         if let Some(result) = self.result.take() {
             return Next::Done(result);
         }
@@ -250,6 +251,7 @@ impl Visit {
 
 impl Machine for Visit {
     fn next(&mut self, round: &mut Vec<Command>) -> Next {
+        self.patience.begin_round();
         let slot = self.id.slot;
         if let Some(failure) = self.failure {
             self.plain = None;

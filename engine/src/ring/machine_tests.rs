@@ -1,0 +1,507 @@
+//! The file machines against a kernel that is played: short transfers, errors that pass, cut
+//! links, errors that stay, in any mixture that proptest finds.
+//! What must hold: the bytes end up where they belong, links are obeyed, everything opened is
+//! closed, a temporary name never stays, and an error that passes is never the answer.
+#![expect(
+    unsafe_code,
+    reason = "the played kernel closes a real descriptor by its number"
+)]
+#![expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "the other commands transfer nothing"
+)]
+
+use std::ffi::CString;
+use std::os::fd::{AsRawFd, OwnedFd};
+
+use proptest::prelude::*;
+use rustix::io::Errno;
+
+use super::command::{Command, Handle, Machine, Next, PathOf, Span};
+use super::create::{Blueprint, Create, Way, Workshop};
+use super::uring::adopt_descriptor;
+use super::visit::Visit;
+use super::*;
+
+/// What the played kernel does to a command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Mood {
+    /// Does it.
+    Willing,
+    /// Transfers about half.
+    Short,
+    /// Answers this error.
+    Refuses(Errno),
+}
+
+/// A file, its names, and the moods to come; then the kernel is willing.
+#[derive(Debug)]
+struct Played {
+    bytes: Vec<u8>,
+    open: bool,
+    temporary: bool,
+    published: bool,
+    moods: std::vec::IntoIter<Mood>,
+}
+
+impl Played {
+    fn new(bytes: Vec<u8>, open: bool, moods: Vec<Mood>) -> Played {
+        Played {
+            bytes,
+            open,
+            temporary: false,
+            published: false,
+            moods: moods.into_iter(),
+        }
+    }
+
+    /// Plays a machine to its end.
+    fn play(&mut self, machine: &mut dyn Machine) -> Result<FileOutcome, FileError> {
+        for _ in 0..10_000 {
+            let mut round = Vec::new();
+            let linked = match machine.next(&mut round) {
+                Next::Done(result) => return result,
+                Next::Linked => true,
+                Next::Together => false,
+            };
+            assert!(!round.is_empty());
+            let mut cut = false;
+            for command in round {
+                if cut {
+                    machine.answered(command, Err(Errno::CANCELED.raw_os_error()));
+                } else {
+                    let whole = self.command(machine, command);
+                    cut = linked && !whole;
+                }
+            }
+        }
+        panic!("no end: {machine:?}");
+    }
+
+    /// Answers one command; whether it has succeeded wholly.
+    fn command(&mut self, machine: &mut dyn Machine, command: Command) -> bool {
+        let mood = self.moods.next().unwrap_or(Mood::Willing);
+        let answer = match mood {
+            Mood::Refuses(errno) => Err(errno.raw_os_error()),
+            Mood::Willing | Mood::Short => Ok(0),
+        };
+        if command == Command::ClosePlain {
+            // Closed in any case, as close(2) is.
+            assert!(self.open, "closed what is not open");
+            self.open = false;
+            let number = machine.plain().unwrap().as_raw_fd();
+            machine.answered(command, answer);
+            // SAFETY: the machine believes that the kernel has closed this descriptor, which it
+            // has forgotten; now it is closed.
+            drop(unsafe { adopt_descriptor(number.cast_unsigned()) });
+            return answer.is_ok();
+        }
+        if answer.is_err() {
+            machine.answered(command, answer);
+            return false;
+        }
+        if command.opens_plain() {
+            assert!(!self.open);
+            self.open = true;
+            self.temporary |= command == Command::OpenTemporary;
+            machine.opened(
+                command,
+                OwnedFd::from(std::fs::File::open("/dev/null").unwrap()),
+            );
+            return true;
+        }
+        if let Some((done, whole)) = self.transfer(machine, command, mood == Mood::Short) {
+            machine.answered(command, Ok(done));
+            return whole;
+        }
+        self.effect(command);
+        machine.answered(command, Ok(0));
+        true
+    }
+
+    /// Reads and writes: how many bytes, and whether that was all.
+    fn transfer(
+        &mut self,
+        machine: &mut dyn Machine,
+        command: Command,
+        short: bool,
+    ) -> Option<(u32, bool)> {
+        let part = |bytes: u32| if short && bytes > 1 { bytes / 2 } else { bytes };
+        let (offset, wanted, done) = match command {
+            Command::Read(_, span) => {
+                assert!(self.open, "read what is not open");
+                let rest = self
+                    .bytes
+                    .len()
+                    .saturating_sub(usize::try_from(span.offset).unwrap());
+                let done = part(span.bytes.min(u32::try_from(rest).unwrap()));
+                let from = usize::try_from(span.offset).unwrap();
+                let source = self
+                    .bytes
+                    .get(from..from + done as usize)
+                    .unwrap_or_default();
+                machine.buffer(span)[..done as usize].copy_from_slice(source);
+                return Some((done, done == span.bytes));
+            }
+            Command::Write(_, span) => {
+                let done = part(span.bytes);
+                let source = machine.buffer(span)[..done as usize].to_vec();
+                self.write(span.offset, &source);
+                (span.offset, span.bytes, done)
+            }
+            Command::Zero { offset, bytes } => {
+                let done = part(bytes);
+                self.write(offset, &vec![0; done as usize]);
+                (offset, bytes, done)
+            }
+            _ => return None,
+        };
+        assert!(offset + u64::from(done) <= self.bytes.len() as u64);
+        Some((done, done == wanted))
+    }
+
+    fn write(&mut self, offset: u64, source: &[u8]) {
+        assert!(self.open, "wrote to what is not open");
+        let from = usize::try_from(offset).unwrap();
+        self.bytes
+            .resize(self.bytes.len().max(from + source.len()), 0);
+        self.bytes[from..from + source.len()].copy_from_slice(source);
+    }
+
+    /// Everything that transfers nothing.
+    fn effect(&mut self, command: Command) {
+        match command {
+            Command::OpenVisit(_) => self.open = true,
+            Command::CloseVisit(_) => {
+                assert!(self.open, "closed what is not open");
+                self.open = false;
+            }
+            Command::Allocate(bytes) | Command::Truncate(bytes) => {
+                self.bytes.resize(usize::try_from(bytes).unwrap(), 0);
+            }
+            Command::LinkNameless => self.published = true,
+            Command::LinkTemporary => {
+                assert!(self.temporary);
+                self.published = true;
+            }
+            Command::Rename => {
+                assert!(self.temporary);
+                (self.temporary, self.published) = (false, true);
+            }
+            Command::Unlink => self.temporary = false,
+            _ => {}
+        }
+    }
+}
+
+fn visit() -> VisitId {
+    VisitId {
+        slot: 0,
+        generation: 1,
+    }
+}
+
+/// Moods from which every operation recovers.
+fn passing_moods() -> impl Strategy<Value = Vec<Mood>> {
+    let mood = prop_oneof![
+        3 => Just(Mood::Willing),
+        3 => Just(Mood::Short),
+        1 => Just(Mood::Refuses(Errno::INTR)),
+        1 => Just(Mood::Refuses(Errno::AGAIN)),
+        1 => Just(Mood::Refuses(Errno::NOMEM)),
+    ];
+    prop::collection::vec(mood, 0..12)
+}
+
+/// Pieces of 1 to 40 bytes with gaps between them.
+fn pieces() -> impl Strategy<Value = Vec<Piece>> {
+    let lengths = prop::collection::vec((1_usize..40, 0_u64..9), 0..40);
+    lengths.prop_map(|lengths| {
+        let mut end = 0;
+        let piece = |(len, gap): (usize, u64)| {
+            let offset = end + gap;
+            end = offset + len as u64;
+            let first = u8::try_from(offset % 200).unwrap();
+            Piece {
+                offset,
+                bytes: (first..).take(len.min(50)).collect(),
+            }
+        };
+        lengths.into_iter().map(piece).collect()
+    })
+}
+
+fn ways() -> impl Strategy<Value = Way> {
+    prop_oneof![Just(Way::Nameless), Just(Way::Renamed), Just(Way::Linked)]
+}
+
+fn allocations() -> impl Strategy<Value = Allocation> {
+    let (fallocate, sparse) = (Just(Allocation::Fallocate), Just(Allocation::Sparse));
+    prop_oneof![fallocate, sparse, Just(Allocation::Zeros)]
+}
+
+fn create(way: Way, allocation: Allocation, file_bytes: u64, ftruncate: bool) -> Create {
+    let plan = Blueprint {
+        path: "/data/a/b.wsp".into(),
+        head: vec![b'h'; 40],
+        file_bytes,
+        allocation,
+        sync: true,
+    };
+    Create::new(
+        plan,
+        Workshop {
+            way,
+            ftruncate,
+            serial: 1,
+        },
+    )
+    .unwrap()
+}
+
+proptest! {
+    #[test]
+    fn a_write_arrives_whole(pieces in pieces(), moods in passing_moods(), sync: bool) {
+        let mut expected = vec![b'.'; 4_000];
+        for piece in &pieces {
+            let from = usize::try_from(piece.offset).unwrap();
+            expected[from..from + piece.bytes.len()].copy_from_slice(&piece.bytes);
+        }
+        let mut kernel = Played::new(vec![b'.'; 4_000], true, moods);
+        let answer = kernel.play(&mut Visit::write(visit(), pieces, sync));
+        prop_assert_eq!(answer, Ok(FileOutcome::Written));
+        prop_assert!(kernel.bytes == expected);
+        prop_assert!(!kernel.open);
+    }
+
+    #[test]
+    fn a_read_ends_only_where_the_file_does(
+        pieces in pieces(),
+        moods in passing_moods(),
+        len in 0_usize..1_000,
+    ) {
+        let bytes: Vec<u8> = (0..=250).cycle().take(len).collect();
+        let range = |piece: &Piece| ByteRange {
+            offset: piece.offset,
+            len: u32::try_from(piece.bytes.len()).unwrap(),
+        };
+        let ranges: Vec<ByteRange> = pieces.iter().map(range).collect();
+        let mut kernel = Played::new(bytes.clone(), true, moods);
+        let answer = kernel.play(&mut Visit::read(visit(), &ranges));
+        let Ok(FileOutcome::Read(found)) = answer else { panic!("{answer:?}") };
+        prop_assert_eq!(found.len(), ranges.len());
+        for (piece, range) in found.iter().zip(ranges) {
+            let from = usize::try_from(range.offset).unwrap().min(len);
+            let to = (from + range.len as usize).min(len);
+            prop_assert_eq!(&piece.bytes, &bytes[from..to]);
+        }
+        prop_assert!(kernel.open, "the visit stays open");
+    }
+
+    #[test]
+    fn an_open_reads_its_head(moods in passing_moods(), random: bool, len in 0_usize..100) {
+        let bytes: Vec<u8> = (0..100).take(len).collect();
+        let access = Access { lock: false, random };
+        let mut kernel = Played::new(bytes.clone(), false, moods);
+        let path = CString::new("/data/a.wsp").unwrap();
+        let answer = kernel.play(&mut Visit::open(visit(), path, access, 60));
+        let head = bytes[..len.min(60)].to_vec();
+        prop_assert_eq!(answer, Ok(FileOutcome::Opened { visit: visit(), head }));
+        prop_assert!(kernel.open);
+    }
+
+    #[test]
+    fn a_create_recovers_from_what_passes(
+        way in ways(),
+        allocation in allocations(),
+        moods in passing_moods(),
+        file_bytes in prop_oneof![Just(40_u64), 41_u64..3_000, 60_000_u64..1_200_000],
+        ftruncate: bool,
+    ) {
+        let mut kernel = Played::new(Vec::new(), false, moods);
+        let answer = kernel.play(&mut create(way, allocation, file_bytes, ftruncate));
+        prop_assert_eq!(answer, Ok(FileOutcome::Created));
+        prop_assert_eq!(kernel.bytes.len() as u64, file_bytes);
+        prop_assert!(kernel.bytes[..40] == [b'h'; 40]);
+        prop_assert!(kernel.bytes[40..].iter().all(|byte| *byte == 0));
+        prop_assert!(kernel.published && !kernel.open && !kernel.temporary);
+    }
+
+    #[test]
+    fn a_create_that_fails_is_clean(
+        way in ways(),
+        allocation in allocations(),
+        mut moods in passing_moods(),
+        errno in prop_oneof![Just(Errno::NOSPC), Just(Errno::IO), Just(Errno::EXIST)],
+    ) {
+        moods.push(Mood::Refuses(errno));
+        let mut kernel = Played::new(Vec::new(), false, moods);
+        let answer = kernel.play(&mut create(way, allocation, 200_000, true));
+        prop_assert_eq!(answer.is_ok(), kernel.published);
+        prop_assert!(!kernel.open);
+        // An unlink that fails for good is the one way to leave a name.
+        if let Err(error) = answer {
+            prop_assert!(!kernel.temporary, "{:?}", error);
+        }
+    }
+
+    #[test]
+    fn a_visit_that_fails_is_closed(
+        pieces in pieces(),
+        mut moods in passing_moods(),
+        errno in prop_oneof![Just(Errno::NOSPC), Just(Errno::IO), Just(Errno::BADF)],
+    ) {
+        moods.retain(|mood| *mood != Mood::Short);
+        moods.push(Mood::Refuses(errno));
+        let mut kernel = Played::new(vec![0; 4_000], true, moods);
+        let answer = kernel.play(&mut Visit::write(visit(), pieces, true));
+        let refused_close = answer.is_ok() && kernel.open;
+        prop_assert!(refused_close || !kernel.open, "{:?}", answer);
+    }
+}
+
+#[test]
+fn an_error_that_never_passes_is_an_answer_in_the_end() {
+    for errno in [Errno::INTR, Errno::AGAIN, Errno::NOMEM, Errno::CANCELED] {
+        let moods = vec![Mood::Refuses(errno); 1_000];
+        let piece = Piece {
+            offset: 0,
+            bytes: vec![1; 8],
+        };
+        let mut kernel = Played::new(vec![0; 8], true, moods.clone());
+        let answer = kernel.play(&mut Visit::write(visit(), vec![piece], false));
+        let error = FileError {
+            stage: Stage::Write,
+            errno: errno.raw_os_error(),
+        };
+        assert_eq!(answer, Err(error));
+        let mut kernel = Played::new(Vec::new(), false, moods);
+        let answer = kernel.play(&mut create(Way::Nameless, Allocation::Zeros, 100, true));
+        let error = FileError {
+            stage: Stage::Create,
+            errno: errno.raw_os_error(),
+        };
+        assert_eq!(answer, Err(error));
+    }
+}
+
+/// Plays a create whose first answers are scripted; the outcome, and the commands that succeeded.
+fn scripted(way: Way, moods: Vec<Mood>) -> (Result<FileOutcome, FileError>, Played, Create) {
+    let mut machine = create(way, Allocation::Fallocate, 5_000, true);
+    let mut kernel = Played::new(Vec::new(), false, moods);
+    let answer = kernel.play(&mut machine);
+    (answer, kernel, machine)
+}
+
+#[test]
+fn each_answer_has_its_next_way() {
+    use Mood::{Refuses, Willing};
+    let refused: Vec<(Way, Vec<Mood>)> = vec![
+        // No nameless files: said in any of these ways, or by ENOENT although the directory is.
+        (Way::Nameless, vec![Refuses(Errno::OPNOTSUPP)]),
+        (Way::Nameless, vec![Refuses(Errno::ISDIR)]),
+        (
+            Way::Nameless,
+            vec![Refuses(Errno::NOENT), Willing, Refuses(Errno::NOENT)],
+        ),
+        // No /proc: open, head, fallocate and sync go well, the link does not.
+        (
+            Way::Nameless,
+            vec![Willing, Willing, Willing, Willing, Refuses(Errno::NOENT)],
+        ),
+        // A rename without flags.
+        (
+            Way::Renamed,
+            vec![Willing, Willing, Willing, Willing, Refuses(Errno::INVAL)],
+        ),
+        // The temporary name is taken.
+        (
+            Way::Renamed,
+            vec![Refuses(Errno::EXIST), Refuses(Errno::EXIST)],
+        ),
+        // No fallocate.
+        (
+            Way::Nameless,
+            vec![Willing, Willing, Refuses(Errno::OPNOTSUPP)],
+        ),
+        // Missing directories, up and down.
+        (
+            Way::Nameless,
+            vec![
+                Refuses(Errno::NOENT),
+                Refuses(Errno::NOENT),
+                Willing,
+                Willing,
+            ],
+        ),
+    ];
+    for (way, moods) in refused {
+        let (answer, kernel, machine) = scripted(way, moods.clone());
+        assert_eq!(answer, Ok(FileOutcome::Created), "{moods:?}");
+        assert!(
+            kernel.published && !kernel.open && !kernel.temporary,
+            "{moods:?} {kernel:?}"
+        );
+        assert_eq!(kernel.bytes.len(), 5_000, "{moods:?}");
+        assert!(machine.leftover().is_none(), "{moods:?}");
+    }
+}
+
+#[test]
+fn directories_that_vanish_for_ever_are_an_answer() {
+    let moods = vec![Mood::Refuses(Errno::NOENT); 1_000];
+    let (answer, ..) = scripted(Way::Renamed, moods);
+    let errno = Errno::NOENT.raw_os_error();
+    assert_eq!(
+        answer,
+        Err(FileError {
+            stage: Stage::Directory,
+            errno
+        })
+    );
+}
+
+#[test]
+fn a_temporary_name_is_beside_its_file_and_changes_when_taken() {
+    let mut machine = create(Way::Renamed, Allocation::Zeros, 100, true);
+    let mut round = Vec::new();
+    assert!(matches!(machine.next(&mut round), Next::Together));
+    assert_eq!(round, [Command::OpenTemporary]);
+    let first = machine.path(PathOf::Temporary).to_owned();
+    let own = format!("/data/a/.benzene-{}-", std::process::id());
+    assert!(first.to_str().unwrap().starts_with(&own), "{first:?}");
+    machine.answered(Command::OpenTemporary, Err(Errno::EXIST.raw_os_error()));
+    assert_ne!(machine.path(PathOf::Temporary), first.as_c_str());
+}
+
+#[test]
+fn a_write_that_moves_nothing_fails() {
+    let piece = Piece {
+        offset: 0,
+        bytes: vec![1; 8],
+    };
+    let mut machine = Visit::write(visit(), vec![piece], false);
+    let mut round = Vec::new();
+    assert!(matches!(machine.next(&mut round), Next::Linked));
+    let span = Span {
+        buffer: 0,
+        from: 0,
+        bytes: 8,
+        offset: 0,
+    };
+    assert_eq!(
+        round,
+        [
+            Command::Write(Handle::Visit(0), span),
+            Command::CloseVisit(0)
+        ]
+    );
+    machine.answered(round[0], Ok(0));
+    machine.answered(round[1], Err(Errno::CANCELED.raw_os_error()));
+    let answer = Played::new(vec![0; 8], true, Vec::new()).play(&mut machine);
+    let error = FileError {
+        stage: Stage::Write,
+        errno: Errno::IO.raw_os_error(),
+    };
+    assert_eq!(answer, Err(error));
+}
