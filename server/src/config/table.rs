@@ -282,7 +282,7 @@ pub const OPTIONS: &[ConfOption] = &[
         "MAX_UPDATES_PER_SECOND",
         UPDATES,
         "auto",
-        "Most updates of files; a number, inf, or auto (by the device)",
+        "Most updates of files; a number, inf, or auto (in this version as many as the disk takes)",
     )
     .python("500")
     .unit("updates/s"),
@@ -297,7 +297,7 @@ pub const OPTIONS: &[ConfOption] = &[
         "MAX_CREATES_PER_MINUTE",
         CREATES,
         "auto",
-        "Most new files; a number, inf, or auto (by the device). What must wait is kept, not dropped",
+        "Most new files; a number, inf, or auto (in this version as inf). What must wait is kept in the cache",
     )
     .python("inf")
     .unit("creates/min"),

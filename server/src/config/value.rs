@@ -7,7 +7,7 @@
 /// How often something may happen.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Rate {
-    /// Tuned by the device class and what the device shows.
+    /// For us to choose; until it is tuned by the device, without a limit.
     Auto,
     /// As often as it can.
     Unlimited,
@@ -16,7 +16,7 @@ pub enum Rate {
 }
 
 impl Rate {
-    /// The number, where there is one; what is not tuned yet runs as fast as it can.
+    /// The number, where there is one.
     pub fn limit(self) -> Option<f64> {
         match self {
             Rate::Auto | Rate::Unlimited => None,

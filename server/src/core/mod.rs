@@ -26,6 +26,10 @@ const INBOX_RETRY: Duration = Duration::from_millis(1);
 /// Parcels taken per turn: 32 batches of 512 points are some milliseconds of work, and a query that
 /// has come meanwhile waits no longer.
 const PARCELS_PER_TURN_MAX: usize = 32;
+/// Last reads per turn while stopping: some milliseconds of work, so that queries are answered.
+const LAST_READS_PER_TURN_MAX: usize = 16;
+/// The core that has the listeners.
+pub(crate) const ACCEPTOR: ShardIndex = ShardIndex(0);
 /// How long accepting rests after it failed, for want of descriptors most likely.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 
@@ -111,14 +115,15 @@ impl Core {
         let now = clock::now();
         self.shard.begin_turn(now);
         self.front.begin_turn(now);
+        // Events first: a stop then finds every connection that the ring has accepted.
+        while let Some(event) = self.ring.next_event() {
+            self.dispatch(event, now);
+        }
         for _ in 0..PARCELS_PER_TURN_MAX {
             let Some(parcel) = self.peers.inbox(self.index).pop() else {
                 break;
             };
             self.take(parcel);
-        }
-        while let Some(event) = self.ring.next_event() {
-            self.dispatch(event, now);
         }
         self.accept_again(now);
         self.front.resume(&mut self.shard);
@@ -137,7 +142,7 @@ impl Core {
 
     /// How long the ring may wait for something to happen.
     fn wait(&self) -> Option<Duration> {
-        if !self.peers.inbox(self.index).is_empty() || self.front.has_commands() {
+        if !self.peers.inbox(self.index).is_empty() || self.front.has_work() {
             return Some(Duration::ZERO);
         }
         let now = clock::now().instant;
@@ -157,7 +162,7 @@ impl Core {
     }
 
     fn is_waiting_for_others(&self) -> bool {
-        self.phase == Phase::Quiet && !self.peers.all_quiet()
+        matches!(self.phase, Phase::Stopping | Phase::Quiet) && !self.peers.all_quiet()
     }
 
     fn take(&mut self, parcel: Parcel) {
@@ -207,7 +212,12 @@ impl Core {
             .map(|(_, service)| *service);
         let Some(service) = service else { return };
         self.shard.count(Counter::Connections, 1);
+        if self.phase != Phase::Running {
+            self.peers.opened(self.index);
+            return self.serve(service, socket);
+        }
         let target = self.peers.deal();
+        tracing::debug!("{service:?} connection accepted, for core {}", target.0);
         if target == self.index {
             return self.serve(service, socket);
         }
@@ -245,6 +255,7 @@ impl Core {
                 Command::StopReceive(socket) => self.ring.stop_receive(socket),
                 Command::Send(socket, bytes) => self.ring.send(socket, bytes),
                 Command::Close(socket) => {
+                    tracing::debug!("connection {socket:?} closed");
                     self.ring.close(socket);
                     self.peers.closed(self.index);
                 }
@@ -293,6 +304,9 @@ impl Core {
             }
             self.ring.close(listener);
         }
+        if self.index == ACCEPTOR {
+            self.peers.end_accepting();
+        }
         self.front.stop();
         self.shard.drain();
     }
@@ -302,7 +316,10 @@ impl Core {
         if self.phase != Phase::Stopping {
             return;
         }
-        while let Some((socket, bytes_max)) = self.front.next_last_read() {
+        for _ in 0..LAST_READS_PER_TURN_MAX {
+            let Some((socket, bytes_max)) = self.front.next_last_read() else {
+                break;
+            };
             let mut bytes = Vec::new();
             let outcome = self.ring.receive_now(socket, &mut bytes, bytes_max);
             self.front
@@ -310,9 +327,18 @@ impl Core {
         }
     }
 
+    /// True when no connection is on its way here from the core that accepts.
+    fn has_all_connections(&self) -> bool {
+        self.peers.is_accepting_ended() && self.peers.inbox(self.index).is_empty()
+    }
+
     /// Goes on to the next phase of stopping when this one is done.
     fn advance(&mut self) {
-        if self.phase == Phase::Stopping && self.front.is_silent() && !self.shard.has_messages() {
+        if self.phase == Phase::Stopping
+            && self.has_all_connections()
+            && self.front.is_silent()
+            && !self.shard.has_messages()
+        {
             self.phase = Phase::Quiet;
             self.peers.quiet();
         }

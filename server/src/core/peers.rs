@@ -3,7 +3,7 @@
 //! Shared and read by all; nothing here is locked, and nothing waits.
 
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 
 use benzene_engine::limits::SHARDS_MAX;
 use benzene_engine::metric::ShardIndex;
@@ -42,6 +42,8 @@ struct Peer {
 #[derive(Debug)]
 pub(crate) struct Peers {
     cores: Vec<Peer>,
+    /// No core deals connections to others any more.
+    accepting_ended: AtomicBool,
     /// Cores that have read their sockets to the end and passed everything on.
     quiet: AtomicUsize,
     /// Cores that have written everything out since all were quiet.
@@ -56,6 +58,7 @@ impl Peers {
         );
         Self {
             cores: (0..shards).map(|_| Peer::default()).collect(),
+            accepting_ended: AtomicBool::new(false),
             quiet: AtomicUsize::new(0),
             drained: AtomicUsize::new(0),
         }
@@ -118,6 +121,16 @@ impl Peers {
 
     fn connections_of(&self, index: ShardIndex) -> u32 {
         self.peer(index).connections.load(Ordering::Relaxed)
+    }
+
+    /// The core that accepts deals no more connections; those it dealt lie in the inboxes.
+    pub(crate) fn end_accepting(&self) {
+        self.accepting_ended.store(true, Ordering::Release);
+    }
+
+    /// True when every connection that was dealt lies in its core's inbox, or was taken out.
+    pub(crate) fn is_accepting_ended(&self) -> bool {
+        self.accepting_ended.load(Ordering::Acquire)
     }
 
     /// One more core has passed on all that its sockets held.

@@ -167,6 +167,10 @@ impl Front {
         connection.receiving = false;
         connection.stopping = false;
         connection.ended |= !matches!(cause, End::Stopped);
+        if let (Service::Datagram, End::Failed(errno)) = (connection.service, cause) {
+            let error = std::io::Error::from_raw_os_error(errno);
+            tracing::error!("the UDP receiver failed and is closed: {error}");
+        }
         if connection.last == Last::Wanted && !connection.ended && !connection.is_behind() {
             self.last.push_back(socket);
             return;
@@ -405,9 +409,9 @@ impl Front {
         self.commands.pop_front()
     }
 
-    /// True while commands wait.
-    pub(crate) fn has_commands(&self) -> bool {
-        !self.commands.is_empty()
+    /// True while commands or last reads wait to be carried out.
+    pub(crate) fn has_work(&self) -> bool {
+        !self.commands.is_empty() || !self.last.is_empty()
     }
 
     /// When stalled connections are tried again.
