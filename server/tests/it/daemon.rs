@@ -27,7 +27,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 pub(crate) struct Setup {
     /// Lines of `[cache]` besides the directories.
     pub(crate) conf: String,
-    /// storage-schemas.conf; the default is one schema, `1s:1d` for everything.
+    /// storage-schemas.conf; the default is one schema, `1s:6h` for everything.
     pub(crate) schemas: Option<String>,
     /// storage-aggregation.conf, if any.
     pub(crate) aggregation: Option<String>,
@@ -87,7 +87,7 @@ impl Daemon {
         let schemas = setup
             .schemas
             .as_deref()
-            .unwrap_or("[all]\npattern = .*\nretentions = 1s:1d\n");
+            .unwrap_or("[all]\npattern = .*\nretentions = 1s:6h\n");
         std::fs::write(root.path().join("storage-schemas.conf"), schemas).unwrap();
         let aggregation = setup.aggregation.as_deref().unwrap_or("");
         std::fs::write(root.path().join("storage-aggregation.conf"), aggregation).unwrap();

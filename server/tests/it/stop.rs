@@ -20,7 +20,7 @@ use crate::daemon::{Daemon, Ended, Setup};
 use crate::first_use::now;
 
 const CONNECTIONS: usize = 4;
-const METRICS: usize = 200;
+const METRICS: usize = 50;
 
 /// How many of these stops; `BENZENE_LONG` asks for all twenty.
 fn stops() -> u64 {
@@ -61,7 +61,7 @@ fn stop_under_load(seed: u64) {
         ..Setup::default()
     };
     let daemon = Daemon::start(&setup);
-    let (address, start) = (daemon.line, now() - 40_000);
+    let (address, start) = (daemon.line, now() - 20_000);
     let done = AtomicBool::new(false);
     let ended = std::thread::scope(|scope| {
         for connection in 0..CONNECTIONS {
