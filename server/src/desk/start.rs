@@ -427,5 +427,23 @@ fn say(loaded: &Loaded, shards: u16, plan: &Plan) {
             .map_or("any number of".to_owned(), |points| points.to_string()),
         settings.strategy.name(),
     );
+    let schemas = settings.schemas.iter().map(|rule| rule.name.as_str());
+    let aggregations = settings.aggregations.iter().map(|rule| rule.name.as_str());
+    tracing::info!(
+        "schemas: {}; aggregation: {}",
+        listed(schemas),
+        listed(aggregations)
+    );
     tracing::info!("benzene {} is ready", env!("CARGO_PKG_VERSION"));
+}
+
+/// The names of rules in their order, the first ones where there are many.
+fn listed<'n>(names: impl Iterator<Item = &'n str>) -> String {
+    const SAID_MAX: usize = 20;
+    let names: Vec<&str> = names.collect();
+    let said = names[..names.len().min(SAID_MAX)].join(", ");
+    match names.len().saturating_sub(SAID_MAX) {
+        0 => said,
+        more => format!("{said} and {more} more"),
+    }
 }
