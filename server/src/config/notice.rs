@@ -227,6 +227,6 @@ fn held_back(low: &Low, name: &str, rate: Rate) -> Option<String> {
     };
     let (unit, line) = (written.option.unit, written.place.line);
     Some(format!(
-        "{name} = {limit} {unit} is obeyed, as line {line} says; auto would let the device decide"
+        "{name} = {limit} {unit} is obeyed, as line {line} says; auto would set no limit"
     ))
 }

@@ -129,8 +129,8 @@ pub enum Fault {
     },
     /// Not a rate.
     #[error(
-        "that is no rate; write a number above 0, inf for no limit, or auto to have it tuned by \
-         the device"
+        "that is no rate; write a number above 0, inf for no limit, or auto to leave it to \
+         Benzene"
     )]
     NotRate,
     /// Not an amount of bytes.

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use benzene_engine::clock::{self, Now};
 use benzene_engine::metric::ShardIndex;
-use benzene_engine::ring::{Event, Ring, SocketId};
+use benzene_engine::ring::{Event, Ring, SocketId, socket};
 use benzene_engine::shard::{Message, Shard};
 use benzene_engine::stats::Counter;
 
@@ -91,6 +91,11 @@ impl Core {
 
     /// Serves a connection, or a bound datagram socket.
     pub(crate) fn serve(&mut self, service: Service, socket: OwnedFd) {
+        if service == Service::Query
+            && let Err(error) = socket::no_delay(&socket)
+        {
+            tracing::debug!("replies on a connection may be delayed: {error}");
+        }
         let socket = self.ring.adopt(socket);
         self.front.open(socket, service);
         if service == Service::Datagram {
