@@ -169,7 +169,8 @@ fn own_metrics_are_pythons_and_keep_the_accounts() {
                 .to_owned(),
         ),
         shards: Some(2),
-        ..Setup::conf("CARBON_METRIC_INTERVAL = 1")
+        // Two, so that two reports fall into one second only if one is a second late.
+        ..Setup::conf("CARBON_METRIC_INTERVAL = 2")
     });
     let own = format!("carbon.agents.{}-a", host());
     let idle = [daemon.connect(), daemon.connect()];
@@ -204,7 +205,7 @@ fn own_metrics_are_pythons_and_keep_the_accounts() {
         accounts_balance(report);
     }
     let pairs: Vec<_> = reports.windows(2).filter(|pair| follow(pair)).collect();
-    assert!(pairs.len() >= 2, "{reports:?}");
+    assert!(pairs.len() >= 2, "{} of {reports:?}", pairs.len());
     for pair in pairs {
         interval_agrees(&pair[0], &pair[1]);
     }
@@ -250,6 +251,87 @@ fn names_are_documented(reports: &[Values]) {
     );
 }
 
+/// Once more points are sent than a small cache takes, for new files of which one a minute is made
+/// and for one that cannot be written: every kind of drop.
+fn flood(socket: &mut std::net::TcpStream, round: u32) {
+    let time = now();
+    let mut text = String::new();
+    for metric in 0..3000 {
+        text += &format!("new.r{round}.m{metric} 1 {time}\n");
+    }
+    for back in 0..1500 {
+        text += &format!("parked.m 1 {}\n", time - back);
+    }
+    text += &format!("short.m 1 {}\n", time - 7200);
+    socket.write_all(text.as_bytes()).unwrap();
+}
+
+#[test]
+fn the_accounts_hold_whatever_is_dropped() {
+    let schemas =
+        "[short]\npattern = ^short\nretentions = 1s:1m\n[all]\npattern = .*\nretentions = 1s:1h\n";
+    let setup = |conf: &str| Setup {
+        schemas: Some(schemas.to_owned()),
+        shards: Some(2),
+        ..Setup::conf(&format!("CARBON_METRIC_INTERVAL = 2\n{conf}"))
+    };
+    let own = format!("carbon.agents.{}-a", host());
+    // First the files of the own metrics and of short.m, without a limit.
+    let daemon = Daemon::start(&setup(""));
+    daemon.send(&format!("short.m 1 {}\n", now()));
+    let names = ["benzene.forgotten", "avgUpdateTime", "pointsPerUpdate"];
+    let names = names.map(|name| format!("{own}.{name}"));
+    for name in names.iter().map(String::as_str).chain(["short.m"]) {
+        let file = daemon.file(name);
+        wait_for(|| file.exists().then_some(())).unwrap();
+    }
+    let ended = daemon.stop();
+    assert!(ended.status.success(), "{}", ended.log);
+    // Where the file of parked.m should be lies a directory.
+    let obstacle = ended.data().join("parked/m.wsp");
+    std::fs::create_dir_all(&obstacle).unwrap();
+
+    let limits = "MAX_CREATES_PER_MINUTE = 1\nMAX_CACHE_SIZE = 2000\nUSE_FLOW_CONTROL = False";
+    let daemon = Daemon::start_in(&setup(limits), ended.root);
+    let mut socket = daemon.connect();
+    let mut querier = Querier::connect(daemon.query);
+    let drops = ["cacheFull", "createWait", "parked", "tooOld"];
+    let mut missing: BTreeSet<&str> = drops.into();
+    let (mut round, mut seen) = (0, BTreeSet::new());
+    wait_for(|| {
+        flood(&mut socket, round);
+        round += 1;
+        missing.retain(|drop| {
+            let points = querier.points(&format!("{own}.benzene.dropped.{drop}"));
+            points.iter().all(|(_, count)| same(*count, 0.0))
+        });
+        let points = querier.points(&format!("{own}.benzene.own"));
+        seen.extend(points.iter().map(|(time, _)| *time));
+        (missing.is_empty() && seen.len() >= 3).then_some(())
+    })
+    .unwrap_or_else(|| panic!("never dropped: {missing:?}: {}", daemon.log()));
+    drop(socket);
+    std::fs::remove_dir(&obstacle).unwrap();
+    let ended = daemon.stop();
+    assert!(ended.status.success(), "{}", ended.log);
+    let reports = reports(&ended.data().join(own.replace('.', "/")));
+    for report in &reports {
+        accounts_balance(report);
+    }
+    let pairs: Vec<_> = reports.windows(2).filter(|pair| follow(pair)).collect();
+    assert!(!pairs.is_empty(), "{reports:?}");
+    for pair in pairs {
+        interval_agrees(&pair[0], &pair[1]);
+    }
+    for drop in drops {
+        let last = reports.last().unwrap();
+        assert!(
+            last[&format!("benzene.dropped.{drop}")] > 0.0,
+            "{drop}: {last:?}"
+        );
+    }
+}
+
 #[test]
 fn prefix_instance_and_interval_are_obeyed() {
     let quiet = Daemon::start(&Setup::conf("CARBON_METRIC_INTERVAL = 0"));
@@ -264,6 +346,13 @@ fn prefix_instance_and_interval_are_obeyed() {
     let ended = daemon.stop();
     assert!(ended.status.success(), "{}", ended.log);
     assert!(!ended.data().join("carbon").exists());
+    let directory = format!("of/ours/agents/{}-b", host());
+    for report in &reports(&ended.data().join(directory)) {
+        for name in PYTHONS {
+            assert!(report.contains_key(*name), "no {name} in {report:?}");
+        }
+        accounts_balance(report);
+    }
     assert!(number_before(&ended.log, " own") >= 2 * PYTHONS.len() as u64);
     // The other one was started before, and has reported nothing in all this time.
     let ended = quiet.stop();
