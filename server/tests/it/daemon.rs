@@ -33,6 +33,8 @@ pub(crate) struct Setup {
     pub(crate) aggregation: Option<String>,
     /// `--shards`.
     pub(crate) shards: Option<usize>,
+    /// Other flags.
+    pub(crate) flags: &'static [&'static str],
 }
 
 impl Setup {
@@ -102,6 +104,7 @@ impl Daemon {
         if let Some(shards) = setup.shards {
             command.args(["--shards", &shards.to_string()]);
         }
+        command.args(setup.flags);
         let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
         let log = Arc::new(Mutex::new(String::new()));
         let reader = keep_log(child.stderr.take().unwrap(), Arc::clone(&log));

@@ -10,6 +10,21 @@ mod daemon;
 // What a new user does first, and what he is told when the start cannot succeed.
 #[cfg(test)]
 mod first_use;
+// graphite-web's own client and reader, and every request by hand.
+#[cfg(test)]
+mod graphite;
+// The first commands of README.md, as they are printed.
+#[cfg(test)]
+mod readme;
+// Python's carbon-relay in front.
+#[cfg(test)]
+mod relay;
+// A real collectd's points: the files are those of Python whisper. Japanese names: the counts.
+#[cfg(test)]
+mod replay;
+// Own metrics: Python's names, the accounts, the page that explains them.
+#[cfg(test)]
+mod selfmetrics;
 // SIGTERM at any moment loses nothing.
 #[cfg(test)]
 mod stop;
