@@ -19,6 +19,7 @@ use std::process::{Child, Command, Stdio};
 use crate::clients::{counted, descriptors};
 use crate::daemon::{Daemon, Ended, Querier, Setup, file_of, python, wait_for, whisper_points};
 use crate::first_use::{now, wait_for_file};
+use crate::stop::number_before;
 
 /// A mount that goes away with it, also where the test fails.
 struct Mount(PathBuf);
@@ -586,17 +587,6 @@ fn a_kill_during_creates_leaves_whole_files() {
     }
 }
 
-/// A daemon that may open few files, and more connections than it may open.
-fn without_descriptors() -> (Daemon, Vec<std::net::TcpStream>) {
-    let mut daemon = Daemon::start(&Setup {
-        open_files: Some(160),
-        ..setup("")
-    });
-    let sockets = (0..300).map(|_| daemon.connect()).collect();
-    daemon.wait_for_log("cannot accept");
-    (daemon, sockets)
-}
-
 #[test]
 fn running_out_of_descriptors_passes() {
     let mut daemon = Daemon::start(&Setup {
@@ -633,14 +623,20 @@ fn running_out_of_descriptors_passes() {
     );
 }
 
+/// The stop takes a second, many times as long as accepting rests after it failed.
 #[test]
 fn a_stop_without_descriptors_is_a_stop() {
-    let (daemon, mut sockets) = without_descriptors();
-    let time = now();
+    let slow = "MAX_UPDATES_PER_SECOND = 1\nMAX_UPDATES_PER_SECOND_ON_SHUTDOWN = 20";
+    let mut daemon = Daemon::start(&Setup {
+        open_files: Some(160),
+        ..setup(slow)
+    });
+    let mut sockets: Vec<_> = (0..300).map(|_| daemon.connect()).collect();
+    daemon.wait_for_log("cannot accept");
     sockets[0]
-        .write_all(format!("last.point 1 {time}\n").as_bytes())
+        .write_all(lines("last", 30, now()).as_bytes())
         .unwrap();
     let ended = daemon.stop();
     assert!(ended.status.success(), "{}", ended.log);
-    assert_eq!(counted(&ended.log)["committed"], 1, "{}", ended.log);
+    assert_eq!(number_before(&ended.log, " committed"), 30, "{}", ended.log);
 }
