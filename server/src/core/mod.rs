@@ -124,6 +124,10 @@ impl Core {
         }
         while let Some(event) = self.ring.next_event() {
             self.dispatch(event, now);
+            // A turn can bring more than outboxes take, and a datagram cannot wait for the next.
+            if self.shard.is_congested() {
+                self.send_messages();
+            }
         }
         self.accept_again(now);
         self.front.resume(&mut self.shard);

@@ -680,6 +680,46 @@ fn check_counts(ended: &Ended, expected: &Expected, seed: u64) {
     );
 }
 
+/// Questions to the other core and datagrams with points for it, all in one turn of the loop: the
+/// daemon is stopped meanwhile. The cache is empty, so that nothing is to be dropped.
+#[test]
+fn datagrams_between_queries_are_not_dropped() {
+    let daemon = Daemon::start(&Setup {
+        conf: "CARBON_METRIC_INTERVAL = 0".to_owned(),
+        schemas: Some("[all]\npattern = .*\nretentions = 1s:20m\n".to_owned()),
+        shards: Some(2),
+        ..Setup::default()
+    });
+    let mut sockets: Vec<TcpStream> = (0..200).map(|_| connect(daemon.query)).collect();
+    for socket in &mut sockets {
+        let mut request = Vec::new();
+        benzene_server::wire::client::encode_query("none", &mut request).unwrap();
+        socket.write_all(&request).unwrap();
+        socket.read_exact(&mut [0]).unwrap();
+    }
+    let udp = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let time = now();
+    daemon.signal("STOP");
+    for (index, socket) in sockets.iter_mut().enumerate() {
+        let mut request = Vec::new();
+        let metric = format!("asked.m{index}");
+        benzene_server::wire::client::encode_query(&metric, &mut request).unwrap();
+        socket.write_all(&request).unwrap();
+    }
+    for datagram in 0..20 {
+        let text: String = (0..20)
+            .map(|metric| format!("burst.d{datagram}.m{metric} 1 {time}\n"))
+            .collect();
+        udp.send_to(text.as_bytes(), daemon.udp).unwrap();
+    }
+    daemon.signal("CONT");
+    daemon.wait_for_points("burst.d19.m19", 1);
+    let ended = daemon.stop();
+    let counts = counted(&ended.log);
+    assert_eq!(counts.get("dropped.cacheFull"), None, "{}", ended.log);
+    assert_eq!(counts["committed"], 400, "{}", ended.log);
+}
+
 #[test]
 fn two_hundred_clients_do_no_harm() {
     for seed in 1..=rounds() {
