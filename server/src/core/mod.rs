@@ -123,11 +123,11 @@ impl Core {
             self.take(parcel);
         }
         while let Some(event) = self.ring.next_event() {
-            self.dispatch(event, now);
             // A turn can bring more than outboxes take, and a datagram cannot wait for the next.
             if self.shard.is_congested() {
                 self.send_messages();
             }
+            self.dispatch(event, now);
         }
         self.accept_again(now);
         self.front.resume(&mut self.shard);

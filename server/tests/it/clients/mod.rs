@@ -707,9 +707,10 @@ fn datagrams_between_queries_are_not_dropped() {
         socket.write_all(&request).unwrap();
     }
     for datagram in 0..20 {
-        let text: String = (0..20)
-            .map(|metric| format!("burst.d{datagram}.m{metric} 1 {time}\n"))
-            .collect();
+        let mut text = String::new();
+        for metric in 0..20 {
+            text.push_str(&format!("burst.d{datagram}.m{metric} 1 {time}\n"));
+        }
         udp.send_to(text.as_bytes(), daemon.udp).unwrap();
     }
     daemon.signal("CONT");
