@@ -316,6 +316,11 @@ impl Shard {
         self.outboxes.iter().any(|outbox| !outbox.is_empty())
     }
 
+    /// True where points for another shard find no room until messages have left.
+    pub fn is_congested(&self) -> bool {
+        self.outboxes.iter().any(Outbox::is_full)
+    }
+
     /// The next answer to a question asked here.
     pub fn next_answer(&mut self) -> Option<Answer> {
         self.answers.pop()

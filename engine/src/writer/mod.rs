@@ -299,7 +299,8 @@ impl Writer {
             }
             update::Step::Failed(fault) => {
                 ledger.put_back(series);
-                if fault.is_missing() {
+                // Missing again right after it was made or found: a link that leads nowhere.
+                if fault.is_missing() && self.parked.is_first_miss(series) {
                     ledger.set_standing(series, Standing::Unproven);
                 } else {
                     self.park(ledger, series, &fault, now);
@@ -310,7 +311,8 @@ impl Writer {
 
     /// Puts a series aside until its retry; its points stay cached, within the parked share.
     fn park(&mut self, ledger: &mut Ledger, series: SeriesId, fault: &Fault, now: Now) {
-        if fault.is_busy() {
+        // A stop does not wait for ever for somebody who never lets go.
+        if fault.is_busy() && !self.draining {
             self.parked.soon(series, now.instant);
         } else {
             ledger.count(Counter::Errors, 1);

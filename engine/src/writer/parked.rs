@@ -43,6 +43,14 @@ impl Parked {
         false
     }
 
+    /// A series' file was gone when it was opened. True the first time since it was last written:
+    /// then it is to be made again at once.
+    pub(super) fn is_first_miss(&mut self, series: SeriesId) -> bool {
+        let attempts = self.attempts.entry(series).or_insert(0);
+        *attempts += 1;
+        *attempts == 1
+    }
+
     /// A series' file is locked by somebody else.
     pub(super) fn soon(&mut self, series: SeriesId, now: Instant) {
         self.queue.push(Reverse((now + BUSY_RETRY, series)));
@@ -104,6 +112,18 @@ mod tests {
         parked.succeeded(series);
         parked.failed(series, now);
         assert_eq!(parked.next_due(), Some(now + Duration::from_secs(1)));
+    }
+
+    #[test]
+    fn a_file_that_is_gone_twice_without_a_write_is_a_failure() {
+        let (mut parked, now) = (Parked::default(), Instant::now());
+        let series = SeriesId::default();
+        assert!(parked.is_first_miss(series));
+        assert!(!parked.is_first_miss(series));
+        parked.failed(series, now);
+        assert!(parked.next_due().is_some_and(|due| due > now));
+        parked.succeeded(series);
+        assert!(parked.is_first_miss(series));
     }
 
     #[test]

@@ -32,6 +32,8 @@ const LAST_READS_PER_TURN_MAX: usize = 16;
 pub(crate) const ACCEPTOR: ShardIndex = ShardIndex(0);
 /// How long accepting rests after it failed, for want of descriptors most likely.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
+/// How long a failing accept stays quiet after it was said.
+const ACCEPT_QUIET: Duration = Duration::from_secs(60);
 
 /// Where this core is in the life of the process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,6 +59,8 @@ pub(crate) struct Core {
     /// The listeners that this core accepts from.
     listeners: Vec<(SocketId, Service)>,
     accept_again: Vec<(Instant, SocketId)>,
+    /// When a failing accept was last said, and how many failed since.
+    accept_said: Option<(Instant, u64)>,
     phase: Phase,
 }
 
@@ -78,6 +82,7 @@ impl Core {
             peers,
             listeners: Vec::new(),
             accept_again: Vec::new(),
+            accept_said: None,
             phase: Phase::Running,
         }
     }
@@ -122,6 +127,10 @@ impl Core {
         self.front.begin_turn(now);
         // Events first: a stop then finds every connection that the ring has accepted.
         while let Some(event) = self.ring.next_event() {
+            // A turn can bring more than outboxes take, and a datagram cannot wait for the next.
+            if self.shard.is_congested() {
+                self.send_messages();
+            }
             self.dispatch(event, now);
         }
         for _ in 0..PARCELS_PER_TURN_MAX {
@@ -192,8 +201,7 @@ impl Core {
         match event {
             Event::Accepted { listener, socket } => self.accepted(listener, socket),
             Event::AcceptFailed { listener, errno } => {
-                let error = std::io::Error::from_raw_os_error(errno);
-                tracing::warn!("cannot accept a connection: {error}; trying again");
+                self.say_accept_failed(errno, now);
                 self.accept_again
                     .push((now.instant + ACCEPT_RETRY, listener));
             }
@@ -240,6 +248,22 @@ impl Core {
             }
             Err(parcel) => unreachable!("pushed a connection, got back {parcel:?}"),
         }
+    }
+
+    /// Says why connections are not accepted, once a minute: it is tried ten times a second.
+    fn say_accept_failed(&mut self, errno: i32, now: Now) {
+        let more = match &mut self.accept_said {
+            Some((at, more)) if now.instant.saturating_duration_since(*at) < ACCEPT_QUIET => {
+                *more += 1;
+                return;
+            }
+            said => said.replace((now.instant, 0)).map_or(0, |(_, more)| more),
+        };
+        let error = std::io::Error::from_raw_os_error(errno);
+        tracing::warn!(
+            "cannot accept connections: {error}; they wait and are tried again (the limit on open \
+             files is ulimit -n, LimitNOFILE= under systemd; {more} more since the last message)"
+        );
     }
 
     fn accept_again(&mut self, now: Now) {
@@ -308,6 +332,9 @@ impl Core {
                 self.serve(service, socket);
             }
             self.ring.close(listener);
+            // One that rests after a failed accept has nothing to wait for any more.
+            self.accept_again
+                .retain(|(_, resting)| *resting != listener);
         }
         if self.index == ACCEPTOR {
             self.peers.end_accepting();

@@ -210,6 +210,12 @@ impl Desk {
         self.tell_all(|| Parcel::Exit).await;
         let lost = totals.usage.points + totals.stats.get(Counter::DroppedAtStop);
         let count = |counter| totals.stats.get(counter);
+        let counts: Vec<String> = Counter::ALL
+            .iter()
+            .filter(|counter| count(**counter) > 0)
+            .map(|counter| format!("{} {}", counter.label(), count(*counter)))
+            .collect();
+        tracing::info!("counted: {}", counts.join(", "));
         tracing::info!(
             "stopped: {} received + {} own = {} committed + {} cached + {} superseded + {} dropped",
             count(Counter::Received),

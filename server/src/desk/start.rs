@@ -1,4 +1,4 @@
-//! From settings to running cores: sockets are bound, the data directory is proven, then one
+//! From settings to running cores: io_uring is proven, sockets are bound, the data directory is proven, then one
 //! thread a core is started, pinned, and given its ring, its shard and its sockets.
 //! Whatever fails ends the start with one message that says why and how to mend it, before
 //! anything was accepted.
@@ -14,8 +14,8 @@ use benzene_engine::clock;
 use benzene_engine::limiter::{Budget, Room};
 use benzene_engine::limits::{
     BUDGET_BURST_S, DATA_DIR_BYTES_MAX, LISTEN_BACKLOG, RECEIVE_BUFFER_BYTES, RECEIVE_BUFFERS,
-    RECENT_SHARE, RING_ENTRIES, RING_WORKERS_MAX, SHARDS_MAX, UDP_SOCKET_BUFFER_BYTES,
-    UPDATES_IN_FLIGHT_MAX, WAITING_SHARE,
+    RECENT_SHARE, RING_ENTRIES, RING_ENTRIES_MIN, RING_WORKERS_MAX, SHARDS_MAX,
+    UDP_SOCKET_BUFFER_BYTES, UPDATES_IN_FLIGHT_MAX, WAITING_SHARE,
 };
 use benzene_engine::metric::{ShardIndex, TaggedLeaf};
 use benzene_engine::ring::{Access, Ring, RingConfig, RingError, host, socket};
@@ -129,6 +129,7 @@ pub(super) fn start(loaded: &Loaded) -> Result<Running, StartError> {
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }
+    prove_ring()?;
     let sockets = bind(settings)?;
     prove_data_dir(&settings.data_dir)?;
     if let Err(error) = host::raise_open_files() {
@@ -247,6 +248,18 @@ fn bind(settings: &Settings) -> Result<Vec<Bound>, StartError> {
         }
     }
     Ok(bound)
+}
+
+/// Makes a small ring and drops it: where that is not allowed, nobody is to connect to us first.
+fn prove_ring() -> Result<(), StartError> {
+    let config = RingConfig {
+        entries: RING_ENTRIES_MIN,
+        visits_max: 1,
+        kernel_workers_max: RING_WORKERS_MAX,
+        receive_buffers: 1,
+        receive_buffer_bytes: RECEIVE_BUFFER_BYTES,
+    };
+    Ring::new(config).map(drop).map_err(StartError::Ring)
 }
 
 /// Makes the data directory and proves that files can be made in it.

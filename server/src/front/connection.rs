@@ -23,6 +23,8 @@ use crate::wire::pickle::{self, Machine};
 pub(super) struct Means<'a> {
     pub(super) intake: &'a Intake,
     pub(super) machine: &'a mut Machine,
+    /// A batch for a frame under way, so that connections keep none between frames.
+    pub(super) batch: &'a mut pickle::Batch,
     pub(super) shard: &'a mut Shard,
 }
 
@@ -53,10 +55,17 @@ enum Talk {
     Datagram,
     Pickle {
         frames: Frames,
+        /// Of the last frame, where an item of it found no room; else empty.
         batch: pickle::Batch,
         next: usize,
     },
     Query(Frames),
+}
+
+/// Bytes that came, and how far they were worked on.
+struct Input<'a> {
+    bytes: &'a [u8],
+    at: &'a mut usize,
 }
 
 /// One open socket.
@@ -152,28 +161,21 @@ impl Connection {
                 frames,
                 batch,
                 next,
-            } => loop {
-                if !work_batch(batch, next, means) {
-                    return Progress::Stalled;
-                }
-                match frames.next(bytes, at) {
-                    None => return Progress::Done,
-                    Some(Ok(frame)) => load_batch(frame, batch, next, means),
-                    Some(Err(error)) => {
-                        means.shard.count(error.counter(), 1);
-                        return Progress::Broken;
-                    }
-                }
-            },
+            } => work_frames(frames, batch, next, Input { bytes, at }, means),
             Talk::Query(frames) => match frames.next(bytes, at) {
                 None => Progress::Done,
-                Some(Ok(frame)) => match carbonlink::decode_request(frame, means.machine) {
-                    Ok(request) => Progress::Asked(Wanted::from(request)),
-                    Err(error) => {
-                        means.shard.count(error.counter(), 1);
-                        Progress::Broken
+                Some(Ok(frame)) => {
+                    let request =
+                        carbonlink::decode_request(frame, means.machine).map(Wanted::from);
+                    frames.release();
+                    match request {
+                        Ok(wanted) => Progress::Asked(wanted),
+                        Err(error) => {
+                            means.shard.count(error.counter(), 1);
+                            Progress::Broken
+                        }
                     }
-                },
+                }
                 Some(Err(_)) => {
                     means.shard.count(Counter::RefusedQuery, 1);
                     Progress::Broken
@@ -236,6 +238,38 @@ fn work_lines(
         }
     }
     Progress::Done
+}
+
+fn work_frames(
+    frames: &mut Frames,
+    batch: &mut pickle::Batch,
+    next: &mut usize,
+    input: Input<'_>,
+    means: &mut Means<'_>,
+) -> Progress {
+    let Input { bytes, at } = input;
+    if !work_batch(batch, next, means) {
+        return Progress::Stalled;
+    }
+    *batch = pickle::Batch::default();
+    loop {
+        match frames.next(bytes, at) {
+            None => return Progress::Done,
+            Some(Ok(frame)) => {
+                std::mem::swap(batch, means.batch);
+                load_batch(frame, batch, next, means);
+                frames.release();
+                if !work_batch(batch, next, means) {
+                    return Progress::Stalled;
+                }
+                std::mem::swap(batch, means.batch);
+            }
+            Some(Err(error)) => {
+                means.shard.count(error.counter(), 1);
+                return Progress::Broken;
+            }
+        }
+    }
 }
 
 /// Offers a batch's items from `next` on; false where one found no room.

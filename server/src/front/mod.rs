@@ -29,7 +29,7 @@ pub(crate) use intake::Intake;
 use query::{Pending, Wanted};
 pub(crate) use unfinished::Unfinished;
 
-use crate::wire::pickle::Machine;
+use crate::wire::pickle::{Batch, Machine};
 
 /// How soon a stalled connection is tried again where no event of this core tells of room.
 const STALL_RETRY: Duration = Duration::from_millis(2);
@@ -76,6 +76,7 @@ pub(crate) struct FrontConfig {
 pub(crate) struct Front {
     config: FrontConfig,
     machine: Machine,
+    batch: Batch,
     connections: HashMap<SocketId, Connection>,
     receivers: usize,
     /// Connections that hold bytes for which there was no room, oldest first.
@@ -93,6 +94,7 @@ impl Front {
         Self {
             config,
             machine: Machine::default(),
+            batch: Batch::default(),
             connections: HashMap::new(),
             receivers: 0,
             stalled: VecDeque::new(),
@@ -150,6 +152,7 @@ impl Front {
         let mut means = Means {
             intake,
             machine: &mut self.machine,
+            batch: &mut self.batch,
             shard,
         };
         let progress = connection.work(bytes, &mut at, &mut means);
@@ -200,6 +203,7 @@ impl Front {
         let mut means = Means {
             intake,
             machine: &mut self.machine,
+            batch: &mut self.batch,
             shard,
         };
         let progress = connection.work_held(&mut means);
@@ -291,12 +295,13 @@ impl Front {
         self.commands.push_back(Command::Close(socket));
     }
 
-    /// Closes the connection that has been silent longest with something unfinished.
+    /// Closes the connection that has been silent longest with something unfinished. One that
+    /// waits for us is not silent.
     fn close_silent(&mut self, shard: &mut Shard) {
         let unfinished = self
             .connections
             .iter()
-            .filter(|(_, it)| it.unfinished_noted() > 0);
+            .filter(|(_, it)| it.unfinished_noted() > 0 && !it.is_behind());
         let oldest = unfinished
             .min_by_key(|(_, connection)| connection.heard)
             .map(|(id, _)| *id);

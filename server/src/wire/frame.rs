@@ -96,6 +96,7 @@ impl Frames {
             return Some(Ok(&rest[..frame_bytes]));
         }
         let taken = (frame_bytes - self.pending.len()).min(rest.len());
+        self.grow(taken, frame_bytes);
         self.pending.extend_from_slice(&rest[..taken]);
         *at += taken;
         self.spent = self.pending.len() == frame_bytes;
@@ -112,9 +113,33 @@ impl Frames {
         Ok(())
     }
 
-    /// Bytes of memory held for an unfinished frame.
+    /// Bytes of memory held for an unfinished frame; what is kept between frames is not counted.
     pub fn pending_bytes(&self) -> usize {
+        if self.header_bytes == 0 || self.spent {
+            return 0;
+        }
         self.pending.capacity()
+    }
+
+    /// Lets go of the frame last handed out, so that it takes no memory while its reader waits.
+    pub fn release(&mut self) {
+        if std::mem::take(&mut self.spent) {
+            self.start_over();
+        }
+    }
+
+    /// Makes room for `more` bytes: doubles, so that time stays linear, but never past the frame.
+    fn grow(&mut self, more: usize, frame_bytes: usize) {
+        let needed = self.pending.len() + more;
+        assert!(
+            needed <= frame_bytes,
+            "{needed} bytes of a frame of {frame_bytes}"
+        );
+        if needed > self.pending.capacity() {
+            let doubled = self.pending.capacity().saturating_mul(2);
+            let capacity = doubled.max(needed).min(frame_bytes);
+            self.pending.reserve_exact(capacity - self.pending.len());
+        }
     }
 
     /// The length of the frame under way, once its header is complete.

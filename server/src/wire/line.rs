@@ -127,8 +127,11 @@ impl Splitter {
         Ok(())
     }
 
-    /// Bytes of memory held for an unfinished line.
+    /// Bytes of memory held for an unfinished line; what is kept between lines is not counted.
     pub fn pending_bytes(&self) -> usize {
+        if self.pending.is_empty() {
+            return 0;
+        }
         self.pending.capacity()
     }
 

@@ -270,6 +270,24 @@ fn a_frame_beyond_the_bound_ends_the_stream() {
     assert!(frames.pending_bytes() < 1000);
 }
 
+#[test]
+fn an_unfinished_frame_takes_no_more_than_its_length() {
+    let (mut frames, frame_bytes) = (Frames::new(1 << 20), (1 << 20) - 1);
+    let stream = [&[0x00, 0x0f, 0xff, 0xff][..], &vec![7; frame_bytes]].concat();
+    for piece in stream[..stream.len() - 1].chunks(65_536) {
+        assert_eq!(frames.next(piece, &mut 0), None);
+        let bytes = frames.pending_bytes();
+        assert!(bytes <= frame_bytes, "{bytes} for a frame of {frame_bytes}");
+    }
+    assert!(frames.pending_bytes() >= frame_bytes - 1);
+    let found = frames.next(&[7], &mut 0).unwrap().unwrap();
+    assert_eq!(found.len(), frame_bytes);
+    assert_eq!(frames.pending_bytes(), 0, "nothing is unfinished");
+    frames.release();
+    assert_eq!(frames.next(&[0, 0, 0], &mut 0), None);
+    assert_eq!(frames.finish(), Err(Refusal::Unfinished));
+}
+
 /// A request in the frame that a client sends.
 fn request(frame: &[u8]) -> Result<String, QueryError> {
     let mut machine = Machine::default();

@@ -35,6 +35,8 @@ pub(crate) struct Setup {
     pub(crate) shards: Option<usize>,
     /// Other flags.
     pub(crate) flags: &'static [&'static str],
+    /// Soft and hard limit on open files.
+    pub(crate) open_files: Option<u32>,
 }
 
 impl Setup {
@@ -93,7 +95,12 @@ impl Daemon {
         std::fs::write(root.path().join("storage-schemas.conf"), schemas).unwrap();
         let aggregation = setup.aggregation.as_deref().unwrap_or("");
         std::fs::write(root.path().join("storage-aggregation.conf"), aggregation).unwrap();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_benzene"));
+        let program = env!("CARGO_BIN_EXE_benzene");
+        let mut command = Command::new(setup.open_files.map_or(program, |_| "sh"));
+        if let Some(limit) = setup.open_files {
+            let script = format!("ulimit -n {limit}; exec \"$@\"");
+            command.args(["-c", &script, "sh", program]);
+        }
         command
             .arg("cache")
             .arg("--config")

@@ -1,12 +1,18 @@
 //! Integration tests of the program, in one binary: the real daemon, real clients, Python's own
 //! reading of what it wrote.
 
+// Two hundred clients at once, honest and hostile.
+#[cfg(test)]
+mod clients;
 // carbon.conf, environment and flags: what they come to, and what is said about mistakes.
 #[cfg(test)]
 mod config;
 // Starts and stops the real program for the other modules.
 #[cfg(test)]
 mod daemon;
+// Disks, files and limits that fail under the daemon.
+#[cfg(test)]
+mod faults;
 // What a new user does first, and what he is told when the start cannot succeed.
 #[cfg(test)]
 mod first_use;
@@ -25,6 +31,9 @@ mod replay;
 // Own metrics: Python's names, the accounts, the page that explains them.
 #[cfg(test)]
 mod selfmetrics;
+// What is said where io_uring is not permitted.
+#[cfg(test)]
+mod forbidden;
 // SIGTERM at any moment loses nothing.
 #[cfg(test)]
 mod stop;
