@@ -26,6 +26,9 @@ const INBOX_RETRY: Duration = Duration::from_millis(1);
 /// Parcels taken per turn: 32 batches of 512 points are some milliseconds of work, and a query that
 /// has come meanwhile waits no longer.
 const PARCELS_PER_TURN_MAX: usize = 32;
+/// Parcels taken after each received buffer. A turn can have dozens of buffers, of a millisecond
+/// each: an inbox that waited for all of them would keep the queries in it waiting for turns.
+const PARCELS_PER_RECEIVE_MAX: usize = 8;
 /// How long accepting rests after it failed, for want of descriptors most likely.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 
@@ -111,12 +114,7 @@ impl Core {
         let now = clock::now();
         self.shard.begin_turn(now);
         self.front.begin_turn(now);
-        for _ in 0..PARCELS_PER_TURN_MAX {
-            let Some(parcel) = self.peers.inbox(self.index).pop() else {
-                break;
-            };
-            self.take(parcel);
-        }
+        self.take_parcels(PARCELS_PER_TURN_MAX);
         while let Some(event) = self.ring.next_event() {
             self.dispatch(event, now);
         }
@@ -160,6 +158,15 @@ impl Core {
         self.phase == Phase::Quiet && !self.peers.all_quiet()
     }
 
+    fn take_parcels(&mut self, parcels_max: usize) {
+        for _ in 0..parcels_max {
+            let Some(parcel) = self.peers.inbox(self.index).pop() else {
+                return;
+            };
+            self.take(parcel);
+        }
+    }
+
     fn take(&mut self, parcel: Parcel) {
         match parcel {
             Parcel::Shard(message) => self.shard.deliver(message),
@@ -191,6 +198,7 @@ impl Core {
                 self.front
                     .received(socket, self.ring.bytes(&lease), &mut self.shard);
                 self.ring.release(lease);
+                self.take_parcels(PARCELS_PER_RECEIVE_MAX);
             }
             Event::Ended { socket, cause } => self.front.ended(socket, cause, &mut self.shard),
             Event::Sent { socket, result } => self.front.sent(socket, result, &mut self.shard),
