@@ -1,6 +1,7 @@
 //! No point that was accepted is ever out of sight: a reader who reads the file first and asks the
 //! cache second, as graphite-web does, finds every point of a metric up to the newest, at any
 //! moment: before and while its file is made, while updates are held back, while they run.
+//! What any look has found must be found by every look whose question comes later.
 //! A look is judged only if it took less than the time for which written points stay answerable.
 #![expect(
     clippy::disallowed_methods,
@@ -55,6 +56,8 @@ struct Watch<'a> {
     looks: AtomicU32,
     /// All rounds are sent.
     sent: AtomicBool,
+    /// The most points of each metric that any look has found.
+    known: Vec<AtomicU32>,
 }
 
 impl Watch<'_> {
@@ -78,23 +81,33 @@ impl Watch<'_> {
         }
     }
 
-    /// Judges what was seen of a metric; the number of points. None may be missing up to the newest,
-    /// and none that an earlier look saw.
-    fn judge(&self, metric: u32, seen: &BTreeMap<u32, f64>, before: u32) -> u32 {
+    /// How many points of each metric a look that asks from now on must find.
+    fn known(&self) -> Vec<u32> {
+        let known = self.known.iter();
+        known.map(|count| count.load(Ordering::SeqCst)).collect()
+    }
+
+    /// Judges what was seen of a metric. None may be missing up to the newest, nor any that was
+    /// known before the question.
+    fn judge(&self, metric: u32, seen: &BTreeMap<u32, f64>, known: u32) {
         let count = u32::try_from(seen.len()).unwrap();
         let first = self.start + first_round(metric);
         for (time, found) in (first..).zip(seen) {
             let wanted = value(metric, time - self.start);
             assert!(
                 found == (&time, &wanted),
-                "{}: {found:?} follows {} points, of {before} seen before; wanted {:?}",
+                "{}: {found:?} follows {} points, of {known} known before; wanted {:?}",
                 name(metric),
                 time - first,
                 (time, wanted),
             );
         }
-        assert!(count >= before, "{}: {count} of {before} points", name(metric));
-        count
+        assert!(
+            count >= known,
+            "{}: {count} of {known} points",
+            name(metric)
+        );
+        self.known[metric as usize].fetch_max(count, Ordering::SeqCst);
     }
 
     fn file(&self, metric: u32) -> BTreeMap<u32, f64> {
@@ -103,17 +116,17 @@ impl Watch<'_> {
 
     /// Looks at one metric after the other until all is sent, and once more; the looks judged.
     fn look(&self) -> u32 {
+        let _released = Released(&self.looks);
         let mut querier = Querier::connect(self.daemon.query);
-        let mut before = [0; METRICS as usize];
         let mut judged = 0;
         for look in 0.. {
             let (done, metric) = (self.sent.load(Ordering::Relaxed), look % METRICS);
             let began = Instant::now();
             let mut seen = self.file(metric);
+            let known = self.known();
             seen.extend(querier.points(&name(metric)));
             if began.elapsed() < JUDGED {
-                let slot = &mut before[metric as usize];
-                *slot = self.judge(metric, &seen, *slot);
+                self.judge(metric, &seen, known[metric as usize]);
                 judged += 1;
             }
             self.looks.fetch_add(1, Ordering::Relaxed);
@@ -130,23 +143,26 @@ impl Watch<'_> {
         let mut request = Vec::new();
         let names: Vec<String> = (0..METRICS).map(name).collect();
         client::encode_bulk_query(names.iter().map(String::as_str), &mut request).unwrap();
-        let mut before = [0; METRICS as usize];
         let mut judged = 0;
         loop {
             let done = self.sent.load(Ordering::Relaxed);
             let began = Instant::now();
             let mut seen: Vec<_> = (0..METRICS).map(|metric| self.file(metric)).collect();
             std::thread::sleep(DAWDLE);
+            let known = self.known();
             let Reply::Bulk(found) = querier.ask(&request) else {
                 panic!("a bulk query was not answered")
             };
             for (metric, (_, points)) in found.iter().enumerate() {
-                seen[metric].extend(points.iter().map(|point| (whole(point.timestamp), point.value)));
+                seen[metric].extend(
+                    points
+                        .iter()
+                        .map(|point| (whole(point.timestamp), point.value)),
+                );
             }
             if began.elapsed() < JUDGED {
-                for (metric, seen) in (0..).zip(&seen) {
-                    let slot = &mut before[metric as usize];
-                    *slot = self.judge(metric, seen, *slot);
+                for ((metric, seen), known) in (0..).zip(&seen).zip(known) {
+                    self.judge(metric, seen, known);
                 }
                 judged += 1;
             }
@@ -154,6 +170,15 @@ impl Watch<'_> {
                 return judged;
             }
         }
+    }
+}
+
+/// Sets the senders free when the reader whom they follow ends, with a panic perhaps.
+struct Released<'a>(&'a AtomicU32);
+
+impl Drop for Released<'_> {
+    fn drop(&mut self) {
+        self.0.store(u32::MAX / 2, Ordering::Relaxed);
     }
 }
 
@@ -180,12 +205,18 @@ fn no_gap_with(conf: &str) {
         start,
         looks: AtomicU32::new(0),
         sent: AtomicBool::new(false),
+        known: (0..METRICS).map(|_| AtomicU32::new(0)).collect(),
     };
     let (quick, slow) = std::thread::scope(|scope| {
         let quick = scope.spawn(|| watch.look());
         let slow = scope.spawn(|| watch.dawdle());
         let senders: Vec<_> = (0..CONNECTIONS)
-            .map(|connection| scope.spawn({ let watch = &watch; move || watch.send(connection) }))
+            .map(|connection| {
+                scope.spawn({
+                    let watch = &watch;
+                    move || watch.send(connection)
+                })
+            })
             .collect();
         for sender in senders {
             sender.join().unwrap();
@@ -193,7 +224,10 @@ fn no_gap_with(conf: &str) {
         watch.sent.store(true, Ordering::Relaxed);
         (quick.join().unwrap(), slow.join().unwrap())
     });
-    assert!(quick > 0 && slow > 0, "{quick} and {slow} looks were judged");
+    assert!(
+        quick > 0 && slow > 0,
+        "{quick} and {slow} looks were judged"
+    );
     let data = daemon.data();
     let files = (0..METRICS).filter(|metric| file_of(&data, &name(*metric)).exists());
     assert!(files.count() > 0, "nothing was written meanwhile");
@@ -201,8 +235,8 @@ fn no_gap_with(conf: &str) {
     assert!(ended.status.success(), "{}", ended.log);
     for metric in 0..METRICS {
         let found = file_points(&file_of(&ended.data(), &name(metric))).unwrap();
-        let wanted = (first_round(metric)..rounds())
-            .map(|round| (start + round, value(metric, round)));
+        let wanted =
+            (first_round(metric)..rounds()).map(|round| (start + round, value(metric, round)));
         assert_eq!(found, wanted.collect(), "{}", name(metric));
     }
 }
@@ -227,6 +261,8 @@ fn none_while_creates_are_held_back() {
 #[test]
 fn none_in_the_other_orders() {
     for strategy in ["naive", "random", "bucketmax"] {
-        no_gap_with(&format!("CACHE_WRITE_STRATEGY = {strategy}\nMAX_UPDATES_PER_SECOND = 500"));
+        no_gap_with(&format!(
+            "CACHE_WRITE_STRATEGY = {strategy}\nMAX_UPDATES_PER_SECOND = 500"
+        ));
     }
 }

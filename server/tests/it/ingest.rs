@@ -48,7 +48,11 @@ fn send(connection: u32, address: SocketAddr, start: u32) {
         let time = start + round * STEP_S;
         let mut text = String::new();
         for metric in (connection..metrics()).step_by(CONNECTIONS as usize) {
-            text.push_str(&format!("{} {} {time}\n", name(metric), value(metric, round)));
+            text.push_str(&format!(
+                "{} {} {time}\n",
+                name(metric),
+                value(metric, round)
+            ));
             if text.len() > 64 << 10 {
                 socket.write_all(text.as_bytes()).unwrap();
                 text.clear();
@@ -76,7 +80,9 @@ fn ask(address: SocketAddr, stop: &AtomicBool) -> (Duration, u32) {
 #[test]
 fn a_burst_is_written_whole_and_leaves_the_memory_as_it_was() {
     let daemon = Daemon::start(&Setup {
-        conf: "CARBON_METRIC_INTERVAL = 1\nMAX_CREATES_PER_MINUTE = inf\nMAX_UPDATES_PER_SECOND = inf".to_owned(),
+        conf:
+            "CARBON_METRIC_INTERVAL = 1\nMAX_CREATES_PER_MINUTE = inf\nMAX_UPDATES_PER_SECOND = inf"
+                .to_owned(),
         schemas: Some(format!(
             "[own]\npattern = ^carbon\\.\nretentions = 1s:1h\n[all]\npattern = .*\nretentions = {STEP_S}s:2h\n"
         )),

@@ -10,6 +10,9 @@ mod daemon;
 // What a new user does first, and what he is told when the start cannot succeed.
 #[cfg(test)]
 mod first_use;
+// Ten million names, once each: bounded, counted, and nobody is held up.
+#[cfg(test)]
+mod flood;
 // File first, cache second: no accepted point is ever out of sight.
 #[cfg(test)]
 mod gaps;

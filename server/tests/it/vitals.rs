@@ -196,9 +196,5 @@ pub(crate) fn file_points(file: &Path) -> Option<BTreeMap<u32, f64>> {
     let archive = &header.archives[0];
     let body = &bytes[usize::try_from(archive.offset).unwrap()..];
     let points = archive_points(archive, body).into_iter();
-    Some(
-        points
-            .map(|point| (point.timestamp, point.value))
-            .collect(),
-    )
+    Some(points.map(|point| (point.timestamp, point.value)).collect())
 }
