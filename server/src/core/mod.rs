@@ -30,6 +30,9 @@ const PARCELS_PER_TURN_MAX: usize = 32;
 const LAST_READS_PER_TURN_MAX: usize = 16;
 /// The core that has the listeners.
 pub(crate) const ACCEPTOR: ShardIndex = ShardIndex(0);
+/// Parcels taken after each received buffer. A turn can have dozens of buffers, of a millisecond
+/// each: an inbox that waited for all of them would keep the queries in it waiting for turns.
+const PARCELS_PER_RECEIVE_MAX: usize = 8;
 /// How long accepting rests after it failed, for want of descriptors most likely.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 /// How long a failing accept stays quiet after it was said.
@@ -61,6 +64,7 @@ pub(crate) struct Core {
     accept_again: Vec<(Instant, SocketId)>,
     /// When a failing accept was last said, and how many failed since.
     accept_said: Option<(Instant, u64)>,
+    is_stop_asked: bool,
     phase: Phase,
 }
 
@@ -83,6 +87,7 @@ impl Core {
             listeners: Vec::new(),
             accept_again: Vec::new(),
             accept_said: None,
+            is_stop_asked: false,
             phase: Phase::Running,
         }
     }
@@ -125,7 +130,6 @@ impl Core {
         let now = clock::now();
         self.shard.begin_turn(now);
         self.front.begin_turn(now);
-        // Events first: a stop then finds every connection that the ring has accepted.
         while let Some(event) = self.ring.next_event() {
             // A turn can bring more than outboxes take, and a datagram cannot wait for the next.
             if self.shard.is_congested() {
@@ -133,11 +137,10 @@ impl Core {
             }
             self.dispatch(event, now);
         }
-        for _ in 0..PARCELS_PER_TURN_MAX {
-            let Some(parcel) = self.peers.inbox(self.index).pop() else {
-                break;
-            };
-            self.take(parcel);
+        self.take_parcels(PARCELS_PER_TURN_MAX);
+        // After the events: a stop then finds every connection that the ring has accepted.
+        if self.is_stop_asked && self.phase == Phase::Running {
+            self.stop();
         }
         self.accept_again(now);
         self.front.resume(&mut self.shard);
@@ -179,6 +182,15 @@ impl Core {
         matches!(self.phase, Phase::Stopping | Phase::Quiet) && !self.peers.all_quiet()
     }
 
+    fn take_parcels(&mut self, parcels_max: usize) {
+        for _ in 0..parcels_max {
+            let Some(parcel) = self.peers.inbox(self.index).pop() else {
+                return;
+            };
+            self.take(parcel);
+        }
+    }
+
     fn take(&mut self, parcel: Parcel) {
         match parcel {
             Parcel::Shard(message) => self.shard.deliver(message),
@@ -192,7 +204,7 @@ impl Core {
             }
             // The desk has gone when this fails, and with it the process.
             Parcel::Report(desk) => drop(desk.send((self.shard.report(), self.front.senders()))),
-            Parcel::Stop => self.stop(),
+            Parcel::Stop => self.is_stop_asked = true,
             Parcel::Exit => self.phase = Phase::Exit,
         }
     }
@@ -209,6 +221,7 @@ impl Core {
                 self.front
                     .received(socket, self.ring.bytes(&lease), &mut self.shard);
                 self.ring.release(lease);
+                self.take_parcels(PARCELS_PER_RECEIVE_MAX);
             }
             Event::Ended { socket, cause } => self.front.ended(socket, cause, &mut self.shard),
             Event::Sent { socket, result } => self.front.sent(socket, result, &mut self.shard),
@@ -317,9 +330,6 @@ impl Core {
     }
 
     fn stop(&mut self) {
-        if self.phase != Phase::Running {
-            return;
-        }
         self.phase = Phase::Stopping;
         let receivers: Vec<_> = self
             .listeners

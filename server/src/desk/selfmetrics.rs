@@ -99,6 +99,7 @@ fn ours(after: &Totals) -> Vec<(String, f64)> {
         ("cached", usage.points),
         ("cacheBytes", usage.bytes),
         ("series", usage.series),
+        ("unprovenSeries", usage.unproven_series),
         ("waitingPoints", usage.waiting_points),
         ("parkedPoints", usage.parked_points),
         ("recentBytes", usage.recent_bytes),

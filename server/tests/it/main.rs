@@ -34,9 +34,21 @@ mod selfmetrics;
 // What is said where io_uring is not permitted.
 #[cfg(test)]
 mod forbidden;
+// Ten million names, once each: bounded, counted, and nobody is held up.
+#[cfg(test)]
+mod flood;
+// File first, cache second: no accepted point is ever out of sight.
+#[cfg(test)]
+mod gaps;
+// As many points as four connections bring: all written, and the memory comes back.
+#[cfg(test)]
+mod ingest;
 // SIGTERM at any moment loses nothing.
 #[cfg(test)]
 mod stop;
+// What a daemon is seen to be doing: memory, CPU, counters, files.
+#[cfg(test)]
+mod vitals;
 // The wire codecs against the Python of this machine: float(), pickle, str.split.
 #[cfg(test)]
 mod wire_python;
