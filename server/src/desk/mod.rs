@@ -30,13 +30,6 @@ const DRAIN_SAY: Duration = Duration::from_secs(2);
 
 /// Starts the daemon and serves until a signal ends it.
 pub fn run(loaded: Loaded) -> Exit {
-    let running = match start::start(&loaded) {
-        Ok(running) => running,
-        Err(error) => {
-            tracing::error!("{error}");
-            return error.exit();
-        }
-    };
     let runtime = match tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -47,12 +40,30 @@ pub fn run(loaded: Loaded) -> Exit {
             return Exit::Failure;
         }
     };
+    // Before anything is accepted, so that a signal during the start loses nothing: it is served
+    // once the cores run.
+    let entered = runtime.enter();
+    let mut signals = match Signals::listen() {
+        Ok(signals) => signals,
+        Err(error) => {
+            tracing::error!("cannot listen for signals: {error}");
+            return Exit::Failure;
+        }
+    };
+    drop(entered);
+    let running = match start::start(&loaded) {
+        Ok(running) => running,
+        Err(error) => {
+            tracing::error!("{error}");
+            return error.exit();
+        }
+    };
     let desk = Desk {
         settings: loaded.settings,
         peers: running.peers,
         budgets: running.budgets,
     };
-    let exit = runtime.block_on(desk.serve());
+    let exit = runtime.block_on(desk.serve(&mut signals));
     for thread in running.threads {
         if thread.join().is_err() {
             tracing::error!("a core's thread ended badly");
@@ -104,20 +115,12 @@ impl Signals {
 }
 
 impl Desk {
-    async fn serve(self) -> Exit {
-        let mut signals = match Signals::listen() {
-            Ok(signals) => signals,
-            Err(error) => {
-                tracing::error!("cannot listen for signals: {error}");
-                self.tell_all(|| Parcel::Exit).await;
-                return Exit::Failure;
-            }
-        };
+    async fn serve(self, signals: &mut Signals) -> Exit {
         let name = tokio::select! {
             name = signals.end() => name,
             () = self.report_own_metrics() => unreachable!("it never ends"),
         };
-        self.stop(name, &mut signals).await
+        self.stop(name, signals).await
     }
 
     /// Puts a parcel into one core's inbox, waiting while it is full.
