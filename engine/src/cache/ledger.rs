@@ -50,6 +50,7 @@ impl Ledger {
     /// Reserves room for one point; false when the cache is full.
     pub fn reserve(&mut self) -> bool {
         if self.credit == 0 {
+            self.publish_bytes();
             self.credit = self.room.take(CREDIT_POINTS);
         }
         let granted = self.credit > 0;
@@ -67,6 +68,17 @@ impl Ledger {
     /// True where a point that found no room may be offered again.
     pub fn has_room(&self) -> bool {
         self.credit > 0 || !self.room.is_full()
+    }
+
+    /// Holds bytes of the bound for points on their way to another shard's cache.
+    pub fn hold_bytes(&self, bytes: u64) {
+        self.room.add_bytes(signed(bytes));
+    }
+
+    /// Gives held bytes back: their points are cached here, and counted from now on.
+    pub fn release_bytes(&mut self, bytes: u64) {
+        self.publish_bytes();
+        self.room.add_bytes(-signed(bytes));
     }
 
     /// Puts in a point for which room was reserved; `origin` counts where it came from.
@@ -202,7 +214,6 @@ impl Ledger {
 
     fn publish_bytes(&mut self) {
         let bytes = self.cache.usage().bytes;
-        let signed = |bytes| i64::try_from(bytes).unwrap_or(i64::MAX);
         if bytes != self.published_bytes {
             self.room
                 .add_bytes(signed(bytes) - signed(self.published_bytes));
@@ -229,4 +240,8 @@ impl Ledger {
     pub fn stats(&self) -> &Stats {
         &self.stats
     }
+}
+
+fn signed(bytes: u64) -> i64 {
+    i64::try_from(bytes).unwrap_or(i64::MAX)
 }

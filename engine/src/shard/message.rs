@@ -37,6 +37,9 @@ impl Origin {
     }
 }
 
+/// What a new series takes besides its name: its record and its place in the table.
+const NEW_SERIES_BYTES: usize = 80;
+
 /// Points under their canonical names, all names in one string.
 #[derive(Debug, Default)]
 pub struct PointBatch {
@@ -61,6 +64,12 @@ impl PointBatch {
     /// True when it holds none.
     pub fn is_empty(&self) -> bool {
         self.points.is_empty()
+    }
+
+    /// Bytes of the bound that it holds while it is on its way: what its points take in their cache
+    /// if every one of them is the first of its series.
+    pub fn held_bytes(&self) -> u64 {
+        (self.names.len() + self.points.len() * NEW_SERIES_BYTES) as u64
     }
 
     /// Adds a point; an empty batch takes its origin.

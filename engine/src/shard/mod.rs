@@ -232,6 +232,7 @@ impl Shard {
                 for (name, point) in batch.iter() {
                     self.ledger.insert(name, point, counter);
                 }
+                self.ledger.release_bytes(batch.held_bytes());
             }
             Message::Question(question) => self.answer(question),
             Message::Answer(answer) => self.answers.push(answer),
@@ -303,11 +304,18 @@ impl Shard {
 
     /// The next message for another shard.
     pub fn next_message(&mut self, to: ShardIndex) -> Option<Message> {
-        self.outboxes[usize::from(to.0)].pop()
+        let message = self.outboxes[usize::from(to.0)].pop()?;
+        if let Message::Points(batch) = &message {
+            self.ledger.hold_bytes(batch.held_bytes());
+        }
+        Some(message)
     }
 
     /// Takes a message back that found its target's inbox full; it goes first next time.
     pub fn return_message(&mut self, to: ShardIndex, message: Message) {
+        if let Message::Points(batch) = &message {
+            self.ledger.release_bytes(batch.held_bytes());
+        }
         self.outboxes[usize::from(to.0)].push_front(message);
     }
 
