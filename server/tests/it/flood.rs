@@ -7,6 +7,7 @@
 #![expect(
     clippy::disallowed_methods,
     clippy::print_stderr,
+    clippy::format_collect,
     clippy::format_push_string,
     reason = "a test waits, builds its text simply and says what it measured"
 )]
@@ -307,7 +308,10 @@ fn names_without_end_hold_nobody_up() {
         drop(over);
         (checking.join().unwrap(), behaving.join().unwrap())
     });
-    let (took, cpu) = (began.elapsed(), vitals::cpu(daemon.pid()) - cpu_before);
+    let (took, cpu) = (
+        began.elapsed(),
+        vitals::cpu(daemon.pid()).saturating_sub(cpu_before),
+    );
     let (in_flood, rounds, slowest, slowest_answer) = behaved;
     eprintln!(
         "{} names in {took:?}, CPU {cpu:?} ({} ns a name); {peaks:?}, resident before {idle_bytes}; \

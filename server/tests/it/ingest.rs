@@ -20,9 +20,10 @@ use crate::vitals::{self, Own, accounts, file_points};
 const CONNECTIONS: u32 = 4;
 const ROUNDS: u32 = 20;
 const STEP_S: u32 = 60;
-/// What the memory may lie above its level before the burst, once all is written: what is kept
-/// of 100,000 series that were seen (some 12 MB), and what an allocator keeps.
-const KEPT_BYTES: u64 = 32 << 20;
+/// What the memory may lie above its level before the burst, once all is written: some 12 MB of
+/// 100,000 series that were seen, and what the allocator keeps. That is up to 55 MB with the
+/// kernel's huge pages and 25 MB without; the peak lies 70 to 130 MB above.
+const KEPT_BYTES: u64 = 80 << 20;
 
 fn metrics() -> u32 {
     if vitals::is_long() { 100_000 } else { 5_000 }
@@ -116,7 +117,7 @@ fn a_burst_is_written_whole_and_leaves_the_memory_as_it_was() {
     });
     assert!(queries > 0);
     let written_after = began.elapsed();
-    let cpu = vitals::cpu(daemon.pid()) - cpu_before;
+    let cpu = vitals::cpu(daemon.pid()).saturating_sub(cpu_before);
     vitals::assert_shards_busy(daemon.pid(), 2);
     let peak_bytes = vitals::memory_bytes(daemon.pid(), "VmHWM");
     let after_bytes = settle(&daemon, &mut own, idle_bytes);
