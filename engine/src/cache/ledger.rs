@@ -50,6 +50,7 @@ impl Ledger {
     /// Reserves room for one point; false when the cache is full.
     pub fn reserve(&mut self) -> bool {
         if self.credit == 0 {
+            self.publish_bytes();
             self.credit = self.room.take(CREDIT_POINTS);
         }
         let granted = self.credit > 0;
@@ -200,7 +201,9 @@ impl Ledger {
         }
     }
 
-    fn publish_bytes(&mut self) {
+    /// Publishes the bytes held: with every credit and every batch, for a turn alone can bring more
+    /// new names than a small cache has room for.
+    pub fn publish_bytes(&mut self) {
         let bytes = self.cache.usage().bytes;
         let signed = |bytes| i64::try_from(bytes).unwrap_or(i64::MAX);
         if bytes != self.published_bytes {
@@ -228,5 +231,40 @@ impl Ledger {
     /// The counters.
     pub fn stats(&self) -> &Stats {
         &self.stats
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cache::{CacheConfig, Strategy};
+
+    #[test]
+    fn new_names_of_one_turn_stop_at_the_bound_in_bytes() {
+        let bytes_max = 1 << 20;
+        let cache = Cache::new(CacheConfig {
+            seed: 1,
+            strategy: Strategy::Sorted,
+            timestamp_lag_s: 0,
+            recent_bytes_max: bytes_max,
+            waiting_bytes_max: bytes_max,
+            waiting_points_max: u64::MAX,
+        });
+        let mut ledger = Ledger::new(cache, Arc::new(Room::new(None, bytes_max)));
+        let point = Point {
+            timestamp: 1,
+            value: 1.0,
+        };
+        let mut names = 0_u32;
+        while ledger.reserve() {
+            ledger.insert(&format!("name{names}"), point, Counter::Received);
+            names += 1;
+            assert!(names < 100_000, "the bound is never met");
+        }
+        let bytes = ledger.usage().bytes;
+        assert!(
+            (bytes_max..bytes_max / 10 * 11).contains(&bytes),
+            "{bytes} bytes of {bytes_max} after {names} names"
+        );
     }
 }

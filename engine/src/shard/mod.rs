@@ -232,6 +232,7 @@ impl Shard {
                 for (name, point) in batch.iter() {
                     self.ledger.insert(name, point, counter);
                 }
+                self.ledger.publish_bytes();
             }
             Message::Question(question) => self.answer(question),
             Message::Answer(answer) => self.answers.push(answer),
