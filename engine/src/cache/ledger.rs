@@ -212,6 +212,8 @@ impl Ledger {
         }
     }
 
+    /// Publishes the bytes held: with every credit and every batch, for a turn alone can bring more
+    /// new names than a small cache has room for.
     fn publish_bytes(&mut self) {
         let bytes = self.cache.usage().bytes;
         if bytes != self.published_bytes {
@@ -244,4 +246,39 @@ impl Ledger {
 
 fn signed(bytes: u64) -> i64 {
     i64::try_from(bytes).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cache::{CacheConfig, Strategy};
+
+    #[test]
+    fn new_names_of_one_turn_stop_at_the_bound_in_bytes() {
+        let bytes_max = 1 << 20;
+        let cache = Cache::new(CacheConfig {
+            seed: 1,
+            strategy: Strategy::Sorted,
+            timestamp_lag_s: 0,
+            recent_bytes_max: bytes_max,
+            waiting_bytes_max: bytes_max,
+            waiting_points_max: u64::MAX,
+        });
+        let mut ledger = Ledger::new(cache, Arc::new(Room::new(None, bytes_max)));
+        let point = Point {
+            timestamp: 1,
+            value: 1.0,
+        };
+        let mut names = 0_u32;
+        while ledger.reserve() {
+            ledger.insert(&format!("name{names}"), point, Counter::Received);
+            names += 1;
+            assert!(names < 100_000, "the bound is never met");
+        }
+        let bytes = ledger.usage().bytes;
+        assert!(
+            (bytes_max..bytes_max / 10 * 11).contains(&bytes),
+            "{bytes} bytes of {bytes_max} after {names} names"
+        );
+    }
 }

@@ -43,6 +43,12 @@ pub fn kernel_release() -> String {
         .into_owned()
 }
 
+/// Keeps the kernel from backing our memory by huge pages: with them a cache of 330 MB took 422 MB
+/// of memory, without them 350 MB, for the same CPU time.
+pub fn no_huge_pages() -> io::Result<()> {
+    rustix::thread::disable_transparent_huge_pages(true).map_err(io::Error::from)
+}
+
 /// The name of this machine, as gethostname() gives it.
 pub fn hostname() -> String {
     rustix::system::uname()

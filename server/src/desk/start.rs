@@ -135,6 +135,9 @@ pub(super) fn start(loaded: &Loaded) -> Result<Running, StartError> {
     if let Err(error) = host::raise_open_files() {
         tracing::warn!("the limit on open files stays as it is: {error}");
     }
+    if let Err(error) = host::no_huge_pages() {
+        tracing::debug!("huge pages stay on: {error}");
+    }
     let cpus = host::cpus().map_err(StartError::Cpus)?;
     let shards = settings.shards.unwrap_or_else(|| shards_of(cpus.len()));
     let count = u16::try_from(shards)

@@ -2,7 +2,8 @@
 //! metric. Few of them can get a file (MAX_CREATES_PER_MINUTE), so they fill the cache. Its bound
 //! holds; what waits for its create stays within its share, and past it is dropped and counted;
 //! series that nobody needs are forgotten; and a well-behaved client's points go through all the
-//! while, those of its new metrics too, and are all in its files in the end.
+//! while and are all in its files in the end. Its new metrics get their files before the flood's,
+//! from the moment that they are told from them: by a second point.
 //! The daemon is killed in the end: a stop makes all files that are waited for.
 #![expect(
     clippy::disallowed_methods,
@@ -24,9 +25,14 @@ const FLOODERS: u64 = 2;
 /// Metrics of the well-behaved client that have files, and that have none yet.
 const OLD: u32 = 30;
 const NEW: u32 = 20;
+/// Rounds of the well-behaved client when the flood is over.
+const AFTERWARDS: u32 = 3;
 /// What the daemon needs besides its cache: receive buffers (8 MiB), messages between its two cores
 /// (up to 24 MiB), and what an allocator keeps.
 const BESIDES_BYTES: u64 = 64 << 20;
+/// What the cache may hold beyond its bound: names in messages between the cores come in whatever
+/// room there is (512 of them in one, and dozens of messages).
+const ON_THE_WAY_BYTES: u64 = 8 << 20;
 /// A name of the flood, in its cache: record, part of the table, name with its length.
 const NAME_BYTES: u64 = 64 + 14 + 4 + 29;
 
@@ -49,7 +55,7 @@ fn scale() -> Scale {
         }
     } else {
         Scale {
-            names: 200_000,
+            names: 400_000,
             cache_bytes: 10_000_000,
             idle: 2_000,
             pause: Duration::from_millis(100),
@@ -140,24 +146,20 @@ impl Watch<'_> {
                 .collect();
             let began = Instant::now();
             socket.write_all(text.as_bytes()).unwrap();
-            for metric in [OLD - 1, OLD + NEW - 1] {
-                let seen = wait_for(|| {
-                    let asked = Instant::now();
-                    let points = querier.points(&steady(metric));
-                    slowest_answer = slowest_answer.max(asked.elapsed());
-                    points.contains(&(time, f64::from(round))).then_some(())
-                });
-                assert!(
-                    seen.is_some(),
-                    "round {round} of {} never arrived",
-                    steady(metric)
-                );
-            }
+            let metric = steady(OLD - 1);
+            let seen = wait_for(|| {
+                let asked = Instant::now();
+                let points = querier.points(&metric);
+                slowest_answer = slowest_answer.max(asked.elapsed());
+                points.contains(&(time, f64::from(round))).then_some(())
+            });
+            assert!(seen.is_some(), "round {round} of {metric} never arrived");
             slowest = slowest.max(began.elapsed());
-            if over {
+            if !over {
+                in_flood = round;
+            } else if round >= in_flood + AFTERWARDS {
                 return (in_flood, round, slowest, slowest_answer);
             }
-            in_flood = round;
             std::thread::sleep(self.scale.pause.saturating_sub(began.elapsed()));
         }
         unreachable!("rounds have no end")
@@ -243,7 +245,7 @@ impl Peaks {
             "{ACCOUNTS:?} {values:?}"
         );
         assert!(
-            bytes < bound / 20 * 21,
+            bytes < bound / 20 * 21 + ON_THE_WAY_BYTES,
             "{bytes} bytes in a cache of {bound}"
         );
         // The well-behaved client's points wait there too.
@@ -351,17 +353,18 @@ fn judge(watch: &Watch<'_>, own: &mut Own, peaks: &Peaks, rounds: u32) {
     );
     for metric in 0..OLD + NEW {
         let file = file_of(&daemon.data(), &steady(metric));
-        let first = u32::from(metric >= OLD);
-        let wanted = usize::try_from(rounds + 1 - first).unwrap();
-        let found = wait_for(|| file_points(&file).filter(|points| points.len() == wanted));
-        let found = found.unwrap_or_else(|| panic!("{} lacks points", steady(metric)));
-        for (round, (time, value)) in (first..).zip(found) {
-            assert_eq!(
-                (time, value),
-                (start + round, f64::from(round)),
-                "{}",
-                steady(metric)
-            );
-        }
+        let last = start + rounds;
+        let found = wait_for(|| file_points(&file).filter(|points| points.contains_key(&last)));
+        let found = found.unwrap_or_else(|| panic!("{} lacks its last points", steady(metric)));
+        let (first, _) = found.first_key_value().unwrap();
+        // A metric that was seen once cannot be told from those of the flood, and may have to go:
+        // from the second point that finds the first still there, nothing is missing.
+        assert!(
+            *first == start || metric >= OLD && *first <= last + 1 - AFTERWARDS,
+            "{} begins at {first}, of {start} to {last}",
+            steady(metric)
+        );
+        let wanted = (*first..=last).map(|time| (time, f64::from(time - start)));
+        assert_eq!(found, wanted.collect(), "{}", steady(metric));
     }
 }

@@ -21,9 +21,9 @@ const CONNECTIONS: u32 = 4;
 const ROUNDS: u32 = 20;
 const STEP_S: u32 = 60;
 /// What the memory may lie above its level before the burst, once all is written: some 12 MB of
-/// 100,000 series that were seen, and what the allocator keeps. That is up to 55 MB with the
-/// kernel's huge pages and 25 MB without; the peak lies 70 to 130 MB above.
-const KEPT_BYTES: u64 = 80 << 20;
+/// 100,000 series that were seen, and what the allocator keeps, up to 25 MB; the peak lies 70 to
+/// 130 MB above.
+const KEPT_BYTES: u64 = 48 << 20;
 
 fn metrics() -> u32 {
     if vitals::is_long() { 100_000 } else { 5_000 }
