@@ -6,6 +6,7 @@
 use std::time::Instant;
 
 use super::points::{Put, Run};
+use super::recent::Landing;
 use super::{Cache, Hands, SeriesId, Standing};
 use crate::point::Point;
 
@@ -47,7 +48,12 @@ impl Cache {
         let is_done = self.cached_len(id) == 0;
         self.owed -= usize::from(is_done);
         let record = &mut self.table.records_mut()[id];
-        record.recent = self.recent.push(id, run, now, record.recent);
+        let landing = Landing {
+            series: id,
+            run,
+            before: record.recent,
+        };
+        record.recent = self.recent.push(&self.blocks, landing, now);
         self.settle(id);
         self.expire(now);
         count

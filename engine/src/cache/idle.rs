@@ -10,7 +10,7 @@ use super::{Cache, Place};
 impl Cache {
     /// Recent points past their time, or past their bound in bytes, go.
     pub fn expire(&mut self, now: Instant) {
-        while let Some((id, run)) = self.recent.pop_past(now) {
+        while let Some((id, run)) = self.recent.pop_past(&self.blocks, now) {
             self.blocks.release(run);
             self.settle(id);
         }

@@ -3,10 +3,10 @@
 //! series that has waited for its create longest and was seen only once makes room, and where there
 //! is no such series the point is refused.
 
-use super::points::{Put, blocks_of};
+use super::points::{Blocks, Put};
 use super::queues::Queues;
 use super::share::{Load, Share};
-use super::usage::{points_bytes, series_bytes};
+use super::usage::series_bytes;
 use super::{Cache, Dropped, Field, Place, SeriesId, Standing};
 use crate::point::Point;
 
@@ -46,31 +46,30 @@ impl Cache {
             return Inserted { outcome, dropped };
         }
         let outcome = self.put(id, is_new, point);
+        if Share::counts(standing) && self.share.is_over() {
+            self.fit(id, &mut dropped);
+        }
         Inserted { outcome, dropped }
     }
 
     fn put(&mut self, id: u32, is_new: bool, point: Point) -> Insert {
         let points = self.cached_len(id);
+        let bytes_before = self.blocks.point_bytes();
         let record = &mut self.table.records_mut()[id];
         let (in_run, standing, place) = (record.cached.len(), record.standing, record.place);
-        let blocks = record.cached.blocks();
-        if self.blocks.put(id, &mut record.cached, point) == Put::Replaced {
+        let put = self.blocks.put(id, &mut record.cached, point);
+        record.has_late |= put == Put::Added && record.cached.len() == in_run;
+        if Share::counts(standing) {
+            self.share_grew(id, put, bytes_before);
+        }
+        if put == Put::Replaced {
             return Insert::Superseded(SeriesId(id));
         }
-        let is_late = record.cached.len() == in_run;
-        record.has_late |= is_late;
-        let new_blocks = record.cached.blocks() - blocks;
+        let record = &mut self.table.records_mut()[id];
         if let Some(rank) = self.order.rank(points == 0) {
             record.entered = rank;
         }
         self.points += 1;
-        if Share::counts(standing) {
-            let bytes = match points {
-                0 => self.series_load(id).bytes,
-                _ => points_bytes(new_blocks, u32::from(is_late)),
-            };
-            self.share.add(standing, Load { points: 1, bytes });
-        }
         if place == Place::Ready {
             let field = Field {
                 records: self.table.records(),
@@ -81,6 +80,26 @@ impl Cache {
             self.settle(id);
         }
         self.fate(id, is_new, points)
+    }
+
+    /// Counts in the share what a point has changed; `bytes_before` of points were held before.
+    fn share_grew(&mut self, id: u32, put: Put, bytes_before: u64) {
+        let standing = self.table.records()[id].standing;
+        if put == Put::Added && self.cached_len(id) == 1 {
+            let load = self.series_load(id);
+            return self.share.add(standing, load);
+        }
+        let bytes = self.blocks.point_bytes();
+        let grown = Load {
+            points: u64::from(put == Put::Added),
+            bytes: bytes.saturating_sub(bytes_before),
+        };
+        let shrunk = Load {
+            points: 0,
+            bytes: bytes_before.saturating_sub(bytes),
+        };
+        self.share.add(standing, grown);
+        self.share.take(standing, shrunk);
     }
 
     fn fate(&mut self, id: u32, is_new: bool, points_before: u32) -> Insert {
@@ -102,10 +121,7 @@ impl Cache {
         if self.blocks.has(id, &record.cached, point.timestamp) {
             return true;
         }
-        // A late point costs less than the block that is asked for here.
-        let blocks = blocks_of(record.cached.len() + 1) - record.cached.blocks();
-        let late = u32::from(blocks == 0);
-        let mut bytes = points_bytes(blocks, late);
+        let mut bytes = Blocks::more_bytes(&record.cached, point.timestamp);
         if record.cached.len() == 0 {
             bytes = series_bytes(self.table.name(id).len());
         }

@@ -10,6 +10,7 @@
 //! series has points that are cached, in flight or recent (a waiting series that was seen once and
 //! was not handed out excepted), and until `forget_idle` otherwise.
 
+mod encoding;
 mod flight;
 mod idle;
 mod insert;
@@ -20,6 +21,7 @@ mod points;
 mod queues;
 mod ranks;
 mod recent;
+mod run;
 mod series;
 mod share;
 mod slab;

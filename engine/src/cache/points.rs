@@ -1,133 +1,42 @@
-//! Points of a series: one inside its record, the others in blocks of one cache line from a pool.
-//! A run is sorted by time and has every second once. Points in order are appended; one that comes
-//! a little late is put into its place in the last block; one that comes very late goes into the
-//! series' tree of late points, so that no order of arrival makes an insert cost more than a
-//! search. Blocks have one size, so that a freed one serves any series.
-//! Invariants: every block but the last is full; late points are older than the run's newest point,
-//! and no second is in both.
+//! Points of a series: a compressed run in blocks from a pool, and what came too late for it.
+//! Points in order are appended; one that belongs among the newest few is put into its place there;
+//! any other late one goes into the series' tree of late points, so that no order of arrival makes
+//! an insert cost more than a search. A second deep in the run that is sent again stays there and
+//! is overruled from the tree. Blocks have one size, so that a freed one serves any series.
+//! Invariants: a late point wins over one of the same second in the run, and `overruling` counts
+//! these, so that every second counts once; a long run has a landmark every `STRIDE` points.
 
 use std::collections::BTreeMap;
 
 use hashbrown::HashMap;
 
-use super::slab::{Slab, number};
+use super::run::{self, Pool};
+pub(super) use super::run::{BLOCK_BYTES, Run};
+use super::slab::number;
 use crate::point::Point;
 
-/// No block.
-const NONE: u32 = u32::MAX;
-/// Points in a block: five of 12 bytes and the number of the next block are one cache line.
-pub(super) const BLOCK_POINTS: u32 = 5;
-const BLOCK_LEN: usize = BLOCK_POINTS as usize;
-/// Bytes of a block.
-pub(super) const BLOCK_BYTES: usize = size_of::<Block>();
-const _: () = assert!(BLOCK_BYTES == 64);
-/// Every so many blocks a long run remembers one, so that a search need not walk all of it.
-const STRIDE_BLOCKS: u32 = 16;
+/// A point that belongs among so many of the newest is put there: senders that race one another are
+/// a few points apart, and so many are decoded and written again in less time than a tree takes.
+const REACH: u32 = 8;
+/// Every so many points a long run remembers how it was, so that a search reads no more of it.
+const STRIDE: u32 = 128;
 /// What a late point costs in its tree, of leaves of 11 that are half to three quarters full.
 pub(super) const LATE_BYTES: usize = 24;
-
-/// A point in 12 bytes.
-#[derive(Clone, Copy, Debug, Default)]
-struct Packed {
-    timestamp: u32,
-    value: [u8; 8],
-}
-
-impl Packed {
-    fn new(point: Point) -> Self {
-        Self {
-            timestamp: point.timestamp,
-            value: point.value.to_le_bytes(),
-        }
-    }
-
-    fn point(self) -> Point {
-        Point {
-            timestamp: self.timestamp,
-            value: f64::from_le_bytes(self.value),
-        }
-    }
-}
-
-#[derive(Clone, Copy, Debug)]
-#[repr(align(64))]
-struct Block {
-    points: [Packed; BLOCK_LEN],
-    next: u32,
-}
-
-impl Default for Block {
-    fn default() -> Self {
-        Self {
-            points: [Packed::default(); BLOCK_LEN],
-            next: NONE,
-        }
-    }
-}
-
-/// Points of one series, in order: the first here, the rest in blocks.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Run {
-    first: Packed,
-    head: u32,
-    tail: u32,
-    count: u32,
-}
-
-impl Default for Run {
-    fn default() -> Self {
-        Self {
-            first: Packed::default(),
-            head: NONE,
-            tail: NONE,
-            count: 0,
-        }
-    }
-}
-
-impl Run {
-    /// How many points.
-    pub(super) fn len(&self) -> u32 {
-        self.count
-    }
-
-    /// How many blocks they take.
-    pub(super) fn blocks(&self) -> u32 {
-        blocks_of(self.count)
-    }
-
-    /// Timestamp of the oldest point; the run is not empty.
-    pub(super) fn oldest(&self) -> u32 {
-        assert!(self.count > 0, "an empty run has no oldest point");
-        self.first.timestamp
-    }
-
-    /// Points in the last block.
-    fn tail_len(&self) -> usize {
-        match self.count {
-            0 | 1 => 0,
-            count => (count as usize - 2) % BLOCK_LEN + 1,
-        }
-    }
-}
-
-/// Blocks that so many points take.
-pub(super) fn blocks_of(count: u32) -> u32 {
-    count.saturating_sub(1).div_ceil(BLOCK_POINTS)
-}
 
 /// What a series with a long run or with late points has besides its run.
 #[derive(Debug, Default)]
 struct Deep {
     late: BTreeMap<u32, f64>,
-    /// Block number `STRIDE_BLOCKS`, twice that, three times ..., of the run.
-    landmarks: Vec<u32>,
+    /// How many of these are of a second that the run has too.
+    overruling: u32,
+    /// The run as it was with `STRIDE` points, with twice as many, three times ....
+    landmarks: Vec<Run>,
 }
 
 /// The blocks of a shard, and the late points of its series.
 #[derive(Debug, Default)]
 pub(super) struct Blocks {
-    pool: Slab<Block>,
+    pool: Pool,
     deep: HashMap<u32, Deep, foldhash::fast::FixedState>,
     late: usize,
     landmark_bytes: usize,
@@ -144,37 +53,84 @@ pub(super) enum Put {
 
 impl Blocks {
     /// Puts a point into the points of `series`, of which `run` is the part in order.
+    #[inline]
     pub(super) fn put(&mut self, series: u32, run: &mut Run, point: Point) -> Put {
-        let newest = self.newest(run);
-        if newest.is_none_or(|newest| newest < point.timestamp) {
+        if run.len() == 0 || run.newest().timestamp < point.timestamp {
             self.append(series, run, point);
             return Put::Added;
         }
-        if self.replace(series, run, point) {
-            return Put::Replaced;
-        }
-        if run.blocks() <= 1 {
-            self.insert_short(series, run, point);
-        } else if self.pool[run.tail].points[0].timestamp < point.timestamp {
-            self.insert_tail(series, run, point);
-        } else {
-            let deep = self.deep.entry(series).or_default();
-            let before = deep.late.insert(point.timestamp, point.value);
-            assert!(
-                before.is_none(),
-                "second {} was late twice",
-                point.timestamp
-            );
-            self.late += 1;
-        }
-        Put::Added
+        self.put_late(series, run, point)
     }
 
-    /// Points of `series` outside its run.
+    fn put_late(&mut self, series: u32, run: &mut Run, point: Point) -> Put {
+        if let Some(value) = self.late_mut(series, point.timestamp) {
+            *value = point.value;
+            return Put::Replaced;
+        }
+        if self.is_near(run, point.timestamp) {
+            return self.put_near(series, run, point);
+        }
+        let in_run = self.find(series, run, point.timestamp);
+        if in_run.is_some_and(|value| value.to_bits() == point.value.to_bits()) {
+            return Put::Replaced;
+        }
+        let deep = self.deep.entry(series).or_default();
+        deep.late.insert(point.timestamp, point.value);
+        deep.overruling += u32::from(in_run.is_some());
+        self.late += 1;
+        match in_run {
+            Some(_) => Put::Replaced,
+            None => Put::Added,
+        }
+    }
+
+    fn late_mut(&mut self, series: u32, timestamp: u32) -> Option<&mut f64> {
+        if self.late == 0 {
+            return None;
+        }
+        self.deep.get_mut(&series)?.late.get_mut(&timestamp)
+    }
+
+    /// Is this second, or the place where it belongs, among the newest points?
+    fn is_near(&self, run: &Run, timestamp: u32) -> bool {
+        if run.len() <= REACH {
+            return true;
+        }
+        let mut at = *run;
+        for _ in 1..REACH {
+            if at.newest().timestamp <= timestamp {
+                return true;
+            }
+            at.back(&self.pool);
+        }
+        at.newest().timestamp <= timestamp
+    }
+
+    /// Puts a point among the newest ones of the run.
+    fn put_near(&mut self, series: u32, run: &mut Run, point: Point) -> Put {
+        let mut newer = [point; REACH as usize];
+        let mut held = 0;
+        while run.len() > 0 && run.newest().timestamp > point.timestamp {
+            newer[held] = self.pop(series, run);
+            held += 1;
+        }
+        let mut put = Put::Added;
+        if run.len() > 0 && run.newest().timestamp == point.timestamp {
+            self.pop(series, run);
+            put = Put::Replaced;
+        }
+        self.append(series, run, point);
+        for point in newer[..held].iter().rev() {
+            self.append(series, run, *point);
+        }
+        put
+    }
+
+    /// Points of `series` outside its run, of other seconds than those of the run.
     pub(super) fn late_len(&self, series: u32) -> u32 {
         self.deep
             .get(&series)
-            .map_or(0, |deep| number(deep.late.len()))
+            .map_or(0, |deep| number(deep.late.len()) - deep.overruling)
     }
 
     /// The oldest point of `series` outside its run.
@@ -185,8 +141,7 @@ impl Blocks {
 
     /// Has `series` a point at this second?
     pub(super) fn has(&self, series: u32, run: &Run, timestamp: u32) -> bool {
-        run.count > 0 && run.first.timestamp == timestamp
-            || self.find(series, run, timestamp).is_some()
+        self.find(series, run, timestamp).is_some()
             || self
                 .deep
                 .get(&series)
@@ -195,43 +150,26 @@ impl Blocks {
 
     /// Adds the points of a run alone to `out`, in order.
     pub(super) fn read(&self, run: &Run, out: &mut Vec<Point>) {
-        if run.count == 0 {
-            return;
-        }
-        out.push(run.first.point());
-        let mut block = run.head;
-        let mut left = run.count as usize - 1;
-        while left > 0 {
-            let here = left.min(BLOCK_LEN);
-            let unit = &self.pool[block];
-            out.extend(unit.points[..here].iter().map(|packed| packed.point()));
-            block = unit.next;
-            left -= here;
-        }
+        run.read(&self.pool, out);
     }
 
     /// Adds all points of `series` to `out`, in order.
     pub(super) fn read_all(&self, series: u32, run: &Run, out: &mut Vec<Point>) {
         let begin = out.len();
-        self.read(run, out);
-        let Some(deep) = self.deep.get(&series).filter(|deep| !deep.late.is_empty()) else {
-            return;
-        };
-        out.extend(deep.late.iter().map(|(timestamp, value)| Point {
-            timestamp: *timestamp,
-            value: *value,
-        }));
-        // Two sorted stretches: the stable sort merges them in one pass.
-        out[begin..].sort_by_key(|point| point.timestamp);
+        run.read(&self.pool, out);
+        if let Some(deep) = self.deep.get(&series) {
+            out.extend(deep.late.iter().map(|(timestamp, value)| Point {
+                timestamp: *timestamp,
+                value: *value,
+            }));
+            // Two sorted stretches: the stable sort merges them in one pass.
+            super::keep_latest(out, begin);
+        }
     }
 
     /// Frees the blocks of a run.
     pub(super) fn release(&mut self, run: Run) {
-        let mut block = run.head;
-        for _ in 0..run.blocks() {
-            block = self.pool.remove(block).next;
-        }
-        assert_eq!(block, NONE, "a run of {} points goes on", run.count);
+        run.release(&mut self.pool);
     }
 
     /// Frees all points of `series`.
@@ -244,14 +182,18 @@ impl Blocks {
     pub(super) fn detach(&mut self, series: u32, run: &mut Run, out: &mut Vec<Point>) -> Run {
         let begin = out.len();
         self.read_all(series, run, out);
-        if self.late_len(series) == 0 {
+        let has_late = self
+            .deep
+            .get(&series)
+            .is_some_and(|deep| !deep.late.is_empty());
+        if !has_late {
             self.forget_deep(series);
             return std::mem::take(run);
         }
         self.clear(series, run);
         let mut whole = Run::default();
         for point in &out[begin..] {
-            self.append_plain(&mut whole, *point);
+            whole.push(&mut self.pool, *point);
         }
         whole
     }
@@ -262,18 +204,66 @@ impl Blocks {
             !self.deep.contains_key(&series),
             "series {series} still has points"
         );
-        let mut walked = Run { count: 1, ..run };
-        while walked.blocks() < run.blocks() {
-            walked.tail = match walked.count {
-                1 => run.head,
-                _ => self.pool[walked.tail].next,
-            };
-            walked.count += BLOCK_POINTS;
-            if walked.blocks() > STRIDE_BLOCKS {
-                self.remember(series, &walked);
+        if run.len() < STRIDE {
+            return run;
+        }
+        let mut landmarks = Vec::with_capacity((run.len() / STRIDE) as usize);
+        let mut at = run;
+        while at.len() >= STRIDE {
+            if at.len().is_multiple_of(STRIDE) {
+                landmarks.push(at);
+            }
+            at.back(&self.pool);
+        }
+        landmarks.reverse();
+        self.landmark_bytes += landmarks.capacity() * size_of::<Run>();
+        let deep = Deep {
+            landmarks,
+            ..Deep::default()
+        };
+        self.deep.insert(series, deep);
+        run
+    }
+
+    /// Bytes of the points of `series` outside its record.
+    pub(super) fn bytes(&self, series: u32, run: &Run) -> u64 {
+        let late = self.deep.get(&series).map_or(0, |deep| deep.late.len());
+        self.run_bytes(run) + (late * LATE_BYTES) as u64
+    }
+
+    /// Bytes of the blocks of a run.
+    pub(super) fn run_bytes(&self, run: &Run) -> u64 {
+        u64::from(run.blocks(&self.pool)) * BLOCK_BYTES as u64
+    }
+
+    /// The same of all series and runs.
+    pub(super) fn point_bytes(&self) -> u64 {
+        (self.pool.len() * BLOCK_BYTES + self.late * LATE_BYTES) as u64
+    }
+
+    /// Bytes that a second which is not there may take outside the record.
+    pub(super) fn more_bytes(run: &Run, timestamp: u32) -> u64 {
+        let is_in_order = run.len() == 0 || run.newest().timestamp < timestamp;
+        if is_in_order && !run.may_need_block() {
+            return 0;
+        }
+        // A late point costs less than a block, or makes the newest ones take one more.
+        BLOCK_BYTES as u64
+    }
+
+    /// How many of the newest of these points, which are in order, fit in so many bytes of blocks.
+    pub(super) fn newest_in(points: &[Point], bytes: u64) -> usize {
+        let (mut least, mut most) = (1.min(points.len()), points.len());
+        while least < most {
+            let middle = most - (most - least) / 2;
+            let blocks = run::blocks_for(&points[points.len() - middle..]);
+            if u64::from(blocks) * BLOCK_BYTES as u64 <= bytes {
+                least = middle;
+            } else {
+                most = middle - 1;
             }
         }
-        run
+        least
     }
 
     /// Bytes in use by points, without the part inside the records.
@@ -290,142 +280,56 @@ impl Blocks {
         self.late * LATE_BYTES + self.landmark_bytes + self.deep.allocation_size()
     }
 
-    fn newest(&self, run: &Run) -> Option<u32> {
-        match run.count {
-            0 => None,
-            1 => Some(run.first.timestamp),
-            _ => Some(self.pool[run.tail].points[run.tail_len() - 1].timestamp),
-        }
-    }
-
+    #[inline]
     fn append(&mut self, series: u32, run: &mut Run, point: Point) {
-        if self.append_plain(run, point) && run.blocks() > STRIDE_BLOCKS {
+        run.push(&mut self.pool, point);
+        if run.len().is_multiple_of(STRIDE) {
             self.remember(series, run);
         }
     }
 
-    /// Appends to a run; true where that took a new block.
-    fn append_plain(&mut self, run: &mut Run, point: Point) -> bool {
-        let packed = Packed::new(point);
-        let filled = run.tail_len();
-        run.count += 1;
-        if run.count == 1 {
-            run.first = packed;
-            return false;
-        }
-        if run.count > 2 && filled < BLOCK_LEN {
-            self.pool[run.tail].points[filled] = packed;
-            return false;
-        }
-        let mut block = Block::default();
-        block.points[0] = packed;
-        let id = self.pool.insert(block);
-        if run.head == NONE {
-            run.head = id;
-        } else {
-            self.pool[run.tail].next = id;
-        }
-        run.tail = id;
-        true
-    }
-
-    /// The run has a new last block: notes it where it is one to be remembered.
     fn remember(&mut self, series: u32, run: &Run) {
-        if !(run.blocks() - 1).is_multiple_of(STRIDE_BLOCKS) {
-            return;
-        }
         let deep = self.deep.entry(series).or_default();
-        self.landmark_bytes -= deep.landmarks.capacity() * size_of::<u32>();
-        deep.landmarks.push(run.tail);
-        self.landmark_bytes += deep.landmarks.capacity() * size_of::<u32>();
+        self.landmark_bytes -= deep.landmarks.capacity() * size_of::<Run>();
+        deep.landmarks.push(*run);
+        self.landmark_bytes += deep.landmarks.capacity() * size_of::<Run>();
     }
 
-    /// Replaces the value of a second that is there already.
-    fn replace(&mut self, series: u32, run: &mut Run, point: Point) -> bool {
-        let packed = Packed::new(point);
-        if run.count > 0 && run.first.timestamp == point.timestamp {
-            run.first = packed;
-            return true;
+    /// Takes the newest point of the run away.
+    fn pop(&mut self, series: u32, run: &mut Run) -> Point {
+        if run.len().is_multiple_of(STRIDE) {
+            let landmark = self
+                .deep
+                .get_mut(&series)
+                .and_then(|deep| deep.landmarks.pop());
+            assert!(
+                landmark.is_some_and(|landmark| landmark.len() == run.len()),
+                "a run of {} points has no landmark for them",
+                run.len()
+            );
         }
-        if let Some((block, place)) = self.find(series, run, point.timestamp) {
-            self.pool[block].points[place] = packed;
-            return true;
-        }
-        let late = self.deep.get_mut(&series).map(|deep| &mut deep.late);
-        let Some(value) = late.and_then(|late| late.get_mut(&point.timestamp)) else {
-            return false;
-        };
-        *value = point.value;
-        true
+        run.pop(&mut self.pool)
     }
 
-    /// Block and place of a second in the blocks of a run.
-    fn find(&self, series: u32, run: &Run, timestamp: u32) -> Option<(u32, usize)> {
-        if run.count < 2 || timestamp < self.pool[run.head].points[0].timestamp {
+    /// The value that the run has for a second.
+    fn find(&self, series: u32, run: &Run, timestamp: u32) -> Option<f64> {
+        if run.len() == 0 || timestamp < run.oldest() || timestamp > run.newest().timestamp {
             return None;
         }
-        let tail = self.pool[run.tail];
-        let (block, filled) = if timestamp >= tail.points[0].timestamp {
-            (run.tail, run.tail_len())
-        } else {
-            (self.find_block(series, run, timestamp), BLOCK_LEN)
-        };
-        self.pool[block].points[..filled]
-            .iter()
-            .position(|packed| packed.timestamp == timestamp)
-            .map(|place| (block, place))
-    }
-
-    /// The last block that does not begin after `timestamp`; the first one does not.
-    fn find_block(&self, series: u32, run: &Run, timestamp: u32) -> u32 {
-        let mut block = run.head;
-        if run.blocks() > STRIDE_BLOCKS
+        let mut at = *run;
+        if run.len() > STRIDE
             && let Some(deep) = self.deep.get(&series)
         {
             let after = deep
                 .landmarks
-                .partition_point(|id| self.pool[*id].points[0].timestamp <= timestamp);
-            block = after
-                .checked_sub(1)
-                .map_or(run.head, |index| deep.landmarks[index]);
+                .partition_point(|landmark| landmark.newest().timestamp < timestamp);
+            at = deep.landmarks.get(after).copied().unwrap_or(at);
         }
-        for _ in 0..STRIDE_BLOCKS {
-            let next = self.pool[block].next;
-            if next == NONE || self.pool[next].points[0].timestamp > timestamp {
-                return block;
-            }
-            block = next;
+        while at.newest().timestamp > timestamp {
+            at.back(&self.pool);
         }
-        unreachable!("block {block} is more than {STRIDE_BLOCKS} past a remembered one")
-    }
-
-    /// Puts a point into a run of at most one block.
-    fn insert_short(&mut self, series: u32, run: &mut Run, point: Point) {
-        if run.first.timestamp < point.timestamp {
-            return self.insert_tail(series, run, point);
-        }
-        let displaced = std::mem::replace(&mut run.first, Packed::new(point)).point();
-        if run.count == 1 {
-            self.append(series, run, displaced);
-        } else {
-            self.insert_tail(series, run, displaced);
-        }
-    }
-
-    /// Puts a point into the last block, before its last point at the latest.
-    fn insert_tail(&mut self, series: u32, run: &mut Run, point: Point) {
-        let filled = run.tail_len();
-        let points = &mut self.pool[run.tail].points;
-        let place = points[..filled].partition_point(|packed| packed.timestamp < point.timestamp);
-        assert!(
-            place < filled,
-            "second {} belongs at the end",
-            point.timestamp
-        );
-        let last = points[filled - 1].point();
-        points.copy_within(place..filled - 1, place + 1);
-        points[place] = Packed::new(point);
-        self.append(series, run, last);
+        let found = at.newest();
+        (found.timestamp == timestamp).then_some(found.value)
     }
 
     fn forget_deep(&mut self, series: u32) {
@@ -434,7 +338,7 @@ impl Blocks {
         }
         if let Some(deep) = self.deep.remove(&series) {
             self.late -= deep.late.len();
-            self.landmark_bytes -= deep.landmarks.capacity() * size_of::<u32>();
+            self.landmark_bytes -= deep.landmarks.capacity() * size_of::<Run>();
             if self.deep.len() < self.deep.capacity() / 8 {
                 self.deep.shrink_to(self.deep.len() * 2);
             }

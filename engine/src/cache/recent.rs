@@ -6,7 +6,8 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use super::points::{BLOCK_BYTES, Run};
+use super::points::{Blocks, Run};
+use super::slab::number;
 
 const RECENT: Duration = Duration::from_secs(crate::limits::RECENT_S);
 
@@ -16,16 +17,26 @@ struct Landed {
     series: u32,
     run: Run,
     at: Instant,
-    /// Number of what was written before for the same series.
-    before: u64,
+    /// Number of what was written before for the same series and was here then.
+    before: Option<u32>,
+}
+
+/// What was just written of a series.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Landing {
+    pub(super) series: u32,
+    pub(super) run: Run,
+    /// The number that the series had.
+    pub(super) before: u32,
 }
 
 /// All recent points of a shard.
 #[derive(Debug)]
 pub(super) struct Recent {
     queue: VecDeque<Landed>,
-    /// Number of the front; zero is no number.
-    front: u64,
+    /// Number of the front. Numbers wrap: a series whose number is past its time has nothing here,
+    /// so that whatever that number leads to by now belongs to another series.
+    front: u32,
     bytes: u64,
     bytes_max: u64,
 }
@@ -35,15 +46,19 @@ impl Recent {
     pub(super) fn new(bytes_max: u64) -> Self {
         Self {
             queue: VecDeque::new(),
-            front: 1,
+            front: 0,
             bytes: 0,
             bytes_max,
         }
     }
 
-    /// Keeps what was just written; `before` is the number that the series had. Returns its number
-    /// now.
-    pub(super) fn push(&mut self, series: u32, run: Run, at: Instant, before: u64) -> u64 {
+    /// Keeps what was just written. Returns the series' number now.
+    pub(super) fn push(&mut self, blocks: &Blocks, landing: Landing, at: Instant) -> u32 {
+        let Landing {
+            series,
+            run,
+            before,
+        } = landing;
         if let Some(last) = self.queue.back() {
             assert!(
                 at >= last.at,
@@ -51,27 +66,28 @@ impl Recent {
                 last.at
             );
         }
-        self.bytes += landed_bytes(&run);
+        self.bytes += landed_bytes(blocks, &run);
+        let before = self.has(series, before).then_some(before);
         self.queue.push_back(Landed {
             series,
             run,
             at,
             before,
         });
-        self.front + self.queue.len() as u64 - 1
+        self.front.wrapping_add(number(self.queue.len() - 1))
     }
 
     /// Removes the oldest where it is past its time or the bound, and returns its series and
     /// points.
-    pub(super) fn pop_past(&mut self, now: Instant) -> Option<(u32, Run)> {
+    pub(super) fn pop_past(&mut self, blocks: &Blocks, now: Instant) -> Option<(u32, Run)> {
         let oldest = self.queue.front()?;
         let is_past = now.saturating_duration_since(oldest.at) >= RECENT;
         if !is_past && self.bytes <= self.bytes_max {
             return None;
         }
         let Landed { series, run, .. } = self.queue.pop_front()?;
-        self.front += 1;
-        self.bytes -= landed_bytes(&run);
+        self.front = self.front.wrapping_add(1);
+        self.bytes -= landed_bytes(blocks, &run);
         if self.queue.len() < self.queue.capacity() / 8 {
             self.queue.shrink_to(self.queue.len() * 2);
         }
@@ -79,14 +95,14 @@ impl Recent {
     }
 
     /// Has the series that was last given `number` anything here?
-    pub(super) fn has(&self, series: u32, number: u64) -> bool {
+    pub(super) fn has(&self, series: u32, number: u32) -> bool {
         self.get(series, number).is_some()
     }
 
     /// What the series that was last given `number` has here, newest first.
-    pub(super) fn runs(&self, series: u32, number: u64) -> impl Iterator<Item = &Run> {
+    pub(super) fn runs(&self, series: u32, number: u32) -> impl Iterator<Item = &Run> {
         let newest = self.get(series, number);
-        std::iter::successors(newest, move |landed| self.get(series, landed.before))
+        std::iter::successors(newest, move |landed| self.get(series, landed.before?))
             .map(|landed| &landed.run)
     }
 
@@ -100,14 +116,13 @@ impl Recent {
         self.queue.capacity() * size_of::<Landed>()
     }
 
-    fn get(&self, series: u32, number: u64) -> Option<&Landed> {
-        let place = usize::try_from(number.checked_sub(self.front)?).ok()?;
+    fn get(&self, series: u32, number: u32) -> Option<&Landed> {
         self.queue
-            .get(place)
+            .get(number.wrapping_sub(self.front) as usize)
             .filter(|landed| landed.series == series)
     }
 }
 
-fn landed_bytes(run: &Run) -> u64 {
-    (size_of::<Landed>() + run.blocks() as usize * BLOCK_BYTES) as u64
+fn landed_bytes(blocks: &Blocks, run: &Run) -> u64 {
+    size_of::<Landed>() as u64 + blocks.run_bytes(run)
 }

@@ -67,7 +67,7 @@ pub(super) struct Record {
     pub(super) name: NameRef,
     /// Which series was asked for after this one last time.
     pub(super) successor: u32,
-    /// Cached points in order, not in flight.
+    /// Cached points, not in flight, without those that came too late for it.
     pub(super) cached: Run,
     /// When it came to its rank in the write order, in ticks of the order.
     pub(super) entered: u64,
@@ -75,7 +75,7 @@ pub(super) struct Record {
     pub(super) before: u32,
     pub(super) after: u32,
     /// Number of its newest recent points; means nothing once those are gone.
-    pub(super) recent: u64,
+    pub(super) recent: u32,
     pub(super) standing: Standing,
     pub(super) place: Place,
     pub(super) hands: Hands,

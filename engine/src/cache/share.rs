@@ -52,6 +52,12 @@ impl Share {
         more.points <= room.points && more.bytes <= room.bytes
     }
 
+    /// Is more held than the bound?
+    pub(super) fn is_over(&self) -> bool {
+        self.waiting.points + self.parked.points > self.max.points
+            || self.waiting.bytes + self.parked.bytes > self.max.bytes
+    }
+
     /// The room that is left.
     pub(super) fn room(&self) -> Load {
         let points = self.waiting.points + self.parked.points;

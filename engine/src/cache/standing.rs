@@ -2,10 +2,11 @@
 //! Points that come under the share of waiting and parked series by such a change, and find no room
 //! there, are dropped oldest first, after series that were seen once have made room.
 
-use super::points::{BLOCK_POINTS, blocks_of};
+use super::points::Blocks;
 use super::share::{Load, Share};
-use super::usage::{points_bytes, series_bytes};
+use super::usage::series_bytes;
 use super::{Cache, Hands, Place, SeriesId, Standing};
+use crate::point::Point;
 
 /// Points dropped, by reason.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -79,6 +80,23 @@ impl Cache {
         dropped
     }
 
+    /// A series that counts in the share has come to hold more than there is room for: others that
+    /// were seen once make room, and then its own oldest points.
+    pub(super) fn fit(&mut self, id: u32, dropped: &mut Dropped) {
+        let standing = self.table.records()[id].standing;
+        while self.share.is_over() && self.evict_once(id, dropped) {}
+        if !self.share.is_over() {
+            return;
+        }
+        self.unlist(id);
+        let load = self.series_load(id);
+        self.share.take(standing, load);
+        dropped.count(standing, self.trim(id));
+        let load = self.series_load(id);
+        self.share.add(standing, load);
+        self.settle(id);
+    }
+
     /// Drops the oldest cached points of a series that is not in the share, until the rest has room
     /// there. Says how many.
     fn trim(&mut self, id: u32) -> u64 {
@@ -86,31 +104,32 @@ impl Cache {
         if self.share.has_room(load) {
             return 0;
         }
-        let room = self.share.room();
-        let kept = room.points.min(self.points_in(id, room.bytes));
         let mut points = Vec::new();
         let record = &mut self.table.records_mut()[id];
         record.has_late = false;
         let run = self.blocks.detach(id, &mut record.cached, &mut points);
         self.blocks.release(run);
-        let gone = points.len() as u64 - kept;
-        let begin = usize::try_from(gone).unwrap_or(points.len());
-        for point in &points[begin..] {
+        let kept = self.kept_in(id, self.share.room(), &points);
+        let gone = points.len() - kept;
+        let record = &mut self.table.records_mut()[id];
+        for point in &points[gone..] {
             self.blocks.put(id, &mut record.cached, *point);
         }
-        self.points -= gone;
+        self.points -= gone as u64;
         self.owed -= usize::from(kept == 0);
-        gone
+        gone as u64
     }
 
-    /// How many points of a series fit in so many bytes, with its record and name.
-    fn points_in(&self, id: u32, bytes: u64) -> u64 {
+    /// How many of the newest of these points of a series fit in so much room, with its record and
+    /// name.
+    fn kept_in(&self, id: u32, room: Load, points: &[Point]) -> usize {
         let alone = series_bytes(self.table.name(id).len());
-        let Some(left) = bytes.checked_sub(alone) else {
+        let Some(bytes) = room.bytes.checked_sub(alone) else {
             return 0;
         };
-        let blocks = left / points_bytes(1, 0);
-        1 + blocks * u64::from(BLOCK_POINTS)
+        let most = usize::try_from(room.points).unwrap_or(usize::MAX);
+        let newest = &points[points.len().saturating_sub(most)..];
+        Blocks::newest_in(newest, bytes)
     }
 
     /// Gives up all cached points of a series, whether it was handed out or not; none may be in
@@ -151,11 +170,11 @@ impl Cache {
         if points == 0 {
             return Load::default();
         }
-        let in_run = self.table.records()[id].cached.len();
         let alone = series_bytes(self.table.name(id).len());
+        let run = &self.table.records()[id].cached;
         Load {
             points: u64::from(points),
-            bytes: alone + points_bytes(blocks_of(in_run), points - in_run),
+            bytes: alone + self.blocks.bytes(id, run),
         }
     }
 

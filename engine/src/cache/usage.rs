@@ -2,7 +2,6 @@
 //! Bytes are what was asked of the allocator: records, names, the name table, blocks, lists. Free
 //! units in pages that are held count apart, for they take the next points without growing.
 
-use super::points::{BLOCK_BYTES, LATE_BYTES};
 use super::series::SERIES_BYTES;
 use super::{Cache, Place, Standing};
 
@@ -85,9 +84,4 @@ impl Cache {
 pub(super) fn series_bytes(name_len: usize) -> u64 {
     // A name is listed with its owner in its chunk.
     SERIES_BYTES + (name_len + size_of::<u32>()) as u64
-}
-
-/// What points cost outside their record.
-pub(super) fn points_bytes(blocks: u32, late: u32) -> u64 {
-    u64::from(blocks) * BLOCK_BYTES as u64 + u64::from(late) * LATE_BYTES as u64
 }

@@ -57,16 +57,27 @@ fn name(number: u32) -> String {
     )
 }
 
+/// A whole number below a million that looks like any other.
+fn whole(number: u32, timestamp: u32) -> f64 {
+    let mixed =
+        (u64::from(number) << 32 | u64::from(timestamp)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    f64::from(u32::try_from((mixed >> 32) % 1_000_000).unwrap_or(0))
+}
+
 fn fill(cache: &mut Cache, series: u32, timestamps: impl Iterator<Item = u32>) {
+    fill_with(cache, series, timestamps, |_, _| 0.5);
+}
+
+fn fill_with(
+    cache: &mut Cache,
+    series: u32,
+    timestamps: impl Iterator<Item = u32>,
+    value: impl Fn(u32, u32) -> f64,
+) {
     for timestamp in timestamps {
         for number in 0..series {
-            cache.insert(
-                &name(number),
-                Point {
-                    timestamp,
-                    value: 0.5,
-                },
-            );
+            let value = value(number, timestamp);
+            cache.insert(&name(number), Point { timestamp, value });
         }
     }
     while let Some(id) = cache.unproven_next() {
@@ -85,9 +96,18 @@ fn assert_close(accounted: u64, before: i64, tolerance_percent: i64) {
 }
 
 fn filled(strategy: Strategy, series: u32, timestamps: impl Iterator<Item = u32>) -> Usage {
+    filled_with(strategy, series, timestamps, |_, _| 0.5)
+}
+
+fn filled_with(
+    strategy: Strategy,
+    series: u32,
+    timestamps: impl Iterator<Item = u32>,
+    value: impl Fn(u32, u32) -> f64,
+) -> Usage {
     let before = HELD_BYTES.with(Cell::get);
     let mut cache = cache(strategy);
-    fill(&mut cache, series, timestamps);
+    fill_with(&mut cache, series, timestamps, value);
     let usage = cache.usage();
     assert_close(usage.bytes, before, 5);
     assert_close(usage.held_bytes, before, 5);
@@ -96,8 +116,20 @@ fn filled(strategy: Strategy, series: u32, timestamps: impl Iterator<Item = u32>
 
 #[test]
 fn ten_points_each() {
-    let usage = filled(Strategy::Sorted, 100_000, 0..10);
-    assert!(usage.bytes < 300 * 100_000, "{usage:?}");
+    let usage = filled_with(
+        Strategy::Sorted,
+        100_000,
+        (0..10).map(|round| round * 10),
+        whole,
+    );
+    assert!(usage.held_bytes < 200 * 100_000, "{usage:?}");
+}
+
+#[test]
+fn forty_points_each() {
+    let rounds = (0..40).map(|round| round * 10);
+    let usage = filled_with(Strategy::Sorted, 100_000, rounds, whole);
+    assert!(usage.held_bytes < 7 * 40 * 100_000, "{usage:?}");
 }
 
 #[test]
