@@ -102,6 +102,13 @@ impl Names {
         self.chunks[name.chunk as usize].get(name)
     }
 
+    /// Is this the name? Compares bytes, without asking where characters begin.
+    #[inline]
+    pub(super) fn is(&self, name: NameRef, text: &str) -> bool {
+        name.len() == text.len()
+            && self.chunks[name.chunk as usize].text.as_bytes()[name.range()] == *text.as_bytes()
+    }
+
     /// A chunk whose live names should be moved now, after a push: take it, push them again, and
     /// `close` it.
     pub(super) fn take_sparse(&mut self) -> Option<u32> {

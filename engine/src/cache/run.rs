@@ -3,7 +3,7 @@
 //! others are a stack of entries, each written against the point after it. So appending touches the
 //! record and the last block, putting back and replacing among the newest points is popping and
 //! pushing a few entries, and a copy of a run still reads the same points after more were pushed.
-//! Entries (see `encoding`) fill blocks of one cache line, each leading to the one before it; an
+//! Entries (see `encoding`) fill blocks of 48 bytes, each leading to the one before it; an
 //! entry lies in one block, and what is left at a block's end is filled with tags that say nothing.
 //! Invariants: `fill` is above 0, and the byte before it is the tag of an entry, while a run has
 //! more than one point; every block but the last is full.
@@ -14,17 +14,18 @@ use crate::point::Point;
 
 /// No block.
 const NONE: u32 = u32::MAX;
-/// Bytes of a block that hold entries: of points with a fixed step and values below 2^20, twenty.
-const ROOM: usize = 60;
+/// Bytes of a block that hold entries. Points with a fixed step and values below 2^20 take three,
+/// so that ten such points are one block; larger blocks waste more on short runs, smaller ones more
+/// on links (docs/decisions/0006).
+const ROOM: usize = 44;
 /// Bytes of a block.
 pub(super) const BLOCK_BYTES: usize = size_of::<Block>();
-const _: () = assert!(BLOCK_BYTES == 64);
+const _: () = assert!(BLOCK_BYTES == 48);
 /// Blocks are counted up to here; beyond, they are counted when somebody asks.
 const BLOCKS_COUNTED: u8 = u8::MAX;
 
 /// Entries, the oldest first.
 #[derive(Clone, Copy, Debug)]
-#[repr(align(64))]
 pub(super) struct Block {
     bytes: [u8; ROOM],
     before: u32,
@@ -115,7 +116,7 @@ pub(super) struct Run {
 
 #[expect(
     clippy::cast_possible_truncation,
-    reason = "60 bytes of a block fit in eight bits"
+    reason = "the bytes of a block fit in eight bits"
 )]
 const FULL: u8 = ROOM as u8;
 

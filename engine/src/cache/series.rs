@@ -149,12 +149,9 @@ impl Table {
     /// The series of this name, most likely the one that followed last time; a new one where there
     /// is none (then true).
     pub(super) fn find_or_add(&mut self, name: &str) -> (u32, bool) {
-        if self.records.contains(self.last) {
-            let guess = self.records[self.last].successor;
-            if self.records.contains(guess) && self.name(guess) == name {
-                self.last = guess;
-                return (guess, false);
-            }
+        if let Some(guess) = self.guess(name) {
+            self.last = guess;
+            return (guess, false);
         }
         let hash = self.hash(name);
         let (id, added) = match self.find_hashed(name, hash) {
@@ -166,6 +163,16 @@ impl Table {
         }
         self.last = id;
         (id, added)
+    }
+
+    /// The series that followed last time, where it has this name. A record that is no longer live
+    /// has an empty name, which nobody asks for, so that this touches nothing but the two records
+    /// and the name.
+    #[inline]
+    fn guess(&self, name: &str) -> Option<u32> {
+        let guess = self.records.peek(self.last)?.successor;
+        let record = self.records.peek(guess)?;
+        self.names.is(record.name, name).then_some(guess)
     }
 
     /// The name of a series.
@@ -196,6 +203,7 @@ impl Table {
             unreachable!("series {id} is not in the table");
         };
         entry.remove();
+        self.records[id].name = NameRef::default();
         self.records.remove(id);
         let sparse = self.names.release(record.name);
         self.move_names(sparse);

@@ -94,6 +94,14 @@ impl<T: Copy + Default> Slab<T> {
             .is_some_and(|book| book.used[unit / 64] & (1 << (unit % 64)) != 0)
     }
 
+    /// What is at a number, live or not; nothing where its page is not held.
+    #[inline]
+    pub(super) fn peek(&self, id: u32) -> Option<&T> {
+        self.pages
+            .get(id as usize / PAGE_UNITS)?
+            .get(id as usize % PAGE_UNITS)
+    }
+
     /// Live units.
     pub(super) fn len(&self) -> usize {
         self.live
@@ -142,12 +150,14 @@ impl<T: Copy + Default> Slab<T> {
 impl<T> Index<u32> for Slab<T> {
     type Output = T;
 
+    #[inline]
     fn index(&self, id: u32) -> &T {
         &self.pages[id as usize / PAGE_UNITS][id as usize % PAGE_UNITS]
     }
 }
 
 impl<T> IndexMut<u32> for Slab<T> {
+    #[inline]
     fn index_mut(&mut self, id: u32) -> &mut T {
         &mut self.pages[id as usize / PAGE_UNITS][id as usize % PAGE_UNITS]
     }

@@ -255,25 +255,25 @@ fn a_point_sent_again_that_needs_more_room_takes_it_from_the_oldest() {
     });
     let parked = put(&mut cache, "a", 0);
     stand(&mut cache, parked, Standing::Parked);
-    // Sixty points of one byte: the first is none, the last is in the record.
-    for timestamp in 1..=60 {
+    // 44 points of one byte fill a block; the newest is in the record.
+    for timestamp in 1..=44 {
         put(&mut cache, "a", timestamp);
     }
     let brief = put(&mut cache, "b", 1);
     stand(&mut cache, brief, Standing::Waiting);
     assert_eq!(cache.usage().parked_bytes, one + block);
-    let again = cache.insert("a", point(58, 1.0 / 3.0));
+    let again = cache.insert("a", point(42, 1.0 / 3.0));
     assert_eq!(again.outcome, Insert::Superseded(parked));
     assert_eq!((again.dropped.create_wait, cache.find("b")), (1, None));
     let left = cache.usage();
     assert_eq!(
         (left.parked_points, left.parked_bytes),
-        (61, one + 2 * block)
+        (45, one + 2 * block)
     );
     // Values of nine bytes each: the second block is soon full, and nobody else can make room.
     let mut dropped = 0;
     let long = |timestamp| (-10.0_f64).powi(timestamp) / 3.0;
-    for timestamp in 53u32..60 {
+    for timestamp in 37u32..44 {
         let value = long(timestamp.cast_signed());
         let again = cache.insert("a", point(timestamp, value));
         assert_eq!(again.outcome, Insert::Superseded(parked));
@@ -281,10 +281,10 @@ fn a_point_sent_again_that_needs_more_room_takes_it_from_the_oldest() {
         assert!(cache.usage().parked_bytes <= 2 * one + block);
     }
     let left = cache.usage();
-    assert!(dropped > 0 && left.parked_points + dropped == 61 && left.points == left.parked_points);
+    assert!(dropped > 0 && left.parked_points + dropped == 45 && left.points == left.parked_points);
     let visible = seen(&cache, parked);
     assert_eq!(visible.len() as u64, left.points);
-    assert!(visible.contains(&(59, long(59))) && visible.last() == Some(&(60, 1.0)));
+    assert!(visible.contains(&(43, long(43))) && visible.last() == Some(&(44, 1.0)));
     assert_eq!(u64::from(cache.len(parked)), left.points);
 }
 
