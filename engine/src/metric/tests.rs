@@ -241,6 +241,22 @@ fn shards_get_even_shares_and_keep_the_hash_s_ends_free() {
     );
 }
 
+/// At every place of names of every length that the quick check takes in other steps.
+#[test]
+fn the_quick_check_overlooks_no_byte() {
+    for length in 1..=70 {
+        let plain = "a".repeat(length);
+        assert!(path::is_plainly_canonical(&plain), "{plain}");
+        for place in 0..length {
+            for odd in ["/", ";", "\x1f", "\x7f", "\u{e9}", ".."] {
+                let mut name = plain.clone();
+                name.replace_range(place..=place, odd);
+                assert!(!path::is_plainly_canonical(&name), "{name:?}");
+            }
+        }
+    }
+}
+
 /// Text of the characters that the rules look at, and some others.
 fn names() -> impl Strategy<Value = String> {
     let pieces = prop::sample::select(vec![

@@ -17,6 +17,7 @@ use crate::wire::carbonlink;
 use crate::wire::frame::Frames;
 use crate::wire::line::Splitter;
 use crate::wire::pickle::{self, Machine};
+use crate::wire::window::Window;
 
 /// What the work on a connection's bytes needs of its core.
 #[derive(Debug)]
@@ -227,9 +228,10 @@ fn work_lines(
     at: &mut usize,
     means: &mut Means<'_>,
 ) -> Progress {
-    while let Some(line) = splitter.next(bytes, at) {
-        let taken = match line {
-            Ok(line) => means.intake.line(line, means.shard),
+    let mut window = Window::new(bytes);
+    while let Some(item) = splitter.next_item(&mut window, at) {
+        let taken = match item {
+            Ok(item) => means.intake.item(&item, means.shard),
             Err(refusal) => means.intake.refuse(refusal, means.shard),
         };
         if taken == Taken::NoRoom {

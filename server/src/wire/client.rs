@@ -168,8 +168,8 @@ impl Reader<'_> {
             self.points_left = left.ok_or(ReplyError::TooManyPoints)?;
             let (timestamp, value) = machine.pair(node).ok_or(wrong)?;
             points.push(Datapoint {
-                timestamp: machine.number(timestamp).ok_or(wrong)?,
-                value: machine.number(value).ok_or(wrong)?,
+                timestamp: machine.node(timestamp).number().ok_or(wrong)?,
+                value: machine.node(value).number().ok_or(wrong)?,
             });
         }
         Ok(points)

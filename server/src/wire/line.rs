@@ -1,5 +1,7 @@
 //! The line protocol: `metric value timestamp`, one point a line, as carbon reads it.
-//! `Splitter` cuts a TCP stream into lines, `datagram_lines` a UDP datagram, `parse` reads a line.
+//! `Splitter` cuts a TCP stream into lines and reads them, `datagram_lines` cuts a UDP datagram,
+//! `parse` reads a line. The usual line is cut and read in one pass (`usual`), every other one is
+//! cut first and then read by Python's rules (`exact`).
 //! A line that lies whole in the receive buffer is never copied; only the unfinished tail of a
 //! buffer is kept, at most `LINE_BYTES_MAX`.
 //! Python closes the connection for a line that is too long, not UTF-8, or whose timestamp is not
@@ -10,16 +12,20 @@
 use benzene_engine::limits::{LINE_BYTES_MAX, LINE_PENDING_BYTES_KEPT};
 use memchr::memchr;
 
-use super::{Item, Refusal, Stamp, number};
+use super::window::Window;
+use super::{Item, Refusal, Stamp, number, word};
 
 /// Reads one line, given without its newline; a carriage return at its end is whitespace.
 pub fn parse(line: &[u8]) -> Result<Item<'_>, Refusal> {
     if line.len() > LINE_BYTES_MAX {
         return Err(Refusal::LineLength);
     }
-    match usual(line) {
-        Some(item) => Ok(item),
-        None => exact(line),
+    let Ok(text) = std::str::from_utf8(line) else {
+        return Err(Refusal::Utf8);
+    };
+    match usual(text) {
+        Some((item, length)) if length == text.len() => Ok(item),
+        Some(_) | None => exact(text),
     }
 }
 
@@ -53,6 +59,26 @@ enum Last {
 }
 
 impl Splitter {
+    /// The point of the next complete line of `input`; otherwise as `next`.
+    #[inline]
+    pub fn next_item<'a, 'i: 'a>(
+        &'a mut self,
+        input: &mut Window<'i>,
+        at: &mut usize,
+    ) -> Option<Result<Item<'a>, Refusal>> {
+        if self.pending.is_empty()
+            && !self.skipping
+            && let text = input.text_from(*at)
+            && let Some((item, length)) = usual(text)
+            && text.as_bytes()[length - 1] == b'\n'
+        {
+            self.last = Last::Input { start: *at };
+            *at += length;
+            return Some(Ok(item));
+        }
+        Some(self.next(input.bytes(), at)?.and_then(parse))
+    }
+
     /// The next complete line of `input` from `at` on, without its newline; moves `at` past it.
     /// `None` when there is none: then all of `input` is used up and its unfinished tail is kept
     /// here. The caller may stop after any line, keep `input` and `at`, and go on later.
@@ -202,33 +228,66 @@ fn is_empty(line: &[u8]) -> bool {
     matches!(line, [] | [b'\r'])
 }
 
-/// The usual line: a visible ASCII name, single spaces, a plain number, whole seconds. `None` for
-/// every other line, right or wrong.
-fn usual(line: &[u8]) -> Option<Item<'_>> {
-    let line = line.strip_suffix(b"\r").unwrap_or(line);
-    let name_end = memchr(b' ', line)?;
-    let (name, rest) = (&line[..name_end], &line[name_end + 1..]);
-    let value_end = rest.iter().position(|byte| *byte == b' ')?;
-    let (value, stamp) = (&rest[..value_end], &rest[value_end + 1..]);
-    // A fold without an early end, which the compiler turns into vector code.
-    let visible = name.iter().fold(true, |all, b| all & b.is_ascii_graphic());
-    if name.is_empty() || !visible {
-        return None;
+/// The usual line: a visible ASCII name, single spaces, a plain number, whole seconds, and a line
+/// end or the end of the text, which counts into the length. `None` for every other line, right or
+/// wrong.
+#[inline]
+fn usual(text: &str) -> Option<(Item<'_>, usize)> {
+    let bytes = text.as_bytes();
+    let name_end = visible(bytes)?;
+    let rest = &bytes[name_end + 1..];
+    let (value, value_length) = number::short(rest).or_else(|| any_value(rest))?;
+    let rest = &rest[value_length + 1..];
+    let (seconds, rest) = match number::ten_digits(rest) {
+        Some(seconds) => (seconds, &rest[10..]),
+        None => any_digits(rest)?,
+    };
+    let rest = match rest {
+        [] | [b'\r'] => &[],
+        [b'\n', rest @ ..] | [b'\r', b'\n', rest @ ..] => rest,
+        _ => return None,
+    };
+    let item = Item {
+        name: &text[..name_end],
+        stamp: Stamp::At(seconds),
+        value,
+    };
+    Some((item, bytes.len() - rest.len()))
+}
+
+/// The length of a name of visible ASCII characters with a space behind it.
+#[inline]
+fn visible(bytes: &[u8]) -> Option<usize> {
+    let mut length = 0;
+    loop {
+        match word::visible(word::load(&bytes[length..])?) {
+            Some(more) => {
+                length += more;
+                return (length > 0 && bytes[length] == b' ').then_some(length);
+            }
+            None => length += 8,
+        }
     }
-    let stamp = Stamp::At(number::digits(stamp)?);
-    let value: f64 = fast_float2::parse(value).ok()?;
-    if value.is_nan() {
-        return None;
-    }
-    let name = std::str::from_utf8(name).ok()?;
-    Some(Item { name, stamp, value })
+}
+
+/// A value of any plain form in front of a space, and its length.
+#[cold]
+fn any_value(rest: &[u8]) -> Option<(f64, usize)> {
+    let length = rest.iter().position(|byte| *byte == b' ')?;
+    let value: f64 = fast_float2::parse(&rest[..length]).ok()?;
+    (!value.is_nan()).then_some((value, length))
+}
+
+/// Whole seconds of any number of digits, and what follows them.
+#[cold]
+fn any_digits(rest: &[u8]) -> Option<(u32, &[u8])> {
+    let length = rest.iter().position(|byte| !byte.is_ascii_digit());
+    let (digits, rest) = rest.split_at(length.unwrap_or(rest.len()));
+    Some((number::digits(digits)?, rest))
 }
 
 /// Any line, by Python's rules: `line.strip().split()`, then float() of both numbers.
-fn exact(line: &[u8]) -> Result<Item<'_>, Refusal> {
-    let Ok(line) = std::str::from_utf8(line) else {
-        return Err(Refusal::Utf8);
-    };
+fn exact(line: &str) -> Result<Item<'_>, Refusal> {
     let mut fields = line
         .split(number::is_space)
         .filter(|field| !field.is_empty());

@@ -1,7 +1,8 @@
 //! The protocols as pure, bounded codecs: bytes in, points and requests out, and the way back.
 //! `line` reads the line protocol of TCP and UDP, `frame` cuts a stream into length-prefixed
 //! frames, `pickle` reads relays' batches, `carbonlink` is the cache query's server side and
-//! `client` its other end. `number` is Python's float(), on which all of them rest.
+//! `client` its other end. `number` is Python's float(), on which all of them rest; `window` and
+//! `word` look at many bytes at once.
 //! Never touches a socket, a clock or a thread, and never trusts a length it has not compared.
 //! What is wrong with one line or item refuses that line or item and nothing beside it, under a
 //! `Refusal` that is counted; what is wrong with a whole frame is the typed error of its codec.
@@ -14,6 +15,8 @@ pub mod number;
 pub mod pickle;
 #[cfg(test)]
 mod tests;
+pub mod window;
+mod word;
 
 use benzene_engine::stats::Counter;
 

@@ -10,6 +10,7 @@ use super::client::{self, Datapoint, Reply, ReplyError};
 use super::frame::{FrameError, Frames};
 use super::line::{self, Splitter};
 use super::pickle::{Machine, PickleError};
+use super::window::Window;
 use super::{Item, Refusal, Refusals, Stamp};
 
 fn item(name: &str, stamp: Stamp, value: f64) -> Item<'_> {
@@ -537,7 +538,74 @@ fn a_reply_beyond_the_bound_is_not_written() {
     assert!(out.is_empty());
 }
 
+/// Everything that is read of a stream in the given pieces, cut and read in one pass.
+fn read<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> Vec<Result<String, Refusal>> {
+    let mut splitter = Splitter::default();
+    let mut said = Vec::new();
+    for piece in pieces {
+        let (mut window, mut at) = (Window::new(piece), 0);
+        while let Some(item) = splitter.next_item(&mut window, &mut at) {
+            said.push(item.map(|item| format!("{item:?}")));
+            if said.len().is_multiple_of(3) && said.last().is_some_and(Result::is_ok) {
+                splitter.put_back(&mut at);
+                let again = splitter.next_item(&mut window, &mut at).unwrap();
+                assert_eq!(said.last(), Some(&again.map(|item| format!("{item:?}"))));
+            }
+        }
+        assert_eq!(at, piece.len());
+    }
+    said.extend(splitter.finish().err().map(Err));
+    said
+}
+
+/// The same, cut first and read by Python's rules alone.
+fn read_exactly(stream: &[u8]) -> Vec<Result<String, Refusal>> {
+    let exactly = |line: Result<Vec<u8>, Refusal>| {
+        // Whitespace in front of it is not the usual form.
+        let line = [b" ".as_slice(), &line?].concat();
+        line::parse(&line).map(|item| format!("{item:?}"))
+    };
+    split([stream]).into_iter().map(exactly).collect()
+}
+
+/// Lines as they come, usual and unusual, right and wrong.
+fn any_lines() -> impl Strategy<Value = Vec<u8>> {
+    let name = prop_oneof![4 => "[!-~]{1,40}", 1 => "[a-c\u{e9}\t]{0,9}", 1 => "[a-z]{500,600}"];
+    let value = prop_oneof![
+        3 => "-?[0-9]{1,16}",
+        3 => "-?[0-9]{0,9}\\.[0-9]{0,9}",
+        1 => "[+-]?[0-9]{0,20}\\.?[0-9]{0,20}(e[+-]?[0-9]{1,3})?",
+        1 => "nan|-inf|0x1|1_0|x|",
+    ];
+    let stamp = prop_oneof![6 => "[0-4][0-9]{9}", 1 => "[0-9]{1,11}", 1 => "-1|1e9|5\\.5|x|"];
+    let space = prop_oneof![20 => Just(" "), 1 => Just("  "), 1 => Just("\t"), 1 => Just("")];
+    let end = prop_oneof![8 => Just("\n"), 4 => Just("\r\n"), 1 => Just(" \n"), 1 => Just("\r")];
+    let line = (name, space.clone(), value, space, stamp, end).prop_map(
+        |(name, one, value, two, stamp, end)| {
+            format!("{name}{one}{value}{two}{stamp}{end}").into_bytes()
+        },
+    );
+    let line = prop_oneof![30 => line, 1 => prop::collection::vec(any::<u8>(), 0..9)];
+    prop::collection::vec(line, 0..60).prop_map(|lines| lines.concat())
+}
+
 proptest! {
+    /// Cutting and reading in one pass says what cutting and exact reading say, however the stream
+    /// comes in.
+    #[test]
+    fn one_pass_and_two_read_the_same(
+        stream in any_lines(),
+        cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..6),
+    ) {
+        let mut cuts: Vec<usize> = cuts.iter().map(|cut| cut.index(stream.len() + 1)).collect();
+        cuts.extend([0, stream.len()]);
+        cuts.sort_unstable();
+        let expected = read_exactly(&stream);
+        prop_assert_eq!(&read([stream.as_slice()]), &expected);
+        let pieces = cuts.windows(2).map(|cut| &stream[cut[0]..cut[1]]);
+        prop_assert_eq!(&read(pieces), &expected);
+    }
+
     #[test]
     fn any_stream_is_split_alike(
         lines in prop::collection::vec("[ -~]{0,40}\r?\n?", 0..20),

@@ -169,6 +169,22 @@ class Things:
             return frozenset([('x', (1, 2))])
         return tuple(items) if pick < 0.4 else items
 
+    def relayed(self):
+        """As relays send it: no object stands twice, and pairs are tuples."""
+        numbers = [0, 1, 7, 300, 70_000, -1, -2, 2 ** 31, 2 ** 32 - 1, 2 ** 32, 2 ** 70, 2 ** 1024,
+                   float('nan'), float('inf'), -0.5]
+
+        def number():
+            if self.random.random() < 0.1:
+                return self.random.choice(numbers)
+            return self.random.choice([self.random.uniform(0, 4e9), self.random.randrange(2 ** 31)])
+
+        size = self.random.choice([0, 1, 2, 3, 20, 1001])
+        names = [self.random.choice(['host.', '', 'caf\xe9.']) + str(n) for n in range(size)]
+        if self.random.random() < 0.3:
+            names = [self.random.choice(self.NAMES) + name for name in names]
+        return [(name, (number(), number())) for name in names]
+
 
 class RunsCode(Exception):
     """A pickle names a class or a function."""
@@ -240,7 +256,8 @@ def main():
         'numbers': [number(text) for text in asked['numbers']],
         'lines': [line(bytes.fromhex(raw)) for raw in asked['lines']],
         'datagrams': [[text for text in raw.splitlines() if text] for raw in asked['datagrams']],
-        'frames': [frame(data) for _ in range(100) for data in every_way(things.batch())],
+        'frames': [frame(data) for _ in range(100) for data in every_way(things.batch())]
+        + [frame(data) for _ in range(20) for data in every_way(things.relayed())],
         'requests': list(request_frames()),
         'replies': list(reply_frames()),
         'our_replies': [reply(bytes.fromhex(data)) for data in asked['replies']],

@@ -1,7 +1,7 @@
 //! The pickle protocol of relays: a frame is a pickled list of (metric, (timestamp, value)).
-//! `decode` runs the frame through a bounded unpickler (`vm`) and reads the points out of it into
-//! a `Batch`, which owns what it holds: the caller can stop after any item and go on later, with
-//! the frame long gone.
+//! `decode` reads the points of a frame into a `Batch`, which owns what it holds: the caller can
+//! stop after any item and go on later, with the frame long gone. A frame in the form that relays
+//! send is read as it stands (`relay`); any other is run through a bounded unpickler (`vm`) first.
 //! An item that is wrong refuses itself and no other, also where Python closes the connection and
 //! loses the rest: a bytes object as metric, a timestamp that is not finite. A frame that is no
 //! pickle, names a class, or is no list refuses the frame; the connection is kept.
@@ -9,6 +9,7 @@
 //! item; no sender means that, and it is refused here.
 
 mod dict;
+mod relay;
 mod text;
 mod vm;
 
@@ -123,6 +124,22 @@ struct Entry {
     value: f64,
 }
 
+impl Entry {
+    /// The last checks of an item: of numbers that are numbers, under a name that is a text.
+    fn new(place: (u32, u32), seconds: f64, value: f64) -> Result<Self, Refusal> {
+        if value.is_nan() {
+            return Err(Refusal::Nan);
+        }
+        let (name_start, name_length) = place;
+        Ok(Self {
+            name_start,
+            name_length,
+            stamp: Stamp::from_seconds(seconds).ok_or(Refusal::Timestamp)?,
+            value,
+        })
+    }
+}
+
 impl Batch {
     /// How many items are in it, the refused ones not counted.
     pub fn len(&self) -> usize {
@@ -168,6 +185,15 @@ impl Batch {
 /// Reads a frame, given without its length, into `batch`, whose former content is forgotten. After
 /// an error `batch` is empty.
 pub fn decode(frame: &[u8], machine: &mut Machine, batch: &mut Batch) -> Result<(), PickleError> {
+    batch.clear();
+    if relay::read(frame, batch).is_some() {
+        return Ok(());
+    }
+    unpickle(frame, machine, batch)
+}
+
+/// Reads a frame of any form.
+fn unpickle(frame: &[u8], machine: &mut Machine, batch: &mut Batch) -> Result<(), PickleError> {
     batch.clear();
     let read = Reader::run(frame, machine, batch).and_then(Reader::read);
     machine.clear();
@@ -234,16 +260,8 @@ impl<'a> Reader<'a> {
         let (seconds, value) = self.machine.pair(point).ok_or(Refusal::Item)?;
         let seconds = self.number(seconds)?.ok_or(Refusal::Timestamp)?;
         let value = self.number(value)?.ok_or(Refusal::Value)?;
-        let (name_start, name_length) = self.name(name)?;
-        if value.is_nan() {
-            return Err(Refusal::Nan.into());
-        }
-        Ok(Entry {
-            name_start,
-            name_length,
-            stamp: Stamp::from_seconds(seconds).ok_or(Refusal::Timestamp)?,
-            value,
-        })
+        let place = self.name(name)?;
+        Ok(Entry::new(place, seconds, value)?)
     }
 
     /// Python's float(); `None` where it raises.
@@ -262,7 +280,7 @@ impl<'a> Reader<'a> {
                 self.look_at(span.len())?;
                 number::float_bytes(self.machine.bytes(self.frame, span))
             }
-            Node::Float(_) | Node::Int(_) | Node::Bool(_) => self.machine.number(node),
+            number @ (Node::Float(_) | Node::Int(_) | Node::Bool(_)) => number.number(),
             Node::None
             | Node::Huge
             | Node::List(_)

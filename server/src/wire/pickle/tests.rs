@@ -322,7 +322,7 @@ fn integers_of_every_length() {
         let length = u8::try_from(bytes.len()).unwrap();
         let frame = [&[0x8a, length], bytes.as_slice(), b"."].concat();
         let node = machine.run(&frame).unwrap();
-        assert_eq!(machine.number(node), Some(value), "{bytes:?}");
+        assert_eq!(machine.node(node).number(), Some(value), "{bytes:?}");
     }
     let largest = [[0xff; 128].as_slice(), &[0]].concat();
     assert!(matches!(text::binary(&largest), Node::Huge));
@@ -395,6 +395,128 @@ fn a_batch_is_used_again_and_gives_large_memory_back() {
     assert!(batch.entries.capacity() <= PICKLE_OBJECTS_KEPT);
     decode(b"].", &mut machine, &mut batch).unwrap();
     assert!(batch.is_empty());
+}
+
+/// What a way of reading makes of a frame: names, stamps, values to the bit, and refusals.
+type Outcome = (Vec<(String, Stamp, u64)>, Refusals);
+
+/// Both ways of reading: of relays' frames if it is one, and of any.
+fn both_ways(frame: &[u8]) -> (Option<Outcome>, Result<Outcome, PickleError>) {
+    let outcome = |batch: &Batch| {
+        let owned = |item: Item<'_>| (item.name.to_owned(), item.stamp, item.value.to_bits());
+        (batch.iter().map(owned).collect(), batch.refused.clone())
+    };
+    let mut batch = Batch::default();
+    let relayed = relay::read(frame, &mut batch).map(|()| outcome(&batch));
+    let mut batch = Batch::default();
+    let unpickled = unpickle(frame, &mut Machine::default(), &mut batch);
+    (relayed, unpickled.map(|()| outcome(&batch)))
+}
+
+/// What Python 3.11 makes of [('a.b', (1600000000.0, 1.5)), ('caf\xe9', (1600000060, 2**40))] and
+/// of [('x', (5, 300))] with protocols 2 and 4, the latter also with Python 2's opcode for a str, and of an empty list.
+const RELAYED: &[&[u8]] = &[
+    b"\x80\x02]q\x00(X\x03\0\0\0a.bq\x01GA\xd7\xd7\x84\x00\0\0\0G?\xf8\0\0\0\0\0\0\x86q\x02\x86q\x03\
+      X\x05\0\0\0caf\xc3\xa9q\x04J<\x10^_\x8a\x06\0\0\0\0\0\x01\x86q\x05\x86q\x06e.",
+    b"\x80\x04\x95:\0\0\0\0\0\0\0]\x94(\x8c\x03a.b\x94GA\xd7\xd7\x84\x00\0\0\0G?\xf8\0\0\0\0\0\0\x86\x94\x86\x94\
+      \x8c\x05caf\xc3\xa9\x94J<\x10^_\x8a\x06\0\0\0\0\0\x01\x86\x94\x86\x94e.",
+    b"\x80\x02]q\x00X\x01\0\0\0xq\x01K\x05M,\x01\x86q\x02\x86q\x03a.",
+    b"\x80\x02]q\x01U\x01xq\x02K\x05M,\x01\x86q\x03\x86q\x04a.",
+    b"\x80\x02]q\x00.",
+];
+
+#[test]
+fn relays_frames_need_no_unpickler() {
+    for frame in RELAYED {
+        let (relayed, unpickled) = both_ways(frame);
+        assert_eq!(relayed.map(Ok), Some(unpickled), "{}", frame.escape_ascii());
+    }
+    // Refused items stand between others, and names that are one text only together are none.
+    let good = b"X\x01\0\0\0aK\x01K\x02\x86\x86".as_slice();
+    for (item, refusal) in [
+        (
+            b"X\x01\0\0\0bK\x01G\x7f\xf8\0\0\0\0\0\0\x86\x86".as_slice(),
+            Refusal::Nan,
+        ),
+        (
+            b"X\x01\0\0\0\xffK\x01G\x7f\xf8\0\0\0\0\0\0\x86\x86",
+            Refusal::Utf8,
+        ),
+        (b"U\x01bJ\xfe\xff\xff\xffK\x02\x86\x86", Refusal::Timestamp),
+    ] {
+        let (relayed, unpickled) = both_ways(&[b"](", good, item, good, b"e."].concat());
+        let (items, refusals) = relayed.clone().unwrap();
+        assert_eq!((items.len(), refusals.get(refusal)), (2, 1));
+        assert_eq!(relayed.map(Ok), Some(unpickled));
+    }
+    let halves = b"](U\x01\xc3K\x01K\x02\x86\x86U\x01\xa9K\x01K\x02\x86\x86e.";
+    let (relayed, unpickled) = both_ways(halves);
+    assert_eq!(relayed, None);
+    assert_eq!(unpickled.unwrap().1.get(Refusal::Utf8), 2);
+    // A number of the memo that no pickler gives is the unpickler's to refuse.
+    assert_eq!(both_ways(b"]q\x04.").0, None);
+    assert_eq!(both_ways(b"]q\x03.").0, Some(Outcome::default()));
+}
+
+/// Frames of relays, and what is left of them after a few bytes were changed, taken out or cut off.
+fn relayed() -> impl Strategy<Value = Vec<u8>> {
+    let name = prop_oneof![
+        "[a-z.]{1,12}".prop_map(String::into_bytes),
+        "\\PC{0,4}".prop_map(String::into_bytes),
+        prop::collection::vec(any::<u8>(), 0..3),
+    ];
+    let text = (name, 0u8..4).prop_map(|(name, form)| {
+        let length = u8::try_from(name.len()).unwrap();
+        let before: &[u8] = match form {
+            0 => &[b'X', length, 0, 0, 0],
+            1 => &[b'T', length, 0, 0, 0],
+            2 => &[b'U', length],
+            _ => &[0x8c, length],
+        };
+        [before, &name].concat()
+    });
+    let double = prop_oneof![any::<u64>(), (0u32..).prop_map(|s| f64::from(s).to_bits())];
+    let number = prop_oneof![
+        4 => double.prop_map(|bits| [&b"G"[..], &bits.to_be_bytes()].concat()),
+        2 => any::<[u8; 4]>().prop_map(|int| [&b"J"[..], &int].concat()),
+        1 => any::<[u8; 2]>().prop_map(|int| [&b"M"[..], &int].concat()),
+        1 => any::<u8>().prop_map(|int| vec![b'K', int]),
+        1 => prop::collection::vec(any::<u8>(), 0..12).prop_map(|int| {
+            [&[0x8a, u8::try_from(int.len()).unwrap()], int.as_slice()].concat()
+        }),
+    ];
+    let put = prop::sample::select(vec![&b""[..], b"\x94", b"q\x05", b"r\x06\0\0\0"]);
+    let item = (text, put.clone(), number.clone(), number, put).prop_map(
+        |(text, put, seconds, value, other)| {
+            [&text, put, &seconds, &value, b"\x86", other, b"\x86", other].concat()
+        },
+    );
+    let some = prop_oneof![
+        item.clone()
+            .prop_map(|item| [&item, b"a".as_slice()].concat()),
+        prop::collection::vec(item, 0..6)
+            .prop_map(|items| [b"(", items.concat().as_slice(), b"e"].concat()),
+    ];
+    let before = prop::sample::select(vec![
+        &b"]"[..],
+        b"\x80\x02]q\0",
+        b"\x80\x05\x95\x05\0\0\0\0\0\0\0]\x94",
+    ]);
+    let whole = (before, prop::collection::vec(some, 0..4))
+        .prop_map(|(before, some)| [before, &some.concat(), b"."].concat());
+    let changes = prop::collection::vec((any::<prop::sample::Index>(), 0u8..4, any::<u8>()), 0..3);
+    (whole, changes).prop_map(|(mut frame, changes)| {
+        for (place, change, byte) in changes {
+            let place = place.index(frame.len());
+            match change {
+                0 => frame[place] = byte,
+                1 => frame.insert(place, byte),
+                2 if frame.len() > 1 => drop(frame.remove(place)),
+                _ => frame.truncate(place + 1),
+            }
+        }
+        frame
+    })
 }
 
 /// Opcodes with arguments that are mostly right, so that random pickles get somewhere.
@@ -470,5 +592,14 @@ proptest! {
         let names: Vec<String> = batch.iter().map(|item| item.name.to_owned()).collect();
         prop_assert_eq!(decode(&frame, &mut machine, &mut batch), first, "a used machine differs");
         prop_assert!(batch.iter().map(|item| item.name).eq(names.iter()));
+    }
+
+    /// What the quick way reads is what the unpickler reads; the rest it leaves alone.
+    #[test]
+    fn both_ways_read_the_same(frame in relayed()) {
+        let (relayed, unpickled) = both_ways(&frame);
+        if let Some(relayed) = relayed {
+            prop_assert_eq!(Ok(relayed), unpickled);
+        }
     }
 }

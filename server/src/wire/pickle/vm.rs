@@ -45,6 +45,30 @@ pub(in crate::wire) enum Node {
     Set(Chain),
 }
 
+impl Node {
+    /// Python's float() of what is a number itself; `None` for everything else.
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "float(int) rounds to the nearest, ties to even, and so does the cast"
+    )]
+    pub(in crate::wire) fn number(self) -> Option<f64> {
+        match self {
+            Node::Float(float) => Some(float),
+            Node::Int(int) => Some(int as f64),
+            Node::Bool(bool) => Some(f64::from(bool)),
+            Node::None
+            | Node::Huge
+            | Node::Text(_)
+            | Node::Copied { .. }
+            | Node::Bytes(_)
+            | Node::List(_)
+            | Node::Tuple(_)
+            | Node::Dict(_)
+            | Node::Set(_) => None,
+        }
+    }
+}
+
 // What the bound on memory above counts with, and with a stack entry of four bytes.
 const _: () = assert!(size_of::<Node>() == 16);
 
@@ -167,28 +191,6 @@ impl Machine {
         match (places.next(), places.next(), places.next()) {
             (Some(one), Some(two), None) => Some((one, two)),
             _ => None,
-        }
-    }
-
-    /// Python's float() of what is a number itself; `None` for everything else.
-    #[expect(
-        clippy::cast_precision_loss,
-        reason = "float(int) rounds to the nearest, ties to even, and so does the cast"
-    )]
-    pub(in crate::wire) fn number(&self, index: NodeIndex) -> Option<f64> {
-        match self.node(index) {
-            Node::Float(float) => Some(float),
-            Node::Int(int) => Some(int as f64),
-            Node::Bool(bool) => Some(f64::from(bool)),
-            Node::None
-            | Node::Huge
-            | Node::Text(_)
-            | Node::Copied { .. }
-            | Node::Bytes(_)
-            | Node::List(_)
-            | Node::Tuple(_)
-            | Node::Dict(_)
-            | Node::Set(_) => None,
         }
     }
 
