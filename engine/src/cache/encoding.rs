@@ -41,6 +41,7 @@ const WHOLE_MAX: i64 = 1 << 52;
 /// Scales of decimal fractions: with six digits C and Python print a double, `%f`.
 const SCALES: [f64; 7] = [1.0, 10.0, 100.0, 1e3, 1e4, 1e5, 1e6];
 const DIGITS_MAX: u8 = 6;
+const DIGITS_USUAL: u8 = 2;
 /// Past this a product with the largest scale says nothing about fractions any more.
 const SCALED_MAX: f64 = 4e15;
 
@@ -229,23 +230,30 @@ fn unsigned(payload: u64, highest: u64, len: u8) -> u64 {
 
 /// A decimal fraction of few digits, where these bits are one.
 fn decimal(bits: u64) -> Option<Token> {
-    let value = f64::from_bits(bits);
-    let scaled = value * SCALES[usize::from(DIGITS_MAX)];
-    if scaled.is_nan() || scaled.abs() > SCALED_MAX {
-        return None;
+    // Most fractions that people send have two digits; taking zeros off six would take longer.
+    if let Some(number) = numerator(bits, DIGITS_USUAL) {
+        return decimal_token(number, DIGITS_USUAL);
     }
-    let nearest = truncated(scaled + 0.5_f64.copysign(scaled));
-    // Two roundings, of the value and of the product, each half a unit of 53 bits.
-    if (as_double(nearest) - scaled).abs() > scaled.abs() * (2.0 * f64::EPSILON) {
-        return None;
-    }
-    let (mut number, mut digits) = (nearest, DIGITS_MAX);
-    while digits > 0 && number % 10 == 0 {
+    let (mut number, mut digits) = (numerator(bits, DIGITS_MAX)?, DIGITS_MAX);
+    while digits > DIGITS_USUAL && number % 10 == 0 {
         number /= 10;
         digits -= 1;
     }
     let is_exact = fraction(number, digits).to_bits() == bits;
     is_exact.then(|| decimal_token(number, digits)).flatten()
+}
+
+/// What these bits are times ten to the `digits`, where that is whole and leads back to them.
+fn numerator(bits: u64, digits: u8) -> Option<i64> {
+    let scaled = f64::from_bits(bits) * SCALES[usize::from(digits)];
+    if scaled.is_nan() || scaled.abs() > SCALED_MAX {
+        return None;
+    }
+    let nearest = truncated(scaled + 0.5_f64.copysign(scaled));
+    // Two roundings, of the value and of the product, each half a unit of 53 bits. Most doubles
+    // with many digits are refused here, before the division.
+    let is_near = (as_double(nearest) - scaled).abs() <= scaled.abs() * (2.0 * f64::EPSILON);
+    (is_near && fraction(nearest, digits).to_bits() == bits).then_some(nearest)
 }
 
 fn decimal_token(number: i64, digits: u8) -> Option<Token> {
