@@ -56,7 +56,7 @@ pub struct CacheOptions {
     /// neither is set, built-in defaults serve
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// Which [cache:NAME] section changes what [cache] says; also part of our own metrics' names
+    /// Which `[cache:NAME]` section changes what `[cache]` says; also part of our own metrics' names
     #[arg(long, value_name = "NAME", default_value = config::INSTANCE_DEFAULT, value_parser = instance)]
     pub instance: String,
     /// Instead of STORAGE_DIR: what carbon.conf does not place elsewhere goes below it
@@ -65,16 +65,16 @@ pub struct CacheOptions {
     /// Instead of LOCAL_DATA_DIR: the directory of the Whisper files
     #[arg(long, value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
-    /// Line receiver (TCP): [HOST:]PORT, or off. Port 0 takes a free one and says which
+    /// Line receiver (TCP): `[HOST:]PORT`, or off. Port 0 takes a free one and says which
     #[arg(long, value_name = "ADDR")]
     pub line: Option<Listen>,
-    /// Line receiver (UDP): [HOST:]PORT, or off
+    /// Line receiver (UDP): `[HOST:]PORT`, or off
     #[arg(long, value_name = "ADDR")]
     pub udp: Option<Listen>,
-    /// Pickle receiver: [HOST:]PORT, or off
+    /// Pickle receiver: `[HOST:]PORT`, or off
     #[arg(long, value_name = "ADDR")]
     pub pickle: Option<Listen>,
-    /// Cache query, which graphite-web asks: [HOST:]PORT, or off
+    /// Cache query, which graphite-web asks: `[HOST:]PORT`, or off
     #[arg(long, value_name = "ADDR")]
     pub query: Option<Listen>,
     /// Instead of SHARDS: how many pinned threads, each with its own ring, files and connections

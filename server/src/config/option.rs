@@ -7,7 +7,7 @@
 use super::table::OPTIONS;
 use super::value::{Fault, Kind, Value, inline_comment};
 
-/// One option of carbon.conf's [cache] section.
+/// One option of carbon.conf's `[cache]` section.
 #[derive(Clone, Copy, Debug)]
 pub struct ConfOption {
     /// Its name, in capitals.
