@@ -13,8 +13,8 @@ use benzene_engine::cache::CacheConfig;
 use benzene_engine::clock;
 use benzene_engine::limiter::{Budget, Room};
 use benzene_engine::limits::{
-    BUDGET_BURST_S, DATA_DIR_BYTES_MAX, LISTEN_BACKLOG, RECEIVE_BUFFER_BYTES, RECEIVE_BUFFERS,
-    RECENT_SHARE, RING_ENTRIES, RING_ENTRIES_MIN, RING_WORKERS_MAX, SHARDS_MAX,
+    BUDGET_BURST_S, COUNTED_PERCENT, DATA_DIR_BYTES_MAX, LISTEN_BACKLOG, RECEIVE_BUFFER_BYTES,
+    RECEIVE_BUFFERS, RECENT_SHARE, RING_ENTRIES, RING_ENTRIES_MIN, RING_WORKERS_MAX, SHARDS_MAX,
     UDP_SOCKET_BUFFER_BYTES, UPDATES_IN_FLIGHT_MAX, WAITING_SHARE,
 };
 use benzene_engine::metric::{ShardIndex, TaggedLeaf};
@@ -290,6 +290,8 @@ struct Plan {
     schemas: Arc<Schemas>,
     aggregations: Arc<Aggregations>,
     cache_bytes_max: u64,
+    /// What of it the caches may count: see `limits::COUNTED_PERCENT`.
+    counted_bytes: u64,
     shards: u16,
     seed: u64,
 }
@@ -300,6 +302,7 @@ impl Plan {
         let cache_bytes_max = settings
             .cache_bytes_max
             .unwrap_or_else(|| host::memory_bytes() / 2);
+        let counted_bytes = cache_bytes_max / 100 * COUNTED_PERCENT;
         let budget = |rate: Rate, per_s: f64| {
             Arc::new(Budget::new(
                 rate.limit().map(|rate| rate * per_s),
@@ -313,11 +316,12 @@ impl Plan {
                 updates: budget(settings.updates_per_second, 1.0),
                 creates: budget(settings.creates_per_minute, 1.0 / 60.0),
             },
-            room: Arc::new(Room::new(settings.cache_points_max, cache_bytes_max)),
+            room: Arc::new(Room::new(settings.cache_points_max, counted_bytes)),
             unfinished: Arc::default(),
             schemas: Arc::new(settings.schemas.clone()),
             aggregations: Arc::new(settings.aggregations.clone()),
             cache_bytes_max,
+            counted_bytes,
             shards,
             seed: std::hash::BuildHasher::hash_one(&hashbrown::DefaultHashBuilder::default(), now),
         }
@@ -334,8 +338,8 @@ impl Plan {
                 seed: self.seed,
                 strategy: settings.strategy,
                 timestamp_lag_s: settings.timestamp_lag_s,
-                recent_bytes_max: self.cache_bytes_max / RECENT_SHARE / shards,
-                waiting_bytes_max: share(self.cache_bytes_max),
+                recent_bytes_max: self.counted_bytes / RECENT_SHARE / shards,
+                waiting_bytes_max: share(self.counted_bytes),
                 waiting_points_max: settings.cache_points_max.map_or(u64::MAX, share).max(1),
             },
             writer: WriterConfig {

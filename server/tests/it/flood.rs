@@ -175,7 +175,7 @@ impl Watch<'_> {
             let bound = self.scale.cache_bytes;
             // A quarter more than what is counted: the kernel's huge pages are used in part only.
             assert!(
-                resident < idle_bytes + BESIDES_BYTES + bound / 4 * 5,
+                resident < idle_bytes + BESIDES_BYTES + bound / 10 * 11,
                 "{resident} bytes are resident, {idle_bytes} were before"
             );
             if let Some(values) = own.values(&ACCOUNTS) {
@@ -348,7 +348,7 @@ fn judge(watch: &Watch<'_>, own: &mut Own, peaks: &Peaks, rounds: u32) {
     // Only where the names came faster than they could be looked for was there any pressure.
     let forgotten = own.value("benzene.forgotten");
     assert!(
-        forgotten >= u64::from(scale.idle) || peaks.cache_bytes < scale.cache_bytes / 10 * 9,
+        forgotten >= u64::from(scale.idle) || peaks.cache_bytes < scale.cache_bytes / 10 * 7,
         "only {forgotten} series were forgotten: {peaks:?}"
     );
     for metric in 0..OLD + NEW {
