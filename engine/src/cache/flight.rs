@@ -100,7 +100,7 @@ impl Cache {
                 point.timestamp
             );
         }
-        super::slab::number(all - points.len())
+        crate::names::slab::number(all - points.len())
     }
 
     fn land(&mut self, id: SeriesId) -> Run {

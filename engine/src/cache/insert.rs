@@ -37,7 +37,7 @@ pub struct Inserted {
 impl Cache {
     /// Puts in a point of the series with this canonical name.
     pub fn insert(&mut self, name: &str, point: Point) -> Inserted {
-        let (id, is_new) = self.table.find_or_add(name);
+        let (id, is_new) = self.find_or_add(name);
         let mut dropped = Dropped::default();
         let standing = self.table.records()[id].standing;
         if Share::counts(standing) && !self.has_share(id, point, &mut dropped) {
@@ -146,7 +146,7 @@ impl Cache {
         };
         dropped.count(Standing::Waiting, self.drop_cached(id));
         if self.place_of(id) == Place::Idle {
-            self.table.remove(id);
+            self.forget(id);
         }
         true
     }

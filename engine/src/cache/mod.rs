@@ -15,7 +15,6 @@ mod flight;
 mod idle;
 mod insert;
 mod ledger;
-mod names;
 mod order;
 mod points;
 mod queues;
@@ -24,7 +23,6 @@ mod recent;
 mod run;
 mod series;
 mod share;
-mod slab;
 mod sorting;
 mod standing;
 #[cfg(test)]
@@ -40,12 +38,13 @@ pub use series::Standing;
 pub use standing::Dropped;
 pub use usage::Usage;
 
+use crate::names;
 use crate::point::Point;
 use order::{Field, Order};
 use points::{Blocks, Run};
 use queues::Queues;
 use recent::Recent;
-use series::{Hands, Place, Table};
+use series::{Hands, NONE, Place, Record, Table};
 use share::{Load, Share};
 
 /// Number of a series in its shard's cache. It is used again after the series was forgotten.
@@ -73,6 +72,9 @@ pub struct CacheConfig {
 #[derive(Debug)]
 pub struct Cache {
     table: Table,
+    seed: u64,
+    /// The series that was asked for last.
+    last: u32,
     blocks: Blocks,
     queues: Queues,
     order: Order,
@@ -93,6 +95,8 @@ impl Cache {
     pub fn new(config: CacheConfig) -> Self {
         Self {
             table: Table::new(config.seed),
+            seed: config.seed,
+            last: NONE,
             blocks: Blocks::default(),
             queues: Queues::default(),
             order: Order::new(config.strategy, config.timestamp_lag_s, config.seed),
@@ -110,7 +114,8 @@ impl Cache {
 
     /// The series of this canonical name, if it is known.
     pub fn find(&self, name: &str) -> Option<SeriesId> {
-        self.table.find(name).map(SeriesId)
+        let hash = names::hash(self.seed, name);
+        self.table.find(hash, name).map(SeriesId)
     }
 
     /// The canonical name of a series.
@@ -183,6 +188,36 @@ impl Cache {
         }
         self.blocks.read_all(id.0, &record.cached, out);
         keep_latest(out, begin);
+    }
+
+    /// The series of this name, most likely the one that followed last time; a new one where there
+    /// is none (then true).
+    fn find_or_add(&mut self, name: &str) -> (u32, bool) {
+        let guess = self.table.peek(self.last).map(|last| last.successor);
+        if let Some(guess) = guess
+            && self.table.is(guess, name)
+        {
+            self.last = guess;
+            return (guess, false);
+        }
+        let hash = names::hash(self.seed, name);
+        let (id, is_new) = match self.table.find(hash, name) {
+            Some(id) => (id, false),
+            None => (self.table.add(hash, name, Record::default()), true),
+        };
+        if self.table.contains(self.last) {
+            self.table[self.last].successor = id;
+        }
+        self.last = id;
+        (id, is_new)
+    }
+
+    /// Forgets a series, which is in no list and has no points.
+    fn forget(&mut self, id: u32) {
+        let record = &self.table[id];
+        assert!(record.place == Place::Nowhere, "series {id} is in a list");
+        assert!(record.cached.len() == 0, "series {id} has points");
+        self.table.remove(id);
     }
 
     fn assert_known(&self, id: SeriesId) {

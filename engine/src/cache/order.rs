@@ -14,8 +14,8 @@
 use super::points::Blocks;
 use super::ranks::{Rank, Ranks};
 use super::series::{Place, Record};
-use super::slab::{Slab, number};
 use super::sorting::{self, Ranked};
+use crate::names::slab::{Slab, number};
 
 /// A write order of Python carbon, by its carbon.conf name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

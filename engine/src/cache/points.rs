@@ -12,7 +12,7 @@ use hashbrown::HashMap;
 
 use super::run::{self, Pool};
 pub(super) use super::run::{BLOCK_BYTES, Run};
-use super::slab::number;
+use crate::names::slab::number;
 use crate::point::Point;
 
 /// A point that belongs among so many of the newest is put there: senders that race one another are

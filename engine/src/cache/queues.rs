@@ -3,7 +3,7 @@
 //! Invariant: a series is in the list that its record's `place` names, and in no other.
 
 use super::series::{NONE, Place, Record};
-use super::slab::Slab;
+use crate::names::slab::Slab;
 
 /// One list.
 #[derive(Clone, Copy, Debug)]

@@ -9,7 +9,7 @@
 //! more than one point; every block but the last is full.
 
 use super::encoding::{self, ENTRY_BYTES_MAX, FAR, FILLER, Token};
-use super::slab::{Slab, number};
+use crate::names::slab::{Slab, number};
 use crate::point::Point;
 
 /// No block.
