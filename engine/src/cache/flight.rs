@@ -67,7 +67,7 @@ impl Cache {
         let id = id.0;
         let newer = self.cached_len(id);
         if let Some(rank) = self.order.rank(newer == 0) {
-            self.table.records_mut()[id].entered = rank;
+            self.table[id].enter(rank);
         }
         let superseded = match newer {
             0 => {

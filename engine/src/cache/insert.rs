@@ -5,9 +5,11 @@
 
 use super::points::{Blocks, Put};
 use super::queues::Queues;
+use super::series::Record;
 use super::share::{Load, Share};
 use super::usage::series_bytes;
-use super::{Cache, Dropped, Field, Place, SeriesId, Standing};
+use super::{Cache, Dropped, Field, Hands, Place, SeriesId, Standing};
+use crate::names;
 use crate::point::Point;
 
 /// What became of a point.
@@ -34,18 +36,92 @@ pub struct Inserted {
     pub dropped: Dropped,
 }
 
+impl Insert {
+    /// The point's series.
+    pub fn series(self) -> SeriesId {
+        match self {
+            Insert::New(id)
+            | Insert::Woke(id)
+            | Insert::Added(id)
+            | Insert::Superseded(id)
+            | Insert::Refused(id) => id,
+        }
+    }
+}
+
+impl Inserted {
+    fn alone(outcome: Insert) -> Self {
+        let dropped = Dropped::default();
+        Self { outcome, dropped }
+    }
+}
+
 impl Cache {
     /// Puts in a point of the series with this canonical name.
     pub fn insert(&mut self, name: &str, point: Point) -> Inserted {
-        let (id, is_new) = self.find_or_add(name);
+        self.insert_hashed(names::hash(self.seed, name), name, point)
+    }
+
+    /// The same for who has the name's hash, by the cache's seed, already.
+    pub fn insert_hashed(&mut self, hash: u64, name: &str, point: Point) -> Inserted {
+        if let Some(id) = self.table.find(hash, name) {
+            return self.insert_known(SeriesId(id), point);
+        }
+        let id = self.table.add(hash, name, Record::default());
+        Inserted::alone(self.put(id, true, point))
+    }
+
+    /// Puts in a point of a series that is known: its number is linked, or was just compared with
+    /// the name.
+    #[inline]
+    pub fn insert_known(&mut self, id: SeriesId, point: Point) -> Inserted {
+        if self.append(id, point) {
+            Inserted::alone(Insert::Added(id))
+        } else {
+            self.insert_anywhere(id.0, point)
+        }
+    }
+
+    /// Puts in a point as nearly all of them come: newer than all cached ones of a series that has
+    /// some, which changes neither its list nor its rank. False where anything else is the case;
+    /// then nothing was done.
+    #[inline]
+    pub(super) fn append(&mut self, id: SeriesId, point: Point) -> bool {
+        let record = &mut self.table[id.0];
+        assert!(record.is_live(), "{id:?} is forgotten");
+        let run = &mut record.cached;
+        if run.len() == 0
+            || run.newest().timestamp >= point.timestamp
+            || record.place == Place::Once
+            || self.order.ranks_points()
+        {
+            return false;
+        }
+        if Share::counts(record.standing) {
+            let bytes = Blocks::more_bytes(run, point.timestamp);
+            if !self.share.has_room(Load { points: 1, bytes }) {
+                return false;
+            }
+            let bytes_before = self.blocks.point_bytes();
+            self.blocks.append(id.0, run, point);
+            let bytes = self.blocks.point_bytes() - bytes_before;
+            self.share.add(record.standing, Load { points: 1, bytes });
+        } else {
+            self.blocks.append(id.0, run, point);
+        }
+        self.points += 1;
+        true
+    }
+
+    fn insert_anywhere(&mut self, id: u32, point: Point) -> Inserted {
         let mut dropped = Dropped::default();
-        let standing = self.table.records()[id].standing;
+        let standing = self.table[id].standing;
         if Share::counts(standing) && !self.has_share(id, point, &mut dropped) {
             dropped.count(standing, 1);
             let outcome = Insert::Refused(SeriesId(id));
             return Inserted { outcome, dropped };
         }
-        let outcome = self.put(id, is_new, point);
+        let outcome = self.put(id, false, point);
         if Share::counts(standing) && self.share.is_over() {
             self.fit(id, &mut dropped);
         }
@@ -67,7 +143,7 @@ impl Cache {
         }
         let record = &mut self.table.records_mut()[id];
         if let Some(rank) = self.order.rank(points == 0) {
-            record.entered = rank;
+            record.enter(rank);
         }
         self.points += 1;
         if place == Place::Ready {
@@ -104,7 +180,7 @@ impl Cache {
 
     fn fate(&mut self, id: u32, is_new: bool, points_before: u32) -> Insert {
         let id = SeriesId(id);
-        if points_before > 0 || self.flights.contains_key(&id.0) {
+        if points_before > 0 || self.table[id.0].hands == Hands::InFlight {
             return Insert::Added(id);
         }
         self.owed += 1;

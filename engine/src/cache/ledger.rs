@@ -8,7 +8,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::{Cache, Dropped, Insert, SeriesId, Standing, Usage};
+use super::{Cache, Dropped, Insert, Inserted, SeriesId, Standing, Usage};
 use crate::limiter::Room;
 use crate::point::Point;
 use crate::stats::{Counter, Stats};
@@ -82,14 +82,44 @@ impl Ledger {
     }
 
     /// Puts in a point for which room was reserved; `origin` counts where it came from.
-    pub fn insert(&mut self, name: &str, point: Point, origin: Counter) {
+    pub fn insert(&mut self, name: &str, point: Point, origin: Counter) -> Insert {
         self.stats.add(origin, 1);
         let inserted = self.cache.insert(name, point);
+        self.inserted(inserted)
+    }
+
+    /// The same for who has the name's hash, by the cache's seed, already.
+    pub fn insert_hashed(
+        &mut self,
+        hash: u64,
+        name: &str,
+        point: Point,
+        origin: Counter,
+    ) -> Insert {
+        self.stats.add(origin, 1);
+        let inserted = self.cache.insert_hashed(hash, name, point);
+        self.inserted(inserted)
+    }
+
+    /// The same for a series that is known: its number is linked, or was just compared with the
+    /// name.
+    #[inline]
+    pub fn insert_known(&mut self, id: SeriesId, point: Point, origin: Counter) -> Insert {
+        self.stats.add(origin, 1);
+        if self.cache.append(id, point) {
+            return Insert::Added(id);
+        }
+        let inserted = self.cache.insert_known(id, point);
+        self.inserted(inserted)
+    }
+
+    fn inserted(&mut self, inserted: Inserted) -> Insert {
         match inserted.outcome {
             Insert::New(_) | Insert::Woke(_) | Insert::Added(_) | Insert::Refused(_) => {}
             Insert::Superseded(_) => self.superseded(1),
         }
         self.dropped(inserted.dropped);
+        inserted.outcome
     }
 
     fn superseded(&mut self, points: u64) {
@@ -98,6 +128,9 @@ impl Ledger {
     }
 
     fn dropped(&mut self, dropped: Dropped) {
+        if dropped.total() == 0 {
+            return;
+        }
         self.stats
             .add(Counter::DroppedCreateWait, dropped.create_wait);
         self.stats.add(Counter::DroppedParked, dropped.parked);
@@ -107,6 +140,46 @@ impl Ledger {
     /// Counts something that changes no point's state.
     pub fn count(&mut self, counter: Counter, amount: u64) {
         self.stats.add(counter, amount);
+    }
+
+    /// The series of this name, of which `hash` is the hash by the cache's seed.
+    pub fn find_hashed(&self, hash: u64, name: &str) -> Option<SeriesId> {
+        self.cache.find_hashed(hash, name)
+    }
+
+    /// Whether this number names a series, and not one that was forgotten.
+    #[inline]
+    pub fn is_known(&self, series: SeriesId) -> bool {
+        self.cache.is_known(series)
+    }
+
+    /// The bytes of a series' name; none where the number names no series.
+    #[inline]
+    pub fn name_bytes(&self, series: SeriesId) -> &[u8] {
+        self.cache.name_bytes(series)
+    }
+
+    /// What was last set as coming after a series (see `Cache::successor`).
+    #[inline]
+    pub fn successor(&self, series: SeriesId) -> u32 {
+        self.cache.successor(series)
+    }
+
+    /// Notes what comes after a series; nothing is noted for one that was forgotten.
+    #[inline]
+    pub fn set_successor(&mut self, series: SeriesId, successor: u32) {
+        self.cache.set_successor(series, successor);
+    }
+
+    /// One more route leads to a series; false where points must come by name (see `Cache::link`).
+    #[must_use]
+    pub fn link(&mut self, series: SeriesId) -> bool {
+        self.cache.link(series)
+    }
+
+    /// One route less leads to a series.
+    pub fn unlink(&mut self, series: SeriesId) {
+        self.cache.unlink(series);
     }
 
     /// What a query sees of a metric: recent, in flight and cached points, sorted by time.

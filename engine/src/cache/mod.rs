@@ -8,13 +8,14 @@
 //! Invariants: of all points inserted, each is cached, was written, was superseded by a later one
 //! of the same second, or was reported in a `Dropped`, once; a `SeriesId` stays valid while its
 //! series has points that are cached, in flight or recent (a waiting series that was seen once and
-//! was not handed out excepted), and until `forget_idle` otherwise.
+//! was not handed out excepted) or a link, and until `forget_idle` otherwise.
 
 mod encoding;
 mod flight;
 mod idle;
 mod insert;
 mod ledger;
+mod links;
 mod order;
 mod points;
 mod queues;
@@ -44,7 +45,7 @@ use order::{Field, Order};
 use points::{Blocks, Run};
 use queues::Queues;
 use recent::Recent;
-use series::{Hands, NONE, Place, Record, Table};
+use series::{Hands, Place, Table};
 use share::{Load, Share};
 
 /// Number of a series in its shard's cache. It is used again after the series was forgotten.
@@ -54,7 +55,7 @@ pub struct SeriesId(pub u32);
 /// How a shard's cache is set up.
 #[derive(Clone, Copy, Debug)]
 pub struct CacheConfig {
-    /// Seed of the name table and of the random order.
+    /// Seed of the name table and of the random order: the process's, by which owners are chosen.
     pub seed: u64,
     /// CACHE_WRITE_STRATEGY.
     pub strategy: Strategy,
@@ -73,8 +74,6 @@ pub struct CacheConfig {
 pub struct Cache {
     table: Table,
     seed: u64,
-    /// The series that was asked for last.
-    last: u32,
     blocks: Blocks,
     queues: Queues,
     order: Order,
@@ -96,7 +95,6 @@ impl Cache {
         Self {
             table: Table::new(config.seed),
             seed: config.seed,
-            last: NONE,
             blocks: Blocks::default(),
             queues: Queues::default(),
             order: Order::new(config.strategy, config.timestamp_lag_s, config.seed),
@@ -114,7 +112,11 @@ impl Cache {
 
     /// The series of this canonical name, if it is known.
     pub fn find(&self, name: &str) -> Option<SeriesId> {
-        let hash = names::hash(self.seed, name);
+        self.find_hashed(names::hash(self.seed, name), name)
+    }
+
+    /// The same for who has the name's hash, by the cache's seed, already.
+    pub fn find_hashed(&self, hash: u64, name: &str) -> Option<SeriesId> {
         self.table.find(hash, name).map(SeriesId)
     }
 
@@ -128,11 +130,6 @@ impl Cache {
     pub fn standing(&self, id: SeriesId) -> Standing {
         self.assert_known(id);
         self.table.records()[id.0].standing
-    }
-
-    /// Whether this number names a series, and not one that was forgotten.
-    pub fn is_known(&self, id: SeriesId) -> bool {
-        self.table.contains(id.0)
     }
 
     /// Cached points of a series, those in flight included.
@@ -190,28 +187,6 @@ impl Cache {
         keep_latest(out, begin);
     }
 
-    /// The series of this name, most likely the one that followed last time; a new one where there
-    /// is none (then true).
-    fn find_or_add(&mut self, name: &str) -> (u32, bool) {
-        let guess = self.table.peek(self.last).map(|last| last.successor);
-        if let Some(guess) = guess
-            && self.table.is(guess, name)
-        {
-            self.last = guess;
-            return (guess, false);
-        }
-        let hash = names::hash(self.seed, name);
-        let (id, is_new) = match self.table.find(hash, name) {
-            Some(id) => (id, false),
-            None => (self.table.add(hash, name, Record::default()), true),
-        };
-        if self.table.contains(self.last) {
-            self.table[self.last].successor = id;
-        }
-        self.last = id;
-        (id, is_new)
-    }
-
     /// Forgets a series, which is in no list and has no points.
     fn forget(&mut self, id: u32) {
         let record = &self.table[id];
@@ -244,12 +219,8 @@ impl Cache {
         }
         let points = self.cached_len(id);
         if points == 0 {
-            let has_recent = self.recent.has(id, record.recent);
-            return if has_recent {
-                Place::Nowhere
-            } else {
-                Place::Idle
-            };
+            let is_held = record.links() > 0 || self.recent.has(id, record.recent);
+            return if is_held { Place::Nowhere } else { Place::Idle };
         }
         match record.standing {
             Standing::Unproven => Place::Unproven,

@@ -123,7 +123,7 @@ impl Field<'_> {
     fn holds(self, rank: Rank, points: u32) -> bool {
         self.records.contains(rank.id)
             && self.records[rank.id].place == Place::Ready
-            && self.records[rank.id].entered == rank.entered
+            && self.records[rank.id].entered() == rank.entered
             && self.len(rank.id) == points
     }
 }
@@ -169,9 +169,9 @@ impl Order {
         );
         records[id].place = Place::Ready;
         self.count += 1;
-        if self.is_ranked() {
+        if self.ranks_points() {
             let points = Field { records, blocks }.len(id);
-            let entered = records[id].entered;
+            let entered = records[id].entered();
             self.ranks.add(points, Rank { entered, id });
             return;
         }
@@ -189,7 +189,7 @@ impl Order {
         );
         records[id].place = Place::Nowhere;
         self.count -= 1;
-        if self.is_ranked() {
+        if self.ranks_points() {
             let field = Field { records, blocks };
             let points = field.len(id);
             self.ranks.remove(points, |rank| field.holds(rank, points));
@@ -211,9 +211,9 @@ impl Order {
 
     /// A ready series got one point more.
     pub(super) fn grew(&mut self, field: Field<'_>, id: u32) {
-        if self.is_ranked() {
+        if self.ranks_points() {
             let points = field.len(id);
-            let entered = field.records[id].entered;
+            let entered = field.records[id].entered();
             self.ranks.add(points, Rank { entered, id });
             self.ranks
                 .remove(points - 1, |rank| field.holds(rank, points - 1));
@@ -245,7 +245,9 @@ impl Order {
         (self.ready.capacity() + self.snapshot.capacity()) * size_of::<u32>() + self.ranks.bytes()
     }
 
-    fn is_ranked(&self) -> bool {
+    /// Does every point of a series change its rank, and not only the first?
+    #[inline]
+    pub(super) fn ranks_points(&self) -> bool {
         matches!(self.strategy, Strategy::Max | Strategy::BucketMax)
     }
 
@@ -290,7 +292,7 @@ impl Order {
         while let Some(id) = self.snapshot.last() {
             if field.records.contains(*id)
                 && field.records[*id].place == Place::Ready
-                && field.records[*id].entered <= self.snapshot_tick
+                && field.records[*id].entered() <= self.snapshot_tick
             {
                 return Some(*id);
             }
@@ -322,7 +324,7 @@ impl Order {
                 }
                 major = !oldest;
             }
-            let minor = field.records[id].entered;
+            let minor = field.records[id].entered();
             ranked.push(Ranked { major, minor, id });
         }
         sorting::sort(&mut ranked);

@@ -237,11 +237,13 @@ impl Blocks {
     }
 
     /// The same of all series and runs.
+    #[inline]
     pub(super) fn point_bytes(&self) -> u64 {
         (self.pool.len() * BLOCK_BYTES + self.late * LATE_BYTES) as u64
     }
 
     /// Bytes that a second which is not there may take outside the record.
+    #[inline]
     pub(super) fn more_bytes(run: &Run, timestamp: u32) -> u64 {
         let is_in_order = run.len() == 0 || run.newest().timestamp < timestamp;
         if is_in_order && !run.may_need_block() {
@@ -280,8 +282,9 @@ impl Blocks {
         self.late * LATE_BYTES + self.landmark_bytes + self.deep.allocation_size()
     }
 
+    /// Appends a point that is newer than all in the run.
     #[inline]
-    fn append(&mut self, series: u32, run: &mut Run, point: Point) {
+    pub(super) fn append(&mut self, series: u32, run: &mut Run, point: Point) {
         run.push(&mut self.pool, point);
         if run.len().is_multiple_of(STRIDE) {
             self.remember(series, run);

@@ -171,6 +171,7 @@ impl Run {
     }
 
     /// Can one more point in order need one more block?
+    #[inline]
     pub(super) fn may_need_block(&self) -> bool {
         self.count > 0 && usize::from(self.fill) + ENTRY_BYTES_MAX > ROOM
     }

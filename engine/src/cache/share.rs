@@ -30,6 +30,7 @@ impl Share {
     }
 
     /// Do the points of such a series count here?
+    #[inline]
     pub(super) fn counts(standing: Standing) -> bool {
         match standing {
             Standing::Waiting | Standing::Parked => true,
@@ -47,6 +48,7 @@ impl Share {
     }
 
     /// Is there room for so much more?
+    #[inline]
     pub(super) fn has_room(&self, more: Load) -> bool {
         let room = self.room();
         more.points <= room.points && more.bytes <= room.bytes
@@ -59,6 +61,7 @@ impl Share {
     }
 
     /// The room that is left.
+    #[inline]
     pub(super) fn room(&self) -> Load {
         let points = self.waiting.points + self.parked.points;
         let bytes = self.waiting.bytes + self.parked.bytes;
@@ -69,6 +72,7 @@ impl Share {
     }
 
     /// Counts what a series of this standing holds, or holds more.
+    #[inline]
     pub(super) fn add(&mut self, standing: Standing, load: Load) {
         let held = self.of(standing);
         held.points += load.points;
@@ -86,6 +90,7 @@ impl Share {
         held.bytes -= load.bytes;
     }
 
+    #[inline]
     fn of(&mut self, standing: Standing) -> &mut Load {
         match standing {
             Standing::Waiting => &mut self.waiting,

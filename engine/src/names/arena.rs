@@ -21,7 +21,8 @@ pub(crate) struct NameRef {
 
 impl NameRef {
     /// Length of the name in bytes.
-    pub(super) fn len(self) -> usize {
+    #[inline]
+    pub(crate) fn len(self) -> usize {
         usize::from(self.len)
     }
 
@@ -30,6 +31,7 @@ impl NameRef {
         self.chunk == chunk
     }
 
+    #[inline]
     fn range(self) -> std::ops::Range<usize> {
         usize::from(self.offset)..usize::from(self.offset) + usize::from(self.len)
     }

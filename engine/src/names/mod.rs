@@ -149,9 +149,11 @@ impl<R: Named> NameTable<R> {
         self.name_bytes(id) == name.as_bytes()
     }
 
-    /// Is there a record of this number?
+    /// Is there a record of this number? Looks at nothing but the record: only one that is not
+    /// live has an empty name.
+    #[inline]
     pub(crate) fn contains(&self, id: u32) -> bool {
-        self.records.contains(id)
+        self.peek(id).is_some_and(|record| record.name().len() > 0)
     }
 
     /// What is at a number, live or not; nothing where its page is not held. One that is not live
