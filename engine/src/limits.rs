@@ -127,6 +127,11 @@ pub const DRAIN_ATTEMPTS_MAX: u32 = 10;
 /// Points in one message between shards: one wake-up serves them all, and a message of them
 /// (some 30 KB of names) keeps a query behind it waiting for well under a millisecond.
 pub const BATCH_POINTS_MAX: usize = 512;
+/// Near the bound in bytes, routes looked at for each one that begins: among a flood of names sent
+/// once, nearly each look finds one to give up; where a quarter are not used, they keep step.
+pub const ROUTES_LOOKED_AT_PER_NEW: usize = 4;
+/// Routes looked at in a turn while bytes are so short that reading stops: some ten microseconds.
+pub const ROUTES_LOOKED_AT_PER_TURN_MAX: usize = 1024;
 /// Messages that may wait in a core's inbox.
 pub const INBOX_MESSAGES_MAX: usize = 256;
 /// Messages for one other shard that a core keeps while that shard's inbox is full, before it

@@ -70,6 +70,16 @@ impl Ledger {
         self.credit > 0 || !self.room.is_full()
     }
 
+    /// Are bytes so near their bound that what nobody needs is to be forgotten?
+    pub fn is_near_full(&self) -> bool {
+        self.room.is_near_full()
+    }
+
+    /// Are bytes so short that nothing is read any more?
+    pub fn is_short_of_bytes(&self) -> bool {
+        self.room.is_short_of_bytes()
+    }
+
     /// Holds bytes of the bound for points on their way to another shard's cache.
     pub fn hold_bytes(&self, bytes: u64) {
         self.room.add_bytes(signed(bytes));

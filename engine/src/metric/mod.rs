@@ -114,6 +114,13 @@ impl<'a> Metric<'a> {
         Err(NameError::Unsettled)
     }
 
+    /// The quick check: whether a name is canonical as it stands, and untagged. False also for
+    /// some that are, such as names beyond ASCII.
+    #[inline]
+    pub fn is_plain(raw: &str) -> bool {
+        path::is_plainly_canonical(raw)
+    }
+
     /// Takes back a name that came from `as_str`, from the cache or the journal. It is checked
     /// again, without allocation, so that nobody has to vouch for it.
     pub fn from_canonical(name: &'a str) -> Result<Metric<'a>, NameError> {

@@ -168,6 +168,11 @@ impl<R: Named> NameTable<R> {
         self.records.len()
     }
 
+    /// All numbers are below this, live or not.
+    pub(crate) fn numbers(&self) -> u32 {
+        self.records.numbers()
+    }
+
     /// The records, for those who know the numbers.
     pub(crate) fn records(&self) -> &Slab<R> {
         &self.records

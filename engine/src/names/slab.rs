@@ -102,6 +102,11 @@ impl<T: Copy + Default> Slab<T> {
             .get(id as usize % PAGE_UNITS)
     }
 
+    /// All numbers are below this, live or not.
+    pub(crate) fn numbers(&self) -> u32 {
+        number(self.pages.len() * PAGE_UNITS)
+    }
+
     /// Live units.
     pub(crate) fn len(&self) -> usize {
         self.live

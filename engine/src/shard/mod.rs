@@ -9,9 +9,11 @@
 //! shard's own accounts balance at any moment; messages to one shard arrive in the order sent, so
 //! that a question never overtakes the points that were accepted before it.
 
+mod inbound;
 mod inbox;
 mod message;
 mod outbox;
+mod routes;
 #[cfg(test)]
 mod tests;
 
@@ -22,16 +24,22 @@ use hashbrown::HashMap;
 
 pub use inbox::Inbox;
 pub use message::{Answer, Ask, Message, Origin, PointBatch, Question, Reply};
+pub use routes::{Known, Trail};
 
-use crate::cache::{Cache, CacheConfig, Ledger, Usage};
+use crate::cache::{Cache, CacheConfig, Ledger, SeriesId, Usage};
 use crate::clock::Now;
 use crate::limiter::Room;
+use crate::limits::{ROUTES_LOOKED_AT_PER_NEW, ROUTES_LOOKED_AT_PER_TURN_MAX};
 use crate::metric::{Metric, NameError, ShardIndex, TaggedLeaf, owner};
+use crate::names;
 use crate::point::Point;
 use crate::ring::{FileError, FileOperation, FileOutcome, FileToken};
 use crate::stats::{Counter, Stats};
 use crate::writer::{Budgets, Inspection, Writer, WriterConfig};
+use inbound::{Inbound, Lead};
+use message::{RouteChange, RoutePoint};
 use outbox::Outbox;
+use routes::{Kind, Routes, Target};
 
 /// What a shard is made of.
 #[derive(Debug)]
@@ -63,6 +71,17 @@ pub enum Accept {
     Refused(NameError),
 }
 
+/// What a shard knows of a name.
+#[derive(Clone, Copy, Debug)]
+enum Found {
+    Known(Known),
+    /// Nothing: its hash, and who owns the metric.
+    New {
+        hash: u64,
+        owner: ShardIndex,
+    },
+}
+
 /// A shard's numbers at one moment.
 #[derive(Clone, Debug)]
 pub struct Report {
@@ -80,6 +99,12 @@ pub struct Shard {
     seed: u64,
     leaf: TaggedLeaf,
     ledger: Ledger,
+    /// Metrics that are received here and are not known by their own series.
+    routes: Routes,
+    /// What other shards' routes lead to, by shard.
+    inbound: Vec<Inbound>,
+    /// What was last published of the bytes of both.
+    routing_bytes: u64,
     writer: Writer,
     budgets: Budgets,
     outboxes: Vec<Outbox>,
@@ -106,9 +131,14 @@ impl Shard {
             seed: config.seed,
             leaf: config.writer.leaf,
             ledger: Ledger::new(Cache::new(config.cache), config.room),
+            routes: Routes::new(config.index, config.seed),
+            inbound: (0..config.shards).map(|_| Inbound::default()).collect(),
+            routing_bytes: 0,
             writer: Writer::new(config.writer),
             budgets: config.budgets,
-            outboxes: (0..config.shards).map(|_| Outbox::default()).collect(),
+            outboxes: (0..config.shards)
+                .map(|_| Outbox::new(config.index))
+                .collect(),
             answers: Vec::new(),
             inspections: HashMap::new(),
             inspections_begun: 0,
@@ -122,37 +152,201 @@ impl Shard {
         self.now = now;
     }
 
+    /// The metric that followed the last one on this trail before, and its name as it was sent.
+    /// Where the name received next is the same, its point goes to `accept_known`.
+    #[inline]
+    pub fn foresee(&self, trail: Trail) -> Option<(Known, &[u8])> {
+        let known = match trail.last.kind() {
+            Kind::Own(series) => Known::from_number(self.ledger.successor(series)),
+            Kind::Routed(route) => self.routes.successor(route),
+        };
+        let name = match known.kind() {
+            Kind::Own(series) => self.ledger.name_bytes(series),
+            Kind::Routed(route) => self.routes.name_bytes(route),
+        };
+        (!name.is_empty()).then_some((known, name))
+    }
+
+    /// Offers a received point of a metric that was foreseen, and whose name was received indeed.
+    #[inline]
+    pub fn accept_known(&mut self, trail: &mut Trail, known: Known, point: Point) -> Accept {
+        let accept = self.take_known(known, point);
+        if accept == Accept::Taken {
+            trail.last = known;
+        }
+        accept
+    }
+
     /// Offers a received point under its raw name.
-    pub fn accept(&mut self, raw: &str, point: Point) -> Accept {
-        let metric = match Metric::parse(raw, &mut self.scratch) {
-            Ok(metric) => metric,
+    pub fn accept(&mut self, trail: &mut Trail, raw: &str, point: Point) -> Accept {
+        let found = match self.find(raw) {
+            Ok(found) => found,
             Err(error) => return Accept::Refused(error),
         };
-        let owner = owner(metric.owner_hash(self.leaf, self.seed), self.shards);
-        let outbox = &mut self.outboxes[usize::from(owner.0)];
-        if outbox.is_full() || !self.ledger.reserve() {
-            return Accept::Full;
-        }
-        if owner == self.index {
-            self.ledger
-                .insert(metric.as_str(), point, Counter::Received);
-        } else {
-            outbox.push_point(metric.as_str(), point, Origin::Received);
-        }
+        let known = match found {
+            Found::Known(known) => {
+                let accept = self.take_known(known, point);
+                if accept != Accept::Taken {
+                    return accept;
+                }
+                known
+            }
+            Found::New { hash, owner } => {
+                if self.outboxes[usize::from(owner.0)].is_full() || !self.ledger.reserve() {
+                    return Accept::Full;
+                }
+                self.take_new((hash, raw), owner, point, Origin::Received)
+            }
+        };
+        self.learn(trail.last, known, raw);
+        trail.last = known;
         Accept::Taken
+    }
+
+    /// Notes what followed a metric. A name with whitespace is never foreseen: a pickle can have
+    /// one, and a line that begins with the same bytes is another metric's, or wrong.
+    fn learn(&mut self, last: Known, next: Known, raw: &str) {
+        let has_whitespace = if raw.is_ascii() {
+            raw.as_bytes().contains(&b' ')
+        } else {
+            raw.contains(char::is_whitespace)
+        };
+        let next = if has_whitespace { Known::NONE } else { next };
+        match last.kind() {
+            Kind::Own(series) => self.ledger.set_successor(series, next.number()),
+            Kind::Routed(route) => self.routes.set_successor(route, next),
+        }
     }
 
     /// Takes one of our own metrics, whatever the bound: they are few and must not be lost.
     pub fn accept_own(&mut self, name: &str, point: Point) -> Result<(), NameError> {
-        let metric = Metric::parse(name, &mut self.scratch)?;
-        let owner = owner(metric.owner_hash(self.leaf, self.seed), self.shards);
+        let found = self.find(name)?;
         self.ledger.reserve_anyway();
-        if owner == self.index {
-            self.ledger.insert(metric.as_str(), point, Counter::Own);
-        } else {
-            self.outboxes[usize::from(owner.0)].push_point(metric.as_str(), point, Origin::Own);
+        match found {
+            Found::Known(known) => self.put(known, point, Origin::Own),
+            Found::New { hash, owner } => {
+                self.take_new((hash, name), owner, point, Origin::Own);
+            }
         }
         Ok(())
+    }
+
+    /// Takes a point of a live known metric, where there is room.
+    #[inline]
+    fn take_known(&mut self, known: Known, point: Point) -> Accept {
+        if let Kind::Routed(route) = known.kind()
+            && let Target::Shard(owner) = self.routes.follow(route)
+            && self.outboxes[usize::from(owner.0)].is_full()
+        {
+            return Accept::Full;
+        }
+        if !self.ledger.reserve() {
+            return Accept::Full;
+        }
+        self.put(known, point, Origin::Received);
+        Accept::Taken
+    }
+
+    /// Puts in a point of a live known metric, for which there is room.
+    #[inline]
+    fn put(&mut self, known: Known, point: Point, origin: Origin) {
+        let series = match known.kind() {
+            Kind::Own(series) => series,
+            Kind::Routed(route) => match self.routes.follow(route) {
+                Target::Alias(series) => series,
+                Target::Shard(owner) => {
+                    let point = RoutePoint::new(route, point);
+                    return self.outboxes[usize::from(owner.0)].push_point(point, origin);
+                }
+            },
+        };
+        self.ledger.insert_known(series, point, origin.counter());
+    }
+
+    /// Looks for what is known of a name as sent.
+    fn find(&mut self, raw: &str) -> Result<Found, NameError> {
+        let hash = names::hash(self.seed, raw);
+        // Untagged and canonical as it stands: the hash is its owner's too.
+        if Metric::is_plain(raw) {
+            let owner = owner(hash, self.shards);
+            let known = if owner == self.index {
+                self.ledger.find_hashed(hash, raw).map(Known::own)
+            } else {
+                self.routes.find(hash, raw).map(Known::routed)
+            };
+            return Ok(known.map_or(Found::New { hash, owner }, Found::Known));
+        }
+        if let Some(route) = self.routes.find(hash, raw) {
+            return Ok(Found::Known(Known::routed(route)));
+        }
+        let metric = Metric::parse(raw, &mut self.scratch)?;
+        let owner = owner(metric.owner_hash(self.leaf, self.seed), self.shards);
+        if owner == self.index
+            && metric.as_str() == raw
+            && let Some(series) = self.ledger.find_hashed(hash, raw)
+        {
+            return Ok(Found::Known(Known::own(series)));
+        }
+        Ok(Found::New { hash, owner })
+    }
+
+    /// Puts in the first point of a metric that `find` did not know, for which there is room.
+    fn take_new(
+        &mut self,
+        (hash, raw): (u64, &str),
+        owner: ShardIndex,
+        point: Point,
+        origin: Origin,
+    ) -> Known {
+        let Ok(metric) = Metric::parse(raw, &mut self.scratch) else {
+            unreachable!("{raw:?} was a metric a moment ago");
+        };
+        if owner != self.index {
+            let route = self.routes.begin(hash, raw, Target::Shard(owner));
+            let point = RoutePoint::new(route, point);
+            self.outboxes[usize::from(owner.0)].begin_route(metric.as_str(), point, origin);
+            return Known::routed(route);
+        }
+        let counter = origin.counter();
+        if metric.as_str() == raw {
+            let inserted = self.ledger.insert_hashed(hash, raw, point, counter);
+            return Known::own(inserted.series());
+        }
+        let inserted = self.ledger.insert(metric.as_str(), point, counter);
+        let series = inserted.series();
+        if !self.ledger.link(series) {
+            return Known::own(series);
+        }
+        Known::routed(self.routes.begin(hash, raw, Target::Alias(series)))
+    }
+
+    /// Publishes the bytes of routes, and gives up some that are not used where bytes are short:
+    /// as fast as new ones come, and a good deal faster where nothing is read any more.
+    fn settle_routes(&mut self) {
+        let begun = self.routes.take_begun();
+        let looks = if self.ledger.is_short_of_bytes() {
+            ROUTES_LOOKED_AT_PER_TURN_MAX
+        } else if self.ledger.is_near_full() {
+            begun * ROUTES_LOOKED_AT_PER_NEW
+        } else {
+            0
+        };
+        for _ in 0..looks {
+            match self.routes.look_at_next() {
+                Some((_, Target::Alias(series))) => self.ledger.unlink(series),
+                Some((route, Target::Shard(owner))) => {
+                    self.outboxes[usize::from(owner.0)].end_route(route);
+                }
+                None => {}
+            }
+        }
+        let inbound: usize = self.inbound.iter().map(Inbound::bytes).sum();
+        let bytes = (self.routes.bytes() + inbound) as u64;
+        if bytes != self.routing_bytes {
+            self.ledger.hold_bytes(bytes);
+            self.ledger.release_bytes(self.routing_bytes);
+            self.routing_bytes = bytes;
+        }
     }
 
     /// Counts a point that was offered, found no room and cannot wait.
@@ -227,16 +421,44 @@ impl Shard {
     /// Takes a message from another shard's core.
     pub fn deliver(&mut self, message: Message) {
         match message {
-            Message::Points(batch) => {
-                let counter = batch.origin().counter();
-                for (name, point) in batch.iter() {
-                    self.ledger.insert(name, point, counter);
-                }
-                self.ledger.release_bytes(batch.held_bytes());
-            }
+            Message::Points(from, batch) => self.deliver_points(from, &batch),
             Message::Question(question) => self.answer(question),
             Message::Answer(answer) => self.answers.push(answer),
         }
+    }
+
+    fn deliver_points(&mut self, from: ShardIndex, batch: &PointBatch) {
+        let (ledger, counter) = (&mut self.ledger, batch.origin().counter());
+        let inbound = &mut self.inbound[usize::from(from.0)];
+        for (change, mut points) in batch.stretches() {
+            match change {
+                None => {}
+                Some(RouteChange::Ends(route)) => {
+                    if let Some(series) = inbound.end(route) {
+                        ledger.unlink(series);
+                    }
+                }
+                Some(RouteChange::Begins(route, name)) => {
+                    let Some(first) = points.split_off_first() else {
+                        unreachable!("{route:?} begins without a point");
+                    };
+                    let series = ledger.insert(name, first.point(), counter).series();
+                    let lead = if ledger.link(series) {
+                        Lead::Series(series)
+                    } else {
+                        Lead::Name(name)
+                    };
+                    inbound.begin(route, lead);
+                }
+            }
+            for point in points {
+                match inbound.follow(point.route) {
+                    Lead::Series(series) => ledger.insert_known(series, point.point(), counter),
+                    Lead::Name(name) => ledger.insert(name, point.point(), counter),
+                };
+            }
+        }
+        ledger.release_bytes(batch.held_bytes());
     }
 
     fn answer(&mut self, question: Question) {
@@ -293,6 +515,7 @@ impl Shard {
 
     /// Starts what may start, lets go of what is past its time, balances the accounts.
     pub fn end_turn(&mut self) {
+        self.settle_routes();
         self.writer.start(&mut self.ledger, &self.budgets, self.now);
         self.ledger.settle(self.now.instant);
     }
@@ -305,7 +528,7 @@ impl Shard {
     /// The next message for another shard.
     pub fn next_message(&mut self, to: ShardIndex) -> Option<Message> {
         let message = self.outboxes[usize::from(to.0)].pop()?;
-        if let Message::Points(batch) = &message {
+        if let Message::Points(_, batch) = &message {
             self.ledger.hold_bytes(batch.held_bytes());
         }
         Some(message)
@@ -313,7 +536,7 @@ impl Shard {
 
     /// Takes a message back that found its target's inbox full; it goes first next time.
     pub fn return_message(&mut self, to: ShardIndex, message: Message) {
-        if let Message::Points(batch) = &message {
+        if let Message::Points(_, batch) = &message {
             self.ledger.release_bytes(batch.held_bytes());
         }
         self.outboxes[usize::from(to.0)].push_front(message);

@@ -6,18 +6,18 @@ use std::time::Instant;
 
 use benzene_engine::limits::{HELD_BYTES_MAX, LAST_READ_TOTAL_BYTES_MAX, QUERY_FRAME_BYTES_MAX};
 use benzene_engine::ring::ReceiveNow;
-use benzene_engine::shard::Shard;
+use benzene_engine::shard::{Shard, Trail};
 use benzene_engine::stats::Counter;
 
 use super::Service;
 use super::intake::{Intake, Taken};
 use super::query::Wanted;
-use crate::wire::Refusal;
 use crate::wire::carbonlink;
 use crate::wire::frame::Frames;
-use crate::wire::line::Splitter;
+use crate::wire::line::{self, Splitter};
 use crate::wire::pickle::{self, Machine};
 use crate::wire::window::Window;
+use crate::wire::{Refusal, Stamp};
 
 /// What the work on a connection's bytes needs of its core.
 #[derive(Debug)]
@@ -78,6 +78,8 @@ struct Input<'a> {
 pub(super) struct Connection {
     pub(super) service: Service,
     talk: Talk,
+    /// Where its sender stands in the order of its metrics.
+    trail: Trail,
     /// Received and, from `held_at` on, not worked on yet.
     held: Vec<u8>,
     held_at: usize,
@@ -113,6 +115,7 @@ impl Connection {
         Self {
             service,
             talk,
+            trail: Trail::default(),
             held: Vec::new(),
             held_at: 0,
             receiving: true,
@@ -154,15 +157,21 @@ impl Connection {
         progress
     }
 
+    /// Takes the points of a datagram.
+    pub(super) fn datagram(&mut self, bytes: &[u8], intake: &Intake, shard: &mut Shard) {
+        intake.datagram(&mut self.trail, bytes, shard);
+    }
+
     /// Works on `bytes` from `at` on, as far as there is room; `at` tells how far.
     pub(super) fn work(&mut self, bytes: &[u8], at: &mut usize, means: &mut Means<'_>) -> Progress {
+        let trail = &mut self.trail;
         match &mut self.talk {
-            Talk::Line(splitter) => work_lines(splitter, bytes, at, means),
+            Talk::Line(splitter) => work_lines(splitter, trail, Input { bytes, at }, means),
             Talk::Pickle {
                 frames,
                 batch,
                 next,
-            } => work_frames(frames, batch, next, Input { bytes, at }, means),
+            } => work_frames(frames, (batch, next), trail, Input { bytes, at }, means),
             Talk::Query(frames) => match frames.next(bytes, at) {
                 None => Progress::Done,
                 Some(Ok(frame)) => {
@@ -224,33 +233,46 @@ impl Connection {
 
 fn work_lines(
     splitter: &mut Splitter,
-    bytes: &[u8],
-    at: &mut usize,
+    trail: &mut Trail,
+    input: Input<'_>,
     means: &mut Means<'_>,
 ) -> Progress {
+    let Input { bytes, at } = input;
     let mut window = Window::new(bytes);
-    while let Some(item) = splitter.next_item(&mut window, at) {
-        let taken = match item {
-            Ok(item) => means.intake.item(&item, means.shard),
-            Err(refusal) => means.intake.refuse(refusal, means.shard),
+    loop {
+        // The usual line of the metric that came next the last time, read without looking for
+        // where its name ends.
+        while splitter.is_between_lines()
+            && let Some((known, name)) = means.shard.foresee(*trail)
+            && let Some((value, seconds, length)) = line::known(&bytes[*at..], name)
+        {
+            let point = (known, Stamp::At(seconds), value);
+            if means.intake.known(trail, point, means.shard) == Taken::NoRoom {
+                return Progress::Stalled;
+            }
+            *at += length;
+        }
+        let taken = match splitter.next_item(&mut window, at) {
+            None => return Progress::Done,
+            Some(Ok(item)) => means.intake.item(trail, &item, means.shard),
+            Some(Err(refusal)) => means.intake.refuse(refusal, means.shard),
         };
         if taken == Taken::NoRoom {
             splitter.put_back(at);
             return Progress::Stalled;
         }
     }
-    Progress::Done
 }
 
 fn work_frames(
     frames: &mut Frames,
-    batch: &mut pickle::Batch,
-    next: &mut usize,
+    (batch, next): (&mut pickle::Batch, &mut usize),
+    trail: &mut Trail,
     input: Input<'_>,
     means: &mut Means<'_>,
 ) -> Progress {
     let Input { bytes, at } = input;
-    if !work_batch(batch, next, means) {
+    if !work_batch(batch, next, trail, means) {
         return Progress::Stalled;
     }
     *batch = pickle::Batch::default();
@@ -261,7 +283,7 @@ fn work_frames(
                 std::mem::swap(batch, means.batch);
                 load_batch(frame, batch, next, means);
                 frames.release();
-                if !work_batch(batch, next, means) {
+                if !work_batch(batch, next, trail, means) {
                     return Progress::Stalled;
                 }
                 std::mem::swap(batch, means.batch);
@@ -275,9 +297,14 @@ fn work_frames(
 }
 
 /// Offers a batch's items from `next` on; false where one found no room.
-fn work_batch(batch: &pickle::Batch, next: &mut usize, means: &mut Means<'_>) -> bool {
+fn work_batch(
+    batch: &pickle::Batch,
+    next: &mut usize,
+    trail: &mut Trail,
+    means: &mut Means<'_>,
+) -> bool {
     while let Some(item) = batch.get(*next) {
-        if means.intake.item(&item, means.shard) == Taken::NoRoom {
+        if means.intake.item(trail, &item, means.shard) == Taken::NoRoom {
             return false;
         }
         *next += 1;

@@ -138,8 +138,7 @@ impl Front {
         };
         connection.heard = self.now;
         if connection.service == Service::Datagram {
-            self.config.intake.datagram(bytes, shard);
-            return;
+            return connection.datagram(bytes, &self.config.intake, shard);
         }
         if connection.is_behind() {
             if connection.hold(bytes) {
