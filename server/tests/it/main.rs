@@ -1,6 +1,9 @@
 //! Integration tests of the program, in one binary: the real daemon, real clients, Python's own
 //! reading of what it wrote.
 
+// A cache far smaller than what is sent: slowed senders, nothing lost.
+#[cfg(test)]
+mod backpressure;
 // Two hundred clients at once, honest and hostile.
 #[cfg(test)]
 mod clients;
