@@ -13,9 +13,9 @@ use benzene_engine::cache::CacheConfig;
 use benzene_engine::clock;
 use benzene_engine::limiter::{Budget, Room};
 use benzene_engine::limits::{
-    BUDGET_BURST_S, COUNTED_PERCENT, DATA_DIR_BYTES_MAX, LISTEN_BACKLOG, RECEIVE_BUFFER_BYTES,
-    RECEIVE_BUFFERS, RECENT_SHARE, RING_ENTRIES, RING_ENTRIES_MIN, RING_WORKERS_MAX, SHARDS_MAX,
-    UDP_SOCKET_BUFFER_BYTES, UPDATES_IN_FLIGHT_MAX, WAITING_SHARE,
+    BUDGET_BURST_S, COUNTED_PERCENT, DATA_DIR_BYTES_MAX, LISTEN_BACKLOG, RECENT_SHARE,
+    RING_ENTRIES, RING_ENTRIES_MIN, RING_WORKERS_MAX, SHARDS_MAX, UDP_SOCKET_BUFFER_BYTES,
+    UPDATES_IN_FLIGHT_MAX, WAITING_SHARE,
 };
 use benzene_engine::metric::{ShardIndex, TaggedLeaf};
 use benzene_engine::ring::{Access, Ring, RingConfig, RingError, host, socket};
@@ -259,8 +259,7 @@ fn prove_ring() -> Result<(), StartError> {
         entries: RING_ENTRIES_MIN,
         visits_max: 1,
         kernel_workers_max: RING_WORKERS_MAX,
-        receive_buffers: 1,
-        receive_buffer_bytes: RECEIVE_BUFFER_BYTES,
+        ..RingConfig::default()
     };
     Ring::new(config).map(drop).map_err(StartError::Ring)
 }
@@ -402,8 +401,7 @@ impl Sprout {
             entries: RING_ENTRIES,
             visits_max: u32::try_from(UPDATES_IN_FLIGHT_MAX).unwrap_or(u32::MAX),
             kernel_workers_max: RING_WORKERS_MAX,
-            receive_buffers: RECEIVE_BUFFERS,
-            receive_buffer_bytes: RECEIVE_BUFFER_BYTES,
+            ..RingConfig::default()
         };
         let ring = match Ring::new(config) {
             Ok(ring) => ring,
