@@ -66,6 +66,8 @@ pub(crate) struct Core {
     front: Front,
     peers: Arc<Peers>,
     bulk: Bulk,
+    /// The UDP receiver, and how many of its datagrams the kernel is known to have dropped.
+    datagrams: Option<(SocketId, u32)>,
     /// The listeners that this core accepts from.
     listeners: Vec<(SocketId, Service)>,
     accept_again: Vec<(Instant, SocketId)>,
@@ -92,6 +94,7 @@ impl Core {
             front,
             peers,
             bulk: Bulk::default(),
+            datagrams: None,
             listeners: Vec::new(),
             accept_again: Vec::new(),
             accept_said: None,
@@ -118,6 +121,8 @@ impl Core {
         self.front.open(socket, service);
         if service == Service::Datagram {
             self.peers.opened(self.index);
+            assert!(self.datagrams.is_none(), "two UDP receivers on one core");
+            self.datagrams = Some((socket, 0));
         }
         if self.phase == Phase::Running || service == Service::Query {
             self.ring.receive(socket, service.lane());
@@ -273,9 +278,26 @@ impl Core {
                 }
             }
             // The desk has gone when this fails, and with it the process.
-            Parcel::Report(desk) => drop(desk.send((self.shard.report(), self.front.senders()))),
+            Parcel::Report(desk) => {
+                self.count_kernel_drops();
+                drop(desk.send((self.shard.report(), self.front.senders())));
+            }
             Parcel::Stop => self.is_stop_asked = true,
             Parcel::Exit => self.phase = Phase::Exit,
+        }
+    }
+
+    /// Counts what the kernel has dropped of the UDP receiver since this was last asked.
+    fn count_kernel_drops(&mut self) {
+        let Some((socket, known)) = &mut self.datagrams else {
+            return;
+        };
+        match socket::kernel_drops(self.ring.descriptor(*socket)) {
+            Ok(drops) => {
+                let new = drops.wrapping_sub(std::mem::replace(known, drops));
+                self.shard.count(Counter::KernelDrops, u64::from(new));
+            }
+            Err(error) => tracing::debug!("what the kernel drops is not to be had: {error}"),
         }
     }
 
@@ -378,6 +400,10 @@ impl Core {
                 Command::StopReceive(socket) => self.ring.stop_receive(socket),
                 Command::Send(socket, bytes) => self.ring.send(socket, bytes),
                 Command::Close(socket) => {
+                    if self.datagrams.is_some_and(|(id, _)| id == socket) {
+                        self.count_kernel_drops();
+                        self.datagrams = None;
+                    }
                     tracing::debug!("connection {socket:?} closed");
                     self.ring.close(socket);
                     self.peers.closed(self.index);

@@ -7,6 +7,9 @@ mod clients;
 // carbon.conf, environment and flags: what they come to, and what is said about mistakes.
 #[cfg(test)]
 mod config;
+// UDP: what the kernel drops is counted.
+#[cfg(test)]
+mod datagrams;
 // Starts and stops the real program for the other modules.
 #[cfg(test)]
 mod daemon;
