@@ -195,6 +195,12 @@ const _: () = assert!(URGENT_BUFFER_BYTES as usize > METRIC_NAME_BYTES_MAX);
 pub const URGENT_BUFFERS: u16 = 16;
 /// Receive buffer that is asked for a UDP socket (the kernel grants up to net.core.rmem_max).
 pub const UDP_SOCKET_BUFFER_BYTES: usize = 8 << 20;
+/// A hard limit on open files below this is said at start: ten thousand connections, and the files
+/// that some twenty cores have in flight.
+pub const OPEN_FILES_WANTED: u64 = 16 << 10;
+const _: () = assert!(
+    OPEN_FILES_WANTED >= 10_000 + 20 * (UPDATES_IN_FLIGHT_MAX + CREATES_IN_FLIGHT_MAX * 2) as u64
+);
 /// Connections that may wait to be accepted: a relay restart brings hundreds at once.
 pub const LISTEN_BACKLOG: i32 = 1024;
 

@@ -43,6 +43,9 @@ mod flood;
 // File first, cache second: no accepted point is ever out of sight.
 #[cfg(test)]
 mod gaps;
+// Ten thousand connections that say nothing.
+#[cfg(test)]
+mod idle;
 // As many points as four connections bring: all written, and the memory comes back.
 #[cfg(test)]
 mod ingest;
