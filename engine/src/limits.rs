@@ -125,18 +125,37 @@ pub const PROBES_IN_FLIGHT_MAX: usize = 64;
 pub const DRAIN_ATTEMPTS_MAX: u32 = 10;
 
 /// Points in one message between shards: one wake-up serves them all, and a message of them
-/// (some 30 KB of names) keeps a query behind it waiting for well under a millisecond.
-pub const BATCH_POINTS_MAX: usize = 512;
+/// (4 KB, and at most some 15 KB of new names) keeps a query behind it waiting for some ten
+/// microseconds.
+pub const BATCH_POINTS_MAX: usize = 256;
 /// Near the bound in bytes, routes looked at for each one that begins: among a flood of names sent
 /// once, nearly each look finds one to give up; where a quarter are not used, they keep step.
 pub const ROUTES_LOOKED_AT_PER_NEW: usize = 4;
 /// Routes looked at in a turn while bytes are so short that reading stops: some ten microseconds.
 pub const ROUTES_LOOKED_AT_PER_TURN_MAX: usize = 1024;
-/// Messages that may wait in a core's inbox.
-pub const INBOX_MESSAGES_MAX: usize = 256;
+/// Messages that may wait in a core's inbox: no more than a core takes in a few milliseconds, as a
+/// question waits behind all of them.
+pub const INBOX_MESSAGES_MAX: usize = 64;
 /// Messages for one other shard that a core keeps while that shard's inbox is full, before it
 /// takes no more points for it.
 pub const OUTBOX_MESSAGES_MAX: usize = 8;
+
+/// Bytes of received lines and frames that a core works off in one turn, before it looks again at
+/// what is urgent: queries, replies, files, its inbox. As much again of what stalled connections
+/// hold. Some 250 lines, a tenth of a millisecond.
+pub const TURN_BYTES_MAX: usize = 16 << 10;
+/// What a received buffer costs in a turn besides its bytes, in bytes: so that a turn of many small
+/// ones is no longer than one of a large one.
+pub const TURN_BYTES_PER_BUFFER: usize = 256;
+/// Points of one connection's pickle that a core takes in one turn, once it is decoded.
+pub const TURN_ITEMS_MAX: usize = 512;
+/// Points of other cores' receivers that a core takes out of its inbox in one turn, give or take
+/// a message: more than the others read for it in a turn, so that an inbox fills up only where one
+/// core owns most of what all receive.
+pub const TURN_PARCEL_POINTS_MAX: usize = 1024;
+/// What a question, an answer or a connection in the inbox counts in a turn, in points.
+pub const TURN_POINTS_PER_PARCEL: usize = 32;
+const _: () = assert!(TURN_PARCEL_POINTS_MAX >= BATCH_POINTS_MAX);
 
 /// Bytes of unfinished lines and frames in the whole process: room for two of the largest frames;
 /// past it the oldest silent connection is closed.
@@ -172,9 +191,22 @@ pub const RING_WORKERS_MAX: u32 = 4;
 pub const RECEIVE_BUFFER_BYTES: u32 = 64 << 10;
 /// Receive buffers of a core: what all its connections together can have received and not worked
 /// on, besides what is held for stalled ones.
-pub const RECEIVE_BUFFERS: u16 = 64;
+pub const RECEIVE_BUFFERS: u16 = 8;
+/// Size of a receive buffer of query connections: the longest name fits; a long bulk request takes
+/// several.
+pub const URGENT_BUFFER_BYTES: u32 = 4 << 10;
+const _: () = assert!(URGENT_BUFFER_BYTES as usize > METRIC_NAME_BYTES_MAX);
+/// Receive buffers of a core's query connections. They are apart from the receivers', which a flood
+/// fills; those who find none wait for the next turn.
+pub const URGENT_BUFFERS: u16 = 16;
 /// Receive buffer that is asked for a UDP socket (the kernel grants up to net.core.rmem_max).
 pub const UDP_SOCKET_BUFFER_BYTES: usize = 8 << 20;
+/// A hard limit on open files below this is said at start: ten thousand connections, and the files
+/// that some twenty cores have in flight.
+pub const OPEN_FILES_WANTED: u64 = 16 << 10;
+const _: () = assert!(
+    OPEN_FILES_WANTED >= 10_000 + 20 * (UPDATES_IN_FLIGHT_MAX + CREATES_IN_FLIGHT_MAX * 2) as u64
+);
 /// Connections that may wait to be accepted: a relay restart brings hundreds at once.
 pub const LISTEN_BACKLOG: i32 = 1024;
 

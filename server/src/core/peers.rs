@@ -3,7 +3,7 @@
 //! Shared and read by all; nothing here is locked, and nothing waits.
 
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering, fence};
 
 use benzene_engine::limits::SHARDS_MAX;
 use benzene_engine::metric::ShardIndex;
@@ -35,6 +35,8 @@ struct Peer {
     inbox: Inbox<Parcel>,
     /// How to wake it: set once its ring is made.
     handle: OnceLock<(RingHandle, Waker)>,
+    /// It blocks in its ring, or is about to, and nobody has set out to wake it.
+    asleep: AtomicBool,
     connections: AtomicU32,
 }
 
@@ -88,6 +90,39 @@ impl Peers {
     /// How to wake a core from a ring; `None` until it is introduced.
     pub(crate) fn handle(&self, index: ShardIndex) -> Option<&RingHandle> {
         self.peer(index).handle.get().map(|(handle, _)| handle)
+    }
+
+    /// Says that a core is about to block. False where a parcel has come meanwhile: then it must
+    /// not, and nothing was said.
+    ///
+    /// A parcel is never left lying: its sender pushes it, then reads `asleep`; the core writes
+    /// `asleep`, then looks into its inbox. Between the two steps of each stands a SeqCst fence,
+    /// and of two such fences one is first: so the sender reads what the core wrote, or the core
+    /// sees the parcel, or both. Relaxed accesses do, as nothing else is read through the flag.
+    pub(crate) fn fall_asleep(&self, index: ShardIndex) -> bool {
+        let peer = self.peer(index);
+        peer.asleep.store(true, Ordering::Relaxed);
+        fence(Ordering::SeqCst);
+        if peer.inbox.is_empty() {
+            return true;
+        }
+        peer.asleep.store(false, Ordering::Relaxed);
+        false
+    }
+
+    /// Says that a core blocks no longer, whoever woke it. A wake that is still on its way then
+    /// finds it awake and costs one turn.
+    pub(crate) fn woke_up(&self, index: ShardIndex) {
+        self.peer(index).asleep.store(false, Ordering::Relaxed);
+    }
+
+    /// After a push: true where the core sleeps and the caller is the one who is to wake it. A core
+    /// that is awake looks into its inbox in every turn.
+    pub(crate) fn must_wake(&self, index: ShardIndex) -> bool {
+        let peer = self.peer(index);
+        fence(Ordering::SeqCst);
+        // Reading first keeps the flag's cache line shared between cores that are all busy.
+        peer.asleep.load(Ordering::Relaxed) && peer.asleep.swap(false, Ordering::Relaxed)
     }
 
     /// Wakes a core from a thread without a ring.

@@ -26,6 +26,8 @@ pub(super) struct Means<'a> {
     pub(super) machine: &'a mut Machine,
     /// A batch for a frame under way, so that connections keep none between frames.
     pub(super) batch: &'a mut pickle::Batch,
+    /// How many items of decoded frames may still be taken in this turn.
+    pub(super) items: usize,
     pub(super) shard: &'a mut Shard,
 }
 
@@ -36,6 +38,8 @@ pub(super) enum Progress {
     Done,
     /// Up to a point that found no room.
     Stalled,
+    /// As far as was allowed; there is more.
+    Paused,
     /// Up to a request, which is to be answered first.
     Asked(Wanted),
     /// Not at all any more: the connection is to be closed.
@@ -56,7 +60,7 @@ enum Talk {
     Datagram,
     Pickle {
         frames: Frames,
-        /// Of the last frame, where an item of it found no room; else empty.
+        /// Of the last frame, where an item of it found no room or no time; else empty.
         batch: pickle::Batch,
         next: usize,
     },
@@ -143,18 +147,30 @@ impl Connection {
             self.held_at = 0;
         }
         self.held.extend_from_slice(bytes);
-        self.held.len() - self.held_at > HELD_BYTES_MAX
+        self.held_bytes() > HELD_BYTES_MAX
     }
 
-    /// Works on what is held; what is left stays held.
-    pub(super) fn work_held(&mut self, means: &mut Means<'_>) -> Progress {
+    /// How many bytes are held.
+    pub(super) fn held_bytes(&self) -> usize {
+        self.held.len() - self.held_at
+    }
+
+    /// Works on at most `bytes_max` of what is held; what is left stays held.
+    pub(super) fn work_held(&mut self, bytes_max: usize, means: &mut Means<'_>) -> Progress {
         let (held, mut at) = (std::mem::take(&mut self.held), self.held_at);
         self.held_at = 0;
-        let progress = self.work(&held, &mut at, means);
-        if at < held.len() {
-            (self.held, self.held_at) = (held, at);
+        let end = held.len().min(at.saturating_add(bytes_max));
+        let progress = self.work(&held[..end], &mut at, means);
+        if at == held.len() {
+            return progress;
         }
-        progress
+        (self.held, self.held_at) = (held, at);
+        match progress {
+            Progress::Done => Progress::Paused,
+            Progress::Stalled | Progress::Paused | Progress::Asked(_) | Progress::Broken => {
+                progress
+            }
+        }
     }
 
     /// Takes the points of a datagram.
@@ -272,8 +288,8 @@ fn work_frames(
     means: &mut Means<'_>,
 ) -> Progress {
     let Input { bytes, at } = input;
-    if !work_batch(batch, next, trail, means) {
-        return Progress::Stalled;
+    if let Some(progress) = work_batch(batch, next, trail, means) {
+        return progress;
     }
     *batch = pickle::Batch::default();
     loop {
@@ -283,8 +299,8 @@ fn work_frames(
                 std::mem::swap(batch, means.batch);
                 load_batch(frame, batch, next, means);
                 frames.release();
-                if !work_batch(batch, next, trail, means) {
-                    return Progress::Stalled;
+                if let Some(progress) = work_batch(batch, next, trail, means) {
+                    return progress;
                 }
                 std::mem::swap(batch, means.batch);
             }
@@ -296,20 +312,25 @@ fn work_frames(
     }
 }
 
-/// Offers a batch's items from `next` on; false where one found no room.
+/// Offers a batch's items from `next` on, as many as may be taken in this turn. `None` when all
+/// are taken.
 fn work_batch(
     batch: &pickle::Batch,
     next: &mut usize,
     trail: &mut Trail,
     means: &mut Means<'_>,
-) -> bool {
+) -> Option<Progress> {
     while let Some(item) = batch.get(*next) {
-        if means.intake.item(trail, &item, means.shard) == Taken::NoRoom {
-            return false;
+        if means.items == 0 {
+            return Some(Progress::Paused);
         }
+        if means.intake.item(trail, &item, means.shard) == Taken::NoRoom {
+            return Some(Progress::Stalled);
+        }
+        means.items -= 1;
         *next += 1;
     }
-    true
+    None
 }
 
 fn load_batch(frame: &[u8], batch: &mut pickle::Batch, next: &mut usize, means: &mut Means<'_>) {
