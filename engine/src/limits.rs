@@ -178,6 +178,9 @@ pub const COUNTED_PERCENT: u64 = 80;
 pub const WAITING_SHARE: u64 = 4;
 /// Part of the cache's bound that written points may have which stay answerable for a while.
 pub const RECENT_SHARE: u64 = 16;
+/// Series that one step of a write order looks at, of which a turn takes one: a fifth of a
+/// millisecond, as long as a message of points takes.
+pub const SNAPSHOT_STEP_SERIES: usize = 4096;
 /// The largest burst of a limiter, in seconds' worth of its rate.
 pub const BUDGET_BURST_S: f64 = 0.1;
 

@@ -102,9 +102,7 @@ impl Cache {
             if !self.share.has_room(Load { points: 1, bytes }) {
                 return false;
             }
-            let bytes_before = self.blocks.point_bytes();
-            self.blocks.append(id.0, run, point);
-            let bytes = self.blocks.point_bytes() - bytes_before;
+            let bytes = self.blocks.append(id.0, run, point);
             self.share.add(record.standing, Load { points: 1, bytes });
         } else {
             self.blocks.append(id.0, run, point);

@@ -226,9 +226,14 @@ impl Ledger {
         self.cache.ready()
     }
 
-    /// The write order's choice.
+    /// The write order's choice; none while it is under way (see `is_choosing`).
     pub fn next(&mut self, unix_now: u32) -> Option<SeriesId> {
         self.cache.next(unix_now)
+    }
+
+    /// Was `next` not done with its choice? Then it is to be asked again soon.
+    pub fn is_choosing(&self) -> bool {
+        self.cache.is_choosing()
     }
 
     /// Takes the cached points of a series for a write.

@@ -24,7 +24,7 @@ mod recent;
 mod run;
 mod series;
 mod share;
-mod sorting;
+mod snapshot;
 mod standing;
 #[cfg(test)]
 mod tests;
@@ -146,13 +146,19 @@ impl Cache {
     /// The write order's choice among the writable series with cached points and nothing in
     /// flight. Asked again it chooses the same, until that series is taken or set aside (the
     /// random order excepted). None: nothing to write, or with the order by time and a lag,
-    /// nothing old enough.
+    /// nothing old enough; or the choice is still under way (`is_choosing`), for no call looks at
+    /// more than a bounded number of series.
     pub fn next(&mut self, unix_now: u32) -> Option<SeriesId> {
         let field = Field {
             records: self.table.records(),
             blocks: &self.blocks,
         };
         self.order.next(field, unix_now).map(SeriesId)
+    }
+
+    /// Was `next` not done with its choice? Then it is to be asked again soon.
+    pub fn is_choosing(&self) -> bool {
+        self.order.is_choosing()
     }
 
     /// How many series the write order chooses from.

@@ -282,15 +282,18 @@ impl Blocks {
         self.late * LATE_BYTES + self.landmark_bytes + self.deep.allocation_size()
     }
 
-    /// Appends a point that is newer than all in the run.
+    /// Appends a point that is newer than all in the run. Says how many bytes that took outside
+    /// the record.
     #[inline]
-    pub(super) fn append(&mut self, series: u32, run: &mut Run, point: Point) {
-        run.push(&mut self.pool, point);
+    pub(super) fn append(&mut self, series: u32, run: &mut Run, point: Point) -> u64 {
+        let took_block = run.push(&mut self.pool, point);
         if run.len().is_multiple_of(STRIDE) {
             self.remember(series, run);
         }
+        u64::from(took_block) * BLOCK_BYTES as u64
     }
 
+    #[cold]
     fn remember(&mut self, series: u32, run: &Run) {
         let deep = self.deep.entry(series).or_default();
         self.landmark_bytes -= deep.landmarks.capacity() * size_of::<Run>();

@@ -176,13 +176,14 @@ impl Run {
         self.count > 0 && usize::from(self.fill) + ENTRY_BYTES_MAX > ROOM
     }
 
-    /// Appends a point, which is newer than all others.
+    /// Appends a point, which is newer than all others. True where that took a block.
     #[inline]
-    pub(super) fn push(&mut self, pool: &mut Pool, point: Point) {
+    pub(super) fn push(&mut self, pool: &mut Pool, point: Point) -> bool {
         let Some(entry) = self.succeed(point) else {
-            return;
+            return false;
         };
-        if usize::from(self.fill) + entry.len() > ROOM {
+        let is_full = usize::from(self.fill) + entry.len() > ROOM;
+        if is_full {
             self.add_block(pool);
         }
         let block = &mut pool[self.tail];
@@ -191,6 +192,7 @@ impl Run {
             end = block.write(end, time);
         }
         self.fill = short(end);
+        is_full
     }
 
     /// Makes a point the newest and says what is to be written about the one before, if there is
@@ -221,6 +223,7 @@ impl Run {
         })
     }
 
+    #[cold]
     fn add_block(&mut self, pool: &mut Pool) {
         if self.tail != NONE {
             pool[self.tail].bytes[usize::from(self.fill)..].fill(FILLER);
@@ -332,6 +335,7 @@ pub(super) fn blocks_for(points: &[Point]) -> u32 {
     blocks
 }
 
+#[inline]
 fn short(fill: usize) -> u8 {
     assert!(fill <= ROOM, "byte {fill} is past the end of a block");
     let [short, ..] = fill.to_le_bytes();

@@ -150,6 +150,10 @@ impl Writer {
     }
 
     fn start_updates(&mut self, ledger: &mut Ledger, budgets: &Budgets, now: Now) {
+        // One step of a choice a turn, whatever the budget has, so that it is there in time.
+        if ledger.is_choosing() && ledger.next(now.unix_seconds).is_none() {
+            return;
+        }
         let free = UPDATES_IN_FLIGHT_MAX - self.jobs.updates();
         let wanted = u32::try_from(free.min(ledger.ready())).unwrap_or(u32::MAX);
         if wanted == 0 {
@@ -382,7 +386,8 @@ impl Writer {
                     None => now.instant + ORDER_RETRY,
                 }
             });
-        [creates, updates, self.parked.next_due()]
+        let choice = ledger.is_choosing().then_some(now.instant);
+        [creates, updates, choice, self.parked.next_due()]
             .into_iter()
             .flatten()
             .min()
