@@ -120,6 +120,12 @@ pub const UPDATES_IN_FLIGHT_MAX: usize = 128;
 pub const CREATES_IN_FLIGHT_MAX: usize = 32;
 /// Probes of one shard in flight; they hold nothing but a path.
 pub const PROBES_IN_FLIGHT_MAX: usize = 64;
+/// Probes a second of one shard beyond twice what the budgets allow to be written: half a percent
+/// of a core, and a thousand new series are known within a second, however slow the budgets are.
+pub const PROBES_PER_S_MIN: f64 = 1000.0;
+/// Part of what waiting series may hold (one in so many) that unproven ones hold at most before
+/// their files are looked for without a pace.
+pub const UNPROVEN_SHARE: u64 = 8;
 /// How often a stop tries a file that cannot be written, a second apart, before it gives its
 /// points up and says so: long enough for a lock or a short shortage, short enough for systemd.
 pub const DRAIN_ATTEMPTS_MAX: u32 = 10;

@@ -97,15 +97,16 @@ impl Cache {
         {
             return false;
         }
-        if Share::counts(record.standing) {
+        let standing = record.standing;
+        if Share::bounds(standing) {
             let bytes = Blocks::more_bytes(run, point.timestamp);
             if !self.share.has_room(Load { points: 1, bytes }) {
                 return false;
             }
-            let bytes = self.blocks.append(id.0, run, point);
-            self.share.add(record.standing, Load { points: 1, bytes });
-        } else {
-            self.blocks.append(id.0, run, point);
+        }
+        let bytes = self.blocks.append(id.0, run, point);
+        if Share::counts(standing) {
+            self.share.add(standing, Load { points: 1, bytes });
         }
         self.points += 1;
         true
@@ -114,13 +115,13 @@ impl Cache {
     fn insert_anywhere(&mut self, id: u32, point: Point) -> Inserted {
         let mut dropped = Dropped::default();
         let standing = self.table[id].standing;
-        if Share::counts(standing) && !self.has_share(id, point, &mut dropped) {
+        if Share::bounds(standing) && !self.has_share(id, point, &mut dropped) {
             dropped.count(standing, 1);
             let outcome = Insert::Refused(SeriesId(id));
             return Inserted { outcome, dropped };
         }
         let outcome = self.put(id, false, point);
-        if Share::counts(standing) && self.share.is_over() {
+        if Share::bounds(standing) && self.share.is_over() {
             self.fit(id, &mut dropped);
         }
         Inserted { outcome, dropped }

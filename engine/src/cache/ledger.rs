@@ -211,6 +211,16 @@ impl Ledger {
         self.cache.unproven_next()
     }
 
+    /// How many series' files are to be looked for and are not yet.
+    pub fn unproven(&self) -> usize {
+        self.cache.unproven()
+    }
+
+    /// True where these hold so much that they are to be looked for as fast as can be.
+    pub fn has_many_unproven(&self) -> bool {
+        self.cache.has_many_unproven()
+    }
+
     /// True while series wait for their create.
     pub fn has_waiting(&self) -> bool {
         self.cache.has_waiting()

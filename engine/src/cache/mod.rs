@@ -166,6 +166,11 @@ impl Cache {
         self.order.len()
     }
 
+    /// How many series' files are to be looked for and were not handed out.
+    pub fn unproven(&self) -> usize {
+        self.queues.len(Place::Unproven)
+    }
+
     /// Does a series wait for its create that was not handed out?
     pub fn has_waiting(&self) -> bool {
         self.queues.len(Place::Repeated) + self.queues.len(Place::Once) > 0
