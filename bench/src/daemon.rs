@@ -9,7 +9,7 @@ use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -135,15 +135,25 @@ impl Site {
         self.dir().join("daemon.log")
     }
 
-    /// The end of what daemons of this site have said.
-    fn log_tail(&self) -> String {
+    /// What daemons of this site have said so far.
+    pub(crate) fn log(&self) -> String {
         let bytes = fs::read(self.log_path()).unwrap_or_default();
-        let log = String::from_utf8_lossy(&bytes);
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+
+    /// The end of it.
+    pub(crate) fn log_tail(&self) -> String {
+        let log = self.log();
         let mut start = log.len().saturating_sub(LOG_TAIL_BYTES);
         while !log.is_char_boundary(start) {
             start += 1;
         }
         log[start..].to_owned()
+    }
+
+    /// Keeps the directory when this value goes; where it is.
+    pub(crate) fn keep(self) -> PathBuf {
+        self.root.keep()
     }
 
     fn write_conf(&self, lines: &str, schemas: &str) -> Result<()> {
@@ -325,6 +335,27 @@ impl Daemon {
     /// What it has used so far, descendants included.
     pub(crate) fn usage(&self) -> Result<Usage> {
         process::usage(self.child.id())
+    }
+
+    /// SIGTERM, and waits for the end.
+    pub(crate) fn stop(mut self, patience: Duration) -> Result<ExitStatus> {
+        process::signal(self.child.id(), Signal::TERM)?;
+        let start = clock::now().instant;
+        loop {
+            if let Some(status) = self.child.try_wait()? {
+                return Ok(status);
+            }
+            ensure!(
+                clock::now().instant.duration_since(start) < patience,
+                "the daemon did not end within {patience:?} of SIGTERM"
+            );
+            pause(LOOK_PAUSE);
+        }
+    }
+
+    /// How it ended, where it has ended by itself.
+    pub(crate) fn ended(&mut self) -> Result<Option<ExitStatus>> {
+        Ok(self.child.try_wait()?)
     }
 }
 

@@ -2,8 +2,8 @@
 //! `load` sends points whose values follow from the parameters alone; `check` computes them again
 //! and looks for every one in the Whisper files, so that "nothing lost" is a thing one can run.
 //! Neither knows anything of Benzene: any daemon that takes the same input will do.
-//! `ingest` starts a daemon itself and measures what taking points in costs, beside another daemon
-//! if wanted.
+//! `ingest` and `soak` start a daemon themselves: one measures what taking points in costs, beside
+//! another daemon if wanted, the other looks whether anything goes wrong in the long run.
 //! The report goes to stdout, progress and errors to stderr. Exit code 0: as asked; 1: something
 //! was not sent, is missing or is wrong; 2: the command line is not understood.
 
@@ -22,6 +22,7 @@ mod load;
 mod machine;
 mod process;
 mod progress;
+mod soak;
 mod workload;
 
 use std::process::ExitCode;
@@ -44,6 +45,8 @@ enum Command {
     Check(check::CheckArgs),
     /// Start a daemon and measure what taking points in costs, beside another daemon if wanted
     Ingest(ingest::IngestArgs),
+    /// Start a daemon and look for a long time whether anything goes wrong
+    Soak(soak::SoakArgs),
 }
 
 fn main() -> ExitCode {
@@ -51,6 +54,7 @@ fn main() -> ExitCode {
         Command::Load(args) => load::command(&args),
         Command::Check(args) => check::command(&args),
         Command::Ingest(args) => ingest::command(&args),
+        Command::Soak(args) => soak::command(&args),
     };
     match outcome {
         Ok(true) => ExitCode::SUCCESS,

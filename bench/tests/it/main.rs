@@ -6,3 +6,6 @@ mod ingest;
 // The two programs: this package's, and the daemon's, which is built where it is not up to date.
 #[cfg(test)]
 mod programs;
+// A short soak of a daemon that is well, and of one that loses a file.
+#[cfg(test)]
+mod soak;
