@@ -29,7 +29,7 @@ use benzene_engine::clock;
 
 use crate::asker::Asker;
 use crate::check::{self, CheckArgs, Tally};
-use crate::daemon::{Daemon, DaemonArgs, Launch, Site};
+use crate::daemon::{Daemon, DaemonArgs, Launch, Site, pause};
 use crate::load::{Protocol, share};
 use crate::machine;
 use crate::workload::{Shape, Workload};
@@ -56,6 +56,8 @@ pattern = .*
 const PAST_S_MIN: u64 = 3600;
 /// Longest wait for a stop: all that is cached is written.
 const STOP_PATIENCE: Duration = Duration::from_secs(300);
+/// Longest wait for a report of the daemon's own metrics, which comes every second.
+const REPORT_PATIENCE: Duration = Duration::from_secs(30);
 /// How often the director looks.
 const LOOK: Duration = Duration::from_millis(200);
 /// Seconds after a start in which memory is not looked at, or a third of the time to the restart
@@ -177,14 +179,21 @@ pub(crate) fn command(args: &SoakArgs) -> Result<bool> {
         unbalanced: 0,
         problems: Vec::new(),
     };
-    let sound = director.direct(daemon)?;
-    if !sound {
+    let outcome = director.direct(daemon);
+    if !matches!(outcome, Ok(true)) {
         let kept = site.keep();
         report.say(&format!(
             "the daemon's directory is kept: {}",
             kept.display()
         ))?;
     }
+    let sound = match outcome {
+        Ok(sound) => sound,
+        Err(error) => {
+            report.say(&format!("PROBLEM: {error:#}"))?;
+            false
+        }
+    };
     report.say(if sound { "SOUND" } else { "NOT SOUND" })?;
     Ok(sound)
 }
@@ -204,6 +213,22 @@ fn scene(args: &SoakArgs, rounds: u32, daemon: &Daemon) -> Result<Scene> {
     let step = Duration::from_secs(u64::from(args.step));
     let workload = Workload::new(shape, start)?;
     Ok(Scene::new(workload, step, begin, daemon.offered()))
+}
+
+/// The daemon's newest report; after a start it takes a second to come.
+fn newest_report(query: SocketAddr) -> Result<Totals> {
+    let mut asker = Asker::connect(query)?;
+    let start = clock::now().instant;
+    loop {
+        if let Some(totals) = accounts::read(&mut asker)? {
+            return Ok(totals);
+        }
+        ensure!(
+            clock::now().instant.duration_since(start) < REPORT_PATIENCE,
+            "the daemon has no report of its own metrics"
+        );
+        pause(LOOK);
+    }
 }
 
 /// Runs the soak and gathers what it sees.
@@ -329,10 +354,7 @@ impl Director<'_> {
 
     /// The line of a minute.
     fn tell(&mut self, daemon: &Daemon, query: SocketAddr) -> Result<()> {
-        let Some(Totals { accounts, reasons }) = accounts::read(&mut Asker::connect(query)?)?
-        else {
-            return self.report.say("  no report of the daemon yet");
-        };
+        let Totals { accounts, reasons } = newest_report(query)?;
         if !accounts.balance() {
             self.unbalanced += 1;
             self.problems
