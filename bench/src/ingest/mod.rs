@@ -136,6 +136,16 @@ fn run_case(args: &IngestArgs, case: Case, daemons: &[(&'static str, Launch)]) -
             eprintln!("{}: run {number} of {}, {title}", case.word(), args.repeats);
             let run = Run::start(args, case, launch)
                 .with_context(|| format!("{title}, case {}", case.word()))?;
+            let Some(run) = run else {
+                println!(
+                    "\n{title} has no port for the case {}: left out",
+                    case.word()
+                );
+                continue;
+            };
+            if number == 1 && run.daemon.offered().query.is_none() {
+                println!("\n{title} has no cache query: what is asked of it is left out");
+            }
             if std::mem::take(&mut unsaid) {
                 println!("\n{}", case.describe(&run.load));
             }
@@ -162,7 +172,8 @@ struct Run {
 }
 
 impl Run {
-    fn start(args: &IngestArgs, case: Case, launch: &Launch) -> Result<Self> {
+    /// None: the daemon does not offer the port that the case needs.
+    fn start(args: &IngestArgs, case: Case, launch: &Launch) -> Result<Option<Self>> {
         let site = args.daemon.site(CONF, SCHEMAS)?;
         let daemon = Daemon::start(launch, &site)?;
         let Offered {
@@ -173,17 +184,19 @@ impl Run {
             Protocol::Pickle => pickle,
             Protocol::Udp => udp,
         };
-        let target = target.context("it does not offer the port that this case needs")?;
+        let Some(target) = target else {
+            return Ok(None);
+        };
         let load = case.load(args, target.to_string());
         let now = clock::now().unix_seconds;
         let start = load::default_start(&load.shape, now);
         let workload = Workload::new(load.shape.clone(), start)?;
-        Ok(Self {
+        Ok(Some(Self {
             daemon,
             site,
             load,
             workload,
-        })
+        }))
     }
 
     /// Sends the load and adds a run's figures to the column; how many points are missing.

@@ -46,7 +46,7 @@ fn every_case_is_taken_whole_and_leaves_nothing_behind() {
 #[test]
 fn another_daemon_has_a_column_and_a_ratio() {
     let dir = tempfile::tempdir().unwrap();
-    // A daemon that is no child of the shell's place, and has no port for queries.
+    // A child of the shell, without a port for queries.
     let program = benzene().display();
     let against = format!(
         "sed -i 's/^CACHE_QUERY_PORT.*/CACHE_QUERY_PORT = 0/' {{conf}}/carbon.conf; \
@@ -79,7 +79,39 @@ fn another_daemon_has_a_column_and_a_ratio() {
         "{text}"
     );
     assert_eq!(columns(&text, "points missing"), ["0", "-"], "{text}");
+    assert!(text.contains("against has no cache query"), "{text}");
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn a_case_that_another_daemon_has_no_port_for_is_left_out_and_said() {
+    let dir = tempfile::tempdir().unwrap();
+    let program = benzene().display();
+    let against = format!(
+        "sed -i s/^ENABLE_UDP.*// {{conf}}/carbon.conf; exec {program} cache --config {{conf}}/carbon.conf"
+    );
+    let options = [
+        "--first-port",
+        "24603",
+        "--case",
+        "udp",
+        "--metrics",
+        "100",
+        "--rounds",
+        "2",
+        "--rate",
+        "5000",
+        "--against",
+        &against,
+    ];
+    let output = bench("ingest", benzene(), dir.path(), &options);
+    assert!(output.status.success(), "{}", said(&output));
+    let text = text(&output);
+    assert!(
+        text.contains("against has no port for the case udp: left out"),
+        "{text}"
+    );
+    assert_eq!(columns(&text, "points missing"), ["0", "-"], "{text}");
 }
 
 #[test]
