@@ -8,14 +8,17 @@
 
 use std::fmt::Write;
 use std::hint::black_box;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use benzene_engine::cache::{Cache, CacheConfig, Insert, SeriesId, Standing, Strategy};
+use benzene_engine::cache::{Cache, CacheConfig, Ledger, SeriesId, Standing, Strategy};
 use benzene_engine::clock;
+use benzene_engine::limiter::Room;
 use benzene_engine::metric::Metric;
 use benzene_engine::point::Point;
 use benzene_engine::ring::ByteRange;
+use benzene_engine::stats::Counter;
 use benzene_engine::whisper::{
     Aggregation, HEAD_READ_BYTES, Header, Image, Outcome, Plan, Retention, plan,
 };
@@ -30,8 +33,8 @@ const SERIES: u32 = 100_000;
 const LINES: u32 = 4_000;
 /// Items of one frame: MAX_DATAPOINTS_PER_MESSAGE, what a relay sends at once.
 const ITEMS: u32 = 500;
-/// Rounds after which the cache is emptied: a minute of points that come every ten seconds.
-const ROUNDS_HELD: u32 = 6;
+/// Rounds after which the cache is emptied: as many points as a throttled writer leaves there.
+const ROUNDS_HELD: u32 = 10;
 /// 2020-09-13 12:30:00, a multiple of each archive's step.
 const NOW: u32 = 1_600_000_200;
 /// Real collectd's lines: other names, fractions, carriage returns, a few NaN.
@@ -202,95 +205,148 @@ fn canonical(criterion: &mut Criterion) -> Result<()> {
     Ok(())
 }
 
-/// Append one point to each series. Emptying the cache is not measured.
+/// Append one point to each of many series, by the accounts that a daemon keeps: to series whose
+/// file is there, to series that wait for their create, and to new ones. Emptying the cache is not
+/// measured.
 fn append(criterion: &mut Criterion) -> Result<()> {
-    let names: Vec<String> = (0..SERIES).map(name).collect();
-    let same: Vec<u32> = (0..SERIES).collect();
-    let mut random = same.clone();
-    // Sorted by a product modulo a prime: no neighbours stay together, and no generator is needed.
-    random.sort_by_key(|index| u64::from(*index) * 2_654_435_761 % 4_294_967_291);
-    let mut group = criterion.benchmark_group("append");
-    group.throughput(Throughput::Elements(u64::from(SERIES)));
-    for (what, order) in [("same_order", same), ("random_order", random)] {
-        let mut filling = Filling::start(&names)?;
-        group.bench_function(BenchmarkId::from_parameter(what), |bencher| {
-            bencher.iter_custom(|rounds| {
-                (0..rounds)
-                    .map(|_| filling.time_round(&names, &order))
-                    .sum()
-            });
+    for (size, series) in [("100k", SERIES), ("1M", 10 * SERIES)] {
+        let names: Vec<String> = (0..series).map(name).collect();
+        let same: Vec<u32> = (0..series).collect();
+        let mut random = same.clone();
+        // Sorted by a product modulo a prime: no neighbours stay together, and no generator is
+        // needed.
+        random.sort_by_key(|index| u64::from(*index) * 2_654_435_761 % 4_294_967_291);
+        let mut group = criterion.benchmark_group(format!("append/{size}"));
+        group.throughput(Throughput::Elements(u64::from(series)));
+        let orders = [("same_order", &same), ("random_order", &random)];
+        for held in [Standing::Writable, Standing::Waiting] {
+            for ((what, order), by) in orders
+                .iter()
+                .flat_map(|order| [(order, By::Name), (order, By::Number)])
+            {
+                let mut filling = Filling::start(&names, held)?;
+                group.bench_function(format!("{held:?}/{what}/{by:?}"), |bencher| {
+                    bencher.iter_custom(|rounds| filling.time_rounds(rounds, &names, order, by));
+                });
+            }
+        }
+        group.bench_function("new", |bencher| {
+            bencher.iter_custom(|rounds| (0..rounds).map(|_| time_first(&names)).sum());
         });
+        group.finish();
     }
-    group.finish();
     Ok(())
+}
+
+/// An empty cache with its accounts; the seed is also that of the hashes.
+fn ledger() -> Ledger {
+    let cache = Cache::new(CacheConfig {
+        seed: 1,
+        strategy: Strategy::Sorted,
+        timestamp_lag_s: 0,
+        recent_bytes_max: 1 << 20,
+        waiting_bytes_max: 1 << 40,
+        waiting_points_max: u64::MAX,
+    });
+    Ledger::new(cache, Arc::new(Room::new(None, 1 << 40)))
+}
+
+/// The first point of every series.
+fn time_first(names: &[String]) -> Duration {
+    let mut ledger = ledger();
+    let started = clock::now().instant;
+    for (index, name) in (0..).zip(names) {
+        ledger.reserve();
+        ledger.insert(name, value_of(index, NOW), Counter::Received);
+    }
+    clock::now().instant.duration_since(started)
+}
+
+/// A whole number below a million that looks like any other.
+fn value_of(index: u32, timestamp: u32) -> Point {
+    let mixed = (u64::from(index) << 32 | u64::from(timestamp)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let value = f64::from(u32::try_from((mixed >> 32) % 1_000_000).unwrap_or(0));
+    Point { timestamp, value }
+}
+
+/// How a point names its series: by its name, looked up each time, or by its number, as a sender
+/// does whose order repeats.
+#[derive(Clone, Copy, Debug)]
+enum By {
+    Name,
+    Number,
 }
 
 /// A cache that knows every series, and takes round after round.
 struct Filling {
-    cache: Cache,
+    ledger: Ledger,
     ids: Vec<SeriesId>,
     timestamp: u32,
     rounds: u32,
-    written: Vec<Point>,
 }
 
 impl Filling {
-    fn start(names: &[String]) -> Result<Self> {
-        let mut cache = Cache::new(CacheConfig {
-            seed: 1,
-            strategy: Strategy::Naive,
-            timestamp_lag_s: 0,
-            recent_bytes_max: 1 << 20,
-            waiting_bytes_max: u64::MAX,
-            waiting_points_max: u64::MAX,
-        });
+    fn start(names: &[String], standing: Standing) -> Result<Self> {
+        let mut ledger = ledger();
+        for (index, name) in (0..).zip(names) {
+            ledger.reserve();
+            ledger.insert(name, value_of(index, NOW), Counter::Received);
+        }
         let mut ids = Vec::with_capacity(names.len());
-        for name in names {
-            let point = Point {
-                timestamp: NOW,
-                value: 0.0,
-            };
-            let Insert::New(id) = cache.insert(name, point).outcome else {
-                anyhow::bail!("{name} occurs twice");
-            };
-            let dropped = cache.set_standing(id, Standing::Writable);
-            ensure!(dropped.total() == 0, "points of {name} were dropped");
+        while let Some(id) = ledger.unproven_next() {
+            ensure!(
+                ledger.name(id) == names[ids.len()],
+                "{id:?} is out of order"
+            );
+            ledger.set_standing(id, standing);
             ids.push(id);
         }
+        ensure!(ids.len() == names.len(), "{} of {}", ids.len(), names.len());
         Ok(Self {
-            cache,
+            ledger,
             ids,
             timestamp: NOW,
             rounds: 1,
-            written: Vec::new(),
         })
     }
 
-    fn time_round(&mut self, names: &[String], order: &[u32]) -> Duration {
+    fn time_rounds(&mut self, rounds: u64, names: &[String], order: &[u32], by: By) -> Duration {
+        (0..rounds).map(|_| self.time_round(names, order, by)).sum()
+    }
+
+    fn time_round(&mut self, names: &[String], order: &[u32], by: By) -> Duration {
         if self.rounds == ROUNDS_HELD {
-            self.empty();
+            self.empty(names);
         }
         self.rounds += 1;
         self.timestamp += 10;
-        let point = Point {
-            timestamp: self.timestamp,
-            value: 1.5,
-        };
         let started = clock::now().instant;
         for index in order {
-            black_box(self.cache.insert(&names[*index as usize], point));
+            let point = value_of(*index, self.timestamp);
+            self.ledger.reserve();
+            let index = *index as usize;
+            let inserted = match by {
+                By::Name => self.ledger.insert(&names[index], point, Counter::Received),
+                By::Number => self
+                    .ledger
+                    .insert_known(self.ids[index], point, Counter::Received),
+            };
+            black_box(inserted);
         }
         clock::now().instant.duration_since(started)
     }
 
-    fn empty(&mut self) {
-        let now = clock::now().instant;
-        for id in &self.ids {
-            self.written.clear();
-            self.cache.take(*id, &mut self.written);
-            self.cache.written(*id, now);
+    /// Gives up all points; a first one each stays out of what is measured.
+    fn empty(&mut self, names: &[String]) {
+        self.timestamp += 10;
+        for (index, id) in (0..).zip(&self.ids) {
+            self.ledger.discard(*id, Counter::DroppedAtStop);
+            self.ledger.reserve();
+            let point = value_of(index, self.timestamp);
+            self.ledger
+                .insert(&names[index as usize], point, Counter::Received);
         }
-        self.rounds = 0;
+        self.rounds = 1;
     }
 }
 

@@ -3,7 +3,7 @@
 //! series that has waited for its create longest and was seen only once makes room, and where there
 //! is no such series the point is refused.
 
-use super::points::{Blocks, Put};
+use super::points::{Blocks, Put, Run};
 use super::queues::Queues;
 use super::series::Record;
 use super::share::{Load, Share};
@@ -67,8 +67,25 @@ impl Cache {
         if let Some(id) = self.table.find(hash, name) {
             return self.insert_known(SeriesId(id), point);
         }
-        let id = self.table.add(hash, name, Record::default());
-        Inserted::alone(self.put(id, true, point))
+        Inserted::alone(Insert::New(self.begin(hash, name, point)))
+    }
+
+    /// A new series with its first point; its file is to be looked for.
+    fn begin(&mut self, hash: u64, name: &str, point: Point) -> SeriesId {
+        let mut record = Record::default();
+        record.cached = Run::of(point);
+        if let Some(rank) = self.order.rank(true) {
+            record.enter(rank);
+        }
+        let standing = record.standing;
+        let id = self.table.add(hash, name, record);
+        self.queues
+            .push(self.table.records_mut(), Place::Unproven, id);
+        let bytes = series_bytes(name.len());
+        self.share.add(standing, Load { points: 1, bytes });
+        self.points += 1;
+        self.owed += 1;
+        SeriesId(id)
     }
 
     /// Puts in a point of a series that is known: its number is linked, or was just compared with
@@ -120,14 +137,14 @@ impl Cache {
             let outcome = Insert::Refused(SeriesId(id));
             return Inserted { outcome, dropped };
         }
-        let outcome = self.put(id, false, point);
+        let outcome = self.put(id, point);
         if Share::bounds(standing) && self.share.is_over() {
             self.fit(id, &mut dropped);
         }
         Inserted { outcome, dropped }
     }
 
-    fn put(&mut self, id: u32, is_new: bool, point: Point) -> Insert {
+    fn put(&mut self, id: u32, point: Point) -> Insert {
         let points = self.cached_len(id);
         let bytes_before = self.blocks.point_bytes();
         let record = &mut self.table.records_mut()[id];
@@ -154,7 +171,7 @@ impl Cache {
         } else {
             self.settle(id);
         }
-        self.fate(id, is_new, points)
+        self.fate(id, points)
     }
 
     /// Counts in the share what a point has changed; `bytes_before` of points were held before.
@@ -177,17 +194,12 @@ impl Cache {
         self.share.take(standing, shrunk);
     }
 
-    fn fate(&mut self, id: u32, is_new: bool, points_before: u32) -> Insert {
-        let id = SeriesId(id);
-        if points_before > 0 || self.table[id.0].hands == Hands::InFlight {
-            return Insert::Added(id);
+    fn fate(&mut self, id: u32, points_before: u32) -> Insert {
+        if points_before > 0 || self.table[id].hands == Hands::InFlight {
+            return Insert::Added(SeriesId(id));
         }
         self.owed += 1;
-        if is_new {
-            Insert::New(id)
-        } else {
-            Insert::Woke(id)
-        }
+        Insert::Woke(SeriesId(id))
     }
 
     /// Makes room in the share for one point of a series; false where there is none to be had.

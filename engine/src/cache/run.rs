@@ -136,6 +136,14 @@ impl Default for Run {
 }
 
 impl Run {
+    /// A run of one point, which takes no block.
+    pub(super) fn of(point: Point) -> Self {
+        let mut run = Self::default();
+        let entry = run.succeed(point);
+        assert!(entry.is_none(), "nothing is before the first point");
+        run
+    }
+
     /// How many points.
     #[inline]
     pub(super) fn len(&self) -> u32 {

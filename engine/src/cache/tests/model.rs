@@ -314,6 +314,7 @@ impl World {
             usage.points + self.superseded + self.written + self.dropped
         );
         let mut expected = Usage::default();
+        let mut unproven = Load::default();
         for (index, series) in self.series.iter().enumerate() {
             let Some(id) = self.cache.find(&name(index)) else {
                 continue;
@@ -333,7 +334,11 @@ impl World {
             match series.standing {
                 Standing::Waiting => expected.waiting_points += cached,
                 Standing::Parked => expected.parked_points += cached,
-                Standing::Unproven | Standing::Writable => {}
+                Standing::Unproven => {
+                    unproven.points += cached;
+                    unproven.bytes += self.cache.series_load(id.0).bytes;
+                }
+                Standing::Writable => {}
             }
             let mut visible = Points::new();
             for (_, points) in &series.recent {
@@ -354,6 +359,7 @@ impl World {
         expected.parked_bytes = usage.parked_bytes;
         expected.recent_bytes = usage.recent_bytes;
         assert_eq!(usage, expected);
+        assert_eq!(self.cache.share.held(Standing::Unproven), unproven);
     }
 }
 
