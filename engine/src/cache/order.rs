@@ -9,7 +9,8 @@
 //! fifth of a millisecond. Meanwhile nobody is chosen and points go on coming; who enters after the
 //! first step is not meant. Every series has the rank that it had at its own step.
 //! The other orders choose in microseconds and pay at insert: 0.2 to 0.3 us a point (max,
-//! bucketmax), where the snapshots pay nothing.
+//! bucketmax), where the snapshots pay nothing. Of their inserts and landings a few rebuild a heap,
+//! in time that grows with the series: up to 28 ms of a million.
 //! Choosing changes nothing: who is chosen stays so until it is taken or is no longer ready.
 
 use super::points::Blocks;

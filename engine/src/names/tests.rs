@@ -47,6 +47,8 @@ fn records_are_found_after_others_went_and_names_moved() {
         assert_eq!(table.remove(ids[number as usize]).number, number);
     }
     assert_eq!(table.len(), 4_000);
+    let parts = table.by_name.iter().map(HashTable::allocation_size);
+    assert_eq!(parts.sum::<usize>(), table.part_bytes);
     assert!(
         table.used_bytes() < full / 3,
         "{} of {full} bytes",
@@ -107,7 +109,9 @@ fn names_of_one_shard_spread_over_its_table() {
     for shards in [1, 4, 16] {
         let mut hashes = kept_of_one_owner(shards, PLACES);
         let (mut places, mut tags) = (vec![0u32; PLACES], [0u32; 128]);
+        let mut parts = [0u32; PARTS];
         for hash in &hashes {
+            parts[part(*hash)] += 1;
             let spread = spread(*hash);
             places[usize::try_from(spread % PLACES as u64).unwrap()] += 1;
             tags[usize::try_from(spread >> 57).unwrap()] += 1;
@@ -119,6 +123,10 @@ fn names_of_one_shard_spread_over_its_table() {
         assert!(
             tags.iter().all(|held| (160..360).contains(held)),
             "{shards}: {tags:?}"
+        );
+        assert!(
+            parts.iter().all(|held| (400..640).contains(held)),
+            "{shards}: {parts:?}"
         );
         hashes.sort_unstable();
         hashes.dedup();
