@@ -169,6 +169,24 @@ impl Ledger {
         self.cache.name_bytes(series)
     }
 
+    /// The series whose name most likely has this hash, for `touch`.
+    #[inline]
+    pub fn likely(&self, hash: u64) -> Option<SeriesId> {
+        self.cache.likely(hash)
+    }
+
+    /// Brings near what a point of a series will touch (see `Cache::touch`).
+    #[inline]
+    pub fn touch(&self, series: SeriesId) -> u8 {
+        self.cache.touch(series)
+    }
+
+    /// The same without the name.
+    #[inline]
+    pub fn touch_points(&self, series: SeriesId) -> u8 {
+        self.cache.touch_points(series)
+    }
+
     /// What was last set as coming after a series (see `Cache::successor`).
     #[inline]
     pub fn successor(&self, series: SeriesId) -> u32 {

@@ -29,6 +29,26 @@ impl Cache {
             .map_or(NO_SUCCESSOR, |record| record.successor)
     }
 
+    /// The series whose name most likely has this hash, for `touch`.
+    #[inline]
+    pub fn likely(&self, hash: u64) -> Option<SeriesId> {
+        self.table.likely(hash).map(SeriesId)
+    }
+
+    /// Reads a little of all that a point of a series will touch: its record, its name and its last
+    /// points. What is read means nothing; that it was read brings it near.
+    #[inline]
+    pub fn touch(&self, id: SeriesId) -> u8 {
+        self.table.touch(id.0) ^ self.touch_points(id)
+    }
+
+    /// The same without the name.
+    #[inline]
+    pub fn touch_points(&self, id: SeriesId) -> u8 {
+        let record = self.table.peek(id.0);
+        record.map_or(0, |record| self.blocks.touch(&record.cached))
+    }
+
     /// Notes what comes after a series; nothing is noted for one that was forgotten.
     #[inline]
     pub fn set_successor(&mut self, id: SeriesId, successor: u32) {

@@ -148,6 +148,12 @@ impl Blocks {
                 .is_some_and(|deep| deep.late.contains_key(&timestamp))
     }
 
+    /// Reads a byte of a run's last block, to bring it near.
+    #[inline]
+    pub(super) fn touch(&self, run: &Run) -> u8 {
+        run.touch(&self.pool)
+    }
+
     /// Adds the points of a run alone to `out`, in order.
     pub(super) fn read(&self, run: &Run, out: &mut Vec<Point>) {
         run.read(&self.pool, out);

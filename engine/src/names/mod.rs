@@ -10,7 +10,7 @@
 mod arena;
 pub(crate) mod slab;
 
-use std::hash::BuildHasher;
+use std::hash::{BuildHasher, Hasher};
 use std::ops::{Index, IndexMut};
 
 use foldhash::quality::FixedState;
@@ -29,6 +29,16 @@ pub(crate) const ENTRY_BYTES: usize = 14;
 #[inline]
 pub(crate) fn hash(seed: u64, name: &str) -> u64 {
     FixedState::with_seed(seed).hash_one(name)
+}
+
+/// The same of a name's bytes, whether they are UTF-8 or not.
+#[inline]
+pub(crate) fn hash_bytes(seed: u64, name: &[u8]) -> u64 {
+    let mut hasher = FixedState::with_seed(seed).build_hasher();
+    hasher.write(name);
+    // What `str` adds to its bytes.
+    hasher.write_u8(0xff);
+    hasher.finish()
 }
 
 /// A record that holds the place of its name. The table alone sets it.
@@ -107,6 +117,15 @@ impl<R: Named> NameTable<R> {
             .map(|entry| entry.id)
     }
 
+    /// The record whose name most likely has this hash; names are not compared, and no record is
+    /// looked at.
+    #[inline]
+    pub(crate) fn likely(&self, hash: u64) -> Option<u32> {
+        let kept = kept(hash);
+        let entry = self.by_name[part(kept)].find(spread(kept), |entry| entry.hash == kept);
+        entry.map(|entry| entry.id)
+    }
+
     /// Puts in a record under a name that the table does not have yet; says its number.
     pub(crate) fn add(&mut self, hash: u64, name: &str, record: R) -> u32 {
         debug_assert_eq!(hash, self::hash(self.seed, name), "the hash of {name:?}");
@@ -156,6 +175,16 @@ impl<R: Named> NameTable<R> {
         self.records
             .peek(id)
             .map_or(&[], |record| self.names.bytes(record.name()))
+    }
+
+    /// Reads the ends of a number's name, live or not, to bring it near: a name lies in two lines of
+    /// the processor's cache at most, unless it is very long.
+    #[inline]
+    pub(crate) fn touch(&self, id: u32) -> u8 {
+        match self.name_bytes(id) {
+            [first, .., last] => first ^ last,
+            [] | [_] => 0,
+        }
     }
 
     /// Is this the name of that number? False of a number that is not live.

@@ -2,13 +2,20 @@
 //! A series stays while a route leads to it (`Ledger::link`), so that a point under a number needs
 //! no name. The few metrics that more routes lead to than a series can count are kept by name.
 
+use std::hint::black_box;
+
 use hashbrown::HashMap;
 
 use super::SeriesId;
+use super::message::RoutePoint;
 use super::routes::RouteId;
+use crate::cache::Ledger;
 
 /// No series.
 const NONE: u32 = u32::MAX;
+
+/// Series whose numbers differ by less have their records in one page of memory.
+const NEIGHBOURS: u32 = 64;
 
 /// Where a route leads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,6 +61,24 @@ impl Inbound {
         match self.series.get(route.0 as usize) {
             Some(series) if *series != NONE => Lead::Series(SeriesId(*series)),
             Some(_) | None => Lead::Name(&self.by_name[&route.0]),
+        }
+    }
+
+    /// Brings near what the next points will touch, all at once, where their series lie apart: those
+    /// of a repeated order lie side by side, and the processor foresees them itself.
+    #[inline]
+    pub(super) fn warm(&self, points: &[RoutePoint], ledger: &Ledger) {
+        let series = |point: &RoutePoint| self.series.get(point.route.0 as usize).copied();
+        let mut apart = 0;
+        for (one, next) in points.iter().zip(points.iter().skip(1)) {
+            let (Some(one), Some(next)) = (series(one), series(next)) else {
+                return;
+            };
+            apart += usize::from(one.abs_diff(next) > NEIGHBOURS);
+        }
+        if apart * 2 > points.len() {
+            let touched = points.iter().filter_map(series);
+            black_box(touched.fold(0, |all, id| all ^ ledger.touch_points(SeriesId(id))));
         }
     }
 

@@ -17,6 +17,7 @@ mod routes;
 #[cfg(test)]
 mod tests;
 
+use std::hint::black_box;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -29,7 +30,7 @@ pub use routes::{Known, Trail};
 use crate::cache::{Cache, CacheConfig, Ledger, SeriesId, Usage};
 use crate::clock::Now;
 use crate::limiter::Room;
-use crate::limits::{ROUTES_LOOKED_AT_PER_NEW, ROUTES_LOOKED_AT_PER_TURN_MAX};
+use crate::limits::{ROUTES_LOOKED_AT_PER_NEW, ROUTES_LOOKED_AT_PER_TURN_MAX, WARMED_TOGETHER_MAX};
 use crate::metric::{Metric, NameError, ShardIndex, TaggedLeaf, owner};
 use crate::names;
 use crate::point::Point;
@@ -156,15 +157,24 @@ impl Shard {
     /// Where the name received next is the same, its point goes to `accept_known`.
     #[inline]
     pub fn foresee(&self, trail: Trail) -> Option<(Known, &[u8])> {
-        let known = match trail.last.kind() {
-            Kind::Own(series) => Known::from_number(self.ledger.successor(series)),
-            Kind::Routed(route) => self.routes.successor(route),
-        };
+        if trail.is_lost() {
+            return None;
+        }
+        let known = self.successor(trail.last);
         let name = match known.kind() {
             Kind::Own(series) => self.ledger.name_bytes(series),
             Kind::Routed(route) => self.routes.name_bytes(route),
         };
         (!name.is_empty()).then_some((known, name))
+    }
+
+    /// What followed a metric last time.
+    #[inline]
+    fn successor(&self, last: Known) -> Known {
+        match last.kind() {
+            Kind::Own(series) => Known::from_number(self.ledger.successor(series)),
+            Kind::Routed(route) => self.routes.successor(route),
+        }
     }
 
     /// Offers a received point of a metric that was foreseen, and whose name was received indeed.
@@ -198,8 +208,11 @@ impl Shard {
                 self.take_new((hash, raw), owner, point, Origin::Received)
             }
         };
-        self.learn(trail.last, known, raw);
-        trail.last = known;
+        let was_next = self.successor(trail.last) == known;
+        if !was_next {
+            self.learn(trail.last, known, raw);
+        }
+        trail.found(known, was_next);
         Accept::Taken
     }
 
@@ -216,6 +229,37 @@ impl Shard {
             Kind::Own(series) => self.ledger.set_successor(series, next.number()),
             Kind::Routed(route) => self.routes.set_successor(route, next),
         }
+    }
+
+    /// Brings near what points of these metrics will touch: for all of them at once, where one after
+    /// the other would wait for memory three or four times. Changes nothing. Says how many of them
+    /// seem to be known; looks at `limits::WARMED_TOGETHER_MAX` at most.
+    pub fn warm<'n>(&self, names: impl Iterator<Item = &'n [u8]>) -> usize {
+        // Short loops, so that the processor has the loads of many names under way at once.
+        let mut hashes = [0; WARMED_TOGETHER_MAX];
+        let mut asked = 0;
+        for (hash, name) in hashes.iter_mut().zip(names) {
+            *hash = names::hash_bytes(self.seed, name);
+            asked += 1;
+        }
+        let mut known = [Known::NONE; WARMED_TOGETHER_MAX];
+        let mut count = 0;
+        for hash in &hashes[..asked] {
+            // Where the name is no canonical one this may be wrong, and nothing is gained.
+            let likely = if owner(*hash, self.shards) == self.index {
+                self.ledger.likely(*hash).map(Known::own)
+            } else {
+                self.routes.likely(*hash).map(Known::routed)
+            };
+            known[count] = likely.unwrap_or(Known::NONE);
+            count += usize::from(likely.is_some());
+        }
+        let touched = known[..count].iter().map(|known| match known.kind() {
+            Kind::Own(series) => self.ledger.touch(series),
+            Kind::Routed(route) => self.routes.touch(route),
+        });
+        black_box(touched.fold(0, |all, byte| all ^ byte));
+        count
     }
 
     /// Takes one of our own metrics, whatever the bound: they are few and must not be lost.
@@ -451,7 +495,11 @@ impl Shard {
                     inbound.begin(route, lead);
                 }
             }
-            for point in points {
+            for (index, point) in points.iter().enumerate() {
+                if index % WARMED_TOGETHER_MAX == 0 {
+                    let soon = &points[index..points.len().min(index + WARMED_TOGETHER_MAX)];
+                    inbound.warm(soon, ledger);
+                }
                 match inbound.follow(point.route) {
                     Lead::Series(series) => ledger.insert_known(series, point.point(), counter),
                     Lead::Name(name) => ledger.insert(name, point.point(), counter),

@@ -74,11 +74,39 @@ impl Known {
 #[derive(Clone, Copy, Debug)]
 pub struct Trail {
     pub(super) last: Known,
+    /// How many metrics in a row were others than what followed the last time.
+    misses: u8,
 }
+
+/// After so many misses nothing is foreseen until something has followed as it did before: the
+/// look at a wrong metric waits for memory twice, and for nothing.
+const MISSES_MAX: u8 = 2;
 
 impl Default for Trail {
     fn default() -> Self {
-        Self { last: Known::NONE }
+        Self {
+            last: Known::NONE,
+            misses: 0,
+        }
+    }
+}
+
+impl Trail {
+    /// True where the order of metrics is not the one of before, so that they are found by their
+    /// names; then `Shard::warm` helps.
+    #[inline]
+    pub fn is_lost(self) -> bool {
+        self.misses >= MISSES_MAX
+    }
+
+    /// A metric came that was found by its name.
+    pub(super) fn found(&mut self, known: Known, was_next: bool) {
+        self.last = known;
+        self.misses = if was_next {
+            0
+        } else {
+            self.misses.saturating_add(1)
+        };
     }
 }
 
@@ -150,6 +178,18 @@ impl Routes {
     /// The route of a name as sent, whose hash is given.
     pub(super) fn find(&self, hash: u64, raw: &str) -> Option<RouteId> {
         self.table.find(hash, raw).map(RouteId)
+    }
+
+    /// The route whose name most likely has this hash, for `touch`.
+    #[inline]
+    pub(super) fn likely(&self, hash: u64) -> Option<RouteId> {
+        self.table.likely(hash).map(RouteId)
+    }
+
+    /// Reads a little of all that a point of a route will touch, to bring it near.
+    #[inline]
+    pub(super) fn touch(&self, route: RouteId) -> u8 {
+        self.table.touch(route.0)
     }
 
     /// Begins a route for a name that has none.

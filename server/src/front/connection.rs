@@ -4,7 +4,9 @@
 
 use std::time::Instant;
 
-use benzene_engine::limits::{HELD_BYTES_MAX, LAST_READ_TOTAL_BYTES_MAX, QUERY_FRAME_BYTES_MAX};
+use benzene_engine::limits::{
+    HELD_BYTES_MAX, LAST_READ_TOTAL_BYTES_MAX, QUERY_FRAME_BYTES_MAX, WARMED_TOGETHER_MAX,
+};
 use benzene_engine::ring::ReceiveNow;
 use benzene_engine::shard::{Shard, Trail};
 use benzene_engine::stats::Counter;
@@ -52,6 +54,9 @@ pub(super) enum Last {
     No,
     Wanted,
 }
+
+/// Where most names are new, so many times as many lines as were looked at are not looked at.
+const COLD_LINES_FACTOR: usize = 7;
 
 /// What a protocol keeps between two receives.
 #[derive(Debug)]
@@ -255,7 +260,11 @@ fn work_lines(
 ) -> Progress {
     let Input { bytes, at } = input;
     let mut window = Window::new(bytes);
+    let mut warm_to = *at;
     loop {
+        if trail.is_lost() && *at >= warm_to {
+            warm_to = warm_lines(bytes, *at, means.shard);
+        }
         // The usual line of the metric that came next the last time, read without looking for
         // where its name ends.
         while splitter.is_between_lines()
@@ -278,6 +287,22 @@ fn work_lines(
             return Progress::Stalled;
         }
     }
+}
+
+/// Brings near what the lines from `at` on will touch. Says up to where that is done: new names
+/// gain nothing by it, so that where most are new, some more are left out.
+fn warm_lines(bytes: &[u8], at: usize, shard: &Shard) -> usize {
+    let (mut end, mut count) = (at, 0);
+    let names = line::names(&bytes[at..]).map(|(name, line_end)| {
+        end = at + line_end;
+        count += 1;
+        name
+    });
+    let known = shard.warm(names);
+    if known * 2 < count {
+        end += (end - at) * COLD_LINES_FACTOR;
+    }
+    end
 }
 
 fn work_frames(
@@ -320,9 +345,15 @@ fn work_batch(
     trail: &mut Trail,
     means: &mut Means<'_>,
 ) -> Option<Progress> {
+    let mut warm_to = *next;
     while let Some(item) = batch.get(*next) {
         if means.items == 0 {
             return Some(Progress::Paused);
+        }
+        if trail.is_lost() && *next >= warm_to {
+            let names = batch.iter_from(*next).map(|item| item.name.as_bytes());
+            means.shard.warm(names);
+            warm_to = *next + WARMED_TOGETHER_MAX;
         }
         if means.intake.item(trail, &item, means.shard) == Taken::NoRoom {
             return Some(Progress::Stalled);

@@ -263,6 +263,18 @@ pub fn known(bytes: &[u8], name: &[u8]) -> Option<(f64, u32, usize)> {
     (bytes[length - 1] == b'\n').then_some((value, seconds, length))
 }
 
+/// The names of the lines of `bytes`, of each what stands before its first space, and where the
+/// line ends; for those who want to know what is coming. Nothing is checked.
+pub fn names(bytes: &[u8]) -> impl Iterator<Item = (&[u8], usize)> {
+    let mut at = 0;
+    std::iter::from_fn(move || {
+        let rest = &bytes[at..];
+        let name = &rest[..memchr(b' ', rest)?];
+        at += name.len() + memchr(b'\n', &rest[name.len()..])? + 1;
+        Some((name, at))
+    })
+}
+
 /// What follows the name and a space in the usual line: a plain number, a space, whole seconds,
 /// and a line end or the end of the text, which counts into the length.
 #[inline]
