@@ -188,3 +188,83 @@ impl Peers {
         self.drained.load(Ordering::Acquire) == self.cores.len()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    const SLEEPER: ShardIndex = ShardIndex(0);
+
+    #[test]
+    fn only_a_sleeper_is_woken_and_once() {
+        let peers = Peers::new(1);
+        assert!(!peers.must_wake(SLEEPER));
+        assert!(peers.fall_asleep(SLEEPER));
+        assert!(peers.must_wake(SLEEPER));
+        assert!(!peers.must_wake(SLEEPER), "a second sender wakes it again");
+        peers.inbox(SLEEPER).push(Parcel::Stop).unwrap();
+        assert!(!peers.fall_asleep(SLEEPER), "it sleeps over a parcel");
+        assert!(!peers.must_wake(SLEEPER), "it is awake");
+        peers.inbox(SLEEPER).pop().unwrap();
+        assert!(peers.fall_asleep(SLEEPER));
+        peers.woke_up(SLEEPER);
+        assert!(!peers.must_wake(SLEEPER), "it is awake");
+    }
+
+    /// A core that takes `parcels` out of its inbox and blocks whenever there is none. Answers how
+    /// often it blocked.
+    fn take_all(peers: &Peers, parcels: usize) -> usize {
+        let (mut taken, mut naps) = (0, 0);
+        while taken < parcels {
+            while peers.inbox(SLEEPER).pop().is_some() {
+                taken += 1;
+            }
+            if taken < parcels && peers.fall_asleep(SLEEPER) {
+                naps += 1;
+                std::thread::park_timeout(Duration::from_secs(30));
+                peers.woke_up(SLEEPER);
+            }
+        }
+        naps
+    }
+
+    /// Sends parcels one by one, each once the inbox is empty again.
+    fn send(peers: &Peers, sleeper: &std::thread::Thread, parcels: usize) {
+        for _ in 0..parcels {
+            peers.inbox(SLEEPER).push(Parcel::Stop).unwrap();
+            if peers.must_wake(SLEEPER) {
+                sleeper.unpark();
+            }
+            while !peers.inbox(SLEEPER).is_empty() {
+                std::thread::yield_now();
+            }
+        }
+    }
+
+    /// The core is about to sleep whenever the next parcel comes. Where it does not look into its
+    /// inbox again before it sleeps, a parcel is soon missed, and it sleeps for thirty seconds.
+    #[test]
+    fn no_parcel_is_slept_over() {
+        const SENDERS: usize = 2;
+        const PARCELS: usize = 50_000;
+        let peers = Peers::new(1);
+        let start = benzene_engine::clock::now().instant;
+        std::thread::scope(|scope| {
+            let sleeper = scope.spawn(|| take_all(&peers, SENDERS * PARCELS));
+            for _ in 0..SENDERS {
+                let thread = sleeper.thread().clone();
+                let peers = &peers;
+                scope.spawn(move || send(peers, &thread, PARCELS));
+            }
+            let naps = sleeper.join().unwrap();
+            assert!(naps > 100, "it blocked {naps} times: nothing was tried");
+        });
+        let elapsed = benzene_engine::clock::now().instant - start;
+        assert!(
+            elapsed < Duration::from_secs(30),
+            "a parcel lay for {elapsed:?}"
+        );
+    }
+}
