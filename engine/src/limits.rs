@@ -152,7 +152,7 @@ pub const OUTBOX_MESSAGES_MAX: usize = 8;
 /// Bytes of received lines and frames that a core works off in one turn, before it looks again at
 /// what is urgent: queries, replies, files, its inbox. As much again of what stalled connections
 /// hold. Some 250 lines, a tenth of a millisecond.
-pub const TURN_BYTES_MAX: usize = 16 << 10;
+pub const TURN_BYTES_MAX: usize = 32 << 10;
 /// What a received buffer costs in a turn besides its bytes, in bytes: so that a turn of many small
 /// ones is no longer than one of a large one.
 pub const TURN_BYTES_PER_BUFFER: usize = 256;

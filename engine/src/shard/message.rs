@@ -119,8 +119,9 @@ impl PointBatch {
     }
 
     /// True when it should be sent before more is put in.
+    #[inline]
     pub(super) fn is_full(&self) -> bool {
-        self.points.len() >= BATCH_POINTS_MAX || self.changes.len() >= BATCH_POINTS_MAX
+        self.points.len() + self.changes.len() >= BATCH_POINTS_MAX
     }
 
     /// Bytes of the bound that it holds while it is on its way: its own, and what its new series
@@ -137,7 +138,7 @@ impl PointBatch {
             self.origin = origin;
             self.points.reserve_exact(BATCH_POINTS_MAX);
         }
-        assert!(self.origin == origin, "a batch holds points of one origin");
+        debug_assert!(self.origin == origin, "a batch holds points of one origin");
         self.points.push(point);
     }
 

@@ -180,7 +180,7 @@ impl Shard {
     /// Offers a received point of a metric that was foreseen, and whose name was received indeed.
     #[inline]
     pub fn accept_known(&mut self, trail: &mut Trail, known: Known, point: Point) -> Accept {
-        let accept = self.take_known(known, point);
+        let accept = self.take_known(known, point, Origin::Received);
         if accept == Accept::Taken {
             trail.last = known;
         }
@@ -195,14 +195,14 @@ impl Shard {
         };
         let known = match found {
             Found::Known(known) => {
-                let accept = self.take_known(known, point);
+                let accept = self.take_known(known, point, Origin::Received);
                 if accept != Accept::Taken {
                     return accept;
                 }
                 known
             }
             Found::New { hash, owner } => {
-                if self.outboxes[usize::from(owner.0)].is_full() || !self.ledger.reserve() {
+                if !self.admit(owner, Origin::Received) {
                     return Accept::Full;
                 }
                 self.take_new((hash, raw), owner, point, Origin::Received)
@@ -264,11 +264,12 @@ impl Shard {
 
     /// Takes one of our own metrics, whatever the bound: they are few and must not be lost.
     pub fn accept_own(&mut self, name: &str, point: Point) -> Result<(), NameError> {
-        let found = self.find(name)?;
-        self.ledger.reserve_anyway();
-        match found {
-            Found::Known(known) => self.put(known, point, Origin::Own),
+        match self.find(name)? {
+            Found::Known(known) => {
+                self.take_known(known, point, Origin::Own);
+            }
             Found::New { hash, owner } => {
+                self.admit(owner, Origin::Own);
                 self.take_new((hash, name), owner, point, Origin::Own);
             }
         }
@@ -277,34 +278,41 @@ impl Shard {
 
     /// Takes a point of a live known metric, where there is room.
     #[inline]
-    fn take_known(&mut self, known: Known, point: Point) -> Accept {
-        if let Kind::Routed(route) = known.kind()
-            && let Target::Shard(owner) = self.routes.follow(route)
-            && self.outboxes[usize::from(owner.0)].is_full()
-        {
-            return Accept::Full;
-        }
-        if !self.ledger.reserve() {
-            return Accept::Full;
-        }
-        self.put(known, point, Origin::Received);
-        Accept::Taken
-    }
-
-    /// Puts in a point of a live known metric, for which there is room.
-    #[inline]
-    fn put(&mut self, known: Known, point: Point, origin: Origin) {
+    fn take_known(&mut self, known: Known, point: Point, origin: Origin) -> Accept {
         let series = match known.kind() {
             Kind::Own(series) => series,
             Kind::Routed(route) => match self.routes.follow(route) {
                 Target::Alias(series) => series,
                 Target::Shard(owner) => {
+                    if !self.admit(owner, origin) {
+                        return Accept::Full;
+                    }
                     let point = RoutePoint::new(route, point);
-                    return self.outboxes[usize::from(owner.0)].push_point(point, origin);
+                    self.outboxes[usize::from(owner.0)].push_point(point, origin);
+                    return Accept::Taken;
                 }
             },
         };
+        if !self.admit(self.index, origin) {
+            return Accept::Full;
+        }
         self.ledger.insert_known(series, point, origin.counter());
+        Accept::Taken
+    }
+
+    /// Reserves room for a point, with its owner too.
+    #[inline]
+    fn admit(&mut self, owner: ShardIndex, origin: Origin) -> bool {
+        match origin {
+            Origin::Own => {
+                self.ledger.reserve_anyway();
+                true
+            }
+            Origin::Received => {
+                let is_full = owner != self.index && self.outboxes[usize::from(owner.0)].is_full();
+                !is_full && self.ledger.reserve()
+            }
+        }
     }
 
     /// Looks for what is known of a name as sent.

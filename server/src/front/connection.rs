@@ -260,7 +260,7 @@ fn work_lines(
 ) -> Progress {
     let Input { bytes, at } = input;
     let mut window = Window::new(bytes);
-    let mut warm_to = *at;
+    let (mut warm_to, mut clock) = (*at, line::Clock::default());
     loop {
         if trail.is_lost() && *at >= warm_to {
             warm_to = warm_lines(bytes, *at, means.shard);
@@ -269,7 +269,7 @@ fn work_lines(
         // where its name ends.
         while splitter.is_between_lines()
             && let Some((known, name)) = means.shard.foresee(*trail)
-            && let Some((value, seconds, length)) = line::known(&bytes[*at..], name)
+            && let Some((value, seconds, length)) = line::known(&bytes[*at..], name, &mut clock)
         {
             let point = (known, Stamp::At(seconds), value);
             if means.intake.known(trail, point, means.shard) == Taken::NoRoom {
