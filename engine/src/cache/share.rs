@@ -91,7 +91,6 @@ impl Share {
 
     /// Counts what a series of this standing holds, or holds more.
     #[inline]
-    #[inline]
     pub(super) fn add(&mut self, standing: Standing, load: Load) {
         let held = self.of(standing);
         held.points += load.points;
