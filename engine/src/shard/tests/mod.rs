@@ -13,6 +13,7 @@ use crate::cache::Strategy;
 use crate::clock;
 use crate::limiter::Budget;
 use crate::limits::DRAIN_ATTEMPTS_MAX;
+use crate::point::Point;
 use crate::ring::{Access, Allocation, Piece, Stage, VisitId};
 use crate::schemas::{Aggregations, Schemas};
 use crate::whisper::{Aggregation, Header, archive_points};

@@ -5,6 +5,7 @@ use proptest::strategy::Strategy as Generator;
 
 use super::*;
 use crate::metric::owner;
+use crate::names;
 
 /// Names, of which shard 0 of `shards` owns the first and the others the rest.
 fn names(shards: u16, count: usize) -> (Vec<String>, Vec<String>) {
