@@ -4,12 +4,12 @@
 //! once and its replies leave: query bytes, sends, files, accepts, parcels of the inbox. Then comes a
 //! slice of what receivers brought, which queues in `bulk`, and the ring is entered again without
 //! waiting while there is more. Nothing in a turn blocks and each part of it is bounded:
-//! `TURN_PARCEL_POINTS_MAX` points out of the inbox and `TURN_BYTES_MAX` of fresh bytes (some 0.1 ms
+//! `TURN_PARCEL_POINTS_MAX` points out of the inbox and `TURN_BYTES_MAX` of fresh bytes (some 60 us
 //! each), as many of held ones where connections had to wait, and the queries and completions that
 //! lie in the ring: 0.3 ms of processor time at the 99th percentile under a flood. A query for this
 //! core's metrics waits for at most one turn. One for another core's waits for a turn here, for what
 //! lies before it in the other's inbox, and for the way back: a turn each while no inbox is full,
-//! `INBOX_MESSAGES_MAX` messages (16,384 points, 32 turns) where one is.
+//! `INBOX_MESSAGES_MAX` messages (16,384 points, 16 turns) where one is.
 //! Stopping: the receivers are read to the end of what their sockets hold and closed; when every
 //! core has passed its points on, each writes everything out, answering queries all the while.
 
@@ -38,7 +38,7 @@ pub(crate) use peers::{Parcel, Peers};
 const INBOX_RETRY: Duration = Duration::from_micros(200);
 // The figures in the module's head.
 const _: () = assert!(BATCH_POINTS_MAX * INBOX_MESSAGES_MAX == 16_384);
-const _: () = assert!(BATCH_POINTS_MAX * INBOX_MESSAGES_MAX == TURN_PARCEL_POINTS_MAX * 32);
+const _: () = assert!(BATCH_POINTS_MAX * INBOX_MESSAGES_MAX == TURN_PARCEL_POINTS_MAX * 16);
 /// The core that has the listeners.
 pub(crate) const ACCEPTOR: ShardIndex = ShardIndex(0);
 /// How long accepting rests after it failed, for want of descriptors most likely.
