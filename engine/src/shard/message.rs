@@ -41,6 +41,9 @@ impl Origin {
 /// What a new series takes besides its name: its record and its place in the table.
 const NEW_SERIES_BYTES: usize = 80;
 
+/// Room for the names of a batch of new metrics.
+const NAMES_BYTES_USUAL: usize = BATCH_POINTS_MAX * 40;
+
 /// A point under the number of its route: the sending shard's number of the metric.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct RoutePoint {
@@ -145,6 +148,11 @@ impl PointBatch {
     /// Says what a route's number means; its first point must follow.
     pub(super) fn begin(&mut self, route: RouteId, name: &str) {
         assert!(!name.is_empty(), "a route begins without a name");
+        if self.names.is_empty() {
+            // Where one begins many do: all metrics after a start.
+            self.names.reserve(NAMES_BYTES_USUAL);
+            self.changes.reserve_exact(BATCH_POINTS_MAX);
+        }
         self.names.push_str(name);
         self.change(route, name.len());
     }
