@@ -1,6 +1,8 @@
 //! Every bound of the engine and the server, each with its reason and its relation to the others.
 //! Where carbon.conf sets a value, the bound here is the largest that is accepted for it.
 
+use std::time::Duration;
+
 /// Longest path the kernel takes, with its closing zero byte (PATH_MAX).
 pub const PATH_BYTES_MAX: usize = 4096;
 /// Longest data directory path that is accepted at start.
@@ -153,6 +155,12 @@ pub const OUTBOX_MESSAGES_MAX: usize = 8;
 /// what is urgent: queries, replies, files, its inbox. As much again of what stalled connections
 /// hold. Some 600 lines, 60 microseconds; half as much cost a tenth more processor time a point.
 pub const TURN_BYTES_MAX: usize = 32 << 10;
+/// How long a core works off received lines and frames in one turn, and how long it takes points
+/// out of its inbox, looked at behind each slice: new metrics cost ten times what known ones do.
+pub const TURN_TIME_MAX: Duration = Duration::from_micros(100);
+/// Bytes of lines that are worked off between two looks at the clock: some 150 lines, 10 to 100
+/// microseconds.
+pub const TURN_SLICE_BYTES: usize = 8 << 10;
 /// What a received buffer costs in a turn besides its bytes, in bytes: so that a turn of many small
 /// ones is no longer than one of a large one.
 pub const TURN_BYTES_PER_BUFFER: usize = 256;

@@ -5,11 +5,12 @@
 //! slice of what receivers brought, which queues in `bulk`, and the ring is entered again without
 //! waiting while there is more. Nothing in a turn blocks and each part of it is bounded:
 //! `TURN_PARCEL_POINTS_MAX` points out of the inbox and `TURN_BYTES_MAX` of fresh bytes (some 60 us
-//! each), as many of held ones where connections had to wait, and the queries and completions that
-//! lie in the ring: 0.3 ms of processor time at the 99th percentile under a flood. A query for this
-//! core's metrics waits for at most one turn. One for another core's waits for a turn here, for what
-//! lies before it in the other's inbox, and for the way back: a turn each while no inbox is full,
-//! `INBOX_MESSAGES_MAX` messages (16,384 points, 16 turns) where one is.
+//! each, and no more once either has taken `TURN_TIME_MAX`, a slice more or less), as many held
+//! bytes where connections had to wait, and the queries and completions that lie in the ring: some
+//! 0.3 ms of processor time under a flood. A query for this core's metrics waits for at most one
+//! turn. One for another core's waits for a turn here, for what lies before it in the other's inbox,
+//! and for the way back: a turn each while no inbox is full, `INBOX_MESSAGES_MAX` messages (16,384
+//! points, 16 turns) where one is.
 //! Stopping: the receivers are read to the end of what their sockets hold and closed; when every
 //! core has passed its points on, each writes everything out, answering queries all the while.
 
@@ -23,7 +24,7 @@ use std::time::{Duration, Instant};
 use benzene_engine::clock::{self, Now};
 use benzene_engine::limits::{
     BATCH_POINTS_MAX, INBOX_MESSAGES_MAX, TURN_BYTES_MAX, TURN_BYTES_PER_BUFFER,
-    TURN_PARCEL_POINTS_MAX, TURN_POINTS_PER_PARCEL,
+    TURN_PARCEL_POINTS_MAX, TURN_POINTS_PER_PARCEL, TURN_TIME_MAX,
 };
 use benzene_engine::metric::ShardIndex;
 use benzene_engine::ring::{End, Event, Lane, Ring, SocketId, socket};
@@ -215,8 +216,8 @@ impl Core {
     }
 
     fn take_parcels(&mut self) {
-        let mut points = 0;
-        while points < TURN_PARCEL_POINTS_MAX {
+        let (mut points, deadline) = (0, clock::now().instant + TURN_TIME_MAX);
+        while points < TURN_PARCEL_POINTS_MAX && (points == 0 || clock::now().instant < deadline) {
             let Some(parcel) = self.peers.inbox(self.index).pop() else {
                 return;
             };
@@ -236,8 +237,8 @@ impl Core {
     /// Works off a slice of what receivers brought. While another core's inbox is full it waits
     /// here, in the receive buffers: a datagram is then not dropped for want of a place on its way.
     fn work_bulk(&mut self) {
-        let mut left = TURN_BYTES_MAX;
-        while left > 0 {
+        let (mut left, deadline) = (TURN_BYTES_MAX, clock::now().instant + TURN_TIME_MAX);
+        while left > 0 && clock::now().instant < deadline {
             if self.shard.is_congested() {
                 self.send_messages();
                 if self.shard.is_congested() {

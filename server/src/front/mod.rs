@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 
 use benzene_engine::clock::Now;
 use benzene_engine::limits::{
-    LAST_READ_BYTES_MAX, TURN_BYTES_MAX, TURN_BYTES_PER_BUFFER, TURN_ITEMS_MAX,
+    LAST_READ_BYTES_MAX, TURN_BYTES_MAX, TURN_BYTES_PER_BUFFER, TURN_ITEMS_MAX, TURN_SLICE_BYTES,
 };
 use benzene_engine::ring::{End, Lane, ReceiveNow, SocketId};
 use benzene_engine::shard::{Answer, Shard};
@@ -158,17 +158,22 @@ impl Front {
     /// How many of these bytes to hand to `received` at once, so that a turn stays bounded. A
     /// datagram is cut behind a line only; one without a newline is short work or none.
     pub(crate) fn slice(&self, socket: SocketId, bytes: &[u8], bytes_max: usize) -> usize {
+        let Some(connection) = self.connections.get(&socket) else {
+            return bytes.len();
+        };
+        let bytes_max = match connection.service {
+            // Cut frames would be put together again, byte by byte.
+            Service::Pickle | Service::Query => bytes_max,
+            Service::Line | Service::Datagram => bytes_max.min(TURN_SLICE_BYTES),
+        };
         if bytes.len() <= bytes_max {
             return bytes.len();
         }
-        match self.connections.get(&socket) {
-            None => bytes.len(),
-            Some(connection) if connection.service == Service::Datagram => {
-                let line_end = memchr::memrchr(b'\n', &bytes[..bytes_max]);
-                line_end.map_or(bytes.len(), |at| at + 1)
-            }
-            Some(_) => bytes_max,
+        if connection.service == Service::Datagram {
+            let line_end = memchr::memrchr(b'\n', &bytes[..bytes_max]);
+            return line_end.map_or(bytes.len(), |at| at + 1);
         }
+        bytes_max
     }
 
     /// Bytes came.
