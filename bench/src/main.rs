@@ -1,7 +1,9 @@
 //! The program `benzene-bench`: sends load to a carbon receiver and checks what became of it.
 //! `load` sends points whose values follow from the parameters alone; `check` computes them again
 //! and looks for every one in the Whisper files, so that "nothing lost" is a thing one can run.
-//! It knows nothing of Benzene's sockets or cache: any daemon that takes the same input will do.
+//! Neither knows anything of Benzene: any daemon that takes the same input will do.
+//! `ingest` and `soak` start a daemon themselves: one measures what taking points in costs, beside
+//! another daemon if wanted, the other looks whether anything goes wrong in the long run.
 //! The report goes to stdout, progress and errors to stderr. Exit code 0: as asked; 1: something
 //! was not sent, is missing or is wrong; 2: the command line is not understood.
 
@@ -11,10 +13,16 @@
     reason = "a report on stdout and progress on stderr are what this program is for"
 )]
 
+mod asker;
 mod check;
 mod cpu;
+mod daemon;
+mod ingest;
 mod load;
+mod machine;
+mod process;
 mod progress;
+mod soak;
 mod workload;
 
 use std::process::ExitCode;
@@ -35,12 +43,18 @@ enum Command {
     Load(load::LoadArgs),
     /// Look for every point that `load` sent in the Whisper files of a data directory
     Check(check::CheckArgs),
+    /// Start a daemon and measure what taking points in costs, beside another daemon if wanted
+    Ingest(ingest::IngestArgs),
+    /// Start a daemon and look for a long time whether anything goes wrong
+    Soak(soak::SoakArgs),
 }
 
 fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Load(args) => load::command(&args),
         Command::Check(args) => check::command(&args),
+        Command::Ingest(args) => ingest::command(&args),
+        Command::Soak(args) => soak::command(&args),
     };
     match outcome {
         Ok(true) => ExitCode::SUCCESS,

@@ -48,11 +48,6 @@ impl Progress {
         }
     }
 
-    /// Time since the start.
-    pub(crate) fn elapsed(&self) -> Duration {
-        clock::now().instant.duration_since(self.started)
-    }
-
     /// Called at least every `TICK` while the work goes on; `done` is its sum so far. Says
     /// something about once a `TICK`, however often it is called.
     pub(crate) fn tick(&mut self, done: u64) {

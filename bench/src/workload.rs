@@ -83,6 +83,21 @@ impl Workload {
         self.start + round * self.shape.step
     }
 
+    /// Round that has this timestamp, if any.
+    pub(crate) fn round_at(&self, timestamp: u32) -> Option<u32> {
+        let since = timestamp.checked_sub(self.start)?;
+        let round = since / self.shape.step;
+        (since % self.shape.step == 0 && round < self.shape.rounds).then_some(round)
+    }
+
+    pub(crate) fn shape(&self) -> &Shape {
+        &self.shape
+    }
+
+    pub(crate) fn start(&self) -> u32 {
+        self.start
+    }
+
     /// Value of a metric in a round, below a million.
     pub(crate) fn value(&self, index: u32, round: u32) -> u32 {
         let place = u64::from(index) << 32 | u64::from(round);
@@ -165,6 +180,8 @@ pub(crate) mod tests {
         let workload = Workload::new(shape(250, 3, 10), 1000).unwrap();
         assert_eq!(workload.points(), 750);
         assert_eq!(workload.timestamp(2), 1020);
+        let rounds = [990, 1000, 1005, 1020, 1030].map(|timestamp| workload.round_at(timestamp));
+        assert_eq!(rounds, [None, Some(0), None, Some(2), None]);
         assert_eq!(workload.name(249), "bench.load.host-000002.app.metric-49");
         let again = Workload::new(shape(250, 3, 10), 5000).unwrap();
         assert_eq!(workload.value(249, 2), again.value(249, 2));

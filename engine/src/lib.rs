@@ -8,6 +8,7 @@ pub mod clock;
 pub mod limiter;
 pub mod limits;
 pub mod metric;
+mod names;
 pub mod point;
 pub mod ring;
 pub mod schemas;

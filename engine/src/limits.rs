@@ -1,6 +1,8 @@
 //! Every bound of the engine and the server, each with its reason and its relation to the others.
 //! Where carbon.conf sets a value, the bound here is the largest that is accepted for it.
 
+use std::time::Duration;
+
 /// Longest path the kernel takes, with its closing zero byte (PATH_MAX).
 pub const PATH_BYTES_MAX: usize = 4096;
 /// Longest data directory path that is accepted at start.
@@ -120,18 +122,58 @@ pub const UPDATES_IN_FLIGHT_MAX: usize = 128;
 pub const CREATES_IN_FLIGHT_MAX: usize = 32;
 /// Probes of one shard in flight; they hold nothing but a path.
 pub const PROBES_IN_FLIGHT_MAX: usize = 64;
+/// Probes a second of one shard beyond twice what the budgets allow to be written: half a percent
+/// of a core, and a thousand new series are known within a second, however slow the budgets are.
+pub const PROBES_PER_S_MIN: f64 = 1000.0;
+/// Part of what waiting series may hold (one in so many) that unproven ones hold at most before
+/// their files are looked for without a pace.
+pub const UNPROVEN_SHARE: u64 = 8;
 /// How often a stop tries a file that cannot be written, a second apart, before it gives its
 /// points up and says so: long enough for a lock or a short shortage, short enough for systemd.
 pub const DRAIN_ATTEMPTS_MAX: u32 = 10;
 
 /// Points in one message between shards: one wake-up serves them all, and a message of them
-/// (some 30 KB of names) keeps a query behind it waiting for well under a millisecond.
-pub const BATCH_POINTS_MAX: usize = 512;
-/// Messages that may wait in a core's inbox.
-pub const INBOX_MESSAGES_MAX: usize = 256;
+/// (4 KB, and at most some 15 KB of new names) keeps a query behind it waiting for some ten
+/// microseconds.
+pub const BATCH_POINTS_MAX: usize = 256;
+/// Near the bound in bytes, routes looked at for each one that begins: among a flood of names sent
+/// once, nearly each look finds one to give up; where a quarter are not used, they keep step.
+pub const ROUTES_LOOKED_AT_PER_NEW: usize = 4;
+/// Routes looked at in a turn while bytes are so short that reading stops: some ten microseconds.
+pub const ROUTES_LOOKED_AT_PER_TURN_MAX: usize = 1024;
+/// Metrics whose records, names and points are fetched from memory together: about as many loads as
+/// a core has under way at once.
+pub const WARMED_TOGETHER_MAX: usize = 16;
+/// Messages that may wait in a core's inbox: no more than a core takes in a few milliseconds, as a
+/// question waits behind all of them.
+pub const INBOX_MESSAGES_MAX: usize = 64;
 /// Messages for one other shard that a core keeps while that shard's inbox is full, before it
 /// takes no more points for it.
 pub const OUTBOX_MESSAGES_MAX: usize = 8;
+
+/// Bytes of received lines and frames that a core works off in one turn, before it looks again at
+/// what is urgent: queries, replies, files, its inbox. As much again of what stalled connections
+/// hold. Some 600 lines, 60 microseconds; half as much cost a tenth more processor time a point.
+pub const TURN_BYTES_MAX: usize = 32 << 10;
+/// How long a core works off received lines and frames in one turn, and how long it takes points
+/// out of its inbox, looked at behind each slice: new metrics cost ten times what known ones do.
+pub const TURN_TIME_MAX: Duration = Duration::from_micros(100);
+/// Bytes of lines that are worked off between two looks at the clock: some 150 lines, 10 to 100
+/// microseconds.
+pub const TURN_SLICE_BYTES: usize = 8 << 10;
+/// What a received buffer costs in a turn besides its bytes, in bytes: so that a turn of many small
+/// ones is no longer than one of a large one.
+pub const TURN_BYTES_PER_BUFFER: usize = 256;
+/// Points of one connection's pickle that a core takes in one turn, once it is decoded.
+pub const TURN_ITEMS_MAX: usize = 512;
+/// Points of other cores' receivers that a core takes out of its inbox in one turn, give or take
+/// a message: more than the others read for it in a turn (they read some 600 lines each, for all
+/// cores together), so that an inbox fills up only where one core owns most of what all receive.
+/// By number a point takes some 40 ns.
+pub const TURN_PARCEL_POINTS_MAX: usize = 1024;
+/// What a question, an answer or a connection in the inbox counts in a turn, in points.
+pub const TURN_POINTS_PER_PARCEL: usize = 32;
+const _: () = assert!(TURN_PARCEL_POINTS_MAX >= BATCH_POINTS_MAX);
 
 /// Bytes of unfinished lines and frames in the whole process: room for two of the largest frames;
 /// past it the oldest silent connection is closed.
@@ -154,6 +196,9 @@ pub const COUNTED_PERCENT: u64 = 80;
 pub const WAITING_SHARE: u64 = 4;
 /// Part of the cache's bound that written points may have which stay answerable for a while.
 pub const RECENT_SHARE: u64 = 16;
+/// Series that one step of a write order looks at, of which a turn takes one: a fifth of a
+/// millisecond, as long as a message of points takes.
+pub const SNAPSHOT_STEP_SERIES: usize = 4096;
 /// The largest burst of a limiter, in seconds' worth of its rate.
 pub const BUDGET_BURST_S: f64 = 0.1;
 
@@ -162,14 +207,28 @@ pub const BUDGET_BURST_S: f64 = 0.1;
 pub const RING_ENTRIES: u32 = 1024;
 /// Kernel workers of a core's ring: a few are best for warm files (design, table of write paths).
 pub const RING_WORKERS_MAX: u32 = 4;
-/// Size of a receive buffer: the largest datagram fits, and one system call fetches some 1,500
-/// lines.
+/// Size of a receive buffer: the largest datagram fits, and one receive fetches some 1,200 lines.
+/// Sizes from 32 to 256 KiB took the same system time a point, as far as a noisy machine could tell.
 pub const RECEIVE_BUFFER_BYTES: u32 = 64 << 10;
 /// Receive buffers of a core: what all its connections together can have received and not worked
-/// on, besides what is held for stalled ones.
-pub const RECEIVE_BUFFERS: u16 = 64;
+/// on, besides what is held for stalled ones. 512 KiB stay in the cache of a core; 64 buffers held
+/// 70 MB more in all where senders were stalled, and turns took milliseconds.
+pub const RECEIVE_BUFFERS: u16 = 8;
+/// Size of a receive buffer of query connections: the longest name fits; a long bulk request takes
+/// several.
+pub const URGENT_BUFFER_BYTES: u32 = 4 << 10;
+const _: () = assert!(URGENT_BUFFER_BYTES as usize > METRIC_NAME_BYTES_MAX);
+/// Receive buffers of a core's query connections. They are apart from the receivers', which a flood
+/// fills; those who find none wait for the next turn.
+pub const URGENT_BUFFERS: u16 = 16;
 /// Receive buffer that is asked for a UDP socket (the kernel grants up to net.core.rmem_max).
 pub const UDP_SOCKET_BUFFER_BYTES: usize = 8 << 20;
+/// A hard limit on open files below this is said at start: ten thousand connections, and the files
+/// that some twenty cores have in flight.
+pub const OPEN_FILES_WANTED: u64 = 16 << 10;
+const _: () = assert!(
+    OPEN_FILES_WANTED >= 10_000 + 20 * (UPDATES_IN_FLIGHT_MAX + CREATES_IN_FLIGHT_MAX * 2) as u64
+);
 /// Connections that may wait to be accepted: a relay restart brings hundreds at once.
 pub const LISTEN_BACKLOG: i32 = 1024;
 

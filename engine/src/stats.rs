@@ -75,6 +75,9 @@ counters! {
     RefusedQuery => "refused.query",
     /// Connections closed because unfinished input passed its bound for the process.
     ClosedUnfinished => "closed.unfinished",
+    /// Datagrams that the kernel dropped because our socket's buffer was full: points that we have
+    /// never seen, so that no account has them.
+    KernelDrops => "udp.kernelDrops",
     /// Connections accepted.
     Connections => "connections",
     /// cache-query requests.

@@ -18,7 +18,8 @@ use std::thread;
 
 use anyhow::{Context, Result, ensure};
 use benzene_engine::limits::ARCHIVES_MAX;
-use benzene_engine::whisper::{Archive, Header};
+use benzene_engine::point::Point;
+use benzene_engine::whisper::{Archive, Header, archive_points};
 
 use crate::progress::{Done, Progress, TICK};
 use crate::workload::{Shape, Workload};
@@ -43,10 +44,23 @@ pub(crate) struct CheckArgs {
     start: u32,
     /// How many examples of each kind are shown
     #[arg(long, default_value_t = 5)]
-    examples: usize,
+    pub(crate) examples: usize,
     /// Threads that read
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=256))]
     threads: u32,
+}
+
+impl CheckArgs {
+    /// To look for `workload` below `dir`, with the defaults of the command line.
+    pub(crate) fn of(workload: &Workload, dir: PathBuf) -> Self {
+        Self {
+            dir,
+            shape: workload.shape().clone(),
+            start: workload.start(),
+            examples: 5,
+            threads: 2,
+        }
+    }
 }
 
 /// Runs the command and prints its report. False: something is missing or wrong.
@@ -54,7 +68,7 @@ pub(crate) fn command(args: &CheckArgs) -> Result<bool> {
     let workload = Workload::new(args.shape.clone(), args.start)?;
     ensure!(args.dir.is_dir(), "{} is no directory", args.dir.display());
     let findings = check(args, &workload)?;
-    findings.print(&workload, args.examples);
+    print!("{}", findings.text(&workload, args.examples));
     Ok(findings.is_sound())
 }
 
@@ -69,7 +83,19 @@ pub(crate) struct Tally {
 const EXAMPLES_MAX: usize = 100;
 
 impl Tally {
-    fn add(&mut self, example: impl FnOnce() -> String) {
+    pub(crate) fn is_none(&self) -> bool {
+        self.count == 0
+    }
+
+    /// The count, and the first places below it.
+    pub(crate) fn text(&self, examples: usize) -> String {
+        let mut lines = vec![self.count.to_string()];
+        let shown = self.examples.iter().take(examples);
+        lines.extend(shown.map(|example| format!("  {example}")));
+        lines.join("\n")
+    }
+
+    pub(crate) fn add(&mut self, example: impl FnOnce() -> String) {
         self.count += 1;
         if self.examples.len() < EXAMPLES_MAX {
             self.examples.push(example());
@@ -99,7 +125,7 @@ pub(crate) struct Findings {
 
 impl Findings {
     /// Whether everything that can be in the files is there.
-    fn is_sound(&self) -> bool {
+    pub(crate) fn is_sound(&self) -> bool {
         [
             &self.files_missing,
             &self.files_unreadable,
@@ -107,7 +133,7 @@ impl Findings {
             &self.wrong,
         ]
         .iter()
-        .all(|tally| tally.count == 0)
+        .all(|tally| tally.is_none())
     }
 
     fn merge(&mut self, other: Self) {
@@ -121,14 +147,17 @@ impl Findings {
         self.extra.merge(other.extra);
     }
 
-    fn print(&self, workload: &Workload, examples: usize) {
-        println!("files: {} of {}", self.files, workload.metrics());
-        println!("points found: {} of {}", self.found, workload.points());
+    /// The report's lines.
+    pub(crate) fn text(&self, workload: &Workload, examples: usize) -> String {
+        let mut lines = vec![
+            format!("files: {} of {}", self.files, workload.metrics()),
+            format!("points found: {} of {}", self.found, workload.points()),
+        ];
         if self.replaced > 0 {
-            println!(
+            lines.push(format!(
                 "points not looked for, a later one has their place: {}",
                 self.replaced
-            );
+            ));
         }
         for (what, tally) in [
             ("files missing", &self.files_missing),
@@ -137,16 +166,14 @@ impl Findings {
             ("points wrong", &self.wrong),
             ("points extra", &self.extra),
         ] {
-            println!("{what}: {}", tally.count);
-            for example in tally.examples.iter().take(examples) {
-                println!("  {example}");
-            }
+            lines.push(format!("{what}: {}", tally.text(examples)));
         }
+        lines.join("\n") + "\n"
     }
 }
 
 /// Reads all files, on several threads.
-fn check(args: &CheckArgs, workload: &Workload) -> Result<Findings> {
+pub(crate) fn check(args: &CheckArgs, workload: &Workload) -> Result<Findings> {
     let done = Done::default();
     let mut progress = Progress::start("files checked", u64::from(workload.metrics()));
     let mut findings = Findings::default();
@@ -231,6 +258,14 @@ fn check_metric(
         unreachable!("it was made above")
     };
     expected.compare(bytes, workload, index, findings);
+}
+
+/// The points of a file's first archive, in no order. None: there is no such file.
+pub(crate) fn points_in(path: &Path) -> Result<Option<Vec<Point>>> {
+    let mut bytes = Vec::new();
+    let first = read_first_archive(path, &mut bytes)
+        .with_context(|| format!("cannot use {}", path.display()))?;
+    Ok(first.map(|first| archive_points(&first, &bytes)))
 }
 
 /// The first archive's layout, its points in `bytes`. None: there is no such file.

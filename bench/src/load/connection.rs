@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use benzene_engine::clock;
+use rustix::process::setpriority_process;
 
 use super::encode::{Encoder, Sample};
 use super::{Order, Protocol};
@@ -37,6 +38,8 @@ pub(crate) struct Task<'a> {
     /// Points a second; None is as fast as it goes.
     pub(crate) rate: Option<u64>,
     pub(crate) target: SocketAddr,
+    /// Nice value of the thread that sends.
+    pub(crate) nice: i32,
     /// How long the peer may take nothing before the connection counts as dead.
     pub(crate) timeout: Duration,
 }
@@ -48,6 +51,8 @@ pub(crate) struct Outcome {
     pub(crate) points: u64,
     /// Bytes of them.
     pub(crate) bytes: u64,
+    /// From the moment it could send to the moment it was done.
+    pub(crate) span: Option<(Instant, Instant)>,
     /// Why it stopped early.
     pub(crate) error: Option<anyhow::Error>,
 }
@@ -57,19 +62,28 @@ impl Task<'_> {
     pub(crate) fn run(&self, done: &Done) -> Outcome {
         let mut outcome = Outcome::default();
         outcome.error = self.send_all(done, &mut outcome).err();
+        if let Some((_, end)) = &mut outcome.span {
+            *end = clock::now().instant;
+        }
         outcome
     }
 
     fn send_all(&self, done: &Done, outcome: &mut Outcome) -> Result<()> {
+        if self.nice != 0 {
+            // On Linux this is the calling thread's alone.
+            setpriority_process(None, self.nice).context("cannot set the nice value")?;
+        }
         let names = Names::build(self.workload, self.metrics.clone());
         let socket = Socket::open(self)?;
+        let started = clock::now().instant;
+        outcome.span = Some((started, started));
         let mut sender = Sender {
             flush_bytes: self.flush_bytes(&names),
             flush_points: self
                 .rate
                 .map_or(u64::MAX, |rate| (rate / PACED_WRITES_PER_SECOND).max(1)),
             rate: self.rate,
-            started: clock::now().instant,
+            started,
             encoder: match self.protocol {
                 Protocol::Line | Protocol::Udp => Encoder::line(),
                 Protocol::Pickle => Encoder::pickle(self.batch),
@@ -238,7 +252,7 @@ fn waited(error: io::Error) -> io::Error {
 }
 
 /// The names of one connection's metrics, back to back.
-struct Names {
+pub(crate) struct Names {
     text: Vec<u8>,
     /// Where each name ends.
     ends: Vec<usize>,
@@ -246,7 +260,7 @@ struct Names {
 }
 
 impl Names {
-    fn build(workload: &Workload, metrics: Range<u32>) -> Self {
+    pub(crate) fn build(workload: &Workload, metrics: Range<u32>) -> Self {
         let mut names = Self {
             text: Vec::new(),
             ends: Vec::with_capacity(metrics.len()),
@@ -261,7 +275,7 @@ impl Names {
         names
     }
 
-    fn get(&self, place: u32) -> &[u8] {
+    pub(crate) fn get(&self, place: u32) -> &[u8] {
         let place = place as usize;
         let start = if place == 0 { 0 } else { self.ends[place - 1] };
         &self.text[start..self.ends[place]]

@@ -3,16 +3,18 @@
 //! arrive in the order of their rounds.
 //! "Taken" means that the peer has closed after us, which a carbon receiver does once it has read
 //! everything; over UDP nothing says so, and only what was handed to the kernel is known.
+//! The time of a report begins when the first connection can send, with all names made, and ends
+//! when the last is done.
 //! The report names the options with which `check` finds the same points again.
 
-mod connection;
-mod encode;
+pub(crate) mod connection;
+pub(crate) mod encode;
 
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::ops::Range;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use benzene_engine::clock;
@@ -36,7 +38,7 @@ pub(crate) enum Protocol {
 
 impl Protocol {
     /// The word of the report, as on the command line.
-    fn word(self) -> &'static str {
+    pub(crate) fn word(self) -> &'static str {
         match self {
             Self::Line => "line",
             Self::Pickle => "pickle",
@@ -58,34 +60,37 @@ pub(crate) enum Order {
 #[derive(Debug, clap::Args)]
 pub(crate) struct LoadArgs {
     #[command(flatten)]
-    shape: Shape,
+    pub(crate) shape: Shape,
     /// Timestamp of the first round, Unix seconds [default: such that the last round is now]
     #[arg(long)]
-    start: Option<u32>,
+    pub(crate) start: Option<u32>,
     /// In which form points are sent
     #[arg(long, value_enum, default_value_t = Protocol::Line)]
-    protocol: Protocol,
+    pub(crate) protocol: Protocol,
     /// Where to, as host:port
     #[arg(long, default_value = "127.0.0.1:2003")]
-    target: String,
+    pub(crate) target: String,
     /// How many connections, one thread each
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1024))]
-    connections: u32,
+    pub(crate) connections: u32,
     /// Points a second over all connections; 0 is as fast as it goes
     #[arg(long, default_value_t = 0)]
-    rate: u64,
+    pub(crate) rate: u64,
     /// Points of a pickle frame
     #[arg(long, default_value_t = 500, value_parser = clap::value_parser!(u32).range(1..=100_000))]
-    batch: u32,
+    pub(crate) batch: u32,
     /// In which order a round's metrics are sent
     #[arg(long, value_enum, default_value_t = Order::Same)]
-    order: Order,
+    pub(crate) order: Order,
     /// Seconds in which the peer must take at least something
     #[arg(long, default_value_t = 300, value_parser = clap::value_parser!(u64).range(1..))]
-    timeout: u64,
+    pub(crate) timeout: u64,
+    /// Nice value of the sending threads: 19 leaves the processor to the receiver where both want it
+    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(i32).range(0..=19))]
+    pub(crate) nice: i32,
     /// Process whose processor time is reported too: the receiver's
     #[arg(long)]
-    pid: Option<u32>,
+    pub(crate) pid: Option<u32>,
 }
 
 /// Runs the command and prints its report. False: not everything was sent.
@@ -123,13 +128,14 @@ pub(crate) fn command(args: &LoadArgs) -> Result<bool> {
 
 /// What all connections did together.
 #[derive(Debug, Default)]
-struct Summary {
-    points_wanted: u64,
-    points: u64,
-    bytes: u64,
-    time: Duration,
-    /// Connection number and what ended it early.
-    errors: Vec<(usize, u64, anyhow::Error)>,
+pub(crate) struct Summary {
+    pub(crate) points_wanted: u64,
+    pub(crate) points: u64,
+    pub(crate) bytes: u64,
+    /// From the first connection that could send to the last that was done.
+    pub(crate) time: Duration,
+    /// Connection number, its points, and what ended it early.
+    pub(crate) errors: Vec<(usize, u64, anyhow::Error)>,
 }
 
 impl Summary {
@@ -155,7 +161,7 @@ impl Summary {
 }
 
 /// Sends everything over all connections.
-fn send(args: &LoadArgs, workload: &Workload) -> Result<Summary> {
+pub(crate) fn send(args: &LoadArgs, workload: &Workload) -> Result<Summary> {
     let target = resolve(&args.target)?;
     let done = Done::default();
     let mut progress = Progress::start("points sent", workload.points());
@@ -163,6 +169,7 @@ fn send(args: &LoadArgs, workload: &Workload) -> Result<Summary> {
         points_wanted: workload.points(),
         ..Summary::default()
     };
+    let mut span: Option<(Instant, Instant)> = None;
     let connections = args.connections.min(workload.metrics());
     thread::scope(|scope| -> Result<()> {
         let (sender, finished) = mpsc::channel::<(usize, Outcome)>();
@@ -175,6 +182,7 @@ fn send(args: &LoadArgs, workload: &Workload) -> Result<Summary> {
                 batch: args.batch as usize,
                 rate: (args.rate > 0).then(|| (args.rate / u64::from(connections)).max(1)),
                 target,
+                nice: args.nice,
                 timeout: Duration::from_secs(args.timeout),
             };
             let (sender, done) = (sender.clone(), &done);
@@ -189,16 +197,30 @@ fn send(args: &LoadArgs, workload: &Workload) -> Result<Summary> {
         drop(sender);
         loop {
             match finished.recv_timeout(TICK) {
-                Ok((number, outcome)) => summary.add(number, outcome),
+                Ok((number, outcome)) => {
+                    span = hull(span, outcome.span);
+                    summary.add(number, outcome);
+                }
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return Ok(()),
             }
             progress.tick(done.get());
         }
     })?;
-    summary.time = progress.elapsed();
+    summary.time = span.map_or(Duration::ZERO, |(first, last)| last.duration_since(first));
     summary.errors.sort_by_key(|(number, ..)| *number);
     Ok(summary)
+}
+
+/// From the earlier beginning to the later end.
+fn hull(
+    one: Option<(Instant, Instant)>,
+    other: Option<(Instant, Instant)>,
+) -> Option<(Instant, Instant)> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some((one.0.min(other.0), one.1.max(other.1))),
+        (one, other) => one.or(other),
+    }
 }
 
 impl Summary {
@@ -212,7 +234,7 @@ impl Summary {
 }
 
 /// The metrics of connection `number` of `connections`: equal shares, side by side.
-fn share(metrics: u32, connections: u32, number: u32) -> Range<u32> {
+pub(crate) fn share(metrics: u32, connections: u32, number: u32) -> Range<u32> {
     let edge = |number: u32| {
         let metrics = u64::from(metrics) * u64::from(number) / u64::from(connections);
         u32::try_from(metrics).unwrap_or_else(|_| unreachable!("a share is at most the whole"))
@@ -221,7 +243,7 @@ fn share(metrics: u32, connections: u32, number: u32) -> Range<u32> {
 }
 
 /// The last round's timestamp is the last multiple of the step.
-fn default_start(shape: &Shape, now: u32) -> u32 {
+pub(crate) fn default_start(shape: &Shape, now: u32) -> u32 {
     let last = now - now % shape.step;
     last.saturating_sub((shape.rounds - 1).saturating_mul(shape.step))
 }

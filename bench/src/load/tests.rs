@@ -19,6 +19,7 @@ fn args(protocol: Protocol, target: String, connections: u32) -> LoadArgs {
         batch: 7,
         order: Order::Same,
         timeout: 20,
+        nice: 5,
         pid: None,
     }
 }

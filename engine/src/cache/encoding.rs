@@ -184,6 +184,7 @@ pub(super) fn read_time(tag: u8, payload: u64, newer: u16) -> (u32, u16) {
 }
 
 /// The whole number that these bits are, where they are one.
+#[inline]
 fn whole(bits: u64) -> Option<i64> {
     let number = truncated(f64::from_bits(bits));
     let is_whole =
@@ -191,6 +192,7 @@ fn whole(bits: u64) -> Option<i64> {
     is_whole.then_some(number)
 }
 
+#[inline]
 fn of_whole(number: i64, newer: u64) -> Option<Token> {
     let mut len = u32::MAX;
     let mut token = None;
@@ -209,11 +211,13 @@ fn of_whole(number: i64, newer: u64) -> Option<Token> {
 }
 
 /// Bytes of a number of which four bits are in the tag.
+#[inline]
 fn nibble_len(number: u64) -> u32 {
     (u64::BITS - (number | 1).leading_zeros() + 11) / 8
 }
 
 /// A number of `len` bytes, the highest four bits in the tag.
+#[inline]
 fn split(kind: u8, number: u64, len: u32) -> Token {
     let payload_bits = 8 * (len - 1);
     let [highest, ..] = (number >> payload_bits).to_le_bytes();
@@ -290,6 +294,7 @@ fn dropped_below(tag: u8) -> u8 {
     if tag & 8 == 0 { 0 } else { 7 - (tag & 7) }
 }
 
+#[inline]
 fn to_zigzag(number: i64) -> u64 {
     (number << 1 ^ number >> 63).cast_unsigned()
 }
@@ -302,6 +307,7 @@ fn from_zigzag(number: u64) -> i64 {
     clippy::cast_possible_truncation,
     reason = "callers compare what they get with what they gave"
 )]
+#[inline]
 fn truncated(value: f64) -> i64 {
     value as i64
 }
@@ -310,6 +316,7 @@ fn truncated(value: f64) -> i64 {
     clippy::cast_precision_loss,
     reason = "callers stay below 2^52, or compare what they get with what they gave"
 )]
+#[inline]
 fn as_double(number: i64) -> f64 {
     number as f64
 }

@@ -67,7 +67,7 @@ impl Cache {
         let id = id.0;
         let newer = self.cached_len(id);
         if let Some(rank) = self.order.rank(newer == 0) {
-            self.table.records_mut()[id].entered = rank;
+            self.table[id].enter(rank);
         }
         let superseded = match newer {
             0 => {
@@ -100,7 +100,7 @@ impl Cache {
                 point.timestamp
             );
         }
-        super::slab::number(all - points.len())
+        crate::names::slab::number(all - points.len())
     }
 
     fn land(&mut self, id: SeriesId) -> Run {

@@ -26,7 +26,7 @@ impl Cache {
             };
             freed += series_bytes(self.table.name(id).len());
             self.unlist(id);
-            self.table.remove(id);
+            self.forget(id);
             forgotten += 1;
         }
         forgotten

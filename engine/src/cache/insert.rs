@@ -3,11 +3,13 @@
 //! series that has waited for its create longest and was seen only once makes room, and where there
 //! is no such series the point is refused.
 
-use super::points::{Blocks, Put};
+use super::points::{Blocks, Put, Run};
 use super::queues::Queues;
+use super::series::Record;
 use super::share::{Load, Share};
 use super::usage::series_bytes;
-use super::{Cache, Dropped, Field, Place, SeriesId, Standing};
+use super::{Cache, Dropped, Field, Hands, Place, SeriesId, Standing};
+use crate::names;
 use crate::point::Point;
 
 /// What became of a point.
@@ -34,25 +36,115 @@ pub struct Inserted {
     pub dropped: Dropped,
 }
 
+impl Insert {
+    /// The point's series.
+    pub fn series(self) -> SeriesId {
+        match self {
+            Insert::New(id)
+            | Insert::Woke(id)
+            | Insert::Added(id)
+            | Insert::Superseded(id)
+            | Insert::Refused(id) => id,
+        }
+    }
+}
+
+impl Inserted {
+    fn alone(outcome: Insert) -> Self {
+        let dropped = Dropped::default();
+        Self { outcome, dropped }
+    }
+}
+
 impl Cache {
     /// Puts in a point of the series with this canonical name.
     pub fn insert(&mut self, name: &str, point: Point) -> Inserted {
-        let (id, is_new) = self.table.find_or_add(name);
+        self.insert_hashed(names::hash(self.seed, name), name, point)
+    }
+
+    /// The same for who has the name's hash, by the cache's seed, already.
+    pub fn insert_hashed(&mut self, hash: u64, name: &str, point: Point) -> Inserted {
+        if let Some(id) = self.table.find(hash, name) {
+            return self.insert_known(SeriesId(id), point);
+        }
+        Inserted::alone(Insert::New(self.begin(hash, name, point)))
+    }
+
+    /// A new series with its first point; its file is to be looked for.
+    fn begin(&mut self, hash: u64, name: &str, point: Point) -> SeriesId {
+        let mut record = Record::default();
+        record.cached = Run::of(point);
+        if let Some(rank) = self.order.rank(true) {
+            record.enter(rank);
+        }
+        let standing = record.standing;
+        let id = self.table.add(hash, name, record);
+        self.queues
+            .push(self.table.records_mut(), Place::Unproven, id);
+        let bytes = series_bytes(name.len());
+        self.share.add(standing, Load { points: 1, bytes });
+        self.points += 1;
+        self.owed += 1;
+        SeriesId(id)
+    }
+
+    /// Puts in a point of a series that is known: its number is linked, or was just compared with
+    /// the name.
+    #[inline]
+    pub fn insert_known(&mut self, id: SeriesId, point: Point) -> Inserted {
+        if self.append(id, point) {
+            Inserted::alone(Insert::Added(id))
+        } else {
+            self.insert_anywhere(id.0, point)
+        }
+    }
+
+    /// Puts in a point as nearly all of them come: newer than all cached ones of a series that has
+    /// some, which changes neither its list nor its rank. False where anything else is the case;
+    /// then nothing was done.
+    #[inline]
+    pub(super) fn append(&mut self, id: SeriesId, point: Point) -> bool {
+        let record = &mut self.table[id.0];
+        assert!(record.is_live(), "{id:?} is forgotten");
+        let run = &mut record.cached;
+        if run.len() == 0
+            || run.newest().timestamp >= point.timestamp
+            || record.place == Place::Once
+            || self.order.ranks_points()
+        {
+            return false;
+        }
+        let standing = record.standing;
+        if Share::bounds(standing) {
+            let bytes = Blocks::more_bytes(run, point.timestamp);
+            if !self.share.has_room(Load { points: 1, bytes }) {
+                return false;
+            }
+        }
+        let bytes = self.blocks.append(id.0, run, point);
+        if Share::counts(standing) {
+            self.share.add(standing, Load { points: 1, bytes });
+        }
+        self.points += 1;
+        true
+    }
+
+    fn insert_anywhere(&mut self, id: u32, point: Point) -> Inserted {
         let mut dropped = Dropped::default();
-        let standing = self.table.records()[id].standing;
-        if Share::counts(standing) && !self.has_share(id, point, &mut dropped) {
+        let standing = self.table[id].standing;
+        if Share::bounds(standing) && !self.has_share(id, point, &mut dropped) {
             dropped.count(standing, 1);
             let outcome = Insert::Refused(SeriesId(id));
             return Inserted { outcome, dropped };
         }
-        let outcome = self.put(id, is_new, point);
-        if Share::counts(standing) && self.share.is_over() {
+        let outcome = self.put(id, point);
+        if Share::bounds(standing) && self.share.is_over() {
             self.fit(id, &mut dropped);
         }
         Inserted { outcome, dropped }
     }
 
-    fn put(&mut self, id: u32, is_new: bool, point: Point) -> Insert {
+    fn put(&mut self, id: u32, point: Point) -> Insert {
         let points = self.cached_len(id);
         let bytes_before = self.blocks.point_bytes();
         let record = &mut self.table.records_mut()[id];
@@ -67,7 +159,7 @@ impl Cache {
         }
         let record = &mut self.table.records_mut()[id];
         if let Some(rank) = self.order.rank(points == 0) {
-            record.entered = rank;
+            record.enter(rank);
         }
         self.points += 1;
         if place == Place::Ready {
@@ -79,7 +171,7 @@ impl Cache {
         } else {
             self.settle(id);
         }
-        self.fate(id, is_new, points)
+        self.fate(id, points)
     }
 
     /// Counts in the share what a point has changed; `bytes_before` of points were held before.
@@ -102,17 +194,12 @@ impl Cache {
         self.share.take(standing, shrunk);
     }
 
-    fn fate(&mut self, id: u32, is_new: bool, points_before: u32) -> Insert {
-        let id = SeriesId(id);
-        if points_before > 0 || self.flights.contains_key(&id.0) {
-            return Insert::Added(id);
+    fn fate(&mut self, id: u32, points_before: u32) -> Insert {
+        if points_before > 0 || self.table[id].hands == Hands::InFlight {
+            return Insert::Added(SeriesId(id));
         }
         self.owed += 1;
-        if is_new {
-            Insert::New(id)
-        } else {
-            Insert::Woke(id)
-        }
+        Insert::Woke(SeriesId(id))
     }
 
     /// Makes room in the share for one point of a series; false where there is none to be had.
@@ -146,7 +233,7 @@ impl Cache {
         };
         dropped.count(Standing::Waiting, self.drop_cached(id));
         if self.place_of(id) == Place::Idle {
-            self.table.remove(id);
+            self.forget(id);
         }
         true
     }

@@ -8,7 +8,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::{Cache, Dropped, Insert, SeriesId, Standing, Usage};
+use super::{Cache, Dropped, Insert, Inserted, SeriesId, Standing, Usage};
 use crate::limiter::Room;
 use crate::point::Point;
 use crate::stats::{Counter, Stats};
@@ -70,6 +70,16 @@ impl Ledger {
         self.credit > 0 || !self.room.is_full()
     }
 
+    /// Are bytes so near their bound that what nobody needs is to be forgotten?
+    pub fn is_near_full(&self) -> bool {
+        self.room.is_near_full()
+    }
+
+    /// Are bytes so short that nothing is read any more?
+    pub fn is_short_of_bytes(&self) -> bool {
+        self.room.is_short_of_bytes()
+    }
+
     /// Holds bytes of the bound for points on their way to another shard's cache.
     pub fn hold_bytes(&self, bytes: u64) {
         self.room.add_bytes(signed(bytes));
@@ -82,14 +92,44 @@ impl Ledger {
     }
 
     /// Puts in a point for which room was reserved; `origin` counts where it came from.
-    pub fn insert(&mut self, name: &str, point: Point, origin: Counter) {
+    pub fn insert(&mut self, name: &str, point: Point, origin: Counter) -> Insert {
         self.stats.add(origin, 1);
         let inserted = self.cache.insert(name, point);
+        self.inserted(inserted)
+    }
+
+    /// The same for who has the name's hash, by the cache's seed, already.
+    pub fn insert_hashed(
+        &mut self,
+        hash: u64,
+        name: &str,
+        point: Point,
+        origin: Counter,
+    ) -> Insert {
+        self.stats.add(origin, 1);
+        let inserted = self.cache.insert_hashed(hash, name, point);
+        self.inserted(inserted)
+    }
+
+    /// The same for a series that is known: its number is linked, or was just compared with the
+    /// name.
+    #[inline]
+    pub fn insert_known(&mut self, id: SeriesId, point: Point, origin: Counter) -> Insert {
+        self.stats.add(origin, 1);
+        if self.cache.append(id, point) {
+            return Insert::Added(id);
+        }
+        let inserted = self.cache.insert_known(id, point);
+        self.inserted(inserted)
+    }
+
+    fn inserted(&mut self, inserted: Inserted) -> Insert {
         match inserted.outcome {
             Insert::New(_) | Insert::Woke(_) | Insert::Added(_) | Insert::Refused(_) => {}
             Insert::Superseded(_) => self.superseded(1),
         }
         self.dropped(inserted.dropped);
+        inserted.outcome
     }
 
     fn superseded(&mut self, points: u64) {
@@ -98,6 +138,9 @@ impl Ledger {
     }
 
     fn dropped(&mut self, dropped: Dropped) {
+        if dropped.total() == 0 {
+            return;
+        }
         self.stats
             .add(Counter::DroppedCreateWait, dropped.create_wait);
         self.stats.add(Counter::DroppedParked, dropped.parked);
@@ -107,6 +150,64 @@ impl Ledger {
     /// Counts something that changes no point's state.
     pub fn count(&mut self, counter: Counter, amount: u64) {
         self.stats.add(counter, amount);
+    }
+
+    /// The series of this name, of which `hash` is the hash by the cache's seed.
+    pub fn find_hashed(&self, hash: u64, name: &str) -> Option<SeriesId> {
+        self.cache.find_hashed(hash, name)
+    }
+
+    /// Whether this number names a series, and not one that was forgotten.
+    #[inline]
+    pub fn is_known(&self, series: SeriesId) -> bool {
+        self.cache.is_known(series)
+    }
+
+    /// The bytes of a series' name; none where the number names no series.
+    #[inline]
+    pub fn name_bytes(&self, series: SeriesId) -> &[u8] {
+        self.cache.name_bytes(series)
+    }
+
+    /// The series whose name most likely has this hash, for `touch`.
+    #[inline]
+    pub fn likely(&self, hash: u64) -> Option<SeriesId> {
+        self.cache.likely(hash)
+    }
+
+    /// Brings near what a point of a series will touch (see `Cache::touch`).
+    #[inline]
+    pub fn touch(&self, series: SeriesId) -> u8 {
+        self.cache.touch(series)
+    }
+
+    /// The same without the name.
+    #[inline]
+    pub fn touch_points(&self, series: SeriesId) -> u8 {
+        self.cache.touch_points(series)
+    }
+
+    /// What was last set as coming after a series (see `Cache::successor`).
+    #[inline]
+    pub fn successor(&self, series: SeriesId) -> u32 {
+        self.cache.successor(series)
+    }
+
+    /// Notes what comes after a series; nothing is noted for one that was forgotten.
+    #[inline]
+    pub fn set_successor(&mut self, series: SeriesId, successor: u32) {
+        self.cache.set_successor(series, successor);
+    }
+
+    /// One more route leads to a series; false where points must come by name (see `Cache::link`).
+    #[must_use]
+    pub fn link(&mut self, series: SeriesId) -> bool {
+        self.cache.link(series)
+    }
+
+    /// One route less leads to a series.
+    pub fn unlink(&mut self, series: SeriesId) {
+        self.cache.unlink(series);
     }
 
     /// What a query sees of a metric: recent, in flight and cached points, sorted by time.
@@ -128,6 +229,16 @@ impl Ledger {
         self.cache.unproven_next()
     }
 
+    /// How many series' files are to be looked for and are not yet.
+    pub fn unproven(&self) -> usize {
+        self.cache.unproven()
+    }
+
+    /// True where these hold so much that they are to be looked for as fast as can be.
+    pub fn has_many_unproven(&self) -> bool {
+        self.cache.has_many_unproven()
+    }
+
     /// True while series wait for their create.
     pub fn has_waiting(&self) -> bool {
         self.cache.has_waiting()
@@ -143,9 +254,14 @@ impl Ledger {
         self.cache.ready()
     }
 
-    /// The write order's choice.
+    /// The write order's choice; none while it is under way (see `is_choosing`).
     pub fn next(&mut self, unix_now: u32) -> Option<SeriesId> {
         self.cache.next(unix_now)
+    }
+
+    /// Was `next` not done with its choice? Then it is to be asked again soon.
+    pub fn is_choosing(&self) -> bool {
+        self.cache.is_choosing()
     }
 
     /// Takes the cached points of a series for a write.

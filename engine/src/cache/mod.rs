@@ -8,14 +8,14 @@
 //! Invariants: of all points inserted, each is cached, was written, was superseded by a later one
 //! of the same second, or was reported in a `Dropped`, once; a `SeriesId` stays valid while its
 //! series has points that are cached, in flight or recent (a waiting series that was seen once and
-//! was not handed out excepted), and until `forget_idle` otherwise.
+//! was not handed out excepted) or a link, and until `forget_idle` otherwise.
 
 mod encoding;
 mod flight;
 mod idle;
 mod insert;
 mod ledger;
-mod names;
+mod links;
 mod order;
 mod points;
 mod queues;
@@ -24,8 +24,7 @@ mod recent;
 mod run;
 mod series;
 mod share;
-mod slab;
-mod sorting;
+mod snapshot;
 mod standing;
 #[cfg(test)]
 mod tests;
@@ -40,6 +39,7 @@ pub use series::Standing;
 pub use standing::Dropped;
 pub use usage::Usage;
 
+use crate::names;
 use crate::point::Point;
 use order::{Field, Order};
 use points::{Blocks, Run};
@@ -55,7 +55,7 @@ pub struct SeriesId(pub u32);
 /// How a shard's cache is set up.
 #[derive(Clone, Copy, Debug)]
 pub struct CacheConfig {
-    /// Seed of the name table and of the random order.
+    /// Seed of the name table and of the random order: the process's, by which owners are chosen.
     pub seed: u64,
     /// CACHE_WRITE_STRATEGY.
     pub strategy: Strategy,
@@ -73,6 +73,7 @@ pub struct CacheConfig {
 #[derive(Debug)]
 pub struct Cache {
     table: Table,
+    seed: u64,
     blocks: Blocks,
     queues: Queues,
     order: Order,
@@ -93,6 +94,7 @@ impl Cache {
     pub fn new(config: CacheConfig) -> Self {
         Self {
             table: Table::new(config.seed),
+            seed: config.seed,
             blocks: Blocks::default(),
             queues: Queues::default(),
             order: Order::new(config.strategy, config.timestamp_lag_s, config.seed),
@@ -110,7 +112,12 @@ impl Cache {
 
     /// The series of this canonical name, if it is known.
     pub fn find(&self, name: &str) -> Option<SeriesId> {
-        self.table.find(name).map(SeriesId)
+        self.find_hashed(names::hash(self.seed, name), name)
+    }
+
+    /// The same for who has the name's hash, by the cache's seed, already.
+    pub fn find_hashed(&self, hash: u64, name: &str) -> Option<SeriesId> {
+        self.table.find(hash, name).map(SeriesId)
     }
 
     /// The canonical name of a series.
@@ -123,11 +130,6 @@ impl Cache {
     pub fn standing(&self, id: SeriesId) -> Standing {
         self.assert_known(id);
         self.table.records()[id.0].standing
-    }
-
-    /// Whether this number names a series, and not one that was forgotten.
-    pub fn is_known(&self, id: SeriesId) -> bool {
-        self.table.contains(id.0)
     }
 
     /// Cached points of a series, those in flight included.
@@ -144,7 +146,8 @@ impl Cache {
     /// The write order's choice among the writable series with cached points and nothing in
     /// flight. Asked again it chooses the same, until that series is taken or set aside (the
     /// random order excepted). None: nothing to write, or with the order by time and a lag,
-    /// nothing old enough.
+    /// nothing old enough; or the choice is still under way (`is_choosing`), for no call looks at
+    /// more than a bounded number of series.
     pub fn next(&mut self, unix_now: u32) -> Option<SeriesId> {
         let field = Field {
             records: self.table.records(),
@@ -153,9 +156,19 @@ impl Cache {
         self.order.next(field, unix_now).map(SeriesId)
     }
 
+    /// Was `next` not done with its choice? Then it is to be asked again soon.
+    pub fn is_choosing(&self) -> bool {
+        self.order.is_choosing()
+    }
+
     /// How many series the write order chooses from.
     pub fn ready(&self) -> usize {
         self.order.len()
+    }
+
+    /// How many series' files are to be looked for and were not handed out.
+    pub fn unproven(&self) -> usize {
+        self.queues.len(Place::Unproven)
     }
 
     /// Does a series wait for its create that was not handed out?
@@ -185,6 +198,14 @@ impl Cache {
         keep_latest(out, begin);
     }
 
+    /// Forgets a series, which is in no list and has no points.
+    fn forget(&mut self, id: u32) {
+        let record = &self.table[id];
+        assert!(record.place == Place::Nowhere, "series {id} is in a list");
+        assert!(record.cached.len() == 0, "series {id} has points");
+        self.table.remove(id);
+    }
+
     fn assert_known(&self, id: SeriesId) {
         assert!(self.table.contains(id.0), "{id:?} is forgotten");
     }
@@ -209,12 +230,8 @@ impl Cache {
         }
         let points = self.cached_len(id);
         if points == 0 {
-            let has_recent = self.recent.has(id, record.recent);
-            return if has_recent {
-                Place::Nowhere
-            } else {
-                Place::Idle
-            };
+            let is_held = record.links() > 0 || self.recent.has(id, record.recent);
+            return if is_held { Place::Nowhere } else { Place::Idle };
         }
         match record.standing {
             Standing::Unproven => Place::Unproven,

@@ -12,7 +12,7 @@ use hashbrown::HashMap;
 
 use super::run::{self, Pool};
 pub(super) use super::run::{BLOCK_BYTES, Run};
-use super::slab::number;
+use crate::names::slab::number;
 use crate::point::Point;
 
 /// A point that belongs among so many of the newest is put there: senders that race one another are
@@ -148,6 +148,12 @@ impl Blocks {
                 .is_some_and(|deep| deep.late.contains_key(&timestamp))
     }
 
+    /// Reads a byte of a run's last block, to bring it near.
+    #[inline]
+    pub(super) fn touch(&self, run: &Run) -> u8 {
+        run.touch(&self.pool)
+    }
+
     /// Adds the points of a run alone to `out`, in order.
     pub(super) fn read(&self, run: &Run, out: &mut Vec<Point>) {
         run.read(&self.pool, out);
@@ -237,11 +243,13 @@ impl Blocks {
     }
 
     /// The same of all series and runs.
+    #[inline]
     pub(super) fn point_bytes(&self) -> u64 {
         (self.pool.len() * BLOCK_BYTES + self.late * LATE_BYTES) as u64
     }
 
     /// Bytes that a second which is not there may take outside the record.
+    #[inline]
     pub(super) fn more_bytes(run: &Run, timestamp: u32) -> u64 {
         let is_in_order = run.len() == 0 || run.newest().timestamp < timestamp;
         if is_in_order && !run.may_need_block() {
@@ -280,14 +288,18 @@ impl Blocks {
         self.late * LATE_BYTES + self.landmark_bytes + self.deep.allocation_size()
     }
 
+    /// Appends a point that is newer than all in the run. Says how many bytes that took outside
+    /// the record.
     #[inline]
-    fn append(&mut self, series: u32, run: &mut Run, point: Point) {
-        run.push(&mut self.pool, point);
+    pub(super) fn append(&mut self, series: u32, run: &mut Run, point: Point) -> u64 {
+        let took_block = run.push(&mut self.pool, point);
         if run.len().is_multiple_of(STRIDE) {
             self.remember(series, run);
         }
+        u64::from(took_block) * BLOCK_BYTES as u64
     }
 
+    #[cold]
     fn remember(&mut self, series: u32, run: &Run) {
         let deep = self.deep.entry(series).or_default();
         self.landmark_bytes -= deep.landmarks.capacity() * size_of::<Run>();

@@ -3,7 +3,7 @@
 //! Invariant: a series is in the list that its record's `place` names, and in no other.
 
 use super::series::{NONE, Place, Record};
-use super::slab::Slab;
+use crate::names::slab::Slab;
 
 /// One list.
 #[derive(Clone, Copy, Debug)]
@@ -42,12 +42,8 @@ impl Default for Queues {
 impl Queues {
     /// Puts a series that is nowhere at the end of a list.
     pub(super) fn push(&mut self, records: &mut Slab<Record>, place: Place, id: u32) {
-        let record = records[id];
-        assert!(
-            record.place == Place::Nowhere,
-            "series {id} is in {:?}",
-            record.place
-        );
+        let now = records[id].place;
+        assert!(now == Place::Nowhere, "series {id} is in {now:?}");
         let queue = self.of(place);
         let last = std::mem::replace(&mut queue.last, id);
         queue.len += 1;

@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use super::points::{Blocks, Run};
-use super::slab::number;
+use crate::names::slab::number;
 
 const RECENT: Duration = Duration::from_secs(crate::limits::RECENT_S);
 

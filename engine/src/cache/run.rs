@@ -9,7 +9,7 @@
 //! more than one point; every block but the last is full.
 
 use super::encoding::{self, ENTRY_BYTES_MAX, FAR, FILLER, Token};
-use super::slab::{Slab, number};
+use crate::names::slab::{Slab, number};
 use crate::point::Point;
 
 /// No block.
@@ -136,6 +136,14 @@ impl Default for Run {
 }
 
 impl Run {
+    /// A run of one point, which takes no block.
+    pub(super) fn of(point: Point) -> Self {
+        let mut run = Self::default();
+        let entry = run.succeed(point);
+        assert!(entry.is_none(), "nothing is before the first point");
+        run
+    }
+
     /// How many points.
     #[inline]
     pub(super) fn len(&self) -> u32 {
@@ -171,17 +179,19 @@ impl Run {
     }
 
     /// Can one more point in order need one more block?
+    #[inline]
     pub(super) fn may_need_block(&self) -> bool {
         self.count > 0 && usize::from(self.fill) + ENTRY_BYTES_MAX > ROOM
     }
 
-    /// Appends a point, which is newer than all others.
+    /// Appends a point, which is newer than all others. True where that took a block.
     #[inline]
-    pub(super) fn push(&mut self, pool: &mut Pool, point: Point) {
+    pub(super) fn push(&mut self, pool: &mut Pool, point: Point) -> bool {
         let Some(entry) = self.succeed(point) else {
-            return;
+            return false;
         };
-        if usize::from(self.fill) + entry.len() > ROOM {
+        let is_full = usize::from(self.fill) + entry.len() > ROOM;
+        if is_full {
             self.add_block(pool);
         }
         let block = &mut pool[self.tail];
@@ -190,6 +200,15 @@ impl Run {
             end = block.write(end, time);
         }
         self.fill = short(end);
+        is_full
+    }
+
+    /// Reads the ends of the last block, to bring it near: it lies in two lines of the processor's
+    /// cache at most.
+    #[inline]
+    pub(super) fn touch(&self, pool: &Pool) -> u8 {
+        let block = pool.peek(self.tail);
+        block.map_or(0, |block| block.bytes[0] ^ block.bytes[ROOM - 1])
     }
 
     /// Makes a point the newest and says what is to be written about the one before, if there is
@@ -220,6 +239,7 @@ impl Run {
         })
     }
 
+    #[cold]
     fn add_block(&mut self, pool: &mut Pool) {
         if self.tail != NONE {
             pool[self.tail].bytes[usize::from(self.fill)..].fill(FILLER);
@@ -331,6 +351,7 @@ pub(super) fn blocks_for(points: &[Point]) -> u32 {
     blocks
 }
 
+#[inline]
 fn short(fill: usize) -> u8 {
     assert!(fill <= ROOM, "byte {fill} is past the end of a block");
     let [short, ..] = fill.to_le_bytes();

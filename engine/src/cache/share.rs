@@ -1,8 +1,11 @@
 //! The share of the bound that is open to points which cannot be written soon: those of series that
 //! wait for their create, and of series whose file is parked.
 //! Without it, names that never get a file would fill the cache and stop everybody else.
+//! Points of unproven series may be either kind: they are counted here and not bounded, and where
+//! they are many (`has_many_unproven`) it is time to find out.
 
 use super::series::Standing;
+use crate::limits::UNPROVEN_SHARE;
 
 /// Points and bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -14,6 +17,7 @@ pub(super) struct Load {
 /// What the share holds, and its bound.
 #[derive(Debug)]
 pub(super) struct Share {
+    unproven: Load,
     waiting: Load,
     parked: Load,
     max: Load,
@@ -23,6 +27,7 @@ impl Share {
     /// An empty share.
     pub(super) fn new(max: Load) -> Self {
         Self {
+            unproven: Load::default(),
             waiting: Load::default(),
             parked: Load::default(),
             max,
@@ -30,7 +35,14 @@ impl Share {
     }
 
     /// Do the points of such a series count here?
+    #[inline]
     pub(super) fn counts(standing: Standing) -> bool {
+        standing != Standing::Writable
+    }
+
+    /// Do they need room here?
+    #[inline]
+    pub(super) fn bounds(standing: Standing) -> bool {
         match standing {
             Standing::Waiting | Standing::Parked => true,
             Standing::Unproven | Standing::Writable => false,
@@ -42,11 +54,13 @@ impl Share {
         match standing {
             Standing::Waiting => self.waiting,
             Standing::Parked => self.parked,
-            Standing::Unproven | Standing::Writable => Load::default(),
+            Standing::Unproven => self.unproven,
+            Standing::Writable => Load::default(),
         }
     }
 
     /// Is there room for so much more?
+    #[inline]
     pub(super) fn has_room(&self, more: Load) -> bool {
         let room = self.room();
         more.points <= room.points && more.bytes <= room.bytes
@@ -58,7 +72,14 @@ impl Share {
             || self.waiting.bytes + self.parked.bytes > self.max.bytes
     }
 
+    /// Do unproven series hold much, measured by what waiting ones may hold?
+    pub(super) fn has_many_unproven(&self) -> bool {
+        self.unproven.points > self.max.points / UNPROVEN_SHARE
+            || self.unproven.bytes > self.max.bytes / UNPROVEN_SHARE
+    }
+
     /// The room that is left.
+    #[inline]
     pub(super) fn room(&self) -> Load {
         let points = self.waiting.points + self.parked.points;
         let bytes = self.waiting.bytes + self.parked.bytes;
@@ -69,6 +90,7 @@ impl Share {
     }
 
     /// Counts what a series of this standing holds, or holds more.
+    #[inline]
     pub(super) fn add(&mut self, standing: Standing, load: Load) {
         let held = self.of(standing);
         held.points += load.points;
@@ -86,11 +108,13 @@ impl Share {
         held.bytes -= load.bytes;
     }
 
+    #[inline]
     fn of(&mut self, standing: Standing) -> &mut Load {
         match standing {
             Standing::Waiting => &mut self.waiting,
             Standing::Parked => &mut self.parked,
-            Standing::Unproven | Standing::Writable => {
+            Standing::Unproven => &mut self.unproven,
+            Standing::Writable => {
                 unreachable!("points of {standing:?} series are not in the share")
             }
         }

@@ -45,6 +45,12 @@ impl Cache {
         self.hand_out(Place::Unproven)
     }
 
+    /// Do series whose file was not looked for yet hold more than an eighth of what waiting ones
+    /// may hold? Then it is better known soon which of them wait.
+    pub fn has_many_unproven(&self) -> bool {
+        self.share.has_many_unproven()
+    }
+
     /// Whose file is to be made next: series with several points first, for they repeat, then
     /// those seen once; each in the order in which they came to wait. It is handed out once, and is
     /// not dropped meanwhile; `set_standing` brings the answer.
@@ -70,9 +76,11 @@ impl Cache {
         record.standing = standing;
         record.hands = Hands::Ours;
         let mut dropped = Dropped::default();
-        if Share::counts(standing) {
+        if Share::bounds(standing) {
             while !self.share.has_room(load) && self.evict_once(id, &mut dropped) {}
             dropped.count(standing, self.trim(id));
+        }
+        if Share::counts(standing) {
             let load = self.series_load(id);
             self.share.add(standing, load);
         }

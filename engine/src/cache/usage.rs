@@ -20,7 +20,7 @@ pub struct Usage {
     pub series: u64,
     /// Series with cached points, those in flight included.
     pub queues: u64,
-    /// Series with nothing cached, in flight or recent.
+    /// Series with nothing cached, in flight or recent, and without links.
     pub idle_series: u64,
     /// Series whose file is still to be looked for.
     pub unproven_series: u64,

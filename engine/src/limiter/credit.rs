@@ -118,6 +118,11 @@ impl Room {
         self.bytes() > self.bytes_max / 10 * 9
     }
 
+    /// Are the bytes above the low mark, where reading goes on once it has stopped?
+    pub fn is_short_of_bytes(&self) -> bool {
+        self.bytes().unsigned_abs() >= low_mark(self.bytes_max.unsigned_abs())
+    }
+
     /// Points for which room is reserved.
     pub fn points(&self) -> u64 {
         self.points.load(Ordering::SeqCst)

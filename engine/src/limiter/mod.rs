@@ -69,6 +69,15 @@ impl Budget {
         self.cap(now);
     }
 
+    /// Grants a second; None: no limit.
+    pub fn rate(&self) -> Option<f64> {
+        match self.interval.load(Ordering::Relaxed) {
+            UNLIMITED => None,
+            NEVER => Some(0.0),
+            interval => Some(STEPS_PER_S / as_double(interval)),
+        }
+    }
+
     /// Grants up to `wanted`, as many as the rate allows now.
     pub fn grant(&self, wanted: u32, now: Instant) -> u32 {
         let interval = self.interval.load(Ordering::Relaxed);
@@ -170,6 +179,15 @@ fn interval_of(rate: Option<f64>) -> u64 {
         "a rate of {rate} a second is out of range"
     );
     steps(STEPS_PER_S / rate)
+}
+
+/// Steps as a fraction; those of the slowest rate are a double without a gap.
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "at most an hour of steps is below 2^53"
+)]
+fn as_double(steps: u64) -> f64 {
+    steps as f64
 }
 
 /// A checked number of steps as an integer.

@@ -113,6 +113,20 @@ fn no_limit_and_none_at_all() {
 }
 
 #[test]
+fn a_rate_is_what_was_asked_for() {
+    let begin = base();
+    let budget = Budget::new(None, 0.1, begin);
+    assert_eq!(budget.rate(), None);
+    for rate in [BUDGET_RATE_MIN, 1.0 / 60.0, 1.0, 500.0, 1e7] {
+        budget.set_rate(Some(rate), begin);
+        let error = (budget.rate().unwrap() - rate).abs();
+        assert!(error <= rate * 0.001, "{:?} for {rate}", budget.rate());
+    }
+    budget.set_rate(Some(0.0), begin);
+    assert_eq!(budget.rate(), Some(0.0));
+}
+
+#[test]
 fn a_new_rate_keeps_no_more_than_its_burst() {
     let begin = base();
     let budget = Budget::new(Some(1.0 / 60.0), 0.1, begin);

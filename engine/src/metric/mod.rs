@@ -12,15 +12,14 @@
 mod path;
 mod tags;
 
-use std::hash::BuildHasher;
 use std::path::PathBuf;
 
-use foldhash::quality::FixedState;
 use thiserror::Error;
 
 use crate::limits::{
     METRIC_NAME_BYTES_MAX, METRIC_NAME_PASSES_MAX, PATH_COMPONENT_BYTES_MAX, SHARDS_MAX,
 };
+use crate::names;
 
 /// What follows the last component of a metric in its file's name.
 const FILE_SUFFIX: &str = ".wsp";
@@ -115,6 +114,13 @@ impl<'a> Metric<'a> {
         Err(NameError::Unsettled)
     }
 
+    /// The quick check: whether a name is canonical as it stands, and untagged. False also for
+    /// some that are, such as names beyond ASCII.
+    #[inline]
+    pub fn is_plain(raw: &str) -> bool {
+        path::is_plainly_canonical(raw)
+    }
+
     /// Takes back a name that came from `as_str`, from the cache or the journal. It is checked
     /// again, without allocation, so that nobody has to vouch for it.
     pub fn from_canonical(name: &'a str) -> Result<Metric<'a>, NameError> {
@@ -151,14 +157,13 @@ impl<'a> Metric<'a> {
     /// A hash that is equal for metrics whose `file_path` is equal, for `owner`. `seed` is the
     /// process's, drawn at start: senders must not be able to choose the shard.
     pub fn owner_hash(&self, leaf: TaggedLeaf, seed: u64) -> u64 {
-        let state = FixedState::with_seed(seed);
         if leaf == TaggedLeaf::Readable
             && self.is_tagged()
             && let Some(file) = path::readable_leaf(self.0)
         {
-            return state.hash_one(file.as_str());
+            return names::hash(seed, &file);
         }
-        state.hash_one(self.0)
+        names::hash(seed, self.0)
     }
 
     /// The last check, of a name whose form is canonical.
@@ -182,8 +187,8 @@ pub fn owner(hash: u64, shards: u16) -> ShardIndex {
         usize::from(shards) <= SHARDS_MAX,
         "{shards} shards, {SHARDS_MAX} allowed"
     );
-    // Bits 16 to 47 decide, most of all the upper ones, so that a hash table within the shard may
-    // use the ends of the same hash: its bucket is in the low bits, its tag in the topmost seven.
+    // Bits 16 to 47 decide, most of all the upper ones, so that a table of names within the shard
+    // may use the ends of the same hash (`names`).
     let middle = (hash >> 16) & u64::from(u32::MAX);
     let [.., high, low] = ((middle * u64::from(shards)) >> 32).to_be_bytes();
     ShardIndex(u16::from_be_bytes([high, low]))

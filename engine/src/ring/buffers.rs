@@ -1,5 +1,6 @@
-//! Receive buffers that the kernel chooses from: one allocation, cut into equal buffers, and the
-//! ring through which buffers are handed to the kernel.
+//! Receive buffers that the kernel chooses from: per lane one allocation, cut into equal buffers,
+//! and the ring through which buffers are handed to the kernel. Lanes share nothing, so that
+//! whoever fills one lane's buffers takes none of the other's.
 //! A buffer is either the kernel's or leased to the shard, never both. `release` is the only way
 //! back; a lease that is dropped without it is a buffer lost until the ring is dropped.
 //! Invariant: `leased <= count`, and a leased buffer is never written by the kernel.
@@ -14,10 +15,27 @@ use io_uring::types::BufRingEntry;
 
 use super::error::RingError;
 use super::uring::Uring;
+use super::{BufferSizes, RingConfig};
 use crate::limits::{RECEIVE_BUFFER_BYTES_MAX, RECEIVE_BUFFERS_MAX};
 
-/// Number of our only buffer group.
-pub(super) const GROUP: u16 = 0;
+/// Whose buffers a socket receives into.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lane {
+    /// Those who send as much as they can and may wait.
+    Bulk,
+    /// Those who send little and wait for an answer.
+    Urgent,
+}
+
+impl Lane {
+    /// The lane's buffer group, as the kernel knows it.
+    pub(super) fn group(self) -> u16 {
+        match self {
+            Lane::Bulk => 0,
+            Lane::Urgent => 1,
+        }
+    }
+}
 
 /// The kernel wants the ring aligned to a page; the largest page in use is 64 KiB.
 const RING_ALIGNMENT: usize = 65_536;
@@ -27,11 +45,17 @@ const RING_ALIGNMENT: usize = 65_536;
 #[derive(Debug, PartialEq, Eq)]
 #[must_use = "a lease that is not released is a buffer lost"]
 pub struct Lease {
+    lane: Lane,
     buffer: u16,
     len: u32,
 }
 
 impl Lease {
+    /// Whose buffer it is.
+    pub fn lane(&self) -> Lane {
+        self.lane
+    }
+
     /// How many bytes were received; 0 only for an empty datagram.
     pub fn len(&self) -> usize {
         self.len as usize
@@ -45,7 +69,49 @@ impl Lease {
 
 /// All receive buffers of a ring.
 #[derive(Debug)]
+pub(super) struct Lanes {
+    bulk: Buffers,
+    urgent: Buffers,
+}
+
+impl Lanes {
+    /// Allocates the buffers of both lanes and hands them to the kernel.
+    pub(super) fn new(uring: &Uring, config: &RingConfig) -> Result<Lanes, RingError> {
+        let (bulk, urgent) = (config.bulk_buffers, config.urgent_buffers);
+        Ok(Lanes {
+            bulk: Buffers::new(uring, Lane::Bulk, bulk)?,
+            urgent: Buffers::new(uring, Lane::Urgent, urgent)?,
+        })
+    }
+
+    /// The buffers of a lane.
+    pub(super) fn of(&self, lane: Lane) -> &Buffers {
+        match lane {
+            Lane::Bulk => &self.bulk,
+            Lane::Urgent => &self.urgent,
+        }
+    }
+
+    /// The buffers of a lane, to lease and release.
+    pub(super) fn of_mut(&mut self, lane: Lane) -> &mut Buffers {
+        match lane {
+            Lane::Bulk => &mut self.bulk,
+            Lane::Urgent => &mut self.urgent,
+        }
+    }
+
+    /// Takes all buffers away from the kernel before they are freed. Where the kernel may still
+    /// write to them, they are never freed.
+    pub(super) fn withdraw(&mut self, uring: &Uring, drained: bool) {
+        self.bulk.withdraw(uring, drained);
+        self.urgent.withdraw(uring, drained);
+    }
+}
+
+/// The receive buffers of one lane.
+#[derive(Debug)]
 pub(super) struct Buffers {
+    lane: Lane,
     /// From `Box::into_raw` of the bytes around the buffer ring; ours until `Drop`.
     pages: *mut [u8],
     /// The buffer ring inside `pages`, aligned: `count` entries.
@@ -63,7 +129,8 @@ pub(super) struct Buffers {
 impl Buffers {
     /// Allocates the buffers and hands all of them to the kernel. `count` is rounded up to a power
     /// of two.
-    pub(super) fn new(uring: &Uring, count: u16, bytes: u32) -> Result<Buffers, RingError> {
+    fn new(uring: &Uring, lane: Lane, sizes: BufferSizes) -> Result<Buffers, RingError> {
+        let BufferSizes { count, bytes } = sizes;
         assert!(count > 0, "a ring without receive buffers cannot receive");
         assert!(count <= RECEIVE_BUFFERS_MAX, "{count} receive buffers");
         assert!(bytes > 0, "receive buffers of no bytes");
@@ -82,6 +149,7 @@ impl Buffers {
         let entries = entries.cast::<BufRingEntry>();
         let memory = vec![0_u8; usize::from(count) * bytes as usize];
         let mut buffers = Buffers {
+            lane,
             pages,
             entries,
             memory: Box::into_raw(memory.into_boxed_slice()),
@@ -95,7 +163,7 @@ impl Buffers {
         let address = buffers.entries as u64;
         // SAFETY: the pages hold `count` entries from this aligned address on, and are freed by `Drop`
         // only after `withdraw`, or never.
-        unsafe { uring.register_buffers(address, count, GROUP) }?;
+        unsafe { uring.register_buffers(address, count, lane.group()) }?;
         for buffer in 0..count {
             buffers.give(buffer);
         }
@@ -105,6 +173,11 @@ impl Buffers {
             buffers.leased
         );
         Ok(buffers)
+    }
+
+    /// Whose buffers these are.
+    pub(super) fn lane(&self) -> Lane {
+        self.lane
     }
 
     /// Size of each buffer in bytes.
@@ -135,11 +208,13 @@ impl Buffers {
         );
         self.out[usize::from(buffer)] = true;
         self.leased += 1;
-        Lease { buffer, len }
+        let lane = self.lane;
+        Lease { lane, buffer, len }
     }
 
     /// The bytes of a lease.
     pub(super) fn bytes<'a>(&'a self, lease: &'a Lease) -> &'a [u8] {
+        assert!(self.lane == lease.lane, "a lease of the other lane");
         assert!(
             self.out[usize::from(lease.buffer)],
             "buffer {} is not leased",
@@ -158,7 +233,8 @@ impl Buffers {
     /// The buffer goes back to the kernel.
     #[expect(clippy::needless_pass_by_value, reason = "a lease ends here")]
     pub(super) fn release(&mut self, lease: Lease) {
-        let Lease { buffer, .. } = lease;
+        let Lease { lane, buffer, .. } = lease;
+        assert!(self.lane == lane, "a lease of the other lane");
         assert!(
             self.out[usize::from(buffer)],
             "buffer {buffer} was released twice"
@@ -166,10 +242,8 @@ impl Buffers {
         self.give(buffer);
     }
 
-    /// Takes the buffers away from the kernel before they are freed. Where the kernel may still
-    /// write to them, they are never freed.
-    pub(super) fn withdraw(&mut self, uring: &Uring, drained: bool) {
-        self.abandoned = !drained || uring.unregister_buffers(GROUP).is_err();
+    fn withdraw(&mut self, uring: &Uring, drained: bool) {
+        self.abandoned = !drained || uring.unregister_buffers(self.lane.group()).is_err();
     }
 
     fn give(&mut self, buffer: u16) {

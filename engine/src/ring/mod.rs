@@ -38,7 +38,7 @@ use std::collections::VecDeque;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::time::Duration;
 
-pub use buffers::Lease;
+pub use buffers::{Lane, Lease};
 pub use error::RingError;
 pub use operation::{
     Access, Allocation, ByteRange, FileError, FileOperation, FileOutcome, FileToken, Piece, Stage,
@@ -47,8 +47,11 @@ pub use operation::{
 pub use sockets::SocketId;
 pub use wake::{RingHandle, Waker};
 
-use crate::limits::{DRAIN_TURNS_MAX, VISITS_MAX};
-use buffers::Buffers;
+use crate::limits::{
+    DRAIN_TURNS_MAX, RECEIVE_BUFFER_BYTES, RECEIVE_BUFFERS, URGENT_BUFFER_BYTES, URGENT_BUFFERS,
+    VISITS_MAX,
+};
+use buffers::Lanes;
 use files::Files;
 use sockets::{Sockets, Surroundings};
 use tag::{Kind, Tag, message_to_word};
@@ -67,10 +70,19 @@ pub struct RingConfig {
     pub visits_max: u32,
     /// Cap on the kernel's worker threads for this ring.
     pub kernel_workers_max: u32,
-    /// Receive buffers; rounded up to a power of two.
-    pub receive_buffers: u16,
-    /// Size of each in bytes. A datagram that is longer is cut, so 64 KiB fits every one.
-    pub receive_buffer_bytes: u32,
+    /// Receive buffers of `Lane::Bulk`. A datagram that is longer is cut, so 64 KiB fits every one.
+    pub bulk_buffers: BufferSizes,
+    /// Receive buffers of `Lane::Urgent`.
+    pub urgent_buffers: BufferSizes,
+}
+
+/// The receive buffers of a lane.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BufferSizes {
+    /// How many; rounded up to a power of two.
+    pub count: u16,
+    /// Size of each in bytes.
+    pub bytes: u32,
 }
 
 impl Default for RingConfig {
@@ -79,8 +91,14 @@ impl Default for RingConfig {
             entries: 1024,
             visits_max: 1024,
             kernel_workers_max: 4,
-            receive_buffers: 256,
-            receive_buffer_bytes: 65_536,
+            bulk_buffers: BufferSizes {
+                count: RECEIVE_BUFFERS,
+                bytes: RECEIVE_BUFFER_BYTES,
+            },
+            urgent_buffers: BufferSizes {
+                count: URGENT_BUFFERS,
+                bytes: URGENT_BUFFER_BYTES,
+            },
         }
     }
 }
@@ -165,7 +183,7 @@ pub enum Event {
 #[derive(Debug)]
 pub struct Ring {
     uring: Uring,
-    buffers: Buffers,
+    buffers: Lanes,
     sockets: Sockets,
     files: Files,
     wakes: Wakes,
@@ -187,7 +205,7 @@ impl Ring {
             config.visits_max
         );
         let mut uring = Uring::new(&config)?;
-        let buffers = Buffers::new(&uring, config.receive_buffers, config.receive_buffer_bytes)?;
+        let buffers = Lanes::new(&uring, &config)?;
         let files = Files::new(&uring, config.visits_max);
         let wakes = Wakes::new(&mut uring)?;
         Ok(Ring {
@@ -215,8 +233,8 @@ impl Ring {
             host::kernel_release(),
             features.setup,
             features.completions,
-            self.buffers.count(),
-            self.buffers.buffer_bytes(),
+            self.buffers.of(Lane::Bulk).count(),
+            self.buffers.of(Lane::Bulk).buffer_bytes(),
             if features.ftruncate { "" } else { "no " },
         )
     }
@@ -247,9 +265,11 @@ impl Ring {
         self.sockets.accept_now(listener)
     }
 
-    /// Receives until `Ended`. Where every buffer is leased, it goes on once some are released.
-    pub fn receive(&mut self, socket: SocketId) {
-        self.sockets.receive(&mut self.uring, socket, &self.buffers);
+    /// Receives into a lane's buffers until `Ended`. Where all of them are leased, it goes on once
+    /// some are released.
+    pub fn receive(&mut self, socket: SocketId, lane: Lane) {
+        self.sockets
+            .receive(&mut self.uring, socket, self.buffers.of(lane));
     }
 
     /// Asks a receive to end. What has come already still comes as `Received`; then `Ended`, after
@@ -315,6 +335,12 @@ impl Ring {
         self.uring.reap(&mut self.reaped);
     }
 
+    /// Submits what is queued, without waiting and without fetching what has completed: for a loop
+    /// that goes on working, so that what it has asked for does not wait for its next `turn`.
+    pub fn submit(&mut self) {
+        self.uring.submit_queued();
+    }
+
     /// What has happened, one by one; `None` when it is time for the next `turn`.
     pub fn next_event(&mut self) -> Option<Event> {
         loop {
@@ -330,12 +356,12 @@ impl Ring {
 
     /// The bytes of a lease.
     pub fn bytes<'a>(&'a self, lease: &'a Lease) -> &'a [u8] {
-        self.buffers.bytes(lease)
+        self.buffers.of(lease.lane()).bytes(lease)
     }
 
     /// Gives received bytes back; a socket that waits for a buffer receives again.
     pub fn release(&mut self, lease: Lease) {
-        self.buffers.release(lease);
+        self.buffers.of_mut(lease.lane()).release(lease);
     }
 
     /// File operations whose answer has not been fetched yet.
@@ -390,7 +416,7 @@ impl Ring {
             return Some(event);
         }
         if let Event::Received { lease, .. } = event {
-            self.buffers.release(lease);
+            self.release(lease);
         }
         None
     }

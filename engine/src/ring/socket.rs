@@ -1,10 +1,14 @@
 //! Listening sockets, made at start, before there is a ring.
 //! A port is ours alone: the bind fails with EADDRINUSE where another program listens, so that a
 //! carbon-cache that was forgotten is noticed. Everything here answers `io::Error`.
+#![expect(
+    unsafe_code,
+    reason = "SO_MEMINFO has no typed wrapper and is read by address"
+)]
 
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
@@ -46,6 +50,34 @@ pub fn bind_udp(address: SocketAddr, receive_buffer_bytes: usize) -> io::Result<
 /// because it counts its own bookkeeping (socket(7)).
 pub fn receive_buffer_bytes(socket: impl AsFd) -> io::Result<usize> {
     SockRef::from(&socket.as_fd()).recv_buffer_size()
+}
+
+/// Datagrams that the kernel has dropped since the socket was made, because its receive buffer was
+/// full or a checksum was wrong. Counts modulo 2^32.
+pub fn kernel_drops(socket: impl AsFd) -> io::Result<u32> {
+    const DROPS: usize = 8;
+    const _: () = assert!(libc::SK_MEMINFO_DROPS == 8);
+    // Linux 6.18 has nine; a later kernel with more cuts its answer to what is asked for.
+    let mut words = [0_u32; DROPS + 1];
+    let mut bytes = libc::socklen_t::try_from(size_of_val(&words)).map_err(io::Error::other)?;
+    // SAFETY: the kernel writes at most `bytes` bytes into `words`, which is as long, and the
+    // length into `bytes`; both outlive the call, and the descriptor is open while it is borrowed.
+    let failed = unsafe {
+        libc::getsockopt(
+            socket.as_fd().as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_MEMINFO,
+            words.as_mut_ptr().cast(),
+            &raw mut bytes,
+        )
+    };
+    if failed != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    if bytes as usize != size_of_val(&words) {
+        return Err(io::Error::from(io::ErrorKind::Unsupported));
+    }
+    Ok(words[DROPS])
 }
 
 /// Sends every reply at once: without this the last segment of a long one waits for the client's
@@ -92,6 +124,25 @@ mod tests {
     fn a_datagram_socket_has_the_buffer_asked_for() {
         let socket = bind_udp(any_port(), 100_000).unwrap();
         assert!(receive_buffer_bytes(&socket).unwrap() >= 100_000);
+    }
+
+    #[test]
+    fn what_the_kernel_drops_is_told() {
+        let socket = bind_udp(any_port(), 4096).unwrap();
+        assert_eq!(kernel_drops(&socket).unwrap(), 0);
+        let sender = std::net::UdpSocket::bind(any_port()).unwrap();
+        let (sent, target) = (1000, local_addr(&socket).unwrap());
+        for _ in 0..sent {
+            sender.send_to(&[0; 1000], target).unwrap();
+        }
+        let mut kept = 0;
+        let receiver = std::net::UdpSocket::from(socket.try_clone().unwrap());
+        receiver.set_nonblocking(true).unwrap();
+        while receiver.recv(&mut [0; 1000]).is_ok() {
+            kept += 1;
+        }
+        assert!(kept > 0 && kept < sent, "{kept} of {sent} fit");
+        assert_eq!(kernel_drops(&socket).unwrap(), sent - kept);
     }
 
     #[test]

@@ -4,7 +4,8 @@
 //! given back or closed, never reported.
 //! Invariant: `in_flight` counts the accept, receive and send of a socket that the kernel has.
 //! One long file, because the four share one state and every completion looks at all of it.
-//! A receive that finds no buffer waits in `starved`, first come first served, until one is free.
+//! A receive that finds no buffer of its lane waits in that lane's `starved`, first come first
+//! served, until one is free.
 #![expect(
     unsafe_code,
     reason = "sends name bytes by address, accepts answer raw descriptors"
@@ -17,7 +18,7 @@ use io_uring::{opcode, squeue, types};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, SocketFlags, SocketType};
 
-use super::buffers::{Buffers, GROUP};
+use super::buffers::{Buffers, Lane, Lanes};
 use super::slots::{Key, Slots};
 use super::tag::{Kind, Tag};
 use super::uring::{Completion, Uring, adopt_descriptor};
@@ -81,6 +82,8 @@ struct Socket {
     datagram: bool,
     accepting: bool,
     receive: Receive,
+    /// Whose buffers it receives into.
+    lane: Lane,
     sending: Option<Sending>,
     closing: bool,
     in_flight: u32,
@@ -98,7 +101,8 @@ struct Sending {
 #[derive(Debug)]
 pub(super) struct Sockets {
     slots: Slots<Socket>,
-    starved: VecDeque<SocketId>,
+    starved_bulk: VecDeque<SocketId>,
+    starved_urgent: VecDeque<SocketId>,
     /// Cleared where the kernel has no multishot accept.
     pub multishot_accept: bool,
     /// Cleared where the kernel has no multishot receive.
@@ -110,7 +114,7 @@ pub(super) struct Surroundings<'a> {
     /// Where new requests go.
     pub uring: &'a mut Uring,
     /// Where received bytes are.
-    pub buffers: &'a mut Buffers,
+    pub buffers: &'a mut Lanes,
     /// Where events go.
     pub events: &'a mut VecDeque<Event>,
 }
@@ -120,7 +124,8 @@ impl Sockets {
     pub(super) fn new() -> Sockets {
         Sockets {
             slots: Slots::new(SOCKETS_MAX),
-            starved: VecDeque::new(),
+            starved_bulk: VecDeque::new(),
+            starved_urgent: VecDeque::new(),
             multishot_accept: true,
             multishot_receive: true,
         }
@@ -133,6 +138,7 @@ impl Sockets {
             descriptor,
             accepting: false,
             receive: Receive::Idle,
+            lane: Lane::Bulk,
             sending: None,
             closing: false,
             in_flight: 0,
@@ -182,6 +188,7 @@ impl Sockets {
             "{id:?} receives already: {:?}",
             socket.receive
         );
+        socket.lane = buffers.lane();
         self.arm_receive(uring, id, buffers);
     }
 
@@ -196,7 +203,8 @@ impl Sockets {
             Receive::Idle | Receive::Stopping => {}
             Receive::Starved => {
                 socket.receive = Receive::Idle;
-                self.starved.retain(|starved| *starved != id);
+                let lane = socket.lane;
+                self.starved(lane).retain(|starved| *starved != id);
                 events.push_back(Event::Ended {
                     socket: id,
                     cause: End::Stopped,
@@ -287,15 +295,26 @@ impl Sockets {
     }
 
     /// Gives free buffers to those who wait for one: one each.
-    pub(super) fn feed(&mut self, uring: &mut Uring, buffers: &Buffers) {
-        for _ in 0..buffers.unleased() {
-            let Some(id) = self.starved.pop_front() else {
-                return;
-            };
-            let starved = self.slots.get(id.key()).filter(|socket| !socket.closing);
-            if starved.is_some_and(|socket| socket.receive == Receive::Starved) {
-                self.arm_receive(uring, id, buffers);
+    pub(super) fn feed(&mut self, uring: &mut Uring, lanes: &Lanes) {
+        for lane in [Lane::Urgent, Lane::Bulk] {
+            let buffers = lanes.of(lane);
+            for _ in 0..buffers.unleased() {
+                let Some(id) = self.starved(lane).pop_front() else {
+                    break;
+                };
+                let starved = self.slots.get(id.key()).filter(|socket| !socket.closing);
+                if starved.is_some_and(|socket| socket.receive == Receive::Starved) {
+                    self.arm_receive(uring, id, buffers);
+                }
             }
+        }
+    }
+
+    /// Who waits for a buffer of a lane.
+    fn starved(&mut self, lane: Lane) -> &mut VecDeque<SocketId> {
+        match lane {
+            Lane::Bulk => &mut self.starved_bulk,
+            Lane::Urgent => &mut self.starved_urgent,
         }
     }
 
@@ -388,10 +407,12 @@ impl Sockets {
             events,
         } = around;
         let answer = completion.answer();
+        let socket = held(&mut self.slots, id);
+        let lane = socket.lane;
+        let buffers = buffers.of_mut(lane);
         let lease = completion
             .buffer()
             .map(|buffer| buffers.lease(buffer, answer.unwrap_or_default()));
-        let socket = held(&mut self.slots, id);
         let filled = answer.is_ok_and(|bytes| bytes > 0);
         assert!(
             lease.is_some() || !filled,
@@ -422,7 +443,7 @@ impl Sockets {
             Err(errno) if errno == Errno::NOBUFS.raw_os_error() => {
                 if !stopping && buffers.unleased() == 0 {
                     socket.receive = Receive::Starved;
-                    self.starved.push_back(id);
+                    self.starved(lane).push_back(id);
                     return;
                 }
                 None
@@ -536,10 +557,10 @@ impl Sockets {
         let socket = held(&mut self.slots, id);
         let descriptor = types::Fd(socket.descriptor.as_raw_fd());
         let entry = if multishot {
-            opcode::RecvMulti::new(descriptor, GROUP).build()
+            opcode::RecvMulti::new(descriptor, socket.lane.group()).build()
         } else {
             opcode::Recv::new(descriptor, std::ptr::null_mut(), buffers.buffer_bytes())
-                .buf_group(GROUP)
+                .buf_group(socket.lane.group())
                 .build()
                 .flags(squeue::Flags::BUFFER_SELECT)
         };

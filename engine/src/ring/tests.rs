@@ -17,8 +17,14 @@ pub(super) fn small() -> RingConfig {
         entries: 64,
         visits_max: 8,
         kernel_workers_max: 4,
-        receive_buffers: 8,
-        receive_buffer_bytes: 65_536,
+        bulk_buffers: BufferSizes {
+            count: 8,
+            bytes: 65_536,
+        },
+        urgent_buffers: BufferSizes {
+            count: 2,
+            bytes: 4096,
+        },
     }
 }
 
@@ -92,7 +98,7 @@ fn serve(ring: &mut Ring, connections: usize) {
             Event::Accepted { socket, .. } => {
                 let id = ring.adopt(socket);
                 queues.insert(id, (Vec::new(), false, false));
-                ring.receive(id);
+                ring.receive(id, Lane::Bulk);
                 return false;
             }
             Event::Received { socket, lease } => {
@@ -230,7 +236,7 @@ fn a_receive_goes_on_when_buffers_come_back() {
     let mut peers = Vec::new();
     for _ in 0..4 {
         let (id, mut peer) = connection(&mut ring);
-        ring.receive(id);
+        ring.receive(id, Lane::Bulk);
         let writing = elsewhere(move || peer.write_all(&vec![b'x'; 3_000_000]).unwrap());
         peers.push(writing);
     }
@@ -276,14 +282,17 @@ fn a_receive_goes_on_when_buffers_come_back() {
 #[test]
 fn a_starved_receive_can_be_stopped_and_closed() {
     let mut ring = Ring::new(RingConfig {
-        receive_buffers: 1,
+        bulk_buffers: BufferSizes {
+            count: 1,
+            bytes: 65_536,
+        },
         ..small()
     })
     .unwrap();
     let (first, mut first_peer) = connection(&mut ring);
     let (second, mut second_peer) = connection(&mut ring);
     first_peer.write_all(b"one").unwrap();
-    ring.receive(first);
+    ring.receive(first, Lane::Bulk);
     let mut kept = None;
     until(&mut ring, |_, event| {
         let Event::Received { lease, .. } = event else {
@@ -293,7 +302,7 @@ fn a_starved_receive_can_be_stopped_and_closed() {
         true
     });
     second_peer.write_all(b"two").unwrap();
-    ring.receive(second);
+    ring.receive(second, Lane::Bulk);
     for _ in 0..3 {
         ring.turn(Some(Duration::from_millis(10)));
         assert!(ring.next_event().is_none());
@@ -327,11 +336,75 @@ fn a_starved_receive_can_be_stopped_and_closed() {
 }
 
 #[test]
+fn lanes_share_no_buffer() {
+    let mut ring = Ring::new(RingConfig {
+        bulk_buffers: BufferSizes {
+            count: 1,
+            bytes: 65_536,
+        },
+        ..small()
+    })
+    .unwrap();
+    let (bulk, mut bulk_peer) = connection(&mut ring);
+    let (urgent, mut urgent_peer) = connection(&mut ring);
+    bulk_peer.write_all(b"bulk").unwrap();
+    ring.receive(bulk, Lane::Bulk);
+    let mut kept = Vec::new();
+    let mut take = |ring: &mut Ring, wanted: SocketId, lane: Lane| {
+        until(ring, |ring, event| {
+            let Event::Received { socket, lease } = event else {
+                panic!("{event:?}")
+            };
+            assert_eq!((socket, lease.lane()), (wanted, lane));
+            assert_eq!(
+                ring.bytes(&lease).len(),
+                4 + usize::from(lane == Lane::Urgent) * 2
+            );
+            kept.push(lease);
+            true
+        });
+    };
+    take(&mut ring, bulk, Lane::Bulk);
+    // Every bulk buffer is leased now.
+    bulk_peer.write_all(b"more").unwrap();
+    ring.receive(urgent, Lane::Urgent);
+    urgent_peer.write_all(b"urgent").unwrap();
+    take(&mut ring, urgent, Lane::Urgent);
+    for lease in kept {
+        ring.release(lease);
+    }
+    until(&mut ring, |ring, event| {
+        let Event::Received { socket, lease } = event else {
+            panic!("{event:?}")
+        };
+        assert_eq!((socket, ring.bytes(&lease)), (bulk, b"more".as_slice()));
+        ring.release(lease);
+        true
+    });
+}
+
+#[test]
+fn what_is_submitted_between_turns_goes_out_before_the_next() {
+    let mut ring = Ring::new(small()).unwrap();
+    let (id, mut peer) = connection(&mut ring);
+    peer.set_read_timeout(Some(Duration::from_secs(60)))
+        .unwrap();
+    ring.send(id, b"now".to_vec());
+    ring.submit();
+    let mut text = [0; 3];
+    peer.read_exact(&mut text).unwrap();
+    assert_eq!(&text, b"now");
+}
+
+#[test]
 fn stopping_and_resuming_loses_no_byte() {
     const NUMBERS: u32 = 1_000_000;
     // Small buffers make thousands of events, and so hundreds of stops.
     let mut ring = Ring::new(RingConfig {
-        receive_buffer_bytes: 1_000,
+        bulk_buffers: BufferSizes {
+            count: 8,
+            bytes: 1_000,
+        },
         ..small()
     })
     .unwrap();
@@ -345,7 +418,7 @@ fn stopping_and_resuming_loses_no_byte() {
             }
         }
     });
-    ring.receive(id);
+    ring.receive(id, Lane::Bulk);
     let mut found: Vec<u8> = Vec::new();
     let (mut stops, mut random, mut held) = (0, 12_345_u32, Vec::new());
     until(&mut ring, |ring, event| {
@@ -375,7 +448,7 @@ fn stopping_and_resuming_loses_no_byte() {
                     ));
                 }
                 stops += 1;
-                ring.receive(id);
+                ring.receive(id, Lane::Bulk);
                 false
             }
             Event::Ended { cause, .. } => {
@@ -401,7 +474,7 @@ fn a_closed_socket_is_never_heard_of_again() {
     let mut ring = Ring::new(small()).unwrap();
     for round in 0..50_u64 {
         let (id, mut peer) = connection(&mut ring);
-        ring.receive(id);
+        ring.receive(id, Lane::Bulk);
         ring.send(id, vec![7; 10_000_000]);
         peer.write_all(&vec![1; 100_000]).unwrap();
         ring.turn(Some(Duration::from_millis(round % 3)));
@@ -425,7 +498,11 @@ fn a_closed_socket_is_never_heard_of_again() {
         let reset = |error: &std::io::Error| error.kind() == std::io::ErrorKind::ConnectionReset;
         assert!(read.is_ok() || read.as_ref().is_err_and(reset), "{read:?}");
     }
-    assert_eq!(ring.buffers.unleased(), 8, "a buffer was lost");
+    assert_eq!(
+        ring.buffers.of(Lane::Bulk).unleased(),
+        8,
+        "a buffer was lost"
+    );
     assert!(ring.sockets.open_sockets().is_empty());
 }
 
@@ -485,7 +562,7 @@ fn datagrams_keep_their_bounds_up_to_the_largest() {
     let descriptor = socket::bind_udp(any, 1 << 20).unwrap();
     let address = socket::local_addr(descriptor.as_fd()).unwrap();
     let id = ring.adopt(descriptor);
-    ring.receive(id);
+    ring.receive(id, Lane::Bulk);
     let peer = UdpSocket::bind("127.0.0.1:0").unwrap();
     for len in [1_usize, 60_000, 0, 65_507, 0, 17] {
         peer.send_to(&vec![b'd'; len], address).unwrap();
@@ -650,7 +727,7 @@ fn a_ring_may_be_dropped_with_anything_in_flight() {
         ring.accept(listener);
         let peer = TcpStream::connect(address).unwrap();
         let (id, mut other) = connection(&mut ring);
-        ring.receive(id);
+        ring.receive(id, Lane::Bulk);
         ring.send(id, vec![3; 5_000_000]);
         other.write_all(&vec![4; 50_000]).unwrap();
         if round % 2 == 0 {

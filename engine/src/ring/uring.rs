@@ -330,6 +330,13 @@ impl Uring {
         }
     }
 
+    /// Submits what is queued, if anything is.
+    pub(super) fn submit_queued(&mut self) {
+        if !self.io.submission().is_empty() {
+            self.submit();
+        }
+    }
+
     fn room(&mut self) -> usize {
         let submission = self.io.submission();
         submission.capacity() - submission.len()

@@ -1,6 +1,7 @@
 //! What shards say to each other: batches of points, questions, answers.
 
-use crate::limits::METRIC_NAME_BYTES_MAX;
+use super::routes::RouteId;
+use crate::limits::{BATCH_POINTS_MAX, METRIC_NAME_BYTES_MAX};
 use crate::metric::ShardIndex;
 use crate::point::Point;
 use crate::stats::Counter;
@@ -9,8 +10,8 @@ use crate::writer::{Inspection, MetadataAnswer};
 /// A message from one shard to another.
 #[derive(Debug)]
 pub enum Message {
-    /// Points of the receiving shard's series.
-    Points(PointBatch),
+    /// Points of the receiving shard's series, and whose route numbers they come under.
+    Points(ShardIndex, PointBatch),
     /// A question about its series.
     Question(Question),
     /// The answer to a question of its own.
@@ -40,15 +41,69 @@ impl Origin {
 /// What a new series takes besides its name: its record and its place in the table.
 const NEW_SERIES_BYTES: usize = 80;
 
-/// Points under their canonical names, all names in one string.
+/// Room for the names of a batch of new metrics.
+const NAMES_BYTES_USUAL: usize = BATCH_POINTS_MAX * 40;
+
+/// A point under the number of its route: the sending shard's number of the metric.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct RoutePoint {
+    pub(super) route: RouteId,
+    timestamp: u32,
+    value: f64,
+}
+const _: () = assert!(size_of::<RoutePoint>() == 16);
+
+impl RoutePoint {
+    #[inline]
+    pub(super) fn new(route: RouteId, point: Point) -> Self {
+        let Point { timestamp, value } = point;
+        Self {
+            route,
+            timestamp,
+            value,
+        }
+    }
+
+    #[inline]
+    pub(super) fn point(self) -> Point {
+        Point {
+            timestamp: self.timestamp,
+            value: self.value,
+        }
+    }
+}
+
+/// What a batch says of a route.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum RouteChange<'a> {
+    /// The route's metric, by its canonical name; its first point follows.
+    Begins(RouteId, &'a str),
+    /// No point comes under this number any more, until it begins again.
+    Ends(RouteId),
+}
+
+/// A change, and how many points of its batch stand before it.
+#[derive(Clone, Copy, Debug)]
+struct Change {
+    before: u16,
+    /// Of the name in the batch's text; 0 where the route ends.
+    name_bytes: u16,
+    route: RouteId,
+}
+
+/// Points under the numbers of their routes, and between them what these numbers mean.
+/// Messages arrive in the order sent, so that a number always means what was said of it last.
 #[derive(Debug, Default)]
 pub struct PointBatch {
     origin: Origin,
+    points: Vec<RoutePoint>,
+    changes: Vec<Change>,
+    /// The names of the routes that begin, one behind the other.
     names: String,
-    points: Vec<(u16, Point)>,
 }
 
 const _: () = assert!(METRIC_NAME_BYTES_MAX <= u16::MAX as usize);
+const _: () = assert!(BATCH_POINTS_MAX <= u16::MAX as usize);
 
 impl PointBatch {
     /// Where its points came from.
@@ -61,39 +116,97 @@ impl PointBatch {
         self.points.len()
     }
 
-    /// True when it holds none.
+    /// True when it says nothing.
     pub fn is_empty(&self) -> bool {
-        self.points.is_empty()
+        self.points.is_empty() && self.changes.is_empty()
     }
 
-    /// Bytes of the bound that it holds while it is on its way: what its points take in their cache
-    /// if every one of them is the first of its series.
+    /// True when it should be sent before more is put in.
+    #[inline]
+    pub(super) fn is_full(&self) -> bool {
+        self.points.len() + self.changes.len() >= BATCH_POINTS_MAX
+    }
+
+    /// Bytes of the bound that it holds while it is on its way: its own, and what its new series
+    /// take in their cache.
     pub fn held_bytes(&self) -> u64 {
-        (self.names.len() + self.points.len() * NEW_SERIES_BYTES) as u64
+        let points = self.points.len() * size_of::<RoutePoint>();
+        (points + self.names.len() + self.changes.len() * NEW_SERIES_BYTES) as u64
     }
 
-    /// Adds a point; an empty batch takes its origin.
-    pub fn push(&mut self, name: &str, point: Point, origin: Origin) {
-        if self.is_empty() {
+    /// Adds a point of a route that has begun.
+    #[inline]
+    pub(super) fn push(&mut self, point: RoutePoint, origin: Origin) {
+        if self.points.is_empty() {
             self.origin = origin;
+            self.points.reserve_exact(BATCH_POINTS_MAX);
         }
-        assert!(self.origin == origin, "a batch holds points of one origin");
-        let Ok(name_bytes) = u16::try_from(name.len()) else {
-            unreachable!("a canonical name of {} bytes", name.len());
-        };
-        self.names.push_str(name);
-        self.points.push((name_bytes, point));
+        debug_assert!(self.origin == origin, "a batch holds points of one origin");
+        self.points.push(point);
     }
 
-    /// The points in the order in which they were pushed.
-    pub fn iter(&self) -> impl Iterator<Item = (&str, Point)> {
-        let mut rest = self.names.as_str();
-        self.points.iter().map(move |(name_bytes, point)| {
-            let (name, after) = rest.split_at(usize::from(*name_bytes));
-            rest = after;
-            (name, *point)
-        })
+    /// Says what a route's number means; its first point must follow.
+    pub(super) fn begin(&mut self, route: RouteId, name: &str) {
+        assert!(!name.is_empty(), "a route begins without a name");
+        if self.names.is_empty() {
+            // Where one begins many do: all metrics after a start.
+            self.names.reserve(NAMES_BYTES_USUAL);
+            self.changes.reserve_exact(BATCH_POINTS_MAX);
+        }
+        self.names.push_str(name);
+        self.change(route, name.len());
     }
+
+    /// Says that a route's number means nothing any more.
+    pub(super) fn end(&mut self, route: RouteId) {
+        self.change(route, 0);
+    }
+
+    fn change(&mut self, route: RouteId, name_bytes: usize) {
+        self.changes.push(Change {
+            before: short(self.points.len()),
+            name_bytes: short(name_bytes),
+            route,
+        });
+    }
+
+    /// What the batch says, in order: changes, and the points up to the next change.
+    pub(super) fn stretches(
+        &self,
+    ) -> impl Iterator<Item = (Option<RouteChange<'_>>, &[RoutePoint])> {
+        let first = self
+            .changes
+            .first()
+            .map_or(self.points.len(), |change| change.place());
+        let mut names = self.names.as_str();
+        let changes = self.changes.iter().enumerate().map(move |(index, change)| {
+            let (name, rest) = names.split_at(usize::from(change.name_bytes));
+            names = rest;
+            let end = self
+                .changes
+                .get(index + 1)
+                .map_or(self.points.len(), |change| change.place());
+            let said = match name {
+                "" => RouteChange::Ends(change.route),
+                name => RouteChange::Begins(change.route, name),
+            };
+            (Some(said), &self.points[change.place()..end])
+        });
+        std::iter::once((None, &self.points[..first])).chain(changes)
+    }
+}
+
+impl Change {
+    fn place(self) -> usize {
+        usize::from(self.before)
+    }
+}
+
+fn short(count: usize) -> u16 {
+    let Ok(short) = u16::try_from(count) else {
+        unreachable!("{count} in a batch");
+    };
+    short
 }
 
 /// A question from one shard to another.
@@ -143,27 +256,38 @@ pub enum Reply {
 mod tests {
     use super::*;
 
+    fn point(route: u32, timestamp: u32) -> RoutePoint {
+        let value = f64::from(timestamp);
+        RoutePoint::new(RouteId(route), Point { timestamp, value })
+    }
+
     #[test]
-    fn a_batch_gives_back_what_was_pushed() {
+    fn a_batch_gives_back_what_was_said_in_its_order() {
         let mut batch = PointBatch::default();
-        let pushed = [("a.b", 1), ("", 2), ("\u{65e5}\u{672c}", 3)];
-        for (name, timestamp) in pushed {
-            batch.push(
-                name,
-                Point {
-                    timestamp,
-                    value: f64::from(timestamp),
-                },
-                Origin::Own,
-            );
-        }
-        let held: Vec<_> = batch
-            .iter()
-            .map(|(name, point)| (name, point.timestamp))
-            .collect();
-        assert_eq!(
-            (held.as_slice(), batch.origin()),
-            (pushed.as_slice(), Origin::Own)
-        );
+        assert!(batch.is_empty());
+        batch.push(point(9, 1), Origin::Own);
+        batch.begin(RouteId(7), "a.b");
+        batch.push(point(7, 2), Origin::Own);
+        batch.push(point(9, 3), Origin::Own);
+        batch.end(RouteId(9));
+        batch.begin(RouteId(9), "\u{65e5}\u{672c}");
+        batch.push(point(9, 4), Origin::Own);
+        batch.end(RouteId(7));
+        let said: Vec<_> = batch.stretches().collect();
+        let expected: [(_, &[_]); 5] = [
+            (None, &[point(9, 1)]),
+            (
+                Some(RouteChange::Begins(RouteId(7), "a.b")),
+                &[point(7, 2), point(9, 3)],
+            ),
+            (Some(RouteChange::Ends(RouteId(9))), &[]),
+            (
+                Some(RouteChange::Begins(RouteId(9), "\u{65e5}\u{672c}")),
+                &[point(9, 4)],
+            ),
+            (Some(RouteChange::Ends(RouteId(7))), &[]),
+        ];
+        assert_eq!(said, expected);
+        assert_eq!((batch.origin(), batch.len()), (Origin::Own, 4));
     }
 }

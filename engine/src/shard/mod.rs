@@ -9,9 +9,12 @@
 //! shard's own accounts balance at any moment; messages to one shard arrive in the order sent, so
 //! that a question never overtakes the points that were accepted before it.
 
+mod inbound;
 mod inbox;
 mod message;
 mod outbox;
+mod receive;
+mod routes;
 #[cfg(test)]
 mod tests;
 
@@ -22,16 +25,20 @@ use hashbrown::HashMap;
 
 pub use inbox::Inbox;
 pub use message::{Answer, Ask, Message, Origin, PointBatch, Question, Reply};
+pub use routes::{Known, Trail};
 
-use crate::cache::{Cache, CacheConfig, Ledger, Usage};
+use crate::cache::{Cache, CacheConfig, Ledger, SeriesId, Usage};
 use crate::clock::Now;
 use crate::limiter::Room;
+use crate::limits::WARMED_TOGETHER_MAX;
 use crate::metric::{Metric, NameError, ShardIndex, TaggedLeaf, owner};
-use crate::point::Point;
 use crate::ring::{FileError, FileOperation, FileOutcome, FileToken};
 use crate::stats::{Counter, Stats};
 use crate::writer::{Budgets, Inspection, Writer, WriterConfig};
+use inbound::{Inbound, Lead};
+use message::RouteChange;
 use outbox::Outbox;
+use routes::Routes;
 
 /// What a shard is made of.
 #[derive(Debug)]
@@ -80,6 +87,12 @@ pub struct Shard {
     seed: u64,
     leaf: TaggedLeaf,
     ledger: Ledger,
+    /// Metrics that are received here and are not known by their own series.
+    routes: Routes,
+    /// What other shards' routes lead to, by shard.
+    inbound: Vec<Inbound>,
+    /// What was last published of the bytes of both.
+    routing_bytes: u64,
     writer: Writer,
     budgets: Budgets,
     outboxes: Vec<Outbox>,
@@ -106,9 +119,14 @@ impl Shard {
             seed: config.seed,
             leaf: config.writer.leaf,
             ledger: Ledger::new(Cache::new(config.cache), config.room),
+            routes: Routes::new(config.index, config.seed),
+            inbound: (0..config.shards).map(|_| Inbound::default()).collect(),
+            routing_bytes: 0,
             writer: Writer::new(config.writer),
             budgets: config.budgets,
-            outboxes: (0..config.shards).map(|_| Outbox::default()).collect(),
+            outboxes: (0..config.shards)
+                .map(|_| Outbox::new(config.index))
+                .collect(),
             answers: Vec::new(),
             inspections: HashMap::new(),
             inspections_begun: 0,
@@ -120,39 +138,6 @@ impl Shard {
     /// Sets the time for everything until the next turn.
     pub fn begin_turn(&mut self, now: Now) {
         self.now = now;
-    }
-
-    /// Offers a received point under its raw name.
-    pub fn accept(&mut self, raw: &str, point: Point) -> Accept {
-        let metric = match Metric::parse(raw, &mut self.scratch) {
-            Ok(metric) => metric,
-            Err(error) => return Accept::Refused(error),
-        };
-        let owner = owner(metric.owner_hash(self.leaf, self.seed), self.shards);
-        let outbox = &mut self.outboxes[usize::from(owner.0)];
-        if outbox.is_full() || !self.ledger.reserve() {
-            return Accept::Full;
-        }
-        if owner == self.index {
-            self.ledger
-                .insert(metric.as_str(), point, Counter::Received);
-        } else {
-            outbox.push_point(metric.as_str(), point, Origin::Received);
-        }
-        Accept::Taken
-    }
-
-    /// Takes one of our own metrics, whatever the bound: they are few and must not be lost.
-    pub fn accept_own(&mut self, name: &str, point: Point) -> Result<(), NameError> {
-        let metric = Metric::parse(name, &mut self.scratch)?;
-        let owner = owner(metric.owner_hash(self.leaf, self.seed), self.shards);
-        self.ledger.reserve_anyway();
-        if owner == self.index {
-            self.ledger.insert(metric.as_str(), point, Counter::Own);
-        } else {
-            self.outboxes[usize::from(owner.0)].push_point(metric.as_str(), point, Origin::Own);
-        }
-        Ok(())
     }
 
     /// Counts a point that was offered, found no room and cannot wait.
@@ -227,16 +212,48 @@ impl Shard {
     /// Takes a message from another shard's core.
     pub fn deliver(&mut self, message: Message) {
         match message {
-            Message::Points(batch) => {
-                let counter = batch.origin().counter();
-                for (name, point) in batch.iter() {
-                    self.ledger.insert(name, point, counter);
-                }
-                self.ledger.release_bytes(batch.held_bytes());
-            }
+            Message::Points(from, batch) => self.deliver_points(from, &batch),
             Message::Question(question) => self.answer(question),
             Message::Answer(answer) => self.answers.push(answer),
         }
+    }
+
+    fn deliver_points(&mut self, from: ShardIndex, batch: &PointBatch) {
+        let (ledger, counter) = (&mut self.ledger, batch.origin().counter());
+        let inbound = &mut self.inbound[usize::from(from.0)];
+        for (change, mut points) in batch.stretches() {
+            match change {
+                None => {}
+                Some(RouteChange::Ends(route)) => {
+                    if let Some(series) = inbound.end(route) {
+                        ledger.unlink(series);
+                    }
+                }
+                Some(RouteChange::Begins(route, name)) => {
+                    let Some(first) = points.split_off_first() else {
+                        unreachable!("{route:?} begins without a point");
+                    };
+                    let series = ledger.insert(name, first.point(), counter).series();
+                    let lead = if ledger.link(series) {
+                        Lead::Series(series)
+                    } else {
+                        Lead::Name(name)
+                    };
+                    inbound.begin(route, lead);
+                }
+            }
+            for (index, point) in points.iter().enumerate() {
+                if index % WARMED_TOGETHER_MAX == 0 {
+                    let soon = &points[index..points.len().min(index + WARMED_TOGETHER_MAX)];
+                    inbound.warm(soon, ledger);
+                }
+                match inbound.follow(point.route) {
+                    Lead::Series(series) => ledger.insert_known(series, point.point(), counter),
+                    Lead::Name(name) => ledger.insert(name, point.point(), counter),
+                };
+            }
+        }
+        ledger.release_bytes(batch.held_bytes());
     }
 
     fn answer(&mut self, question: Question) {
@@ -293,6 +310,7 @@ impl Shard {
 
     /// Starts what may start, lets go of what is past its time, balances the accounts.
     pub fn end_turn(&mut self) {
+        self.settle_routes();
         self.writer.start(&mut self.ledger, &self.budgets, self.now);
         self.ledger.settle(self.now.instant);
     }
@@ -305,7 +323,7 @@ impl Shard {
     /// The next message for another shard.
     pub fn next_message(&mut self, to: ShardIndex) -> Option<Message> {
         let message = self.outboxes[usize::from(to.0)].pop()?;
-        if let Message::Points(batch) = &message {
+        if let Message::Points(_, batch) = &message {
             self.ledger.hold_bytes(batch.held_bytes());
         }
         Some(message)
@@ -313,7 +331,7 @@ impl Shard {
 
     /// Takes a message back that found its target's inbox full; it goes first next time.
     pub fn return_message(&mut self, to: ShardIndex, message: Message) {
-        if let Message::Points(batch) = &message {
+        if let Message::Points(_, batch) = &message {
             self.ledger.release_bytes(batch.held_bytes());
         }
         self.outboxes[usize::from(to.0)].push_front(message);

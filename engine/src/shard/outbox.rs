@@ -5,19 +5,32 @@
 
 use std::collections::VecDeque;
 
-use super::message::{Message, Origin, PointBatch};
-use crate::limits::{BATCH_POINTS_MAX, OUTBOX_MESSAGES_MAX};
-use crate::point::Point;
+use super::message::{Message, Origin, PointBatch, RoutePoint};
+use super::routes::RouteId;
+use crate::limits::OUTBOX_MESSAGES_MAX;
+use crate::metric::ShardIndex;
 
 /// The messages that wait for one shard, oldest first, and the batch being gathered.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Outbox {
+    /// Whose messages these are.
+    from: ShardIndex,
     queue: VecDeque<Message>,
     batch: PointBatch,
 }
 
 impl Outbox {
+    /// Nothing of the shard `from` waits.
+    pub(super) fn new(from: ShardIndex) -> Self {
+        Self {
+            from,
+            queue: VecDeque::new(),
+            batch: PointBatch::default(),
+        }
+    }
+
     /// True when no more points may be pushed.
+    #[inline]
     pub(super) fn is_full(&self) -> bool {
         self.queue.len() >= OUTBOX_MESSAGES_MAX
     }
@@ -27,12 +40,30 @@ impl Outbox {
         self.queue.is_empty() && self.batch.is_empty()
     }
 
-    /// Adds a point to the batch being gathered.
-    pub(super) fn push_point(&mut self, name: &str, point: Point, origin: Origin) {
-        if self.batch.origin() != origin || self.batch.len() >= BATCH_POINTS_MAX {
+    /// Adds a point of a route that has begun.
+    #[inline]
+    pub(super) fn push_point(&mut self, point: RoutePoint, origin: Origin) {
+        if self.batch.is_full() || self.batch.origin() != origin {
             self.seal();
         }
-        self.batch.push(name, point, origin);
+        self.batch.push(point, origin);
+    }
+
+    /// Says what a route means, with its first point.
+    pub(super) fn begin_route(&mut self, name: &str, point: RoutePoint, origin: Origin) {
+        if self.batch.is_full() || self.batch.origin() != origin {
+            self.seal();
+        }
+        self.batch.begin(point.route, name);
+        self.batch.push(point, origin);
+    }
+
+    /// Says that a route means nothing any more.
+    pub(super) fn end_route(&mut self, route: RouteId) {
+        if self.batch.is_full() {
+            self.seal();
+        }
+        self.batch.end(route);
     }
 
     /// Adds a message behind everything pushed so far.
@@ -57,7 +88,7 @@ impl Outbox {
     fn seal(&mut self) {
         if !self.batch.is_empty() {
             self.queue
-                .push_back(Message::Points(std::mem::take(&mut self.batch)));
+                .push_back(Message::Points(self.from, std::mem::take(&mut self.batch)));
         }
     }
 }

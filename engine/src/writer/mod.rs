@@ -11,7 +11,10 @@
 mod faults;
 mod inspect;
 mod jobs;
+mod pace;
 mod parked;
+#[cfg(test)]
+mod tests;
 mod update;
 
 use std::collections::VecDeque;
@@ -32,12 +35,15 @@ use crate::stats::Counter;
 use crate::whisper::{Aggregation, Header};
 use faults::{Fault, Faults};
 use jobs::{Job, Jobs};
+use pace::Pace;
 use parked::Parked;
 use update::Update;
 
 /// No wait of the writer is shorter: a limiter at 50,000 a second is then asked a thousand times
 /// a second, not fifty thousand, and its burst of a tenth of a second loses nothing by it.
 const WAIT_MIN: Duration = Duration::from_millis(1);
+/// The same for looks at files, which have a pace of their own: a few dozen are taken together.
+const PROBE_WAIT: Duration = Duration::from_millis(20);
 /// How often a write order that holds points back (`MIN_TIMESTAMP_LAG`) is asked again.
 const ORDER_RETRY: Duration = Duration::from_secs(1);
 /// xFilesFactor of a new file where storage-aggregation.conf gives none (whisper's default).
@@ -78,6 +84,7 @@ pub struct Writer {
     jobs: Jobs,
     /// Series without a file that no limit has held back yet; bounded by the probes.
     missing: VecDeque<SeriesId>,
+    pace: Pace,
     parked: Parked,
     faults: Faults,
     operations: Vec<(FileToken, FileOperation)>,
@@ -92,6 +99,7 @@ impl Writer {
             config,
             jobs: Jobs::default(),
             missing: VecDeque::new(),
+            pace: Pace::default(),
             parked: Parked::default(),
             faults: Faults::default(),
             operations: Vec::new(),
@@ -100,23 +108,46 @@ impl Writer {
         }
     }
 
-    /// Starts what may start now: retries that are due, probes, creates, then updates.
+    /// Starts what may start now: retries that are due, creates, probes, then updates.
     pub fn start(&mut self, ledger: &mut Ledger, budgets: &Budgets, now: Now) {
         while let Some(series) = self.parked.due(now.instant) {
             if ledger.is_parked(series) {
                 ledger.set_standing(series, Standing::Unproven);
             }
         }
-        while self.jobs.probes() + self.missing.len() < PROBES_IN_FLIGHT_MAX {
+        // Creates first: what they take of the series found missing makes room for probes.
+        self.start_creates(ledger, budgets, now);
+        self.start_probes(ledger, budgets, now);
+        self.start_updates(ledger, budgets, now);
+    }
+
+    /// Files are looked for in the order in which their series came, and no faster than what is
+    /// found could be written: what waits to be looked for costs nothing meanwhile.
+    fn start_probes(&mut self, ledger: &mut Ledger, budgets: &Budgets, now: Now) {
+        let wanted = self.probes_wanted(ledger);
+        if wanted == 0 {
+            return;
+        }
+        let granted = if self.draining || ledger.has_many_unproven() {
+            wanted
+        } else {
+            self.pace.grant(wanted, budgets, now.instant)
+        };
+        for _ in 0..granted {
             let Some(series) = ledger.unproven_next() else {
-                break;
+                unreachable!("{wanted} were seen above");
             };
             self.begin(ledger, series, |path| {
                 (Job::Probe { series }, FileOperation::Probe { path })
             });
         }
-        self.start_creates(ledger, budgets, now);
-        self.start_updates(ledger, budgets, now);
+    }
+
+    /// Series whose files are to be looked for, as many as may be in flight beside others.
+    fn probes_wanted(&self, ledger: &Ledger) -> u32 {
+        let in_flight = self.jobs.probes() + self.missing.len();
+        let free = PROBES_IN_FLIGHT_MAX.saturating_sub(in_flight);
+        u32::try_from(free.min(ledger.unproven())).unwrap_or(u32::MAX)
     }
 
     /// A series whose file is missing is created at once where the limit allows it; only where it
@@ -150,6 +181,10 @@ impl Writer {
     }
 
     fn start_updates(&mut self, ledger: &mut Ledger, budgets: &Budgets, now: Now) {
+        // One step of a choice a turn, whatever the budget has, so that it is there in time.
+        if ledger.is_choosing() && ledger.next(now.unix_seconds).is_none() {
+            return;
+        }
         let free = UPDATES_IN_FLIGHT_MAX - self.jobs.updates();
         let wanted = u32::try_from(free.min(ledger.ready())).unwrap_or(u32::MAX);
         if wanted == 0 {
@@ -382,7 +417,12 @@ impl Writer {
                     None => now.instant + ORDER_RETRY,
                 }
             });
-        [creates, updates, self.parked.next_due()]
+        let probes = (self.probes_wanted(ledger) > 0).then(|| {
+            let at = self.pace.next_at(now.instant);
+            at.unwrap_or(soonest).max(now.instant + PROBE_WAIT)
+        });
+        let choice = ledger.is_choosing().then_some(now.instant);
+        [probes, creates, updates, choice, self.parked.next_due()]
             .into_iter()
             .flatten()
             .min()

@@ -3,7 +3,7 @@
 //! Shared and read by all; nothing here is locked, and nothing waits.
 
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering, fence};
 
 use benzene_engine::limits::SHARDS_MAX;
 use benzene_engine::metric::ShardIndex;
@@ -35,6 +35,8 @@ struct Peer {
     inbox: Inbox<Parcel>,
     /// How to wake it: set once its ring is made.
     handle: OnceLock<(RingHandle, Waker)>,
+    /// It blocks in its ring, or is about to, and nobody has set out to wake it.
+    asleep: AtomicBool,
     connections: AtomicU32,
 }
 
@@ -88,6 +90,39 @@ impl Peers {
     /// How to wake a core from a ring; `None` until it is introduced.
     pub(crate) fn handle(&self, index: ShardIndex) -> Option<&RingHandle> {
         self.peer(index).handle.get().map(|(handle, _)| handle)
+    }
+
+    /// Says that a core is about to block. False where a parcel has come meanwhile: then it must
+    /// not, and nothing was said.
+    ///
+    /// A parcel is never left lying: its sender pushes it, then reads `asleep`; the core writes
+    /// `asleep`, then looks into its inbox. Between the two steps of each stands a SeqCst fence,
+    /// and of two such fences one is first: so the sender reads what the core wrote, or the core
+    /// sees the parcel, or both. Relaxed accesses do, as nothing else is read through the flag.
+    pub(crate) fn fall_asleep(&self, index: ShardIndex) -> bool {
+        let peer = self.peer(index);
+        peer.asleep.store(true, Ordering::Relaxed);
+        fence(Ordering::SeqCst);
+        if peer.inbox.is_empty() {
+            return true;
+        }
+        peer.asleep.store(false, Ordering::Relaxed);
+        false
+    }
+
+    /// Says that a core blocks no longer, whoever woke it. A wake that is still on its way then
+    /// finds it awake and costs one turn.
+    pub(crate) fn woke_up(&self, index: ShardIndex) {
+        self.peer(index).asleep.store(false, Ordering::Relaxed);
+    }
+
+    /// After a push: true where the core sleeps and the caller is the one who is to wake it. A core
+    /// that is awake looks into its inbox in every turn.
+    pub(crate) fn must_wake(&self, index: ShardIndex) -> bool {
+        let peer = self.peer(index);
+        fence(Ordering::SeqCst);
+        // Reading first keeps the flag's cache line shared between cores that are all busy.
+        peer.asleep.load(Ordering::Relaxed) && peer.asleep.swap(false, Ordering::Relaxed)
     }
 
     /// Wakes a core from a thread without a ring.
@@ -151,5 +186,85 @@ impl Peers {
     /// True when everything is written out.
     pub(crate) fn all_drained(&self) -> bool {
         self.drained.load(Ordering::Acquire) == self.cores.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    const SLEEPER: ShardIndex = ShardIndex(0);
+
+    #[test]
+    fn only_a_sleeper_is_woken_and_once() {
+        let peers = Peers::new(1);
+        assert!(!peers.must_wake(SLEEPER));
+        assert!(peers.fall_asleep(SLEEPER));
+        assert!(peers.must_wake(SLEEPER));
+        assert!(!peers.must_wake(SLEEPER), "a second sender wakes it again");
+        peers.inbox(SLEEPER).push(Parcel::Stop).unwrap();
+        assert!(!peers.fall_asleep(SLEEPER), "it sleeps over a parcel");
+        assert!(!peers.must_wake(SLEEPER), "it is awake");
+        peers.inbox(SLEEPER).pop().unwrap();
+        assert!(peers.fall_asleep(SLEEPER));
+        peers.woke_up(SLEEPER);
+        assert!(!peers.must_wake(SLEEPER), "it is awake");
+    }
+
+    /// A core that takes `parcels` out of its inbox and blocks whenever there is none. Answers how
+    /// often it blocked.
+    fn take_all(peers: &Peers, parcels: usize) -> usize {
+        let (mut taken, mut naps) = (0, 0);
+        while taken < parcels {
+            while peers.inbox(SLEEPER).pop().is_some() {
+                taken += 1;
+            }
+            if taken < parcels && peers.fall_asleep(SLEEPER) {
+                naps += 1;
+                std::thread::park_timeout(Duration::from_secs(30));
+                peers.woke_up(SLEEPER);
+            }
+        }
+        naps
+    }
+
+    /// Sends parcels one by one, each once the inbox is empty again.
+    fn send(peers: &Peers, sleeper: &std::thread::Thread, parcels: usize) {
+        for _ in 0..parcels {
+            peers.inbox(SLEEPER).push(Parcel::Stop).unwrap();
+            if peers.must_wake(SLEEPER) {
+                sleeper.unpark();
+            }
+            while !peers.inbox(SLEEPER).is_empty() {
+                std::thread::yield_now();
+            }
+        }
+    }
+
+    /// The core is about to sleep whenever the next parcel comes. Where it does not look into its
+    /// inbox again before it sleeps, a parcel is soon missed, and it sleeps for thirty seconds.
+    #[test]
+    fn no_parcel_is_slept_over() {
+        const SENDERS: usize = 2;
+        const PARCELS: usize = 50_000;
+        let peers = Peers::new(1);
+        let start = benzene_engine::clock::now().instant;
+        std::thread::scope(|scope| {
+            let sleeper = scope.spawn(|| take_all(&peers, SENDERS * PARCELS));
+            for _ in 0..SENDERS {
+                let thread = sleeper.thread().clone();
+                let peers = &peers;
+                scope.spawn(move || send(peers, &thread, PARCELS));
+            }
+            let naps = sleeper.join().unwrap();
+            assert!(naps > 100, "it blocked {naps} times: nothing was tried");
+        });
+        let elapsed = benzene_engine::clock::now().instant - start;
+        assert!(
+            elapsed < Duration::from_secs(30),
+            "a parcel lay for {elapsed:?}"
+        );
     }
 }

@@ -13,8 +13,8 @@ use benzene_engine::cache::CacheConfig;
 use benzene_engine::clock;
 use benzene_engine::limiter::{Budget, Room};
 use benzene_engine::limits::{
-    BUDGET_BURST_S, COUNTED_PERCENT, DATA_DIR_BYTES_MAX, LISTEN_BACKLOG, RECEIVE_BUFFER_BYTES,
-    RECEIVE_BUFFERS, RECENT_SHARE, RING_ENTRIES, RING_ENTRIES_MIN, RING_WORKERS_MAX, SHARDS_MAX,
+    BUDGET_BURST_S, COUNTED_PERCENT, DATA_DIR_BYTES_MAX, LISTEN_BACKLOG, OPEN_FILES_WANTED,
+    RECENT_SHARE, RING_ENTRIES, RING_ENTRIES_MIN, RING_WORKERS_MAX, SHARDS_MAX,
     UDP_SOCKET_BUFFER_BYTES, UPDATES_IN_FLIGHT_MAX, WAITING_SHARE,
 };
 use benzene_engine::metric::{ShardIndex, TaggedLeaf};
@@ -132,8 +132,13 @@ pub(super) fn start(loaded: &Loaded) -> Result<Running, StartError> {
     prove_ring()?;
     let sockets = bind(settings)?;
     prove_data_dir(&settings.data_dir)?;
-    if let Err(error) = host::raise_open_files() {
-        tracing::warn!("the limit on open files stays as it is: {error}");
+    match host::raise_open_files() {
+        Ok(Some(limit)) if limit < OPEN_FILES_WANTED => tracing::warn!(
+            "no more than {limit} files and connections can be open at once; raise the hard limit \
+             on open files (ulimit -Hn, LimitNOFILE= under systemd) where there are to be more"
+        ),
+        Ok(_) => {}
+        Err(error) => tracing::warn!("the limit on open files stays as it is: {error}"),
     }
     if let Err(error) = host::no_huge_pages() {
         tracing::debug!("huge pages stay on: {error}");
@@ -259,8 +264,7 @@ fn prove_ring() -> Result<(), StartError> {
         entries: RING_ENTRIES_MIN,
         visits_max: 1,
         kernel_workers_max: RING_WORKERS_MAX,
-        receive_buffers: 1,
-        receive_buffer_bytes: RECEIVE_BUFFER_BYTES,
+        ..RingConfig::default()
     };
     Ring::new(config).map(drop).map_err(StartError::Ring)
 }
@@ -402,8 +406,7 @@ impl Sprout {
             entries: RING_ENTRIES,
             visits_max: u32::try_from(UPDATES_IN_FLIGHT_MAX).unwrap_or(u32::MAX),
             kernel_workers_max: RING_WORKERS_MAX,
-            receive_buffers: RECEIVE_BUFFERS,
-            receive_buffer_bytes: RECEIVE_BUFFER_BYTES,
+            ..RingConfig::default()
         };
         let ring = match Ring::new(config) {
             Ok(ring) => ring,

@@ -4,20 +4,22 @@
 
 use std::time::Instant;
 
-use benzene_engine::limits::{HELD_BYTES_MAX, LAST_READ_TOTAL_BYTES_MAX, QUERY_FRAME_BYTES_MAX};
+use benzene_engine::limits::{
+    HELD_BYTES_MAX, LAST_READ_TOTAL_BYTES_MAX, QUERY_FRAME_BYTES_MAX, WARMED_TOGETHER_MAX,
+};
 use benzene_engine::ring::ReceiveNow;
-use benzene_engine::shard::Shard;
+use benzene_engine::shard::{Shard, Trail};
 use benzene_engine::stats::Counter;
 
 use super::Service;
 use super::intake::{Intake, Taken};
 use super::query::Wanted;
-use crate::wire::Refusal;
 use crate::wire::carbonlink;
 use crate::wire::frame::Frames;
-use crate::wire::line::Splitter;
+use crate::wire::line::{self, Splitter};
 use crate::wire::pickle::{self, Machine};
 use crate::wire::window::Window;
+use crate::wire::{Refusal, Stamp};
 
 /// What the work on a connection's bytes needs of its core.
 #[derive(Debug)]
@@ -26,6 +28,8 @@ pub(super) struct Means<'a> {
     pub(super) machine: &'a mut Machine,
     /// A batch for a frame under way, so that connections keep none between frames.
     pub(super) batch: &'a mut pickle::Batch,
+    /// How many items of decoded frames may still be taken in this turn.
+    pub(super) items: usize,
     pub(super) shard: &'a mut Shard,
 }
 
@@ -36,6 +40,8 @@ pub(super) enum Progress {
     Done,
     /// Up to a point that found no room.
     Stalled,
+    /// As far as was allowed; there is more.
+    Paused,
     /// Up to a request, which is to be answered first.
     Asked(Wanted),
     /// Not at all any more: the connection is to be closed.
@@ -49,6 +55,9 @@ pub(super) enum Last {
     Wanted,
 }
 
+/// Where most names are new, so many times as many lines as were looked at are not looked at.
+const COLD_LINES_FACTOR: usize = 7;
+
 /// What a protocol keeps between two receives.
 #[derive(Debug)]
 enum Talk {
@@ -56,7 +65,7 @@ enum Talk {
     Datagram,
     Pickle {
         frames: Frames,
-        /// Of the last frame, where an item of it found no room; else empty.
+        /// Of the last frame, where an item of it found no room or no time; else empty.
         batch: pickle::Batch,
         next: usize,
     },
@@ -78,6 +87,8 @@ struct Input<'a> {
 pub(super) struct Connection {
     pub(super) service: Service,
     talk: Talk,
+    /// Where its sender stands in the order of its metrics.
+    trail: Trail,
     /// Received and, from `held_at` on, not worked on yet.
     held: Vec<u8>,
     held_at: usize,
@@ -113,6 +124,7 @@ impl Connection {
         Self {
             service,
             talk,
+            trail: Trail::default(),
             held: Vec::new(),
             held_at: 0,
             receiving: true,
@@ -140,29 +152,47 @@ impl Connection {
             self.held_at = 0;
         }
         self.held.extend_from_slice(bytes);
-        self.held.len() - self.held_at > HELD_BYTES_MAX
+        self.held_bytes() > HELD_BYTES_MAX
     }
 
-    /// Works on what is held; what is left stays held.
-    pub(super) fn work_held(&mut self, means: &mut Means<'_>) -> Progress {
+    /// How many bytes are held.
+    pub(super) fn held_bytes(&self) -> usize {
+        self.held.len() - self.held_at
+    }
+
+    /// Works on at most `bytes_max` of what is held; what is left stays held.
+    pub(super) fn work_held(&mut self, bytes_max: usize, means: &mut Means<'_>) -> Progress {
         let (held, mut at) = (std::mem::take(&mut self.held), self.held_at);
         self.held_at = 0;
-        let progress = self.work(&held, &mut at, means);
-        if at < held.len() {
-            (self.held, self.held_at) = (held, at);
+        let end = held.len().min(at.saturating_add(bytes_max));
+        let progress = self.work(&held[..end], &mut at, means);
+        if at == held.len() {
+            return progress;
         }
-        progress
+        (self.held, self.held_at) = (held, at);
+        match progress {
+            Progress::Done => Progress::Paused,
+            Progress::Stalled | Progress::Paused | Progress::Asked(_) | Progress::Broken => {
+                progress
+            }
+        }
+    }
+
+    /// Takes the points of a datagram.
+    pub(super) fn datagram(&mut self, bytes: &[u8], intake: &Intake, shard: &mut Shard) {
+        intake.datagram(&mut self.trail, bytes, shard);
     }
 
     /// Works on `bytes` from `at` on, as far as there is room; `at` tells how far.
     pub(super) fn work(&mut self, bytes: &[u8], at: &mut usize, means: &mut Means<'_>) -> Progress {
+        let trail = &mut self.trail;
         match &mut self.talk {
-            Talk::Line(splitter) => work_lines(splitter, bytes, at, means),
+            Talk::Line(splitter) => work_lines(splitter, trail, Input { bytes, at }, means),
             Talk::Pickle {
                 frames,
                 batch,
                 next,
-            } => work_frames(frames, batch, next, Input { bytes, at }, means),
+            } => work_frames(frames, (batch, next), trail, Input { bytes, at }, means),
             Talk::Query(frames) => match frames.next(bytes, at) {
                 None => Progress::Done,
                 Some(Ok(frame)) => {
@@ -224,34 +254,67 @@ impl Connection {
 
 fn work_lines(
     splitter: &mut Splitter,
-    bytes: &[u8],
-    at: &mut usize,
+    trail: &mut Trail,
+    input: Input<'_>,
     means: &mut Means<'_>,
 ) -> Progress {
+    let Input { bytes, at } = input;
     let mut window = Window::new(bytes);
-    while let Some(item) = splitter.next_item(&mut window, at) {
-        let taken = match item {
-            Ok(item) => means.intake.item(&item, means.shard),
-            Err(refusal) => means.intake.refuse(refusal, means.shard),
+    let (mut warm_to, mut clock) = (*at, line::Clock::default());
+    loop {
+        if trail.is_lost() && *at >= warm_to {
+            warm_to = warm_lines(bytes, *at, means.shard);
+        }
+        // The usual line of the metric that came next the last time, read without looking for
+        // where its name ends.
+        while splitter.is_between_lines()
+            && let Some((known, name)) = means.shard.foresee(*trail)
+            && let Some((value, seconds, length)) = line::known(&bytes[*at..], name, &mut clock)
+        {
+            let point = (known, Stamp::At(seconds), value);
+            if means.intake.known(trail, point, means.shard) == Taken::NoRoom {
+                return Progress::Stalled;
+            }
+            *at += length;
+        }
+        let taken = match splitter.next_item(&mut window, at) {
+            None => return Progress::Done,
+            Some(Ok(item)) => means.intake.item(trail, &item, means.shard),
+            Some(Err(refusal)) => means.intake.refuse(refusal, means.shard),
         };
         if taken == Taken::NoRoom {
             splitter.put_back(at);
             return Progress::Stalled;
         }
     }
-    Progress::Done
+}
+
+/// Brings near what the lines from `at` on will touch. Says up to where that is done: new names
+/// gain nothing by it, so that where most are new, some more are left out.
+fn warm_lines(bytes: &[u8], at: usize, shard: &Shard) -> usize {
+    let (mut end, mut count) = (at, 0);
+    let names = line::names(&bytes[at..]).map(|(name, line_end)| {
+        end = at + line_end;
+        count += 1;
+        name
+    });
+    let known = shard.warm(names);
+    if known * 2 < count {
+        end += (end - at) * COLD_LINES_FACTOR;
+    }
+    end
 }
 
 fn work_frames(
     frames: &mut Frames,
-    batch: &mut pickle::Batch,
-    next: &mut usize,
+    (batch, next): (&mut pickle::Batch, &mut usize),
+    trail: &mut Trail,
     input: Input<'_>,
     means: &mut Means<'_>,
 ) -> Progress {
     let Input { bytes, at } = input;
-    if !work_batch(batch, next, means) {
-        return Progress::Stalled;
+    if let Some(progress) = work_batch(batch, next, trail, means) {
+        return progress;
     }
     *batch = pickle::Batch::default();
     loop {
@@ -261,8 +324,8 @@ fn work_frames(
                 std::mem::swap(batch, means.batch);
                 load_batch(frame, batch, next, means);
                 frames.release();
-                if !work_batch(batch, next, means) {
-                    return Progress::Stalled;
+                if let Some(progress) = work_batch(batch, next, trail, means) {
+                    return progress;
                 }
                 std::mem::swap(batch, means.batch);
             }
@@ -274,15 +337,31 @@ fn work_frames(
     }
 }
 
-/// Offers a batch's items from `next` on; false where one found no room.
-fn work_batch(batch: &pickle::Batch, next: &mut usize, means: &mut Means<'_>) -> bool {
+/// Offers a batch's items from `next` on, as many as may be taken in this turn. `None` when all
+/// are taken.
+fn work_batch(
+    batch: &pickle::Batch,
+    next: &mut usize,
+    trail: &mut Trail,
+    means: &mut Means<'_>,
+) -> Option<Progress> {
+    let mut warm_to = *next;
     while let Some(item) = batch.get(*next) {
-        if means.intake.item(&item, means.shard) == Taken::NoRoom {
-            return false;
+        if means.items == 0 {
+            return Some(Progress::Paused);
         }
+        if trail.is_lost() && *next >= warm_to {
+            let names = batch.iter_from(*next).map(|item| item.name.as_bytes());
+            means.shard.warm(names);
+            warm_to = *next + WARMED_TOGETHER_MAX;
+        }
+        if means.intake.item(trail, &item, means.shard) == Taken::NoRoom {
+            return Some(Progress::Stalled);
+        }
+        means.items -= 1;
         *next += 1;
     }
-    true
+    None
 }
 
 fn load_batch(frame: &[u8], batch: &mut pickle::Batch, next: &mut usize, means: &mut Means<'_>) {

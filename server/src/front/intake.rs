@@ -3,7 +3,7 @@
 
 use benzene_engine::clock::Now;
 use benzene_engine::point::Point;
-use benzene_engine::shard::{Accept, Shard};
+use benzene_engine::shard::{Accept, Known, Shard, Trail};
 use benzene_engine::stats::Counter;
 
 use crate::wire::{Item, Refusal, Stamp, line};
@@ -41,17 +41,46 @@ impl Intake {
         self.unix_now = now.unix_seconds;
     }
 
-    /// Offers the point of a line.
-    pub(super) fn line(&self, bytes: &[u8], shard: &mut Shard) -> Taken {
-        match line::parse(bytes) {
-            Ok(item) => self.item(&item, shard),
-            Err(refusal) => self.refuse(refusal, shard),
-        }
+    /// Offers the point of a metric that was foreseen, and was received indeed.
+    #[inline]
+    pub(super) fn known(
+        &self,
+        trail: &mut Trail,
+        (known, stamp, value): (Known, Stamp, f64),
+        shard: &mut Shard,
+    ) -> Taken {
+        let accept = shard.accept_known(trail, known, self.point(stamp, value));
+        self.taken(&accept, shard)
     }
 
     /// Offers the point of an item.
-    pub(super) fn item(&self, item: &Item<'_>, shard: &mut Shard) -> Taken {
-        match shard.accept(item.name, self.point(item)) {
+    pub(super) fn item(&self, trail: &mut Trail, item: &Item<'_>, shard: &mut Shard) -> Taken {
+        let foreseen = shard.foresee(*trail);
+        if let Some((known, name)) = foreseen
+            && name == item.name.as_bytes()
+        {
+            return self.known(trail, (known, item.stamp, item.value), shard);
+        }
+        let accept = shard.accept(trail, item.name, self.point(item.stamp, item.value));
+        self.taken(&accept, shard)
+    }
+
+    /// Takes what a datagram holds; it cannot wait.
+    pub(super) fn datagram(&self, trail: &mut Trail, bytes: &[u8], shard: &mut Shard) {
+        for line in line::datagram_lines(bytes) {
+            let taken = match line::parse(line) {
+                Ok(item) => self.item(trail, &item, shard),
+                Err(refusal) => self.refuse(refusal, shard),
+            };
+            if taken == Taken::NoRoom {
+                shard.drop_full();
+            }
+        }
+    }
+
+    #[inline]
+    fn taken(&self, accept: &Accept, shard: &mut Shard) -> Taken {
+        match accept {
             Accept::Taken => Taken::Done,
             Accept::Full if self.flow_control || shard.has_room() => Taken::NoRoom,
             Accept::Full => {
@@ -61,15 +90,6 @@ impl Intake {
             Accept::Refused(_) => {
                 shard.count(Counter::RefusedName, 1);
                 Taken::Done
-            }
-        }
-    }
-
-    /// Takes what a datagram holds; it cannot wait.
-    pub(super) fn datagram(&self, bytes: &[u8], shard: &mut Shard) {
-        for line in line::datagram_lines(bytes) {
-            if self.line(line, shard) == Taken::NoRoom {
-                shard.drop_full();
             }
         }
     }
@@ -84,14 +104,20 @@ impl Intake {
         Taken::Done
     }
 
-    fn point(&self, item: &Item<'_>) -> Point {
-        let timestamp = match item.stamp {
+    #[inline]
+    fn point(&self, stamp: Stamp, value: f64) -> Point {
+        let timestamp = match stamp {
             Stamp::Now => self.unix_now,
             Stamp::At(timestamp) => timestamp,
         };
+        // Usually nothing is cut off, and a division costs as much as half the parsing.
+        let cut = match self.resolution_s {
+            1 => 0,
+            resolution_s => timestamp % resolution_s,
+        };
         Point {
-            timestamp: timestamp - timestamp % self.resolution_s,
-            value: item.value,
+            timestamp: timestamp - cut,
+            value,
         }
     }
 }

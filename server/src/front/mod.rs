@@ -6,7 +6,9 @@
 //! offered again when there is room, so that a sender is slowed and loses nothing. A datagram
 //! cannot wait and is dropped point by point, counted.
 //! Bounds: a stalled connection holds what was on its way when it was stopped, at most the
-//! receive buffers of its ring; unfinished lines and frames share one bound in the process.
+//! receive buffers of its ring; unfinished lines and frames share one bound in the process. What is
+//! worked on at once is bounded by the caller (`slice`, `resume`) and, where a small frame holds
+//! many points, by `limits::TURN_ITEMS_MAX`; what is left is held for the next turn.
 
 mod connection;
 mod intake;
@@ -18,8 +20,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use benzene_engine::clock::Now;
-use benzene_engine::limits::LAST_READ_BYTES_MAX;
-use benzene_engine::ring::{End, ReceiveNow, SocketId};
+use benzene_engine::limits::{
+    LAST_READ_BYTES_MAX, TURN_BYTES_MAX, TURN_BYTES_PER_BUFFER, TURN_ITEMS_MAX, TURN_SLICE_BYTES,
+};
+use benzene_engine::ring::{End, Lane, ReceiveNow, SocketId};
 use benzene_engine::shard::{Answer, Shard};
 use benzene_engine::stats::Counter;
 use hashbrown::HashMap;
@@ -47,11 +51,21 @@ pub(crate) enum Service {
     Query,
 }
 
+impl Service {
+    /// Queries are waited for; receivers send as much as they can.
+    pub(crate) fn lane(self) -> Lane {
+        match self {
+            Service::Query => Lane::Urgent,
+            Service::Line | Service::Datagram | Service::Pickle => Lane::Bulk,
+        }
+    }
+}
+
 /// What the loop is to do with a socket.
 #[derive(Debug)]
 pub(crate) enum Command {
     /// Receive until told otherwise.
-    Receive(SocketId),
+    Receive(SocketId, Lane),
     /// Stop receiving.
     StopReceive(SocketId),
     /// Send these bytes.
@@ -79,8 +93,11 @@ pub(crate) struct Front {
     batch: Batch,
     connections: HashMap<SocketId, Connection>,
     receivers: usize,
-    /// Connections that hold bytes for which there was no room, oldest first.
+    /// Connections that hold bytes for which there was no room, or no time in their turn, oldest
+    /// first.
     stalled: VecDeque<SocketId>,
+    /// One of them waits for nothing but the next turn.
+    has_more: bool,
     /// Receivers that are to be read one last time, nothing armed and nothing held.
     last: VecDeque<SocketId>,
     pending: HashMap<u64, Pending>,
@@ -98,6 +115,7 @@ impl Front {
             connections: HashMap::new(),
             receivers: 0,
             stalled: VecDeque::new(),
+            has_more: false,
             last: VecDeque::new(),
             pending: HashMap::new(),
             tickets: 0,
@@ -131,6 +149,33 @@ impl Front {
             .count()
     }
 
+    /// The lane of an open socket.
+    pub(crate) fn lane(&self, socket: SocketId) -> Option<Lane> {
+        let connection = self.connections.get(&socket)?;
+        Some(connection.service.lane())
+    }
+
+    /// How many of these bytes to hand to `received` at once, so that a turn stays bounded. A
+    /// datagram is cut behind a line only; one without a newline is short work or none.
+    pub(crate) fn slice(&self, socket: SocketId, bytes: &[u8], bytes_max: usize) -> usize {
+        let Some(connection) = self.connections.get(&socket) else {
+            return bytes.len();
+        };
+        let bytes_max = match connection.service {
+            // Cut frames would be put together again, byte by byte.
+            Service::Pickle | Service::Query => bytes_max,
+            Service::Line | Service::Datagram => bytes_max.min(TURN_SLICE_BYTES),
+        };
+        if bytes.len() <= bytes_max {
+            return bytes.len();
+        }
+        if connection.service == Service::Datagram {
+            let line_end = memchr::memrchr(b'\n', &bytes[..bytes_max]);
+            return line_end.map_or(bytes.len(), |at| at + 1);
+        }
+        bytes_max
+    }
+
     /// Bytes came.
     pub(crate) fn received(&mut self, socket: SocketId, bytes: &[u8], shard: &mut Shard) {
         let Some(connection) = self.connections.get_mut(&socket) else {
@@ -138,8 +183,7 @@ impl Front {
         };
         connection.heard = self.now;
         if connection.service == Service::Datagram {
-            self.config.intake.datagram(bytes, shard);
-            return;
+            return connection.datagram(bytes, &self.config.intake, shard);
         }
         if connection.is_behind() {
             if connection.hold(bytes) {
@@ -153,6 +197,7 @@ impl Front {
             intake,
             machine: &mut self.machine,
             batch: &mut self.batch,
+            items: TURN_ITEMS_MAX,
             shard,
         };
         let progress = connection.work(bytes, &mut at, &mut means);
@@ -192,10 +237,10 @@ impl Front {
         if result.is_err() {
             return self.close(socket);
         }
-        self.work_held(socket, shard);
+        self.work_held(socket, TURN_BYTES_MAX, shard);
     }
 
-    fn work_held(&mut self, socket: SocketId, shard: &mut Shard) {
+    fn work_held(&mut self, socket: SocketId, bytes_max: usize, shard: &mut Shard) {
         let Some(connection) = self.connections.get_mut(&socket) else {
             return;
         };
@@ -204,9 +249,10 @@ impl Front {
             intake,
             machine: &mut self.machine,
             batch: &mut self.batch,
+            items: TURN_ITEMS_MAX,
             shard,
         };
-        let progress = connection.work_held(&mut means);
+        let progress = connection.work_held(bytes_max, &mut means);
         self.after_work(socket, progress, shard);
     }
 
@@ -218,12 +264,16 @@ impl Front {
         self.config.unfinished.publish(connection.note_unfinished());
         match progress {
             Progress::Broken => return self.close(socket),
-            Progress::Stalled => {
+            Progress::Stalled | Progress::Paused => {
                 if !connection.stalled {
                     connection.stalled = true;
                     self.stalled.push_back(socket);
                 }
-                self.stop_receiving(socket);
+                if matches!(progress, Progress::Paused) {
+                    self.has_more = true;
+                } else {
+                    self.stop_receiving(socket);
+                }
             }
             Progress::Asked(wanted) => {
                 connection.replying = true;
@@ -238,7 +288,8 @@ impl Front {
             Progress::Done => {
                 if !connection.receiving {
                     connection.receiving = true;
-                    self.commands.push_back(Command::Receive(socket));
+                    let lane = connection.service.lane();
+                    self.commands.push_back(Command::Receive(socket, lane));
                 }
             }
         }
@@ -257,10 +308,18 @@ impl Front {
         }
     }
 
-    /// Offers held bytes again, each stalled connection once, while there is room.
-    pub(crate) fn resume(&mut self, shard: &mut Shard) {
+    /// Offers held bytes again, each stalled connection once, while there is room, and at most
+    /// `bytes_max` in all.
+    pub(crate) fn resume(&mut self, bytes_max: usize, shard: &mut Shard) {
+        self.has_more = false;
+        let mut left = bytes_max;
         for _ in 0..self.stalled.len() {
             if !shard.has_room() {
+                self.has_more = false;
+                return;
+            }
+            if left == 0 {
+                self.has_more = true;
                 return;
             }
             let Some(socket) = self.stalled.pop_front() else {
@@ -270,7 +329,9 @@ impl Front {
                 continue;
             };
             connection.stalled = false;
-            self.work_held(socket, shard);
+            let slice = connection.held_bytes().min(left);
+            self.work_held(socket, slice, shard);
+            left = left.saturating_sub(slice + TURN_BYTES_PER_BUFFER);
         }
     }
 
@@ -414,9 +475,9 @@ impl Front {
         self.commands.pop_front()
     }
 
-    /// True while commands or last reads wait to be carried out.
+    /// True while commands or last reads wait to be carried out, or held bytes for the next turn.
     pub(crate) fn has_work(&self) -> bool {
-        !self.commands.is_empty() || !self.last.is_empty()
+        !self.commands.is_empty() || !self.last.is_empty() || self.has_more
     }
 
     /// When stalled connections are tried again.

@@ -59,6 +59,13 @@ enum Last {
 }
 
 impl Splitter {
+    /// True where the next byte of input begins a line, so that a caller who knows what it will be
+    /// may read it by himself (`known`).
+    #[inline]
+    pub fn is_between_lines(&self) -> bool {
+        self.pending.is_empty() && !self.skipping
+    }
+
     /// The point of the next complete line of `input`; otherwise as `next`.
     #[inline]
     pub fn next_item<'a, 'i: 'a>(
@@ -235,10 +242,72 @@ fn is_empty(line: &[u8]) -> bool {
 fn usual(text: &str) -> Option<(Item<'_>, usize)> {
     let bytes = text.as_bytes();
     let name_end = visible(bytes)?;
-    let rest = &bytes[name_end + 1..];
+    let (value, seconds, length) = numbers(&bytes[name_end + 1..], &mut Clock::default())?;
+    let item = Item {
+        name: &text[..name_end],
+        stamp: Stamp::At(seconds),
+        value,
+    };
+    Some((item, name_end + 1 + length))
+}
+
+/// The seconds of the line before, as text and as number: most lines have the same.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Clock {
+    text: [u8; 10],
+    seconds: u32,
+}
+
+impl Clock {
+    #[inline]
+    fn read(&mut self, rest: &[u8]) -> Option<u32> {
+        let text = rest.first_chunk()?;
+        if *text != self.text {
+            let seconds = number::ten_digits(text)?;
+            *self = Self {
+                text: *text,
+                seconds,
+            };
+        }
+        Some(self.seconds)
+    }
+}
+
+/// Value, seconds and length of the usual line at the start of `bytes`, if its name is `name`,
+/// which must be one that a line can have. `None` also for some lines that have that name.
+#[inline]
+pub fn known(bytes: &[u8], name: &[u8], clock: &mut Clock) -> Option<(f64, u32, usize)> {
+    if !word::begins_with(bytes, name) {
+        return None;
+    }
+    let [b' ', rest @ ..] = &bytes[name.len()..] else {
+        return None;
+    };
+    let (value, seconds, length) = numbers(rest, clock)?;
+    let length = name.len() + 1 + length;
+    (bytes[length - 1] == b'\n').then_some((value, seconds, length))
+}
+
+/// The names of the lines of `bytes`, of each what stands before its first space, and where the
+/// line ends; for those who want to know what is coming. Nothing is checked.
+pub fn names(bytes: &[u8]) -> impl Iterator<Item = (&[u8], usize)> {
+    let mut at = 0;
+    std::iter::from_fn(move || {
+        let rest = &bytes[at..];
+        let name = &rest[..memchr(b' ', rest)?];
+        at += name.len() + memchr(b'\n', &rest[name.len()..])? + 1;
+        Some((name, at))
+    })
+}
+
+/// What follows the name and a space in the usual line: a plain number, a space, whole seconds,
+/// and a line end or the end of the text, which counts into the length.
+#[inline]
+fn numbers(rest: &[u8], clock: &mut Clock) -> Option<(f64, u32, usize)> {
+    let all = rest.len();
     let (value, value_length) = number::short(rest).or_else(|| any_value(rest))?;
     let rest = &rest[value_length + 1..];
-    let (seconds, rest) = match number::ten_digits(rest) {
+    let (seconds, rest) = match clock.read(rest) {
         Some(seconds) => (seconds, &rest[10..]),
         None => any_digits(rest)?,
     };
@@ -247,12 +316,7 @@ fn usual(text: &str) -> Option<(Item<'_>, usize)> {
         [b'\n', rest @ ..] | [b'\r', b'\n', rest @ ..] => rest,
         _ => return None,
     };
-    let item = Item {
-        name: &text[..name_end],
-        stamp: Stamp::At(seconds),
-        value,
-    };
-    Some((item, bytes.len() - rest.len()))
+    Some((value, seconds, all - rest.len()))
 }
 
 /// The length of a name of visible ASCII characters with a space behind it.

@@ -16,6 +16,26 @@ pub(super) fn load(text: &[u8]) -> Option<u64> {
     text.first_chunk().map(|bytes| u64::from_le_bytes(*bytes))
 }
 
+/// Whether a text begins with another, 16 bytes at once, the last 16 overlapping those before: a
+/// call of the C library's comparison costs as much again for names of thirty bytes.
+#[inline]
+pub(super) fn begins_with(text: &[u8], start: &[u8]) -> bool {
+    let Some(text) = text.get(..start.len()) else {
+        return false;
+    };
+    let (Some(last), Some(last_of_start)) = (text.last_chunk::<16>(), start.last_chunk::<16>())
+    else {
+        return text == start;
+    };
+    let (chunks, _) = text.as_chunks::<16>();
+    let (chunks_of_start, _) = start.as_chunks::<16>();
+    last == last_of_start
+        && chunks
+            .iter()
+            .zip(chunks_of_start)
+            .all(|(one, other)| one == other)
+}
+
 /// How many bytes stand before the first one equal to `byte`.
 #[inline]
 pub(super) fn before(word: u64, byte: u8) -> Option<usize> {
@@ -85,6 +105,25 @@ mod tests {
                 let worth = str::from_utf8(&text).ok().filter(|_| all_digits);
                 prop_assert_eq!(eight_digits(word), worth.map(|text| text.parse().unwrap()));
             }
+        }
+
+        #[test]
+        fn texts_begin_as_they_begin(text in "[ab]{0,70}", length in 0usize..70, place: usize) {
+            let text = text.as_bytes();
+            let mut start = text[..length.min(text.len())].to_vec();
+            prop_assert!(begins_with(text, &start));
+            if !start.is_empty() {
+                let place = place % start.len();
+                start[place] ^= 1;
+                prop_assert!(!begins_with(text, &start));
+            }
+            start.extend(text);
+            start.push(b'c');
+            prop_assert!(!begins_with(text, &start));
+        }
+
+        #[test]
+        fn short_texts_are_no_words(bytes: [u8; 8]) {
             prop_assert_eq!(load(&bytes[1..]), None);
         }
     }

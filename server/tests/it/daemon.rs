@@ -37,6 +37,8 @@ pub(crate) struct Setup {
     pub(crate) flags: &'static [&'static str],
     /// Soft and hard limit on open files.
     pub(crate) open_files: Option<u32>,
+    /// Soft limit on open files alone.
+    pub(crate) soft_open_files: Option<u32>,
 }
 
 impl Setup {
@@ -96,9 +98,14 @@ impl Daemon {
         let aggregation = setup.aggregation.as_deref().unwrap_or("");
         std::fs::write(root.path().join("storage-aggregation.conf"), aggregation).unwrap();
         let program = env!("CARGO_BIN_EXE_benzene");
-        let mut command = Command::new(setup.open_files.map_or(program, |_| "sh"));
-        if let Some(limit) = setup.open_files {
-            let script = format!("ulimit -n {limit}; exec \"$@\"");
+        let both = setup.open_files.map(|limit| format!("ulimit -n {limit}"));
+        let soft = setup
+            .soft_open_files
+            .map(|limit| format!("ulimit -S -n {limit}"));
+        let limit = both.or(soft);
+        let mut command = Command::new(limit.as_ref().map_or(program, |_| "sh"));
+        if let Some(limit) = limit {
+            let script = format!("{limit}; exec \"$@\"");
             command.args(["-c", &script, "sh", program]);
         }
         command

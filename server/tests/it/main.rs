@@ -1,12 +1,18 @@
 //! Integration tests of the program, in one binary: the real daemon, real clients, Python's own
 //! reading of what it wrote.
 
+// A cache far smaller than what is sent: slowed senders, nothing lost.
+#[cfg(test)]
+mod backpressure;
 // Two hundred clients at once, honest and hostile.
 #[cfg(test)]
 mod clients;
 // carbon.conf, environment and flags: what they come to, and what is said about mistakes.
 #[cfg(test)]
 mod config;
+// UDP: what the kernel drops is counted.
+#[cfg(test)]
+mod datagrams;
 // Starts and stops the real program for the other modules.
 #[cfg(test)]
 mod daemon;
@@ -40,6 +46,9 @@ mod flood;
 // File first, cache second: no accepted point is ever out of sight.
 #[cfg(test)]
 mod gaps;
+// Ten thousand connections that say nothing.
+#[cfg(test)]
+mod idle;
 // As many points as four connections bring: all written, and the memory comes back.
 #[cfg(test)]
 mod ingest;

@@ -69,10 +69,19 @@ fn bash(line: &str) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// Words with every number that depends on the time or the port made the same.
+/// Words with every number that depends on the time or the port made the same; also an age, `N s`,
+/// for a machine can be busy for seconds.
 fn shape(text: &str) -> Vec<String> {
-    text.split_whitespace()
-        .map(|word| {
+    let words: Vec<&str> = text.split_whitespace().collect();
+    let next = words.iter().skip(1).copied().chain([""]);
+    words
+        .iter()
+        .copied()
+        .zip(next)
+        .map(|(word, next)| {
+            if next == "s" {
+                return "AGE".to_owned();
+            }
             let number = word.parse::<u64>().is_ok_and(|number| number > 9);
             if number {
                 "NUMBER".to_owned()

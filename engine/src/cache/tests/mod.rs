@@ -1,7 +1,9 @@
 //! Tests of the cache: single promises here, random operations in `model`, the write orders against
-//! Python's in `orders`, points in any order in `runs`, what is written of a point in `encoding`.
+//! Python's in `orders`, points in any order in `runs`, what is written of a point in `encoding`,
+//! series by number in `links`.
 
 mod encoding;
+mod links;
 mod model;
 mod orders;
 mod runs;
@@ -31,13 +33,7 @@ fn begin() -> Instant {
 }
 
 fn put(cache: &mut Cache, name: &str, timestamp: u32) -> SeriesId {
-    match cache.insert(name, point(timestamp, 1.0)).outcome {
-        Insert::New(id)
-        | Insert::Woke(id)
-        | Insert::Added(id)
-        | Insert::Superseded(id)
-        | Insert::Refused(id) => id,
-    }
+    cache.insert(name, point(timestamp, 1.0)).outcome.series()
 }
 
 fn stand(cache: &mut Cache, id: SeriesId, standing: Standing) {

@@ -16,6 +16,8 @@ type Points = BTreeMap<u32, u64>;
 #[derive(Clone, Copy, Debug)]
 enum Step {
     Insert(u8, u32),
+    Link(u8),
+    Unlink(u8),
     Next,
     Written(u8),
     PutBack(u8),
@@ -40,6 +42,8 @@ fn step() -> impl Generate<Value = Step> {
     let name = 0..NAMES;
     prop_oneof![
         12 => (name.clone(), 0u32..60).prop_map(|(name, at)| Step::Insert(name, at)),
+        2 => name.clone().prop_map(Step::Link),
+        2 => name.clone().prop_map(Step::Unlink),
         5 => Just(Step::Next),
         2 => name.clone().prop_map(Step::Written),
         2 => name.clone().prop_map(Step::PutBack),
@@ -56,6 +60,7 @@ fn step() -> impl Generate<Value = Step> {
 struct Series {
     id: Option<SeriesId>,
     standing: Standing,
+    links: u8,
     cached: Points,
     in_flight: Option<Points>,
     recent: Vec<(Instant, Points)>,
@@ -102,6 +107,22 @@ impl World {
     fn step(&mut self, step: Step) {
         match step {
             Step::Insert(name, at) => self.insert(usize::from(name), at),
+            Step::Link(name) => {
+                let series = &mut self.series[usize::from(name)];
+                if let Some(id) = series.id {
+                    series.links += 1;
+                    assert!(self.cache.link(id));
+                }
+            }
+            Step::Unlink(name) => {
+                let series = &mut self.series[usize::from(name)];
+                if let Some(id) = series.id
+                    && series.links > 0
+                {
+                    series.links -= 1;
+                    self.cache.unlink(id);
+                }
+            }
             Step::Next => self.take_next(),
             Step::Written(name) => self.land(usize::from(name), true),
             Step::PutBack(name) => self.land(usize::from(name), false),
@@ -147,9 +168,12 @@ impl World {
         self.value += 1;
         self.inserted += 1;
         let before = self.cache.find(&name(index));
-        let inserted = self
-            .cache
-            .insert(&name(index), point(at, as_value(self.value)));
+        let value = point(at, as_value(self.value));
+        // Half of the points come by number, where there is one.
+        let inserted = match before {
+            Some(id) if self.value.is_multiple_of(2) => self.cache.insert_known(id, value),
+            _ => self.cache.insert(&name(index), value),
+        };
         let series = &mut self.series[index];
         let had = !series.cached.is_empty() || series.in_flight.is_some();
         match inserted.outcome {
@@ -277,7 +301,7 @@ impl World {
         for (index, series) in self.series.iter_mut().enumerate() {
             if self.cache.find(&name(index)).is_none() {
                 assert!(series.cached.is_empty() && series.in_flight.is_none());
-                assert!(series.recent.is_empty());
+                assert!(series.recent.is_empty() && series.links == 0);
                 *series = Series::default();
             }
         }
@@ -290,6 +314,7 @@ impl World {
             usage.points + self.superseded + self.written + self.dropped
         );
         let mut expected = Usage::default();
+        let mut unproven = Load::default();
         for (index, series) in self.series.iter().enumerate() {
             let Some(id) = self.cache.find(&name(index)) else {
                 continue;
@@ -304,11 +329,16 @@ impl World {
             expected.points_in_flight += in_flight;
             expected.series += 1;
             expected.queues += u64::from(cached + in_flight > 0);
-            expected.idle_series += u64::from(cached + in_flight == 0 && series.recent.is_empty());
+            let is_held = cached + in_flight > 0 || !series.recent.is_empty() || series.links > 0;
+            expected.idle_series += u64::from(!is_held);
             match series.standing {
                 Standing::Waiting => expected.waiting_points += cached,
                 Standing::Parked => expected.parked_points += cached,
-                Standing::Unproven | Standing::Writable => {}
+                Standing::Unproven => {
+                    unproven.points += cached;
+                    unproven.bytes += self.cache.series_load(id.0).bytes;
+                }
+                Standing::Writable => {}
             }
             let mut visible = Points::new();
             for (_, points) in &series.recent {
@@ -329,6 +359,7 @@ impl World {
         expected.parked_bytes = usage.parked_bytes;
         expected.recent_bytes = usage.recent_bytes;
         assert_eq!(usage, expected);
+        assert_eq!(self.cache.share.held(Standing::Unproven), unproven);
     }
 }
 

@@ -6,6 +6,7 @@ use proptest::strategy::Strategy as Generate;
 
 use super::super::Strategy;
 use super::*;
+use crate::limits::SNAPSHOT_STEP_SERIES;
 
 #[derive(Clone, Debug)]
 struct Metric {
@@ -323,6 +324,93 @@ fn many_series_leave_in_pythons_order() {
         }
         assert_eq!(cache.next(0), None);
     }
+}
+
+/// The choice, however many steps it takes; and how many it took.
+fn choose(cache: &mut Cache) -> (Option<SeriesId>, usize) {
+    let mut steps = 1;
+    loop {
+        let next = cache.next(2_000);
+        if next.is_some() || !cache.is_choosing() {
+            return (next, steps);
+        }
+        steps += 1;
+    }
+}
+
+#[test]
+fn a_snapshot_of_many_is_gathered_in_steps_and_misses_nobody() {
+    let series = u32::try_from(SNAPSHOT_STEP_SERIES * 5 / 2).unwrap();
+    for strategy in [Strategy::Naive, Strategy::Sorted, Strategy::TimeSorted] {
+        let mut cache = Cache::new(config(strategy));
+        let mut ids = Vec::new();
+        for number in 0..series {
+            let name = format!("m.{number}");
+            let id = put(&mut cache, &name, 1_000 - number % 3);
+            stand(&mut cache, id, Standing::Writable);
+            ids.push(id);
+        }
+        for number in (0..series).filter(|number| number.is_multiple_of(2)) {
+            put(&mut cache, &format!("m.{number}"), 1_001);
+        }
+        assert_eq!((cache.next(2_000), cache.is_choosing()), (None, true));
+        // Between two steps some leave, one each of those looked at and not, and one comes.
+        let gone = [ids[7], ids[8], ids[ids.len() - 5]];
+        for id in gone {
+            stand(&mut cache, id, Standing::Parked);
+        }
+        let late = put(&mut cache, "late", 1);
+        stand(&mut cache, late, Standing::Writable);
+        // More points than any other: by now too late for this snapshot, if it was looked at.
+        for at in 1_002..1_005 {
+            put(&mut cache, "m.1", at);
+        }
+        let (first, steps) = choose(&mut cache);
+        assert_eq!(steps, 2, "{strategy:?}");
+        assert_eq!(choose(&mut cache), (first, 1), "asked again");
+        let expected = |number: u32| match strategy {
+            Strategy::Sorted => (u64::from(number.is_multiple_of(2)), number),
+            Strategy::TimeSorted => (u64::from(number % 3), number),
+            Strategy::Naive | Strategy::Max | Strategy::BucketMax | Strategy::Random => (0, number),
+        };
+        let mut order: Vec<u32> = (0..series)
+            .filter(|number| !gone.contains(&ids[*number as usize]))
+            .collect();
+        order.sort_by_key(|number| expected(*number));
+        while let Some(number) = order.pop() {
+            let id = choose(&mut cache).0.unwrap();
+            assert_eq!(cache.name(id), format!("m.{number}"), "{strategy:?}");
+            taken(&mut cache, id);
+        }
+        assert_eq!(
+            choose(&mut cache).0,
+            Some(late),
+            "{strategy:?}: the next one"
+        );
+        taken(&mut cache, late);
+        assert_eq!(choose(&mut cache).0, None);
+        assert!(!cache.is_choosing());
+    }
+}
+
+#[test]
+fn a_snapshot_that_loses_everybody_begins_again() {
+    let mut cache = Cache::new(config(Strategy::Sorted));
+    let mut ids = Vec::new();
+    for number in 0..=SNAPSHOT_STEP_SERIES {
+        let id = put(&mut cache, &format!("m.{number}"), 1);
+        stand(&mut cache, id, Standing::Writable);
+        ids.push(id);
+    }
+    assert_eq!((cache.next(0), cache.is_choosing()), (None, true));
+    for id in &ids {
+        stand(&mut cache, *id, Standing::Parked);
+    }
+    let id = put(&mut cache, "other", 1);
+    stand(&mut cache, id, Standing::Writable);
+    assert_eq!(choose(&mut cache).0, Some(id));
+    taken(&mut cache, id);
+    assert_eq!((choose(&mut cache).0, cache.is_choosing()), (None, false));
 }
 
 #[test]

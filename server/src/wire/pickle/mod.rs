@@ -163,7 +163,12 @@ impl Batch {
 
     /// All items.
     pub fn iter(&self) -> impl Iterator<Item = Item<'_>> + '_ {
-        (0..self.len()).filter_map(|index| self.get(index))
+        self.iter_from(0)
+    }
+
+    /// The items from a place on.
+    pub fn iter_from(&self, index: usize) -> impl Iterator<Item = Item<'_>> + '_ {
+        (index..self.len()).filter_map(|index| self.get(index))
     }
 
     /// The items of the frame that were refused, by reason.

@@ -458,6 +458,50 @@ fn relays_frames_need_no_unpickler() {
     assert_eq!(both_ways(b"]q\x03.").0, Some(Outcome::default()));
 }
 
+/// Items as they stand behind the first hundred of a frame, where memo numbers are long, and as
+/// protocol 4 writes them: whatever byte is another one, both ways agree.
+#[test]
+fn usual_items_are_what_the_unpickler_reads() {
+    let double = 1_600_000_000.5_f64.to_be_bytes();
+    let mut items = [b"\x80\x02](".to_vec(), b"\x80\x04]\x94(".to_vec()];
+    for number in 0u32..3 {
+        let memo = |index: u32| [b"r".as_slice(), &(3 * number + index).to_le_bytes()].concat();
+        let [long, short] = &mut items;
+        long.extend([b"X\x03\0\0\0a.b".as_slice(), &memo(0), b"G", &double].concat());
+        long.extend(
+            [
+                b"G".as_slice(),
+                &double,
+                b"\x86",
+                &memo(1),
+                b"\x86",
+                &memo(2),
+            ]
+            .concat(),
+        );
+        short.extend([b"\x8c\x03a.b\x94G".as_slice(), &double, b"G", &double].concat());
+        short.extend(b"\x86\x94\x86\x94");
+    }
+    for mut frame in items {
+        frame.extend(b"e.");
+        assert_eq!(both_ways(&frame).0.map(|(items, _)| items.len()), Some(3));
+        for place in 0..frame.len() {
+            for byte in [
+                0, 0x7f, 0x86, 0x8c, 0x94, 0xff, b'G', b'X', b'e', b'r', b'.',
+            ] {
+                let mut changed = frame.clone();
+                changed[place] = byte;
+                let (relayed, unpickled) = both_ways(&changed);
+                if let Some(relayed) = relayed {
+                    assert_eq!(Ok(relayed), unpickled, "{}", changed.escape_ascii());
+                }
+            }
+            let (relayed, _) = both_ways(&frame[..place]);
+            assert_eq!(relayed, None, "cut at {place}");
+        }
+    }
+}
+
 /// Frames of relays, and what is left of them after a few bytes were changed, taken out or cut off.
 fn relayed() -> impl Strategy<Value = Vec<u8>> {
     let name = prop_oneof![

@@ -5,6 +5,7 @@
 #![expect(clippy::format_push_string, reason = "a test builds its text simply")]
 
 mod pickles;
+mod slices;
 mod unfinished;
 
 use std::collections::BTreeMap;

@@ -2,6 +2,8 @@
 //! `World` carries operations out at once or keeps them, lets them fail, moves the clock by hand,
 //! and checks the accounts after every turn.
 
+mod routes;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -11,6 +13,7 @@ use crate::cache::Strategy;
 use crate::clock;
 use crate::limiter::Budget;
 use crate::limits::DRAIN_ATTEMPTS_MAX;
+use crate::point::Point;
 use crate::ring::{Access, Allocation, Piece, Stage, VisitId};
 use crate::schemas::{Aggregations, Schemas};
 use crate::whisper::{Aggregation, Header, archive_points};
@@ -136,10 +139,15 @@ struct World {
     now: Now,
     room: Arc<Room>,
     budgets: Budgets,
+    trail: Trail,
 }
 
 impl World {
     fn new(shards: u16, points_max: Option<u64>) -> World {
+        World::bounded(shards, points_max, 1 << 30)
+    }
+
+    fn bounded(shards: u16, points_max: Option<u64>, bytes_max: u64) -> World {
         let mut now = clock::now();
         now.unix_seconds = 1_700_000_000;
         let budget = || Arc::new(Budget::new(None, 0.1, now.instant));
@@ -147,7 +155,7 @@ impl World {
             updates: budget(),
             creates: budget(),
         };
-        let room = Arc::new(Room::new(points_max, 1 << 30));
+        let room = Arc::new(Room::new(points_max, bytes_max));
         let schemas = "[all]\npattern = .*\nretentions = 1s:1h,1m:1d\n";
         let schemas = Arc::new(Schemas::parse(schemas).unwrap().0);
         let config = |index| ShardConfig {
@@ -186,6 +194,7 @@ impl World {
             now,
             room,
             budgets,
+            trail: Trail::default(),
         }
     }
 
@@ -197,7 +206,13 @@ impl World {
     }
 
     fn offer(&mut self, name: &str, point: Point) -> Accept {
-        self.shards[0].accept(name, point)
+        let (shard, trail) = (&mut self.shards[0], &mut self.trail);
+        match shard.foresee(*trail) {
+            Some((known, foreseen)) if foreseen == name.as_bytes() => {
+                shard.accept_known(trail, known, point)
+            }
+            Some(_) | None => shard.accept(trail, name, point),
+        }
     }
 
     fn take(&mut self, name: &str, point: Point) {

@@ -1,7 +1,7 @@
 //! Metric names, packed end to end in chunks.
 //! A name costs its bytes and four more. Chunks are given back: one without live names at once, one
-//! that is mostly dead after its live names were moved (the series table does that, for only the
-//! records know which names live).
+//! that is mostly dead after its live names were moved (the table does that, for only the records
+//! know which names live).
 //! Invariant: every chunk but the current one is at least half alive once what `release` and
 //! `take_sparse` say was done.
 
@@ -11,9 +11,9 @@ use super::slab::number;
 const CHUNK_BYTES: usize = 1 << 16;
 const _: () = assert!(crate::limits::METRIC_NAME_BYTES_MAX < CHUNK_BYTES / 16);
 
-/// Where a name is.
+/// Where a name is. The default is no name: empty, and in no chunk that need be held.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct NameRef {
+pub(crate) struct NameRef {
     chunk: u32,
     offset: u16,
     len: u16,
@@ -21,7 +21,8 @@ pub(super) struct NameRef {
 
 impl NameRef {
     /// Length of the name in bytes.
-    pub(super) fn len(self) -> usize {
+    #[inline]
+    pub(crate) fn len(self) -> usize {
         usize::from(self.len)
     }
 
@@ -30,6 +31,7 @@ impl NameRef {
         self.chunk == chunk
     }
 
+    #[inline]
     fn range(self) -> std::ops::Range<usize> {
         usize::from(self.offset)..usize::from(self.offset) + usize::from(self.len)
     }
@@ -45,7 +47,7 @@ pub(super) struct Chunk {
 }
 
 impl Chunk {
-    /// The series that have, or had, a name here.
+    /// The records that have, or had, a name here.
     pub(super) fn owners(&self) -> &[u32] {
         &self.owners
     }
@@ -60,7 +62,7 @@ impl Chunk {
     }
 }
 
-/// All names of a shard.
+/// All names of a table.
 #[derive(Debug, Default)]
 pub(super) struct Names {
     chunks: Vec<Chunk>,
@@ -73,7 +75,7 @@ pub(super) struct Names {
 }
 
 impl Names {
-    /// Puts down a name for the series `owner`.
+    /// Puts down a name for the record `owner`.
     pub(super) fn push(&mut self, name: &str, owner: u32) -> NameRef {
         assert!(
             !name.is_empty() && name.len() <= crate::limits::METRIC_NAME_BYTES_MAX,
@@ -102,11 +104,13 @@ impl Names {
         self.chunks[name.chunk as usize].get(name)
     }
 
-    /// Is this the name? Compares bytes, without asking where characters begin.
+    /// The bytes of a name, without asking where characters begin; none of one that was released.
     #[inline]
-    pub(super) fn is(&self, name: NameRef, text: &str) -> bool {
-        name.len() == text.len()
-            && self.chunks[name.chunk as usize].text.as_bytes()[name.range()] == *text.as_bytes()
+    pub(super) fn bytes(&self, name: NameRef) -> &[u8] {
+        self.chunks
+            .get(name.chunk as usize)
+            .and_then(|chunk| chunk.text.as_bytes().get(name.range()))
+            .unwrap_or_default()
     }
 
     /// A chunk whose live names should be moved now, after a push: take it, push them again, and

@@ -19,7 +19,7 @@ struct Book {
 
 /// A growing array with holes.
 #[derive(Debug, Default)]
-pub(super) struct Slab<T> {
+pub(crate) struct Slab<T> {
     /// Empty where the page is not held.
     pages: Vec<Box<[T]>>,
     books: Vec<Book>,
@@ -33,7 +33,7 @@ pub(super) struct Slab<T> {
 
 impl<T: Copy + Default> Slab<T> {
     /// Puts `value` into a free unit and says which.
-    pub(super) fn insert(&mut self, value: T) -> u32 {
+    pub(crate) fn insert(&mut self, value: T) -> u32 {
         let page = match self.open.first() {
             Some(page) => *page,
             None => self.add_page(),
@@ -63,7 +63,7 @@ impl<T: Copy + Default> Slab<T> {
     }
 
     /// Frees a unit and returns what it held.
-    pub(super) fn remove(&mut self, id: u32) -> T {
+    pub(crate) fn remove(&mut self, id: u32) -> T {
         assert!(self.contains(id), "unit {id} is removed twice");
         let value = self[id];
         let (page, unit) = (id as usize / PAGE_UNITS, id as usize % PAGE_UNITS);
@@ -87,7 +87,7 @@ impl<T: Copy + Default> Slab<T> {
     }
 
     /// Is `id` a live unit?
-    pub(super) fn contains(&self, id: u32) -> bool {
+    pub(crate) fn contains(&self, id: u32) -> bool {
         let (page, unit) = (id as usize / PAGE_UNITS, id as usize % PAGE_UNITS);
         self.books
             .get(page)
@@ -96,24 +96,29 @@ impl<T: Copy + Default> Slab<T> {
 
     /// What is at a number, live or not; nothing where its page is not held.
     #[inline]
-    pub(super) fn peek(&self, id: u32) -> Option<&T> {
+    pub(crate) fn peek(&self, id: u32) -> Option<&T> {
         self.pages
             .get(id as usize / PAGE_UNITS)?
             .get(id as usize % PAGE_UNITS)
     }
 
+    /// All numbers are below this, live or not.
+    pub(crate) fn numbers(&self) -> u32 {
+        number(self.pages.len() * PAGE_UNITS)
+    }
+
     /// Live units.
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.live
     }
 
     /// Bytes of all pages held, free units included, and of the lists that lead to them.
-    pub(super) fn held_bytes(&self) -> usize {
+    pub(crate) fn held_bytes(&self) -> usize {
         self.held_pages * PAGE_UNITS * size_of::<T>() + self.list_bytes()
     }
 
     /// Bytes of the live units and of the lists that lead to them.
-    pub(super) fn used_bytes(&self) -> usize {
+    pub(crate) fn used_bytes(&self) -> usize {
         self.live * size_of::<T>() + self.list_bytes()
     }
 
@@ -123,7 +128,7 @@ impl<T: Copy + Default> Slab<T> {
 
     fn add_page(&mut self) -> u32 {
         let page = number(self.pages.len());
-        // The last number is never given out: it stands for "none" in the lists of the cache.
+        // The last number is never given out: it stands for "none" in the lists of those who use it.
         assert!(
             self.pages.len() + 1 < u32::MAX as usize / PAGE_UNITS,
             "more than 4 billion units"
@@ -163,9 +168,9 @@ impl<T> IndexMut<u32> for Slab<T> {
     }
 }
 
-/// A count or index as the 32 bits that the cache stores; it has no more than 4 billion of
-/// anything.
-pub(super) fn number(index: usize) -> u32 {
+/// A count or index as the 32 bits in which it is stored; nothing that is numbered here is there
+/// more than 4 billion times.
+pub(crate) fn number(index: usize) -> u32 {
     let Ok(number) = u32::try_from(index) else {
         unreachable!("{index} does not fit in 32 bits");
     };

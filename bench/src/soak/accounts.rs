@@ -1,0 +1,182 @@
+//! The daemon's accounts, by its own metrics while it runs and by the last line of its log when it
+//! has stopped: received + own = committed + cached + superseded + dropped. Exactly, always.
+//! A running daemon's numbers are those of one of its reports: all of the same second.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use anyhow::{Result, ensure};
+use benzene_engine::ring::host::hostname;
+use benzene_engine::stats::Counter;
+
+use crate::asker::Asker;
+
+/// What the identity is made of, and what is refused before it comes into the accounts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Accounts {
+    pub(crate) received: u64,
+    pub(crate) own: u64,
+    pub(crate) committed: u64,
+    pub(crate) cached: u64,
+    pub(crate) superseded: u64,
+    pub(crate) dropped: u64,
+}
+
+impl Accounts {
+    pub(crate) fn balance(&self) -> bool {
+        let went = [self.committed, self.cached, self.superseded, self.dropped];
+        self.received + self.own == went.iter().sum::<u64>()
+    }
+
+    /// What two daemons, one after the other, have counted together. What the first had in its
+    /// cache at its end is none of the second's.
+    pub(crate) fn and(&self, later: &Self) -> Self {
+        Self {
+            received: self.received + later.received,
+            own: self.own + later.own,
+            committed: self.committed + later.committed,
+            cached: self.cached + later.cached,
+            superseded: self.superseded + later.superseded,
+            dropped: self.dropped + later.dropped,
+        }
+    }
+}
+
+impl fmt::Display for Accounts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            received,
+            own,
+            committed,
+            cached,
+            superseded,
+            dropped,
+        } = self;
+        write!(
+            f,
+            "{received} received + {own} own = {committed} committed + {cached} cached + \
+             {superseded} superseded + {dropped} dropped"
+        )
+    }
+}
+
+/// One of the daemon's reports.
+#[derive(Clone, Debug)]
+pub(crate) struct Totals {
+    pub(crate) accounts: Accounts,
+    /// Drops and refusals that have happened, by reason.
+    pub(crate) reasons: Vec<(&'static str, u64)>,
+}
+
+/// Reads the newest whole report. None: there is none in the cache yet.
+pub(crate) fn read(asker: &mut Asker) -> Result<Option<Totals>> {
+    let prefix = format!("carbon.agents.{}-a.benzene.", hostname().replace('.', "_"));
+    let mut labels = vec!["cached"];
+    labels.extend(Counter::ALL.iter().map(|counter| counter.label()));
+    let mut reports: BTreeMap<u32, BTreeMap<&str, u64>> = BTreeMap::new();
+    for label in &labels {
+        for point in asker.points(&format!("{prefix}{label}"))? {
+            let report = reports.entry(whole_u32(point.timestamp)?).or_default();
+            report.insert(label, whole(point.value)?);
+        }
+    }
+    let newest = reports
+        .into_values()
+        .rfind(|report| report.len() == labels.len());
+    Ok(newest.map(|report| Totals::from_report(&report)))
+}
+
+impl Totals {
+    fn from_report(report: &BTreeMap<&'static str, u64>) -> Self {
+        let of = |label| report.get(label).copied().unwrap_or(0);
+        let reasons: Vec<(&'static str, u64)> = report
+            .iter()
+            .filter(|(label, count)| {
+                **count > 0 && (label.starts_with("dropped.") || label.starts_with("refused."))
+            })
+            .map(|(label, count)| (*label, *count))
+            .collect();
+        let drops = reasons
+            .iter()
+            .filter(|(label, _)| label.starts_with("dropped."));
+        Self {
+            accounts: Accounts {
+                received: of("received"),
+                own: of("own"),
+                committed: of("committed"),
+                cached: of("cached"),
+                superseded: of("superseded"),
+                dropped: drops.map(|(_, count)| count).sum(),
+            },
+            reasons,
+        }
+    }
+}
+
+/// A timestamp that is a whole second.
+pub(crate) fn whole_u32(number: f64) -> Result<u32> {
+    Ok(u32::try_from(whole(number)?)?)
+}
+
+/// A count that came as a float.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "checked to be whole, not negative and exact"
+)]
+pub(crate) fn whole(number: f64) -> Result<u64> {
+    const EXACT_MAX: f64 = 9_007_199_254_740_992.0;
+    ensure!(
+        (0.0..=EXACT_MAX).contains(&number) && number.fract().abs() < f64::MIN_POSITIVE,
+        "{number} is no count"
+    );
+    Ok(number as u64)
+}
+
+/// The accounts in the last words of a daemon that has stopped.
+pub(crate) fn at_stop(log: &str) -> Option<Accounts> {
+    let (_, words) = log.rsplit_once("stopped: ")?;
+    let line = words.lines().next()?;
+    let mut numbers = line.split(' ').filter_map(|word| word.parse().ok());
+    let mut next = || numbers.next();
+    Some(Accounts {
+        received: next()?,
+        own: next()?,
+        committed: next()?,
+        cached: next()?,
+        superseded: next()?,
+        dropped: next()?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn last_words_are_read_and_must_balance() {
+        let log = "x\n12:00 INFO stopped: 10 received + 5 own = 9 committed + 1 cached + \
+                   2 superseded + 3 dropped\n12:00 ERROR stopped with 4 points\n";
+        let log = log.replace("ERROR stopped with", "ERROR ended with");
+        let accounts = at_stop(&log).unwrap();
+        assert_eq!((accounts.received, accounts.dropped), (10, 3));
+        assert!(accounts.balance());
+        assert!(accounts.and(&accounts).balance());
+        let lost = Accounts {
+            received: 11,
+            ..accounts
+        };
+        assert!(!lost.balance());
+        assert!(log.contains(&accounts.to_string()));
+        assert_eq!(at_stop("killed"), None);
+        assert_eq!(at_stop("stopped: 1 received + 2 own"), None);
+    }
+
+    #[test]
+    fn only_whole_numbers_are_counts() {
+        assert_eq!(whole(12.0).unwrap(), 12);
+        for wrong in [-1.0, 0.5, f64::NAN, f64::INFINITY, 1e300] {
+            assert!(whole(wrong).is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,177 @@
+//! A connection's regular points: each metric one a step, spread evenly over the step.
+//! Where the connection is lost, by a restart of the daemon, it is made again, and what was sent
+//! within the last two steps is sent once more: a carbon sender cannot know what of it was read.
+//! So every regular point has been taken when the last connection has ended.
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::ops::Range;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+use benzene_engine::clock;
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, recv};
+
+use super::scene::{RESENT_STEPS, Scene};
+use crate::daemon::pause;
+use crate::load::Protocol;
+use crate::load::connection::Names;
+use crate::load::encode::{Encoder, Sample};
+
+/// How often points are sent.
+const TICK: Duration = Duration::from_millis(100);
+/// Most points of a write.
+const WRITE_POINTS: u64 = 2000;
+/// Points of a pickle frame.
+const BATCH: usize = 500;
+/// Longest time without a daemon to connect to: a stop that drains, and a start.
+const DOWN_MAX: Duration = Duration::from_secs(600);
+/// Longest wait of a write or of the peer's close.
+const STALL_MAX: Duration = Duration::from_secs(60);
+
+/// One connection's part.
+pub(crate) struct Sender<'a> {
+    scene: &'a Scene,
+    target: SocketAddr,
+    protocol: Protocol,
+    metrics: Range<u32>,
+    names: Names,
+    socket: Option<TcpStream>,
+    /// Points are numbered round by round; this one is the next.
+    next: u64,
+    buffer: Vec<u8>,
+}
+
+impl<'a> Sender<'a> {
+    pub(crate) fn new(
+        scene: &'a Scene,
+        protocol: Protocol,
+        target: SocketAddr,
+        metrics: Range<u32>,
+    ) -> Self {
+        assert!(!metrics.is_empty(), "a sender of nothing");
+        Self {
+            names: Names::build(&scene.workload, metrics.clone()),
+            scene,
+            target,
+            protocol,
+            metrics,
+            socket: None,
+            next: 0,
+            buffer: Vec::new(),
+        }
+    }
+
+    /// Sends everything, until the peer has closed after the last point.
+    pub(crate) fn run(mut self) -> Result<()> {
+        let total = self.round_points() * u64::from(self.scene.workload.rounds());
+        loop {
+            ensure!(!self.scene.is_over(), "the soak was ended early");
+            let due = self.due().min(total);
+            let done = if self.next < due {
+                self.send(due)
+            } else if self.next == total {
+                match self.close() {
+                    Ok(()) => return Ok(()),
+                    Err(error) => Err(error),
+                }
+            } else {
+                pause(TICK);
+                continue;
+            };
+            if done.is_err() {
+                self.start_over()?;
+            }
+        }
+    }
+
+    fn round_points(&self) -> u64 {
+        u64::from(self.metrics.end - self.metrics.start)
+    }
+
+    /// How many points should have been sent by now.
+    fn due(&self) -> u64 {
+        let elapsed = self.scene.elapsed().as_nanos();
+        let due = elapsed * u128::from(self.round_points()) / self.scene.step.as_nanos().max(1);
+        u64::try_from(due).unwrap_or(u64::MAX)
+    }
+
+    /// One write of points up to `due`.
+    fn send(&mut self, due: u64) -> Result<()> {
+        let points = (due - self.next).min(WRITE_POINTS);
+        self.encode(self.next..self.next + points)?;
+        let socket = self.socket.as_mut().context("not connected")?;
+        ensure!(!has_closed(socket)?, "the peer has closed");
+        socket.write_all(&self.buffer)?;
+        self.next += points;
+        self.scene.sent.regular.add(points);
+        Ok(())
+    }
+
+    fn encode(&mut self, numbers: Range<u64>) -> Result<()> {
+        let mut encoder = match self.protocol {
+            Protocol::Pickle => Encoder::pickle(BATCH),
+            Protocol::Line | Protocol::Udp => Encoder::line(),
+        };
+        self.buffer.clear();
+        for number in numbers {
+            let round = u32::try_from(number / self.round_points())?;
+            let place = u32::try_from(number % self.round_points())?;
+            let sample = Sample {
+                name: self.names.get(place),
+                value: self.scene.workload.value(self.metrics.start + place, round),
+                timestamp: self.scene.workload.timestamp(round),
+            };
+            encoder.push(&mut self.buffer, sample);
+        }
+        encoder.finish(&mut self.buffer);
+        Ok(())
+    }
+
+    /// Ends our direction and waits for the peer's end.
+    fn close(&mut self) -> Result<()> {
+        let socket = self.socket.as_mut().context("not connected")?;
+        socket.shutdown(Shutdown::Write)?;
+        let mut unasked = [0; 64];
+        while socket.read(&mut unasked)? > 0 {}
+        Ok(())
+    }
+
+    /// Connects anew, and goes back to the oldest point that may be lost.
+    fn start_over(&mut self) -> Result<()> {
+        let start = clock::now().instant;
+        if self.socket.take().is_some() {
+            self.scene.sent.reconnects.add(1);
+            let lost = self.round_points() * u64::from(RESENT_STEPS);
+            self.next = self.next.saturating_sub(lost);
+        }
+        loop {
+            ensure!(!self.scene.is_over(), "the soak was ended early");
+            match TcpStream::connect_timeout(&self.target, STALL_MAX) {
+                Ok(socket) => {
+                    socket.set_nodelay(true)?;
+                    socket.set_read_timeout(Some(STALL_MAX))?;
+                    socket.set_write_timeout(Some(STALL_MAX))?;
+                    self.socket = Some(socket);
+                    return Ok(());
+                }
+                Err(error) if clock::now().instant.duration_since(start) > DOWN_MAX => {
+                    bail!("cannot connect to {} any more: {error}", self.target)
+                }
+                Err(_) => pause(TICK),
+            }
+        }
+    }
+}
+
+/// Whether the peer has closed its direction. Takes nothing out of the socket.
+pub(crate) fn has_closed(socket: &TcpStream) -> Result<bool> {
+    let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
+    match recv(socket, &mut [0_u8; 1][..], flags) {
+        Ok((_, bytes)) => Ok(bytes == 0),
+        Err(Errno::AGAIN) => Ok(false),
+        Err(Errno::CONNRESET | Errno::PIPE) => Ok(true),
+        Err(error) => Err(error).context("cannot look at a socket"),
+    }
+}

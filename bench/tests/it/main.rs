@@ -1,0 +1,11 @@
+//! benzene-bench as a program, against the real daemon: one binary, a line for each room of it.
+
+// A small case of `ingest`, alone and beside another daemon.
+#[cfg(test)]
+mod ingest;
+// The two programs: this package's, and the daemon's, which is built where it is not up to date.
+#[cfg(test)]
+mod programs;
+// A short soak of a daemon that is well, and of one that loses a file.
+#[cfg(test)]
+mod soak;

@@ -1,0 +1,83 @@
+//! What others keep about a series: routes that lead to it, and what its senders send next.
+//! A core that receives points for another one hands them over by a number of its own, its route;
+//! the owner keeps which series that number means. Such a series is *linked*: its number must not
+//! come to mean another one, so it is not forgotten while a link is left.
+
+use super::series::NO_SUCCESSOR;
+use super::{Cache, SeriesId};
+
+impl Cache {
+    /// Whether this number names a series, and not one that was forgotten.
+    #[inline]
+    pub fn is_known(&self, id: SeriesId) -> bool {
+        self.table.contains(id.0)
+    }
+
+    /// The bytes of a series' name; none where the number names no series, so that comparing them
+    /// with a received name needs no other check.
+    #[inline]
+    pub fn name_bytes(&self, id: SeriesId) -> &[u8] {
+        self.table.name_bytes(id.0)
+    }
+
+    /// What was last set as coming after a series; `u32::MAX` where nothing was. What the number
+    /// means is the caller's; it says nothing about a series that was forgotten.
+    #[inline]
+    pub fn successor(&self, id: SeriesId) -> u32 {
+        self.table
+            .peek(id.0)
+            .map_or(NO_SUCCESSOR, |record| record.successor)
+    }
+
+    /// The series whose name most likely has this hash, for `touch`.
+    #[inline]
+    pub fn likely(&self, hash: u64) -> Option<SeriesId> {
+        self.table.likely(hash).map(SeriesId)
+    }
+
+    /// Reads a little of all that a point of a series will touch: its record, its name and its last
+    /// points. What is read means nothing; that it was read brings it near.
+    #[inline]
+    pub fn touch(&self, id: SeriesId) -> u8 {
+        self.table.touch(id.0) ^ self.touch_points(id)
+    }
+
+    /// The same without the name.
+    #[inline]
+    pub fn touch_points(&self, id: SeriesId) -> u8 {
+        let record = self.table.peek(id.0);
+        record.map_or(0, |record| self.blocks.touch(&record.cached))
+    }
+
+    /// Notes what comes after a series; nothing is noted for one that was forgotten.
+    #[inline]
+    pub fn set_successor(&mut self, id: SeriesId, successor: u32) {
+        if self.is_known(id) {
+            self.table[id.0].successor = successor;
+        }
+    }
+
+    /// One more route leads to a series. False where as many do already as can be counted: then
+    /// points come by name.
+    #[must_use]
+    pub fn link(&mut self, id: SeriesId) -> bool {
+        self.assert_known(id);
+        let record = &mut self.table[id.0];
+        let Some(links) = record.links().checked_add(1) else {
+            return false;
+        };
+        record.set_links(links);
+        self.settle(id.0);
+        true
+    }
+
+    /// One route less leads to a series. After the last one it may be forgotten.
+    pub fn unlink(&mut self, id: SeriesId) {
+        self.assert_known(id);
+        let record = &mut self.table[id.0];
+        let links = record.links();
+        assert!(links > 0, "{id:?} has no link to lose");
+        record.set_links(links - 1);
+        self.settle(id.0);
+    }
+}

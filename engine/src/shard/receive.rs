@@ -1,0 +1,275 @@
+//! How a received point finds its series: foreseen, by its name, or as a new metric; and where it
+//! goes from here, into the own cache or to the shard that owns it.
+//! See `routes` for what is known by number, and docs/decisions/0008 for why.
+
+use std::hint::black_box;
+
+use super::inbound::Inbound;
+use super::message::{Origin, RoutePoint};
+use super::routes::{Kind, Known, Target, Trail};
+use super::{Accept, Shard};
+use crate::limits::{ROUTES_LOOKED_AT_PER_NEW, ROUTES_LOOKED_AT_PER_TURN_MAX, WARMED_TOGETHER_MAX};
+use crate::metric::{Metric, NameError, ShardIndex, owner};
+use crate::names;
+use crate::point::Point;
+
+/// What a shard knows of a name.
+#[derive(Clone, Copy, Debug)]
+enum Found {
+    Known(Known),
+    /// Nothing: its hash, and who owns the metric.
+    New {
+        hash: u64,
+        owner: ShardIndex,
+    },
+}
+
+impl Shard {
+    /// The metric that followed the last one on this trail before, and its name as it was sent.
+    /// Where the name received next is the same, its point goes to `accept_known`.
+    #[inline]
+    pub fn foresee(&self, trail: Trail) -> Option<(Known, &[u8])> {
+        if trail.is_lost() {
+            return None;
+        }
+        let known = self.successor(trail.last);
+        let name = match known.kind() {
+            Kind::Own(series) => self.ledger.name_bytes(series),
+            Kind::Routed(route) => self.routes.name_bytes(route),
+        };
+        (!name.is_empty()).then_some((known, name))
+    }
+
+    /// What followed a metric last time.
+    #[inline]
+    fn successor(&self, last: Known) -> Known {
+        match last.kind() {
+            Kind::Own(series) => Known::from_number(self.ledger.successor(series)),
+            Kind::Routed(route) => self.routes.successor(route),
+        }
+    }
+
+    /// Offers a received point of a metric that was foreseen, and whose name was received indeed.
+    #[inline]
+    pub fn accept_known(&mut self, trail: &mut Trail, known: Known, point: Point) -> Accept {
+        let accept = self.take_known(known, point, Origin::Received);
+        if accept == Accept::Taken {
+            trail.last = known;
+        }
+        accept
+    }
+
+    /// Offers a received point under its raw name.
+    pub fn accept(&mut self, trail: &mut Trail, raw: &str, point: Point) -> Accept {
+        let found = match self.find(raw) {
+            Ok(found) => found,
+            Err(error) => return Accept::Refused(error),
+        };
+        let known = match found {
+            Found::Known(known) => {
+                let accept = self.take_known(known, point, Origin::Received);
+                if accept != Accept::Taken {
+                    return accept;
+                }
+                known
+            }
+            Found::New { hash, owner } => {
+                if !self.admit(owner, Origin::Received) {
+                    return Accept::Full;
+                }
+                self.take_new((hash, raw), owner, point, Origin::Received)
+            }
+        };
+        let was_next = self.successor(trail.last) == known;
+        if !was_next {
+            self.learn(trail.last, known, raw);
+        }
+        trail.found(known, was_next);
+        Accept::Taken
+    }
+
+    /// Notes what followed a metric. A name with whitespace is never foreseen: a pickle can have
+    /// one, and a line that begins with the same bytes is another metric's, or wrong.
+    fn learn(&mut self, last: Known, next: Known, raw: &str) {
+        let has_whitespace = if raw.is_ascii() {
+            raw.as_bytes().contains(&b' ')
+        } else {
+            raw.contains(char::is_whitespace)
+        };
+        let next = if has_whitespace { Known::NONE } else { next };
+        match last.kind() {
+            Kind::Own(series) => self.ledger.set_successor(series, next.number()),
+            Kind::Routed(route) => self.routes.set_successor(route, next),
+        }
+    }
+
+    /// Brings near what points of these metrics will touch: for all of them at once, where one after
+    /// the other would wait for memory three or four times. Changes nothing. Says how many of them
+    /// seem to be known; looks at `limits::WARMED_TOGETHER_MAX` at most.
+    pub fn warm<'n>(&self, names: impl Iterator<Item = &'n [u8]>) -> usize {
+        // Short loops, so that the processor has the loads of many names under way at once.
+        let mut hashes = [0; WARMED_TOGETHER_MAX];
+        let mut asked = 0;
+        for (hash, name) in hashes.iter_mut().zip(names) {
+            *hash = names::hash_bytes(self.seed, name);
+            asked += 1;
+        }
+        let mut known = [Known::NONE; WARMED_TOGETHER_MAX];
+        let mut count = 0;
+        for hash in &hashes[..asked] {
+            // Where the name is no canonical one this may be wrong, and nothing is gained.
+            let likely = if owner(*hash, self.shards) == self.index {
+                self.ledger.likely(*hash).map(Known::own)
+            } else {
+                self.routes.likely(*hash).map(Known::routed)
+            };
+            known[count] = likely.unwrap_or(Known::NONE);
+            count += usize::from(likely.is_some());
+        }
+        let touched = known[..count].iter().map(|known| match known.kind() {
+            Kind::Own(series) => self.ledger.touch(series),
+            Kind::Routed(route) => self.routes.touch(route),
+        });
+        black_box(touched.fold(0, |all, byte| all ^ byte));
+        count
+    }
+
+    /// Takes one of our own metrics, whatever the bound: they are few and must not be lost.
+    pub fn accept_own(&mut self, name: &str, point: Point) -> Result<(), NameError> {
+        match self.find(name)? {
+            Found::Known(known) => {
+                self.take_known(known, point, Origin::Own);
+            }
+            Found::New { hash, owner } => {
+                self.admit(owner, Origin::Own);
+                self.take_new((hash, name), owner, point, Origin::Own);
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes a point of a live known metric, where there is room.
+    #[inline]
+    fn take_known(&mut self, known: Known, point: Point, origin: Origin) -> Accept {
+        let series = match known.kind() {
+            Kind::Own(series) => series,
+            Kind::Routed(route) => match self.routes.follow(route) {
+                Target::Alias(series) => series,
+                Target::Shard(owner) => {
+                    if !self.admit(owner, origin) {
+                        return Accept::Full;
+                    }
+                    let point = RoutePoint::new(route, point);
+                    self.outboxes[usize::from(owner.0)].push_point(point, origin);
+                    return Accept::Taken;
+                }
+            },
+        };
+        if !self.admit(self.index, origin) {
+            return Accept::Full;
+        }
+        self.ledger.insert_known(series, point, origin.counter());
+        Accept::Taken
+    }
+
+    /// Reserves room for a point, with its owner too.
+    #[inline]
+    fn admit(&mut self, owner: ShardIndex, origin: Origin) -> bool {
+        match origin {
+            Origin::Own => {
+                self.ledger.reserve_anyway();
+                true
+            }
+            Origin::Received => {
+                let is_full = owner != self.index && self.outboxes[usize::from(owner.0)].is_full();
+                !is_full && self.ledger.reserve()
+            }
+        }
+    }
+
+    /// Looks for what is known of a name as sent.
+    fn find(&mut self, raw: &str) -> Result<Found, NameError> {
+        let hash = names::hash(self.seed, raw);
+        // Untagged and canonical as it stands: the hash is its owner's too.
+        if Metric::is_plain(raw) {
+            let owner = owner(hash, self.shards);
+            let known = if owner == self.index {
+                self.ledger.find_hashed(hash, raw).map(Known::own)
+            } else {
+                self.routes.find(hash, raw).map(Known::routed)
+            };
+            return Ok(known.map_or(Found::New { hash, owner }, Found::Known));
+        }
+        if let Some(route) = self.routes.find(hash, raw) {
+            return Ok(Found::Known(Known::routed(route)));
+        }
+        let metric = Metric::parse(raw, &mut self.scratch)?;
+        let owner = owner(metric.owner_hash(self.leaf, self.seed), self.shards);
+        if owner == self.index
+            && metric.as_str() == raw
+            && let Some(series) = self.ledger.find_hashed(hash, raw)
+        {
+            return Ok(Found::Known(Known::own(series)));
+        }
+        Ok(Found::New { hash, owner })
+    }
+
+    /// Puts in the first point of a metric that `find` did not know, for which there is room.
+    fn take_new(
+        &mut self,
+        (hash, raw): (u64, &str),
+        owner: ShardIndex,
+        point: Point,
+        origin: Origin,
+    ) -> Known {
+        let Ok(metric) = Metric::parse(raw, &mut self.scratch) else {
+            unreachable!("{raw:?} was a metric a moment ago");
+        };
+        if owner != self.index {
+            let route = self.routes.begin(hash, raw, Target::Shard(owner));
+            let point = RoutePoint::new(route, point);
+            self.outboxes[usize::from(owner.0)].begin_route(metric.as_str(), point, origin);
+            return Known::routed(route);
+        }
+        let counter = origin.counter();
+        if metric.as_str() == raw {
+            let inserted = self.ledger.insert_hashed(hash, raw, point, counter);
+            return Known::own(inserted.series());
+        }
+        let inserted = self.ledger.insert(metric.as_str(), point, counter);
+        let series = inserted.series();
+        if !self.ledger.link(series) {
+            return Known::own(series);
+        }
+        Known::routed(self.routes.begin(hash, raw, Target::Alias(series)))
+    }
+
+    /// Publishes the bytes of routes, and gives up some that are not used where bytes are short:
+    /// as fast as new ones come, and a good deal faster where nothing is read any more.
+    pub(super) fn settle_routes(&mut self) {
+        let begun = self.routes.take_begun();
+        let looks = if self.ledger.is_short_of_bytes() {
+            ROUTES_LOOKED_AT_PER_TURN_MAX
+        } else if self.ledger.is_near_full() {
+            begun * ROUTES_LOOKED_AT_PER_NEW
+        } else {
+            0
+        };
+        for _ in 0..looks {
+            match self.routes.look_at_next() {
+                Some((_, Target::Alias(series))) => self.ledger.unlink(series),
+                Some((route, Target::Shard(owner))) => {
+                    self.outboxes[usize::from(owner.0)].end_route(route);
+                }
+                None => {}
+            }
+        }
+        let inbound: usize = self.inbound.iter().map(Inbound::bytes).sum();
+        let bytes = (self.routes.bytes() + inbound) as u64;
+        if bytes != self.routing_bytes {
+            self.ledger.hold_bytes(bytes);
+            self.ledger.release_bytes(self.routing_bytes);
+            self.routing_bytes = bytes;
+        }
+    }
+}

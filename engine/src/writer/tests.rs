@@ -1,0 +1,248 @@
+//! The writer by injection: what it asks of the disk and when, answered by hand in simulated time.
+
+use super::*;
+use crate::cache::{Cache, CacheConfig, Insert, Strategy};
+use crate::clock;
+use crate::limiter::Room;
+use crate::point::Point;
+use crate::ring::Allocation;
+
+struct Rig {
+    ledger: Ledger,
+    writer: Writer,
+    budgets: Budgets,
+    now: Now,
+    /// What the answer to a probe is.
+    has_files: bool,
+    /// Series whose files were looked for, in order.
+    probed: Vec<u32>,
+    /// Series whose files were opened for an update, with the time since the start.
+    opened: Vec<(u32, Duration)>,
+    turns: usize,
+    begin: Instant,
+}
+
+impl Rig {
+    fn new(waiting_bytes_max: u64, updates: Option<f64>, creates: Option<f64>) -> Self {
+        let now = clock::now();
+        let cache = Cache::new(CacheConfig {
+            seed: 7,
+            strategy: Strategy::Sorted,
+            timestamp_lag_s: 0,
+            recent_bytes_max: 1 << 20,
+            waiting_bytes_max,
+            waiting_points_max: u64::MAX,
+        });
+        let schemas = "[all]\npattern = .*\nretentions = 1s:1h\n";
+        let writer = Writer::new(WriterConfig {
+            data_dir: PathBuf::from("/data"),
+            leaf: TaggedLeaf::Hashed,
+            access: Access::default(),
+            allocation: Allocation::Sparse,
+            sync: false,
+            schemas: Arc::new(Schemas::parse(schemas).unwrap().0),
+            aggregations: Arc::new(Aggregations::builtin()),
+        });
+        let budget = |rate| Arc::new(Budget::new(rate, 0.1, now.instant));
+        Self {
+            ledger: Ledger::new(cache, Arc::new(Room::new(None, 1 << 30))),
+            writer,
+            budgets: Budgets {
+                updates: budget(updates),
+                creates: budget(creates),
+            },
+            now,
+            has_files: false,
+            probed: Vec::new(),
+            opened: Vec::new(),
+            turns: 0,
+            begin: now.instant,
+        }
+    }
+
+    /// A writer as a site has it that holds its disk back by hand.
+    fn throttled(waiting_bytes_max: u64) -> Self {
+        Self::new(waiting_bytes_max, Some(1.0), Some(1.0 / 60.0))
+    }
+
+    fn fill(&mut self, series: std::ops::Range<u32>) {
+        for number in series {
+            let point = Point {
+                timestamp: self.now.unix_seconds,
+                value: 1.0,
+            };
+            assert!(self.ledger.reserve());
+            let insert = self
+                .ledger
+                .insert(&format!("m{number}"), point, Counter::Received);
+            assert!(matches!(insert, Insert::New(_)), "{insert:?}");
+        }
+    }
+
+    /// Turns at this moment, each answering what the one before asked for, until nothing is asked.
+    /// Files that are opened stay open.
+    fn turn(&mut self) {
+        loop {
+            self.turns += 1;
+            self.writer.start(&mut self.ledger, &self.budgets, self.now);
+            let asked: Vec<_> = std::iter::from_fn(|| self.writer.next_operation()).collect();
+            let mut answered = false;
+            // Operations are taken last first.
+            for (token, operation) in asked.into_iter().rev() {
+                match operation {
+                    FileOperation::Probe { path } => {
+                        self.probed.push(number_of(&path));
+                        let outcome = Ok(FileOutcome::Probed(self.has_files));
+                        self.writer
+                            .complete(&mut self.ledger, token, outcome, self.now);
+                        answered = true;
+                    }
+                    FileOperation::Open { path, .. } => {
+                        let since = self.now.instant - self.begin;
+                        self.opened.push((number_of(&path), since));
+                    }
+                    FileOperation::Create { .. } => {}
+                    other @ (FileOperation::Read { .. }
+                    | FileOperation::Write { .. }
+                    | FileOperation::Close { .. }) => {
+                        panic!("{other:?} was not to be expected")
+                    }
+                }
+            }
+            if !answered {
+                return;
+            }
+        }
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        self.writer
+            .next_deadline(&self.ledger, &self.budgets, self.now)
+    }
+
+    /// Turns whenever one is due, for so long.
+    fn run(&mut self, span: Duration) {
+        let end = self.now.instant + span;
+        self.turn();
+        while let Some(at) = self.deadline().filter(|at| *at <= end) {
+            assert!(self.turns < 100_000, "a turn is due again and again");
+            self.now.instant = at.max(self.now.instant);
+            self.turn();
+        }
+        self.now.instant = end;
+    }
+}
+
+fn number_of(path: &std::path::Path) -> u32 {
+    let name = path.file_stem().unwrap().to_str().unwrap();
+    name[1..].parse().unwrap()
+}
+
+fn all(series: u32) -> Vec<u32> {
+    (0..series).collect()
+}
+
+#[test]
+fn a_throttled_writer_looks_for_files_at_a_pace_and_for_all_of_them() {
+    let mut rig = Rig::throttled(1 << 30);
+    rig.fill(0..5_000);
+    rig.turn();
+    let burst = rig.probed.len();
+    assert!((64..=101).contains(&burst), "{burst} at once");
+    rig.run(Duration::from_secs(1));
+    let probed = rig.probed.len();
+    assert!((1_050..=1_110).contains(&probed), "{probed} in a second");
+    assert!(rig.turns < 120, "{} turns", rig.turns);
+    // Names that come meanwhile have to wait for those that came before.
+    rig.fill(5_000..6_000);
+    rig.run(Duration::from_secs(6));
+    assert!(rig.probed == all(6_000));
+    assert_eq!(rig.ledger.usage().waiting_points, 5_999, "one was created");
+    assert_eq!(rig.ledger.usage().unproven_series, 0);
+}
+
+#[test]
+fn without_limits_files_are_looked_for_at_once() {
+    for (updates, creates) in [(None, Some(1.0)), (Some(1.0), None), (Some(1e6), Some(1e6))] {
+        let mut rig = Rig::new(1 << 30, updates, creates);
+        rig.has_files = true;
+        rig.fill(0..5_000);
+        rig.turn();
+        assert!(rig.probed == all(5_000), "{updates:?} {creates:?}");
+    }
+}
+
+#[test]
+fn the_pace_follows_the_budgets() {
+    let mut rig = Rig::throttled(1 << 30);
+    rig.has_files = true;
+    rig.fill(0..30_000);
+    rig.run(Duration::from_secs(1));
+    assert!(rig.probed.len() < 1_200, "{}", rig.probed.len());
+    rig.budgets.updates.set_rate(Some(5_000.0), rig.now.instant);
+    let before = rig.probed.len();
+    rig.run(Duration::from_secs(1));
+    let probed = rig.probed.len() - before;
+    // No update is answered, so that what is looked for is not written.
+    assert!((10_000..13_000).contains(&probed), "{probed} in a second");
+    rig.budgets.updates.set_rate(None, rig.now.instant);
+    rig.turn();
+    assert!(rig.probed == all(30_000));
+}
+
+#[test]
+fn a_flood_of_names_is_recognised_without_a_pace() {
+    let bytes = 4_000_000;
+    let mut rig = Rig::throttled(bytes);
+    rig.fill(0..20_000);
+    let flood = rig.ledger.usage().points;
+    assert!(rig.ledger.has_many_unproven());
+    rig.turn();
+    assert!(!rig.ledger.has_many_unproven());
+    // An eighth of the share is 500,000 bytes: five to six thousand series of one point.
+    let left = rig.ledger.usage().unproven_series;
+    assert!((4_000..7_000).contains(&left), "{left} of {flood} are left");
+    assert_eq!(rig.probed.len() as u64, flood - left);
+    rig.turn();
+    assert_eq!(rig.ledger.usage().unproven_series, left, "paced again");
+    rig.run(Duration::from_secs(8));
+    assert!(rig.probed == all(20_000));
+}
+
+#[test]
+fn a_stop_looks_for_everything_at_once() {
+    let mut rig = Rig::throttled(1 << 30);
+    rig.fill(0..5_000);
+    rig.turn();
+    assert!(rig.probed.len() < 200);
+    rig.ledger.drain();
+    rig.writer.drain(rig.now);
+    rig.turn();
+    assert!(rig.probed == all(5_000));
+}
+
+#[test]
+fn a_choice_among_many_takes_turns_that_are_due_at_once() {
+    let mut rig = Rig::new(1 << 30, None, None);
+    rig.has_files = true;
+    // None is granted before the files are known, then one a second.
+    rig.budgets.updates.set_rate(Some(0.0), rig.now.instant);
+    rig.budgets.creates.set_rate(None, rig.now.instant);
+    rig.fill(0..10_000);
+    rig.turn();
+    assert_eq!((rig.ledger.ready(), rig.opened.len()), (10_000, 0));
+    rig.budgets.updates.set_rate(Some(1.0), rig.now.instant);
+    let begin = rig.turns;
+    rig.turn();
+    assert!(rig.ledger.is_choosing() && rig.opened.is_empty());
+    assert_eq!(rig.deadline(), Some(rig.now.instant));
+    rig.run(Duration::from_millis(3_500));
+    let (numbers, times): (Vec<u32>, Vec<Duration>) = rig.opened.iter().copied().unzip();
+    assert_eq!(numbers, [9_999, 9_998, 9_997, 9_996]);
+    // The first is granted before the choice is there, which takes no time but turns.
+    for (at, due_ms) in times.iter().zip([0, 900, 1_900, 2_900]) {
+        let late = at.checked_sub(Duration::from_millis(due_ms)).unwrap();
+        assert!(late < Duration::from_millis(5), "{times:?}");
+    }
+    assert!(rig.turns - begin < 12, "{} turns", rig.turns - begin);
+}

@@ -1,0 +1,135 @@
+//! A cache that is far smaller than what is sent: senders are slowed, on the connection, and lose
+//! nothing. Every point is in its file, none was dropped, and the memory stays what it was. A
+//! connection that comes while the cache is full is accepted, waits its turn, and is served.
+#![expect(
+    clippy::disallowed_methods,
+    clippy::print_stderr,
+    reason = "a test measures time and says what it saw"
+)]
+
+use std::fmt::Write as _;
+use std::io::Write;
+use std::net::{SocketAddr, TcpStream};
+use std::time::{Duration, Instant};
+
+use crate::daemon::{Daemon, Querier, Setup, file_of, wait_for};
+use crate::first_use::now;
+use crate::vitals::{self, Own, accounts, file_points};
+
+/// MAX_CACHE_SIZE.
+const CACHE_POINTS: u32 = 1000;
+const METRICS: u32 = 1000;
+const CONNECTIONS: u32 = 4;
+/// What the peak may lie above the memory of the idle daemon: the senders' receive buffers, and
+/// what a thousand files in flight take.
+const GROWN_BYTES: u64 = 24 << 20;
+
+fn rounds() -> u32 {
+    if vitals::is_long() { 1000 } else { 50 }
+}
+
+fn name(metric: u32) -> String {
+    format!("slow.host{}.metric{}", metric / 10, metric % 10)
+}
+
+/// Sends every fourth metric's points, round after round.
+fn send(connection: u32, address: SocketAddr, start: u32) {
+    let mut socket = TcpStream::connect(address).unwrap();
+    for round in 0..rounds() {
+        let mut text = String::new();
+        for metric in (connection..METRICS).step_by(CONNECTIONS as usize) {
+            writeln!(
+                text,
+                "{} {} {}",
+                name(metric),
+                metric + round,
+                start + round
+            )
+            .unwrap();
+        }
+        socket.write_all(text.as_bytes()).unwrap();
+    }
+}
+
+#[test]
+fn a_full_cache_slows_its_senders_and_loses_nothing() {
+    let daemon = Daemon::start(&Setup {
+        conf: format!("MAX_CACHE_SIZE = {CACHE_POINTS}\nUSE_FLOW_CONTROL = True"),
+        schemas: Some("[all]\npattern = .*\nretentions = 1s:2h\n".to_owned()),
+        shards: Some(2),
+        ..Setup::default()
+    });
+    let idle_bytes = vitals::memory_bytes(daemon.pid(), "VmRSS");
+    let (start, began) = (now() - rounds() - 60, Instant::now());
+    std::thread::scope(|scope| {
+        for connection in 0..CONNECTIONS {
+            let address = daemon.line;
+            scope.spawn(move || send(connection, address, start));
+        }
+    });
+    let sent_after = began.elapsed();
+    let ended_peak = vitals::memory_bytes(daemon.pid(), "VmHWM");
+    let ended = daemon.stop();
+    assert!(ended.status.success(), "{}", ended.log);
+    let points = u64::from(METRICS * rounds());
+    eprintln!(
+        "{points} points through a cache of {CACHE_POINTS}: sent in {sent_after:?}, \
+         resident {} KiB idle, {} peak",
+        idle_bytes >> 10,
+        ended_peak >> 10,
+    );
+    let accounts = accounts(&ended.log);
+    assert_eq!(accounts.received, points, "{}", ended.log);
+    let rest = accounts.superseded + accounts.dropped + accounts.cached;
+    assert_eq!(rest, 0, "{}", ended.log);
+    for metric in 0..METRICS {
+        let found = file_points(&file_of(&ended.data(), &name(metric)));
+        let wanted = (0..rounds()).map(|round| (start + round, f64::from(metric + round)));
+        assert_eq!(found, Some(wanted.collect()), "{}", name(metric));
+    }
+    assert!(
+        ended_peak < idle_bytes + GROWN_BYTES,
+        "{ended_peak} bytes at the peak, {idle_bytes} idle"
+    );
+}
+
+#[test]
+fn who_comes_while_the_cache_is_full_waits_and_is_served() {
+    let daemon = Daemon::start(&Setup {
+        conf: "MAX_CACHE_SIZE = 200\nMAX_UPDATES_PER_SECOND = 100\nUSE_FLOW_CONTROL = True\n\
+               CARBON_METRIC_INTERVAL = 1"
+            .to_owned(),
+        shards: Some(2),
+        ..Setup::default()
+    });
+    let time = now();
+    let mut flood = TcpStream::connect(daemon.line).unwrap();
+    let mut text = String::new();
+    for metric in 0..1000 {
+        writeln!(text, "flood.metric{metric} 1 {time}").unwrap();
+    }
+    flood.write_all(text.as_bytes()).unwrap();
+    let mut own = Own::of(&daemon);
+    own.wait_until(&["benzene.received"], |received| received[0] >= 200);
+
+    let mut late = TcpStream::connect(daemon.line).unwrap();
+    late.write_all(format!("late.comer 5 {time}\n").as_bytes())
+        .unwrap();
+    let mut querier = Querier::connect(daemon.query);
+    let asked = Instant::now();
+    querier.points("flood.metric0");
+    assert!(asked.elapsed() < Duration::from_secs(2), "queries wait too");
+    let path = file_of(&daemon.data(), "late.comer");
+    let found = wait_for(|| file_points(&path).filter(|points| !points.is_empty()));
+    assert_eq!(found, Some([(time, 5.0)].into()));
+
+    drop((flood, late));
+    let ended = daemon.stop();
+    let accounts = accounts(&ended.log);
+    assert_eq!(
+        (accounts.received, accounts.dropped),
+        (1001, 0),
+        "{}",
+        ended.log
+    );
+}
