@@ -13,7 +13,7 @@ use benzene_engine::metric::{ShardIndex, TaggedLeaf};
 use benzene_engine::point::Point;
 use benzene_engine::ring::{Access, Allocation, FileOperation, FileOutcome};
 use benzene_engine::schemas::{Aggregations, Schemas};
-use benzene_engine::shard::{Accept, Message, Shard, ShardConfig, Trail};
+use benzene_engine::shard::{Accept, Guesses, Message, Shard, ShardConfig, Trail};
 use benzene_engine::stats::Counter;
 use benzene_engine::writer::{Budgets, WriterConfig};
 use benzene_server::wire::frame::Frames;
@@ -156,11 +156,9 @@ impl Core {
     fn receive_lines(&mut self, bytes: &[u8]) {
         let (shard, trail) = (&mut self.shard, &mut self.trail);
         let (mut window, mut at) = (Window::new(bytes), 0);
-        let (mut warm_to, mut clock) = (0, line::Clock::default());
+        let mut clock = line::Clock::default();
+        let (mut guesses, mut guessed_to) = (Guesses::NONE, 0);
         loop {
-            if trail.is_lost() && at >= warm_to {
-                warm_to = warm_lines(bytes, at, shard);
-            }
             while self.splitter.is_between_lines()
                 && let Some((known, name)) = shard.foresee(*trail)
                 && let Some((value, timestamp, length)) =
@@ -169,6 +167,21 @@ impl Core {
                 let accept = shard.accept_known(trail, known, Point { timestamp, value });
                 assert_eq!(accept, Accept::Taken, "{known:?}");
                 at += length;
+            }
+            if trail.is_lost() && at >= guessed_to {
+                (guesses, guessed_to) = guess_lines(bytes, at, shard);
+            }
+            if let Some(known) = guesses.next()
+                && self.splitter.is_between_lines()
+                && let name = shard.name_of(known)
+                && !name.is_empty()
+                && let Some((value, timestamp, length)) =
+                    line::known(&bytes[at..], name, &mut clock)
+            {
+                let accept = shard.accept_guessed(trail, known, Point { timestamp, value });
+                assert_eq!(accept, Accept::Taken, "{known:?}");
+                at += length;
+                continue;
             }
             match self.splitter.next_item(&mut window, &mut at) {
                 None => return,
@@ -186,43 +199,54 @@ impl Core {
                 frame.map(|frame| pickle::decode(frame, &mut self.machine, &mut self.batch));
             assert_eq!(decoded, Ok(Ok(())), "a frame was refused");
             self.frames.release();
-            let mut warm_to = 0;
+            let (mut guesses, mut guessed_to) = (Guesses::NONE, 0);
             for (index, item) in self.batch.iter_from(0).enumerate() {
-                if trail.is_lost() && index >= warm_to {
+                if trail.is_lost() && index >= guessed_to {
                     let names = self.batch.iter_from(index);
-                    shard.warm(names.map(|item| item.name.as_bytes()));
-                    warm_to = index + WARMED_TOGETHER_MAX;
+                    guesses = shard.guess(names.map(|item| item.name.as_bytes()));
+                    guessed_to = index + WARMED_TOGETHER_MAX;
                 }
-                take(shard, trail, &item);
+                match guesses.next() {
+                    Some(known) if shard.name_of(known) == item.name.as_bytes() => {
+                        let accept = shard.accept_guessed(trail, known, point(&item));
+                        assert_eq!(accept, Accept::Taken, "{known:?}");
+                    }
+                    Some(_) | None => take(shard, trail, &item),
+                }
             }
         }
     }
 }
 
-/// Brings near what the lines from `at` on will touch. Says up to where that is done.
-fn warm_lines(bytes: &[u8], at: usize, shard: &Shard) -> usize {
-    let (mut end, mut count) = (at, 0);
+/// Looks for the metrics of the lines from `at` on, and says up to where.
+fn guess_lines(bytes: &[u8], at: usize, shard: &Shard) -> (Guesses, usize) {
+    let mut end = at;
     let names = line::names(&bytes[at..]).map(|(name, line_end)| {
         end = at + line_end;
-        count += 1;
         name
     });
-    let known = shard.warm(names);
-    if known * 2 < count {
+    let guesses = shard.guess(names);
+    let (hits, count) = guesses.hits();
+    if hits * 2 < count {
         end += (end - at) * COLD_LINES_FACTOR;
     }
-    end
+    (guesses, end)
+}
+
+/// The point of an item.
+fn point(item: &Item<'_>) -> Point {
+    let Stamp::At(timestamp) = item.stamp else {
+        panic!("{item:?} has no time");
+    };
+    Point {
+        timestamp,
+        value: item.value,
+    }
 }
 
 /// Offers the point of an item.
 fn take(shard: &mut Shard, trail: &mut Trail, item: &Item<'_>) {
-    let Stamp::At(timestamp) = item.stamp else {
-        panic!("{item:?} has no time");
-    };
-    let point = Point {
-        timestamp,
-        value: item.value,
-    };
+    let point = point(item);
     let accept = match shard.foresee(*trail) {
         Some((known, name)) if name == item.name.as_bytes() => {
             shard.accept_known(trail, known, point)

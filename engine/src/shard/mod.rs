@@ -25,7 +25,7 @@ use hashbrown::HashMap;
 
 pub use inbox::Inbox;
 pub use message::{Answer, Ask, Message, Origin, PointBatch, Question, Reply};
-pub use routes::{Known, Trail};
+pub use routes::{Guesses, Known, Trail};
 
 use crate::cache::{Cache, CacheConfig, Ledger, SeriesId, Usage};
 use crate::clock::Now;

@@ -6,7 +6,7 @@ use std::hint::black_box;
 
 use super::inbound::Inbound;
 use super::message::{Origin, RoutePoint};
-use super::routes::{Kind, Known, Target, Trail};
+use super::routes::{Guesses, Kind, Known, Target, Trail};
 use super::{Accept, Shard};
 use crate::limits::{ROUTES_LOOKED_AT_PER_NEW, ROUTES_LOOKED_AT_PER_TURN_MAX, WARMED_TOGETHER_MAX};
 use crate::metric::{Metric, NameError, ShardIndex, owner};
@@ -33,10 +33,7 @@ impl Shard {
             return None;
         }
         let known = self.successor(trail.last);
-        let name = match known.kind() {
-            Kind::Own(series) => self.ledger.name_bytes(series),
-            Kind::Routed(route) => self.routes.name_bytes(route),
-        };
+        let name = self.name_of(known);
         (!name.is_empty()).then_some((known, name))
     }
 
@@ -96,42 +93,73 @@ impl Shard {
         } else {
             raw.contains(char::is_whitespace)
         };
-        let next = if has_whitespace { Known::NONE } else { next };
+        self.set_successor(last, if has_whitespace { Known::NONE } else { next });
+    }
+
+    #[inline]
+    fn set_successor(&mut self, last: Known, next: Known) {
         match last.kind() {
             Kind::Own(series) => self.ledger.set_successor(series, next.number()),
             Kind::Routed(route) => self.routes.set_successor(route, next),
         }
     }
 
-    /// Brings near what points of these metrics will touch: for all of them at once, where one after
-    /// the other would wait for memory three or four times. Changes nothing. Says how many of them
-    /// seem to be known; looks at `limits::WARMED_TOGETHER_MAX` at most.
-    pub fn warm<'n>(&self, names: impl Iterator<Item = &'n [u8]>) -> usize {
+    /// Looks for these names all at once, and brings near what their points will touch: one after
+    /// the other, each would wait for memory three or four times. Says of each what is most likely
+    /// known by it, to be compared with the name (`name_of`); looks at
+    /// `limits::WARMED_TOGETHER_MAX` at most.
+    pub fn guess<'n>(&self, names: impl Iterator<Item = &'n [u8]>) -> Guesses {
         // Short loops, so that the processor has the loads of many names under way at once.
         let mut hashes = [0; WARMED_TOGETHER_MAX];
-        let mut asked = 0;
+        let mut count = 0;
         for (hash, name) in hashes.iter_mut().zip(names) {
             *hash = names::hash_bytes(self.seed, name);
-            asked += 1;
+            count += 1;
         }
         let mut known = [Known::NONE; WARMED_TOGETHER_MAX];
-        let mut count = 0;
-        for hash in &hashes[..asked] {
+        for (known, hash) in known.iter_mut().zip(&hashes[..count]) {
             // Where the name is no canonical one this may be wrong, and nothing is gained.
             let likely = if owner(*hash, self.shards) == self.index {
                 self.ledger.likely(*hash).map(Known::own)
             } else {
                 self.routes.likely(*hash).map(Known::routed)
             };
-            known[count] = likely.unwrap_or(Known::NONE);
-            count += usize::from(likely.is_some());
+            *known = likely.unwrap_or(Known::NONE);
         }
         let touched = known[..count].iter().map(|known| match known.kind() {
             Kind::Own(series) => self.ledger.touch(series),
             Kind::Routed(route) => self.routes.touch(route),
         });
         black_box(touched.fold(0, |all, byte| all ^ byte));
-        count
+        Guesses {
+            known,
+            count,
+            next: 0,
+        }
+    }
+
+    /// The name under which something is known; empty where it is not any more.
+    #[inline]
+    pub fn name_of(&self, known: Known) -> &[u8] {
+        match known.kind() {
+            Kind::Own(series) => self.ledger.name_bytes(series),
+            Kind::Routed(route) => self.routes.name_bytes(route),
+        }
+    }
+
+    /// Offers a received point of a metric that was guessed, and whose name was received indeed, on
+    /// a line.
+    #[inline]
+    pub fn accept_guessed(&mut self, trail: &mut Trail, known: Known, point: Point) -> Accept {
+        let accept = self.take_known(known, point, Origin::Received);
+        if accept == Accept::Taken {
+            let was_next = self.successor(trail.last) == known;
+            if !was_next {
+                self.set_successor(trail.last, known);
+            }
+            trail.found(known, was_next);
+        }
+        accept
     }
 
     /// Takes one of our own metrics, whatever the bound: they are few and must not be lost.

@@ -12,6 +12,7 @@
 //! last look are given up, so that ten million names sent once each do not stay here.
 
 use super::SeriesId;
+use crate::limits::WARMED_TOGETHER_MAX;
 use crate::metric::ShardIndex;
 use crate::names::{NameRef, NameTable, Named};
 
@@ -93,7 +94,7 @@ impl Default for Trail {
 
 impl Trail {
     /// True where the order of metrics is not the one of before, so that they are found by their
-    /// names; then `Shard::warm` helps.
+    /// names; then `Shard::guess` helps.
     #[inline]
     pub fn is_lost(self) -> bool {
         self.misses >= MISSES_MAX
@@ -107,6 +108,44 @@ impl Trail {
         } else {
             self.misses.saturating_add(1)
         };
+    }
+}
+
+/// What some names that come next are most likely known by.
+#[derive(Clone, Debug)]
+pub struct Guesses {
+    pub(super) known: [Known; WARMED_TOGETHER_MAX],
+    pub(super) count: usize,
+    pub(super) next: usize,
+}
+
+impl Guesses {
+    /// Nothing is guessed.
+    pub const NONE: Self = Self {
+        known: [Known::NONE; WARMED_TOGETHER_MAX],
+        count: 0,
+        next: 0,
+    };
+
+    /// How many of the names seem to be known, and how many there were.
+    pub fn hits(&self) -> (usize, usize) {
+        let known = self.known[..self.count].iter();
+        (
+            known.filter(|known| **known != Known::NONE).count(),
+            self.count,
+        )
+    }
+}
+
+impl Iterator for Guesses {
+    type Item = Known;
+
+    /// The guess for the next name.
+    #[inline]
+    fn next(&mut self) -> Option<Known> {
+        let known = self.known[..self.count].get(self.next)?;
+        self.next += 1;
+        Some(*known)
     }
 }
 

@@ -8,7 +8,7 @@ use benzene_engine::limits::{
     HELD_BYTES_MAX, LAST_READ_TOTAL_BYTES_MAX, QUERY_FRAME_BYTES_MAX, WARMED_TOGETHER_MAX,
 };
 use benzene_engine::ring::ReceiveNow;
-use benzene_engine::shard::{Shard, Trail};
+use benzene_engine::shard::{Guesses, Shard, Trail};
 use benzene_engine::stats::Counter;
 
 use super::Service;
@@ -260,11 +260,9 @@ fn work_lines(
 ) -> Progress {
     let Input { bytes, at } = input;
     let mut window = Window::new(bytes);
-    let (mut warm_to, mut clock) = (*at, line::Clock::default());
+    let mut clock = line::Clock::default();
+    let (mut guesses, mut guessed_to) = (Guesses::NONE, *at);
     loop {
-        if trail.is_lost() && *at >= warm_to {
-            warm_to = warm_lines(bytes, *at, means.shard);
-        }
         // The usual line of the metric that came next the last time, read without looking for
         // where its name ends.
         while splitter.is_between_lines()
@@ -276,6 +274,23 @@ fn work_lines(
                 return Progress::Stalled;
             }
             *at += length;
+        }
+        // The same of a metric that was looked for together with others.
+        if trail.is_lost() && *at >= guessed_to {
+            (guesses, guessed_to) = guess_lines(bytes, *at, means.shard);
+        }
+        if let Some(known) = guesses.next()
+            && splitter.is_between_lines()
+            && let name = means.shard.name_of(known)
+            && !name.is_empty()
+            && let Some((value, seconds, length)) = line::known(&bytes[*at..], name, &mut clock)
+        {
+            let point = (known, Stamp::At(seconds), value);
+            if means.intake.guessed(trail, point, means.shard) == Taken::NoRoom {
+                return Progress::Stalled;
+            }
+            *at += length;
+            continue;
         }
         let taken = match splitter.next_item(&mut window, at) {
             None => return Progress::Done,
@@ -289,20 +304,20 @@ fn work_lines(
     }
 }
 
-/// Brings near what the lines from `at` on will touch. Says up to where that is done: new names
-/// gain nothing by it, so that where most are new, some more are left out.
-fn warm_lines(bytes: &[u8], at: usize, shard: &Shard) -> usize {
-    let (mut end, mut count) = (at, 0);
+/// Looks for the metrics of the lines from `at` on, and says up to where. New names gain nothing by
+/// it, so that where most are new, some more are left out.
+fn guess_lines(bytes: &[u8], at: usize, shard: &Shard) -> (Guesses, usize) {
+    let mut end = at;
     let names = line::names(&bytes[at..]).map(|(name, line_end)| {
         end = at + line_end;
-        count += 1;
         name
     });
-    let known = shard.warm(names);
-    if known * 2 < count {
+    let guesses = shard.guess(names);
+    let (hits, count) = guesses.hits();
+    if hits * 2 < count {
         end += (end - at) * COLD_LINES_FACTOR;
     }
-    end
+    (guesses, end)
 }
 
 fn work_frames(
@@ -345,17 +360,17 @@ fn work_batch(
     trail: &mut Trail,
     means: &mut Means<'_>,
 ) -> Option<Progress> {
-    let mut warm_to = *next;
+    let (mut guesses, mut guessed_to) = (Guesses::NONE, *next);
     while let Some(item) = batch.get(*next) {
         if means.items == 0 {
             return Some(Progress::Paused);
         }
-        if trail.is_lost() && *next >= warm_to {
-            let names = batch.iter_from(*next).map(|item| item.name.as_bytes());
-            means.shard.warm(names);
-            warm_to = *next + WARMED_TOGETHER_MAX;
+        if trail.is_lost() && *next >= guessed_to {
+            guesses = (means.shard).guess(batch.iter_from(*next).map(|item| item.name.as_bytes()));
+            guessed_to = *next + WARMED_TOGETHER_MAX;
         }
-        if means.intake.item(trail, &item, means.shard) == Taken::NoRoom {
+        let guess = guesses.next();
+        if means.intake.likely(trail, guess, &item, means.shard) == Taken::NoRoom {
             return Some(Progress::Stalled);
         }
         means.items -= 1;

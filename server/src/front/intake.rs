@@ -53,6 +53,38 @@ impl Intake {
         self.taken(&accept, shard)
     }
 
+    /// Offers the point of a metric that was guessed, and was received indeed on a line.
+    #[inline]
+    pub(super) fn guessed(
+        &self,
+        trail: &mut Trail,
+        (known, stamp, value): (Known, Stamp, f64),
+        shard: &mut Shard,
+    ) -> Taken {
+        let accept = shard.accept_guessed(trail, known, self.point(stamp, value));
+        self.taken(&accept, shard)
+    }
+
+    /// Offers the point of an item, of which there may be a guess.
+    pub(super) fn likely(
+        &self,
+        trail: &mut Trail,
+        guess: Option<Known>,
+        item: &Item<'_>,
+        shard: &mut Shard,
+    ) -> Taken {
+        // A name with whitespace is never learned as a successor.
+        if let Some(known) = guess
+            && let name = shard.name_of(known)
+            && !name.is_empty()
+            && name == item.name.as_bytes()
+            && !item.name.contains(char::is_whitespace)
+        {
+            return self.guessed(trail, (known, item.stamp, item.value), shard);
+        }
+        self.item(trail, item, shard)
+    }
+
     /// Offers the point of an item.
     pub(super) fn item(&self, trail: &mut Trail, item: &Item<'_>, shard: &mut Shard) -> Taken {
         let foreseen = shard.foresee(*trail);

@@ -206,13 +206,7 @@ impl World {
     }
 
     fn offer(&mut self, name: &str, point: Point) -> Accept {
-        let (shard, trail) = (&mut self.shards[0], &mut self.trail);
-        match shard.foresee(*trail) {
-            Some((known, foreseen)) if foreseen == name.as_bytes() => {
-                shard.accept_known(trail, known, point)
-            }
-            Some(_) | None => shard.accept(trail, name, point),
-        }
+        offer(&mut self.shards[0], &mut self.trail, name, point)
     }
 
     fn take(&mut self, name: &str, point: Point) {
@@ -291,6 +285,24 @@ impl World {
         };
         parts.remove(0).1
     }
+}
+
+/// Offers a point as a front does: foreseen, guessed, or by its name.
+fn offer(shard: &mut Shard, trail: &mut Trail, name: &str, point: Point) -> Accept {
+    if let Some((known, foreseen)) = shard.foresee(*trail)
+        && foreseen == name.as_bytes()
+    {
+        return shard.accept_known(trail, known, point);
+    }
+    let guess = shard.guess(std::iter::once(name.as_bytes())).next();
+    if trail.is_lost()
+        && let Some(known) = guess
+        && shard.name_of(known) == name.as_bytes()
+        && !name.contains(' ')
+    {
+        return shard.accept_guessed(trail, known, point);
+    }
+    shard.accept(trail, name, point)
 }
 
 #[test]
