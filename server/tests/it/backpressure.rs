@@ -54,7 +54,10 @@ fn send(connection: u32, address: SocketAddr, start: u32) {
 #[test]
 fn a_full_cache_slows_its_senders_and_loses_nothing() {
     let daemon = Daemon::start(&Setup {
-        conf: format!("MAX_CACHE_SIZE = {CACHE_POINTS}\nUSE_FLOW_CONTROL = True"),
+        // Written points stay answerable for five seconds, in a sixteenth of MAX_CACHE_BYTES.
+        conf: format!(
+            "MAX_CACHE_SIZE = {CACHE_POINTS}\nUSE_FLOW_CONTROL = True\nMAX_CACHE_BYTES = 64M"
+        ),
         schemas: Some("[all]\npattern = .*\nretentions = 1s:2h\n".to_owned()),
         shards: Some(2),
         ..Setup::default()
