@@ -22,7 +22,7 @@ const METRICS: u32 = 1000;
 const CONNECTIONS: u32 = 4;
 /// What the peak may lie above the memory of the idle daemon: the senders' receive buffers, and
 /// what a thousand files in flight take.
-const GROWN_BYTES: u64 = 24 << 20;
+const GROWN_BYTES: u64 = 32 << 20;
 
 fn rounds() -> u32 {
     if vitals::is_long() { 1000 } else { 50 }
