@@ -22,7 +22,7 @@ const METRICS: u32 = 1000;
 const CONNECTIONS: u32 = 4;
 /// What the peak may lie above the memory of the idle daemon: the senders' receive buffers, and
 /// what a thousand files in flight take.
-const GROWN_BYTES: u64 = 24 << 20;
+const GROWN_BYTES: u64 = 32 << 20;
 
 fn rounds() -> u32 {
     if vitals::is_long() { 1000 } else { 50 }
@@ -54,7 +54,10 @@ fn send(connection: u32, address: SocketAddr, start: u32) {
 #[test]
 fn a_full_cache_slows_its_senders_and_loses_nothing() {
     let daemon = Daemon::start(&Setup {
-        conf: format!("MAX_CACHE_SIZE = {CACHE_POINTS}\nUSE_FLOW_CONTROL = True"),
+        // Written points stay answerable for five seconds, in a sixteenth of MAX_CACHE_BYTES.
+        conf: format!(
+            "MAX_CACHE_SIZE = {CACHE_POINTS}\nUSE_FLOW_CONTROL = True\nMAX_CACHE_BYTES = 64M"
+        ),
         schemas: Some("[all]\npattern = .*\nretentions = 1s:2h\n".to_owned()),
         shards: Some(2),
         ..Setup::default()
