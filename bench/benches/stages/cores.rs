@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use benzene_engine::clock::{self, Now};
 use benzene_engine::limiter::{Budget, Room};
-use benzene_engine::limits::WARMED_TOGETHER_MAX;
 use benzene_engine::metric::{ShardIndex, TaggedLeaf};
 use benzene_engine::point::Point;
 use benzene_engine::ring::{Access, Allocation, FileOperation, FileOutcome};
@@ -27,10 +26,6 @@ use crate::sender::Form;
 
 /// PICKLE_RECEIVER_MAX_LENGTH.
 const FRAME_BYTES_MAX: usize = 1 << 20;
-/// As in the daemon: where most names are new, so many times as many lines as were looked at are
-/// not looked at.
-const COLD_LINES_FACTOR: usize = 7;
-
 /// All cores of one daemon.
 #[derive(Debug)]
 pub(crate) struct Cores {
@@ -169,7 +164,8 @@ impl Core {
                 at += length;
             }
             if trail.is_lost() && at >= guessed_to {
-                (guesses, guessed_to) = guess_lines(bytes, at, shard);
+                guesses = shard.guess(line::names(&bytes[at..]));
+                guessed_to = at + guesses.reach();
             }
             if let Some(known) = guesses.next()
                 && self.splitter.is_between_lines()
@@ -202,9 +198,9 @@ impl Core {
             let (mut guesses, mut guessed_to) = (Guesses::NONE, 0);
             for (index, item) in self.batch.iter_from(0).enumerate() {
                 if trail.is_lost() && index >= guessed_to {
-                    let names = self.batch.iter_from(index);
-                    guesses = shard.guess(names.map(|item| item.name.as_bytes()));
-                    guessed_to = index + WARMED_TOGETHER_MAX;
+                    let items = self.batch.iter_from(index).zip(1..);
+                    guesses = shard.guess(items.map(|(item, end)| (item.name.as_bytes(), end)));
+                    guessed_to = index + guesses.reach();
                 }
                 match guesses.next() {
                     Some(known) if shard.name_of(known) == item.name.as_bytes() => {
@@ -216,21 +212,6 @@ impl Core {
             }
         }
     }
-}
-
-/// Looks for the metrics of the lines from `at` on, and says up to where.
-fn guess_lines(bytes: &[u8], at: usize, shard: &Shard) -> (Guesses, usize) {
-    let mut end = at;
-    let names = line::names(&bytes[at..]).map(|(name, line_end)| {
-        end = at + line_end;
-        name
-    });
-    let guesses = shard.guess(names);
-    let (hits, count) = guesses.hits();
-    if hits * 2 < count {
-        end += (end - at) * COLD_LINES_FACTOR;
-    }
-    (guesses, end)
 }
 
 /// The point of an item.

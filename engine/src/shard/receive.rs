@@ -107,14 +107,16 @@ impl Shard {
     /// Looks for these names all at once, and brings near what their points will touch: one after
     /// the other, each would wait for memory three or four times. Says of each what is most likely
     /// known by it, to be compared with the name (`name_of`); looks at
-    /// `limits::WARMED_TOGETHER_MAX` at most.
-    pub fn guess<'n>(&self, names: impl Iterator<Item = &'n [u8]>) -> Guesses {
+    /// `limits::WARMED_TOGETHER_MAX` at most. With each name comes where its point ends, in whatever
+    /// the caller counts (`Guesses::reach`).
+    pub fn guess<'n>(&self, names: impl Iterator<Item = (&'n [u8], usize)>) -> Guesses {
         // Short loops, so that the processor has the loads of many names under way at once.
         let mut hashes = [0; WARMED_TOGETHER_MAX];
-        let mut count = 0;
-        for (hash, name) in hashes.iter_mut().zip(names) {
+        let (mut count, mut end) = (0, 0);
+        for (hash, (name, name_end)) in hashes.iter_mut().zip(names) {
             *hash = names::hash_bytes(self.seed, name);
             count += 1;
+            end = name_end;
         }
         let mut known = [Known::NONE; WARMED_TOGETHER_MAX];
         for (known, hash) in known.iter_mut().zip(&hashes[..count]) {
@@ -134,6 +136,7 @@ impl Shard {
         Guesses {
             known,
             count,
+            end,
             next: 0,
         }
     }

@@ -111,11 +111,16 @@ impl Trail {
     }
 }
 
+/// How many times as far as they were looked at names are passed over where most of them are new.
+const COLD_REACH: usize = 8;
+
 /// What some names that come next are most likely known by.
 #[derive(Clone, Debug)]
 pub struct Guesses {
     pub(super) known: [Known; WARMED_TOGETHER_MAX],
     pub(super) count: usize,
+    /// Where the point of the last name ends.
+    pub(super) end: usize,
     pub(super) next: usize,
 }
 
@@ -124,16 +129,20 @@ impl Guesses {
     pub const NONE: Self = Self {
         known: [Known::NONE; WARMED_TOGETHER_MAX],
         count: 0,
+        end: 0,
         next: 0,
     };
 
-    /// How many of the names seem to be known, and how many there were.
-    pub fn hits(&self) -> (usize, usize) {
+    /// How far to go before the next names are guessed: to the end of these, and further where most
+    /// of them are new, for new names gain nothing by it.
+    pub fn reach(&self) -> usize {
         let known = self.known[..self.count].iter();
-        (
-            known.filter(|known| **known != Known::NONE).count(),
-            self.count,
-        )
+        let hits = known.filter(|known| **known != Known::NONE).count();
+        if hits * 2 < self.count {
+            self.end * COLD_REACH
+        } else {
+            self.end
+        }
     }
 }
 

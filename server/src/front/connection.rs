@@ -4,9 +4,7 @@
 
 use std::time::Instant;
 
-use benzene_engine::limits::{
-    HELD_BYTES_MAX, LAST_READ_TOTAL_BYTES_MAX, QUERY_FRAME_BYTES_MAX, WARMED_TOGETHER_MAX,
-};
+use benzene_engine::limits::{HELD_BYTES_MAX, LAST_READ_TOTAL_BYTES_MAX, QUERY_FRAME_BYTES_MAX};
 use benzene_engine::ring::ReceiveNow;
 use benzene_engine::shard::{Guesses, Shard, Trail};
 use benzene_engine::stats::Counter;
@@ -54,9 +52,6 @@ pub(super) enum Last {
     No,
     Wanted,
 }
-
-/// Where most names are new, so many times as many lines as were looked at are not looked at.
-const COLD_LINES_FACTOR: usize = 7;
 
 /// What a protocol keeps between two receives.
 #[derive(Debug)]
@@ -277,7 +272,8 @@ fn work_lines(
         }
         // The same of a metric that was looked for together with others.
         if trail.is_lost() && *at >= guessed_to {
-            (guesses, guessed_to) = guess_lines(bytes, *at, means.shard);
+            guesses = means.shard.guess(line::names(&bytes[*at..]));
+            guessed_to = *at + guesses.reach();
         }
         if let Some(known) = guesses.next()
             && splitter.is_between_lines()
@@ -302,22 +298,6 @@ fn work_lines(
             return Progress::Stalled;
         }
     }
-}
-
-/// Looks for the metrics of the lines from `at` on, and says up to where. New names gain nothing by
-/// it, so that where most are new, some more are left out.
-fn guess_lines(bytes: &[u8], at: usize, shard: &Shard) -> (Guesses, usize) {
-    let mut end = at;
-    let names = line::names(&bytes[at..]).map(|(name, line_end)| {
-        end = at + line_end;
-        name
-    });
-    let guesses = shard.guess(names);
-    let (hits, count) = guesses.hits();
-    if hits * 2 < count {
-        end += (end - at) * COLD_LINES_FACTOR;
-    }
-    (guesses, end)
 }
 
 fn work_frames(
@@ -366,8 +346,11 @@ fn work_batch(
             return Some(Progress::Paused);
         }
         if trail.is_lost() && *next >= guessed_to {
-            guesses = (means.shard).guess(batch.iter_from(*next).map(|item| item.name.as_bytes()));
-            guessed_to = *next + WARMED_TOGETHER_MAX;
+            let items = batch.iter_from(*next).zip(1..);
+            guesses = means
+                .shard
+                .guess(items.map(|(item, end)| (item.name.as_bytes(), end)));
+            guessed_to = *next + guesses.reach();
         }
         let guess = guesses.next();
         if means.intake.likely(trail, guess, &item, means.shard) == Taken::NoRoom {

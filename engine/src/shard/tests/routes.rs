@@ -95,14 +95,25 @@ fn names_out_of_order_are_guessed_and_an_order_is_learned_again() {
         world.take(name, world.point(90, 1.0));
     }
     assert!(world.trail.is_lost(), "nothing has followed anything twice");
-    let guesses = world.shards[0].guess(all.iter().map(|name| name.as_bytes()));
-    let looked_at = WARMED_TOGETHER_MAX;
-    assert_eq!(guesses.hits(), (looked_at, looked_at));
+    let ends = all.iter().map(|name| name.as_bytes()).zip(1..);
+    let guesses = world.shards[0].guess(ends);
+    assert_eq!(
+        (guesses.clone().count(), guesses.reach()),
+        (WARMED_TOGETHER_MAX, WARMED_TOGETHER_MAX)
+    );
     for (known, name) in guesses.zip(&all) {
         assert_eq!(world.shards[0].name_of(known), name.as_bytes());
     }
-    let unknown = world.shards[0].guess([b"no.such".as_slice(), b""].into_iter());
-    assert_eq!(unknown.hits(), (0, 2));
+    let unknown = [b"no.such".as_slice(), b"nor.this", b""].into_iter();
+    let unknown = world.shards[0].guess(unknown.zip(1..));
+    assert_eq!(
+        unknown.reach(),
+        3 * 8,
+        "most are new, and are passed over for a while"
+    );
+    for known in unknown {
+        assert_eq!(world.shards[0].name_of(known), b"");
+    }
     // Every seventh name, round and round, until the order is the one of before.
     for age in 1..4 {
         for step in 0..80 {
