@@ -171,6 +171,7 @@ impl Core {
                 && self.splitter.is_between_lines()
                 && let name = shard.name_of(known)
                 && !name.is_empty()
+                && name.is_ascii()
                 && let Some((value, timestamp, length)) =
                     line::known(&bytes[at..], name, &mut clock)
             {

@@ -279,6 +279,8 @@ fn work_lines(
             && splitter.is_between_lines()
             && let name = means.shard.name_of(known)
             && !name.is_empty()
+            // Beyond ASCII there is whitespace that a pickle's name can have, and a line's cannot.
+            && name.is_ascii()
             && let Some((value, seconds, length)) = line::known(&bytes[*at..], name, &mut clock)
         {
             let point = (known, Stamp::At(seconds), value);

@@ -4,6 +4,7 @@
 //! Each client has metrics of its own, so that all files together are known exactly.
 #![expect(clippy::format_push_string, reason = "a test builds its text simply")]
 
+mod guessed;
 mod pickles;
 mod slices;
 mod unfinished;
