@@ -6,7 +6,7 @@ use benzene_engine::point::Point;
 use benzene_engine::shard::{Accept, Known, Shard, Trail};
 use benzene_engine::stats::Counter;
 
-use crate::wire::{Item, Refusal, Stamp, line};
+use crate::wire::{Item, Refusal, Stamp, line, word};
 
 /// What became of an item.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,7 +77,7 @@ impl Intake {
         if let Some(known) = guess
             && let name = shard.name_of(known)
             && !name.is_empty()
-            && name == item.name.as_bytes()
+            && word::equal(name, item.name.as_bytes())
             && !item.name.contains(char::is_whitespace)
         {
             return self.guessed(trail, (known, item.stamp, item.value), shard);
@@ -89,7 +89,7 @@ impl Intake {
     pub(super) fn item(&self, trail: &mut Trail, item: &Item<'_>, shard: &mut Shard) -> Taken {
         let foreseen = shard.foresee(*trail);
         if let Some((known, name)) = foreseen
-            && name == item.name.as_bytes()
+            && word::equal(name, item.name.as_bytes())
         {
             return self.known(trail, (known, item.stamp, item.value), shard);
         }

@@ -242,7 +242,9 @@ fn is_empty(line: &[u8]) -> bool {
 fn usual(text: &str) -> Option<(Item<'_>, usize)> {
     let bytes = text.as_bytes();
     let name_end = visible(bytes)?;
-    let (value, seconds, length) = numbers(&bytes[name_end + 1..], &mut Clock::default())?;
+    // A clock made for one line would cost more than it saves: reading back what was just written
+    // in another width waits until all earlier writes have left the processor.
+    let (value, seconds, length) = numbers(&bytes[name_end + 1..], number::ten_digits)?;
     let item = Item {
         name: &text[..name_end],
         stamp: Stamp::At(seconds),
@@ -283,7 +285,7 @@ pub fn known(bytes: &[u8], name: &[u8], clock: &mut Clock) -> Option<(f64, u32, 
     let [b' ', rest @ ..] = &bytes[name.len()..] else {
         return None;
     };
-    let (value, seconds, length) = numbers(rest, clock)?;
+    let (value, seconds, length) = numbers(rest, |rest| clock.read(rest))?;
     let length = name.len() + 1 + length;
     (bytes[length - 1] == b'\n').then_some((value, seconds, length))
 }
@@ -301,13 +303,17 @@ pub fn names(bytes: &[u8]) -> impl Iterator<Item = (&[u8], usize)> {
 }
 
 /// What follows the name and a space in the usual line: a plain number, a space, whole seconds,
-/// and a line end or the end of the text, which counts into the length.
+/// and a line end or the end of the text, which counts into the length. `ten_digits` reads seconds
+/// of ten digits, as all are from 2001 to 2286.
 #[inline]
-fn numbers(rest: &[u8], clock: &mut Clock) -> Option<(f64, u32, usize)> {
+fn numbers(
+    rest: &[u8],
+    ten_digits: impl FnOnce(&[u8]) -> Option<u32>,
+) -> Option<(f64, u32, usize)> {
     let all = rest.len();
     let (value, value_length) = number::short(rest).or_else(|| any_value(rest))?;
     let rest = &rest[value_length + 1..];
-    let (seconds, rest) = match clock.read(rest) {
+    let (seconds, rest) = match ten_digits(rest) {
         Some(seconds) => (seconds, &rest[10..]),
         None => any_digits(rest)?,
     };

@@ -16,7 +16,7 @@ pub mod pickle;
 #[cfg(test)]
 mod tests;
 pub mod window;
-mod word;
+pub(crate) mod word;
 
 use benzene_engine::stats::Counter;
 

@@ -36,6 +36,12 @@ pub(super) fn begins_with(text: &[u8], start: &[u8]) -> bool {
             .all(|(one, other)| one == other)
 }
 
+/// Whether two texts are the same, in the same way.
+#[inline]
+pub(crate) fn equal(one: &[u8], other: &[u8]) -> bool {
+    one.len() == other.len() && begins_with(one, other)
+}
+
 /// How many bytes stand before the first one equal to `byte`.
 #[inline]
 pub(super) fn before(word: u64, byte: u8) -> Option<usize> {
@@ -112,6 +118,7 @@ mod tests {
             let text = text.as_bytes();
             let mut start = text[..length.min(text.len())].to_vec();
             prop_assert!(begins_with(text, &start));
+            prop_assert_eq!(equal(text, &start), length >= text.len());
             if !start.is_empty() {
                 let place = place % start.len();
                 start[place] ^= 1;
