@@ -17,7 +17,7 @@ use super::Event;
 use super::command::{Command, Machine, Next};
 use super::create::{Blueprint, Create, Way, Workshop, c_path};
 use super::entry::entry;
-use super::operation::{Access, FileOperation, FileToken, Stage, VisitId};
+use super::operation::{Access, ByteRange, FileOperation, FileToken, Stage, VisitId};
 use super::slots::{Key, Slots};
 use super::tag::{Kind, Tag};
 use super::uring::{Completion, Uring, adopt_descriptor};
@@ -71,7 +71,7 @@ struct Open {
     token: FileToken,
     path: PathBuf,
     access: Access,
-    read_bytes: u32,
+    ranges: Vec<ByteRange>,
 }
 
 /// All file operations of a ring.
@@ -87,6 +87,8 @@ pub(super) struct Files {
     unanswered: usize,
     /// The way that new files try first.
     pub way: Way,
+    /// Files may be opened without a trace of it: this process owns those that it has opened so far.
+    noatime: bool,
     /// Whether there is an ftruncate opcode.
     pub ftruncate: bool,
     serial: u64,
@@ -107,6 +109,7 @@ impl Files {
             creates: 0,
             unanswered: 0,
             way: Way::Nameless,
+            noatime: true,
             ftruncate: uring.features().ftruncate,
             serial: ring << 40,
             entries: Vec::new(),
@@ -161,13 +164,13 @@ impl Files {
             FileOperation::Open {
                 path,
                 access,
-                read_bytes,
+                ranges,
             } => {
                 self.opens_waiting.push_back(Open {
                     token,
                     path,
                     access,
-                    read_bytes,
+                    ranges,
                 });
             }
             FileOperation::Read { visit, ranges } => {
@@ -267,7 +270,14 @@ impl Files {
                 let descriptor = unsafe { adopt_descriptor(number) };
                 running.machine.opened(command, descriptor);
             }
-            answer => running.machine.answered(command, answer),
+            answer => {
+                // Refused with it, permitted without: the next files are somebody else's too.
+                let permitted = answer.is_ok();
+                if let Command::OpenVisit { noatime: false, .. } = command {
+                    self.noatime &= !permitted;
+                }
+                running.machine.answered(command, answer);
+            }
         }
         running.outstanding == 0
     }
@@ -279,7 +289,7 @@ impl Files {
                 token,
                 path,
                 access,
-                read_bytes,
+                ranges,
             }) = self.opens_waiting.pop_front()
         {
             let path = match c_path(&path, Stage::Open) {
@@ -293,7 +303,7 @@ impl Files {
                 }
             };
             let visit = self.take_visit();
-            let machine = Box::new(Visit::open(visit, path, access, read_bytes));
+            let machine = Box::new(Visit::open(visit, path, access, self.noatime, &ranges));
             self.run(
                 uring,
                 Running::new(token, machine, Holds::Visit(visit)),
