@@ -11,7 +11,9 @@ use std::path::PathBuf;
 use super::Event;
 use super::command::Machine;
 use super::create::{Blueprint, Create, Way, Workshop, c_path};
-use super::operation::{Access, FileError, FileOperation, FileOutcome, FileToken, Stage, VisitId};
+use super::operation::{
+    Access, ByteRange, FileError, FileOperation, FileOutcome, FileToken, Stage, VisitId,
+};
 use super::visit::{Probe, Visit};
 use crate::limits::{CREATES_TOGETHER_MAX, FILE_OPERATIONS_MAX};
 
@@ -51,7 +53,7 @@ struct Open {
     token: FileToken,
     path: PathBuf,
     access: Access,
-    read_bytes: u32,
+    ranges: Vec<ByteRange>,
 }
 
 /// Who may run, who waits.
@@ -66,6 +68,8 @@ pub(super) struct Admission {
     unanswered: usize,
     /// The way that new files try first.
     pub way: Way,
+    /// Files may be opened without a trace of it: this process owns those that it has opened so far.
+    noatime: bool,
     /// Whether a file's length can be set.
     pub ftruncate: bool,
     serial: u64,
@@ -83,6 +87,7 @@ impl Admission {
             creates: 0,
             unanswered: 0,
             way: Way::Nameless,
+            noatime: true,
             ftruncate,
             serial: u64::from(origin) << 40,
         }
@@ -137,13 +142,13 @@ impl Admission {
             FileOperation::Open {
                 path,
                 access,
-                read_bytes,
+                ranges,
             } => {
                 self.opens_waiting.push_back(Open {
                     token,
                     path,
                     access,
-                    read_bytes,
+                    ranges,
                 });
                 None
             }
@@ -176,6 +181,11 @@ impl Admission {
         }
     }
 
+    /// A file could be opened, though not without a trace: the next files are somebody else's too.
+    pub(super) fn opened_with_trace(&mut self) {
+        self.noatime = false;
+    }
+
     /// The next operation whose turn has come; those that cannot be begun are answered on the way.
     pub(super) fn next(&mut self, events: &mut VecDeque<Event>) -> Option<Admitted> {
         self.next_open(events).or_else(|| self.next_create(events))
@@ -187,14 +197,14 @@ impl Admission {
                 token,
                 path,
                 access,
-                read_bytes,
+                ranges,
             } = self.opens_waiting.pop_front()?;
             match c_path(&path, Stage::Open) {
                 Ok(path) => {
                     let visit = self.take_visit();
                     return Some(Admitted {
                         token,
-                        machine: Box::new(Visit::open(visit, path, access, read_bytes)),
+                        machine: Box::new(Visit::open(visit, path, access, self.noatime, &ranges)),
                         holds: Holds::Visit(visit),
                     });
                 }

@@ -2,7 +2,7 @@
 //! does elsewhere, for threads that have nothing else to do.
 //! A machine is run to its end in one go. Links mean the same as in a ring: what stands behind a
 //! command that failed or was short is answered ECANCELED and asked for again by the machine.
-//! Invariant: `file` holds the visit's file exactly while the machine believes it open.
+//! Invariant: a workbench holds the visit's file exactly while the machine believes it open.
 #![expect(
     unsafe_code,
     reason = "a plain descriptor is closed by its number, which the machine then forgets"
@@ -23,12 +23,20 @@ use super::command::{Command, Handle, Machine, Next, PathOf};
 use super::entry::{DIRECTORY_MODE, FILE_MODE, ZEROS};
 use super::operation::{FileError, FileOutcome};
 
-/// Runs a machine to its end and answers its result; `file` is the visit's, where it has one.
-/// Where `cut` is set meanwhile, it ends between two rounds, without a result, and a temporary name
+/// What a machine works on besides its own.
+#[derive(Debug, Default)]
+pub(super) struct Workbench {
+    /// The visit's file, where it has one.
+    pub file: Option<OwnedFd>,
+    /// A file was opened with a trace of it, as without one it was not permitted.
+    pub opened_with_trace: bool,
+}
+
+/// Runs a machine to its end and answers its result. Where `cut` is set meanwhile, it ends between two rounds, without a result, and a temporary name
 /// that it has made is removed.
 pub(super) fn carry_out(
     machine: &mut dyn Machine,
-    file: &mut Option<OwnedFd>,
+    workbench: &mut Workbench,
     cut: &AtomicBool,
 ) -> Option<Result<FileOutcome, FileError>> {
     let mut round = Vec::new();
@@ -47,7 +55,7 @@ pub(super) fn carry_out(
             if is_cut {
                 machine.answered(command, Err(Errno::CANCELED.raw_os_error()));
             } else {
-                is_cut = !obey(machine, file, command) && linked;
+                is_cut = !obey(machine, workbench, command) && linked;
             }
         }
     }
@@ -59,7 +67,7 @@ pub(super) fn carry_out(
 }
 
 /// Obeys one command and tells the machine; false where it failed or was short.
-fn obey(machine: &mut dyn Machine, file: &mut Option<OwnedFd>, command: Command) -> bool {
+fn obey(machine: &mut dyn Machine, workbench: &mut Workbench, command: Command) -> bool {
     if command.opens_plain() {
         return match open_plain(machine, command) {
             Ok(descriptor) => {
@@ -73,15 +81,16 @@ fn obey(machine: &mut dyn Machine, file: &mut Option<OwnedFd>, command: Command)
         };
     }
     let (answer, wanted) = match command {
-        Command::Read(_, span) | Command::Write(_, span) => {
-            (transfer(machine, file.as_ref(), command), span.bytes)
-        }
+        Command::Read(_, span) | Command::Write(_, span) => (
+            transfer(machine, workbench.file.as_ref(), command),
+            span.bytes,
+        ),
         Command::Zero { offset, bytes } => {
             let zeros = &ZEROS[..bytes as usize];
             let written = plain(machine).and_then(|to| rustix::io::pwrite(to, zeros, offset));
             (written.map(narrow), bytes)
         }
-        _ => (whole(machine, file, command).map(|()| 0), 0),
+        _ => (whole(machine, workbench, command).map(|()| 0), 0),
     };
     machine.answered(command, answer.map_err(Errno::raw_os_error));
     answer == Ok(wanted)
@@ -129,13 +138,17 @@ fn transfer(
 /// Commands that succeed or fail, and answer no number.
 fn whole(
     machine: &mut dyn Machine,
-    file: &mut Option<OwnedFd>,
+    workbench: &mut Workbench,
     command: Command,
 ) -> rustix::io::Result<()> {
+    let file = &mut workbench.file;
     match command {
         Command::Stat => rustix::fs::stat(machine.path(PathOf::Target)).map(drop),
-        Command::OpenVisit(_) => {
-            *file = Some(open(machine.path(PathOf::Target), OFlags::empty())?);
+        Command::OpenVisit { noatime, .. } => {
+            let mut flags = OFlags::empty();
+            flags.set(OFlags::NOATIME, noatime);
+            *file = Some(open(machine.path(PathOf::Target), flags)?);
+            workbench.opened_with_trace = !noatime;
             Ok(())
         }
         Command::Lock(_) => {

@@ -130,7 +130,12 @@ impl Files {
                 let descriptor = unsafe { adopt_descriptor(number) };
                 running.machine.opened(command, descriptor);
             }
-            answer => running.machine.answered(command, answer),
+            answer => {
+                if let (Command::OpenVisit { noatime: false, .. }, Ok(_)) = (command, answer) {
+                    self.admission.opened_with_trace();
+                }
+                running.machine.answered(command, answer);
+            }
         }
         running.outstanding == 0
     }

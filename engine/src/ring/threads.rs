@@ -22,7 +22,7 @@ use crossbeam_queue::ArrayQueue;
 use super::admission::{Admission, Admitted, Holds};
 use super::command::Machine;
 use super::error::RingError;
-use super::execute::carry_out;
+use super::execute::{Workbench, carry_out};
 use super::operation::{FileError, FileOperation, FileOutcome, FileToken};
 use super::wake::Waker;
 use super::{DRAIN_TURN, Event, host};
@@ -34,8 +34,7 @@ struct Job {
     token: FileToken,
     machine: Box<dyn Machine>,
     holds: Holds,
-    /// The visit's file.
-    file: Option<OwnedFd>,
+    workbench: Workbench,
     result: Option<Result<FileOutcome, FileError>>,
 }
 
@@ -186,11 +185,18 @@ impl Threads {
         let Some(result) = job.result else {
             unreachable!("{:?} came back without a result", job.token)
         };
+        if job.workbench.opened_with_trace {
+            self.admission.opened_with_trace();
+        }
         self.admission.let_go(job.holds, &result);
         if let Holds::Visit(visit) = job.holds {
-            self.files[visit.slot as usize] = job.file;
+            self.files[visit.slot as usize] = job.workbench.file;
         } else {
-            assert!(job.file.is_none(), "{:?} has a file left", job.token);
+            assert!(
+                job.workbench.file.is_none(),
+                "{:?} has a file left",
+                job.token
+            );
         }
         let token = job.token;
         events.push_back(Event::File { token, result });
@@ -216,7 +222,10 @@ impl Threads {
             token,
             machine,
             holds,
-            file,
+            workbench: Workbench {
+                file,
+                ..Workbench::default()
+            },
             result: None,
         }));
     }
@@ -276,7 +285,7 @@ fn work(shared: &Shared, seat: usize) {
 
 impl Shared {
     fn run(&self, mut job: Box<Job>) {
-        job.result = carry_out(job.machine.as_mut(), &mut job.file, &self.ending);
+        job.result = carry_out(job.machine.as_mut(), &mut job.workbench, &self.ending);
         if job.result.is_none() {
             return;
         }

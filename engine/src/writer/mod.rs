@@ -11,6 +11,7 @@
 mod faults;
 mod inspect;
 mod jobs;
+mod layouts;
 mod pace;
 mod parked;
 #[cfg(test)]
@@ -35,6 +36,7 @@ use crate::stats::Counter;
 use crate::whisper::{Aggregation, Header};
 use faults::{Fault, Faults};
 use jobs::{Job, Jobs};
+use layouts::Layouts;
 use pace::Pace;
 use parked::Parked;
 use update::Update;
@@ -82,6 +84,7 @@ pub struct Budgets {
 pub struct Writer {
     config: WriterConfig,
     jobs: Jobs,
+    layouts: Layouts,
     /// Series without a file that no limit has held back yet; bounded by the probes.
     missing: VecDeque<SeriesId>,
     pace: Pace,
@@ -98,6 +101,7 @@ impl Writer {
         Self {
             config,
             jobs: Jobs::default(),
+            layouts: Layouts::default(),
             missing: VecDeque::new(),
             pace: Pace::default(),
             parked: Parked::default(),
@@ -202,12 +206,11 @@ impl Writer {
                 !points.is_empty(),
                 "series {series:?} was chosen with nothing to write"
             );
-            self.begin(ledger, series, |path| {
-                (
-                    Job::Update(Update::new(series, points, now)),
-                    Update::open(path, access),
-                )
-            });
+            let mut update = Update::new(series, points, now);
+            let path = self.path(ledger.name(series));
+            let operation = update.open(path, access, &self.layouts);
+            let token = self.jobs.insert(Job::Update(update));
+            self.operations.push((token, operation));
             used += 1;
         }
         budgets.updates.refund(granted - used);
@@ -314,7 +317,7 @@ impl Writer {
         now: Now,
     ) {
         let series = update.series;
-        match update.step(result, self.config.sync) {
+        match update.step(result, self.config.sync, &mut self.layouts) {
             update::Step::Operation(operation) => {
                 let token = self.jobs.insert(Job::Update(update));
                 self.operations.push((token, operation));
@@ -376,6 +379,11 @@ impl Writer {
             }
             inspect::Step::Answer(ticket, answer) => self.answers.push((ticket, answer)),
         }
+    }
+
+    /// Bytes of what is remembered of files, which count in MAX_CACHE_BYTES.
+    pub fn memory_bytes(&self) -> usize {
+        self.layouts.bytes()
     }
 
     /// The next operation for the driver.
