@@ -273,6 +273,20 @@ pub const DIRECTORY_STEPS_MAX: usize = 2 * PATH_BYTES_MAX;
 pub const DIRECTORY_ROUNDS_MAX: u32 = 3;
 /// How many temporary names a create tries when they are taken.
 pub const TEMPORARY_NAMES_MAX: u32 = 16;
+/// Threads for files of a core whose ring has none of its own (`sync`): as many as a ring's kernel
+/// workers. More only wait for the same disk, or for the same cores.
+pub const FILE_THREADS: usize = 4;
+/// Most threads for files of one ring.
+pub const FILE_THREADS_MAX: usize = 64;
+const _: () = assert!(FILE_THREADS <= FILE_THREADS_MAX);
+/// Most file operations with the threads at once; others wait in the ring. All updates and creates
+/// that a core has in flight fit.
+pub const FILE_JOBS_OUT_MAX: usize = 1024;
+const _: () = assert!(FILE_JOBS_OUT_MAX >= UPDATES_IN_FLIGHT_MAX + CREATES_IN_FLIGHT_MAX * 2);
+/// Sockets that one wait of the poll driver tells to be ready; the others come with the next.
+pub const POLL_EVENTS_MAX: usize = 256;
+/// Connections that one turn of the poll driver accepts from a listener before others have theirs.
+pub const POLL_ACCEPTS_PER_TURN_MAX: usize = 64;
 /// How long dropping a ring waits for a kernel that completes nothing more, in turns of 100 ms;
 /// what it still holds then is never freed.
 pub const DRAIN_TURNS_MAX: u32 = 50;

@@ -45,9 +45,9 @@ const RING_ALIGNMENT: usize = 65_536;
 #[derive(Debug, PartialEq, Eq)]
 #[must_use = "a lease that is not released is a buffer lost"]
 pub struct Lease {
-    lane: Lane,
-    buffer: u16,
-    len: u32,
+    pub(super) lane: Lane,
+    pub(super) buffer: u16,
+    pub(super) len: u32,
 }
 
 impl Lease {

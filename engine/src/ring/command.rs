@@ -117,8 +117,9 @@ pub(super) enum Next {
     Done(Result<FileOutcome, FileError>),
 }
 
-/// A file operation as a state machine without I/O.
-pub(super) trait Machine: std::fmt::Debug {
+/// A file operation as a state machine without I/O. It may be stepped on another thread than the
+/// one that made it.
+pub(super) trait Machine: std::fmt::Debug + Send {
     /// What to do next. Called when every command of the last round was answered.
     fn next(&mut self, round: &mut Vec<Command>) -> Next;
     /// The answer to one command of the round, in any order; not for opened descriptors.

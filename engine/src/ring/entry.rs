@@ -12,10 +12,10 @@ use super::visit::Probe;
 use crate::limits::ZERO_CHUNK_BYTES;
 
 /// Where new files get their zeros from.
-static ZEROS: [u8; ZERO_CHUNK_BYTES] = [0; ZERO_CHUNK_BYTES];
+pub(super) static ZEROS: [u8; ZERO_CHUNK_BYTES] = [0; ZERO_CHUNK_BYTES];
 /// Permissions before the umask, as Python's open and makedirs.
-const FILE_MODE: u32 = 0o666;
-const DIRECTORY_MODE: u32 = 0o777;
+pub(super) const FILE_MODE: u32 = 0o666;
+pub(super) const DIRECTORY_MODE: u32 = 0o777;
 
 /// The entry of a command.
 pub(super) fn entry(machine: &mut dyn Machine, command: Command) -> squeue::Entry {

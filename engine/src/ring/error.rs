@@ -1,4 +1,4 @@
-//! Why there is no ring. Each variant is one sentence that an operator can act on.
+//! Why there is no ring, or no driver that stands in for it. Each variant is one sentence that an operator can act on.
 //! Refused, out of resources and too old are told apart, because only the first and the last are
 //! reasons to fall back to another driver; running out is a reason to stop.
 
@@ -22,7 +22,7 @@ pub enum RingError {
     },
     /// The kernel ran out of something that the ring needs.
     #[error(
-        "no resources for io_uring while {attempt}: {} (memory, open files or locked memory: \
+        "no resources while {attempt}: {} (memory, open files or locked memory: \
          see ulimit -n and ulimit -l)",
         std::io::Error::from_raw_os_error(*errno)
     )]
@@ -39,7 +39,7 @@ pub enum RingError {
         missing: Vec<&'static str>,
     },
     /// The kernel answered something that we did not foresee.
-    #[error("io_uring failed while {attempt}: {}", std::io::Error::from_raw_os_error(*errno))]
+    #[error("the kernel failed while {attempt}: {}", std::io::Error::from_raw_os_error(*errno))]
     Failed {
         /// What was being made.
         attempt: &'static str,
@@ -59,6 +59,24 @@ impl RingError {
             return RingError::NotPermitted { errno };
         }
         RingError::register("making the ring", errno)
+    }
+
+    /// A thread for files could not be started: whatever the reason, it is one of the limits.
+    pub(super) fn thread(error: &std::io::Error) -> RingError {
+        let errno = error.raw_os_error();
+        RingError::Resources {
+            attempt: "starting a thread for files",
+            errno: errno.unwrap_or(Errno::AGAIN.raw_os_error()),
+        }
+    }
+
+    /// Whether it says that this machine has no io_uring for us, now and at every later try. A want
+    /// of resources says no such thing.
+    pub fn is_unavailable(&self) -> bool {
+        match self {
+            RingError::NotPermitted { .. } | RingError::TooOld { .. } => true,
+            RingError::Resources { .. } | RingError::Failed { .. } => false,
+        }
     }
 
     /// Sorts an error of a later step.
@@ -92,8 +110,20 @@ mod tests {
         for errno in [Errno::NOMEM, Errno::MFILE] {
             let error = RingError::setup(errno.raw_os_error());
             assert!(matches!(error, RingError::Resources { .. }), "{error}");
+            assert!(!error.is_unavailable(), "{error}");
         }
         let error = RingError::setup(Errno::INVAL.raw_os_error());
         assert!(matches!(error, RingError::Failed { .. }), "{error}");
+        assert!(!error.is_unavailable(), "{error}");
+    }
+
+    #[test]
+    fn a_machine_that_forbids_or_lacks_io_uring_has_none() {
+        for errno in [Errno::PERM, Errno::NOSYS] {
+            let error = RingError::setup(errno.raw_os_error());
+            assert!(error.is_unavailable(), "{error}");
+        }
+        let missing = vec!["linkat"];
+        assert!(RingError::TooOld { missing }.is_unavailable());
     }
 }

@@ -1,28 +1,26 @@
-//! File operations in flight: which machine waits for what, and kernel entries made of commands.
+//! File operations in flight through the ring: which machine waits for what, and kernel entries
+//! made of commands. `admission` says what may run.
 //! A slot owns its machine, and with it every path, buffer and descriptor that its entries name,
 //! until the last completion of the round; only then is the machine touched again.
-//! Opens beyond the direct slots and creates beyond their bound wait here, in order.
 //! Invariants: `outstanding` of a slot is the number of its entries that the kernel has; a visit is
-//! free exactly when its direct slot in the kernel is empty; every operation is answered once.
+//! free exactly when its direct slot in the kernel is empty.
 #![expect(unsafe_code, reason = "entries name paths and buffers by address")]
 
 use std::collections::VecDeque;
 use std::os::fd::AsRawFd;
-use std::path::PathBuf;
 
 use io_uring::squeue;
 use rustix::fs::FlockOperation;
 
 use super::Event;
+use super::admission::{Admission, Admitted, Holds};
 use super::command::{Command, Machine, Next};
-use super::create::{Blueprint, Create, Way, Workshop, c_path};
 use super::entry::entry;
-use super::operation::{Access, ByteRange, FileOperation, FileToken, Stage, VisitId};
+use super::operation::{FileOperation, FileToken};
 use super::slots::{Key, Slots};
 use super::tag::{Kind, Tag};
 use super::uring::{Completion, Uring, adopt_descriptor};
-use super::visit::{Probe, Visit};
-use crate::limits::{CREATES_TOGETHER_MAX, FILE_OPERATIONS_MAX};
+use crate::limits::FILE_OPERATIONS_MAX;
 
 #[derive(Debug)]
 struct Running {
@@ -34,64 +32,12 @@ struct Running {
     holds: Holds,
 }
 
-/// What an operation holds while it runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Holds {
-    /// Nothing that is scarce.
-    Nothing,
-    /// A direct slot.
-    Visit(VisitId),
-    /// One of the creates that may run together.
-    Create,
-}
-
-impl Running {
-    fn new(token: FileToken, machine: Box<dyn Machine>, holds: Holds) -> Running {
-        Running {
-            token,
-            machine,
-            round: Vec::new(),
-            outstanding: 0,
-            holds,
-        }
-    }
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum VisitState {
-    Free,
-    /// Open, and nobody works on it.
-    Idle,
-    /// An operation works on it.
-    Busy,
-}
-
-#[derive(Debug)]
-struct Open {
-    token: FileToken,
-    path: PathBuf,
-    access: Access,
-    ranges: Vec<ByteRange>,
-}
-
 /// All file operations of a ring.
 #[derive(Debug)]
 pub(super) struct Files {
+    /// Who may run, who waits.
+    pub admission: Admission,
     running: Slots<Running>,
-    visits: Vec<(u32, VisitState)>,
-    visits_free: Vec<u32>,
-    opens_waiting: VecDeque<Open>,
-    creates_waiting: VecDeque<(FileToken, Blueprint)>,
-    creates: usize,
-    /// Operations whose answer nobody has fetched yet.
-    unanswered: usize,
-    /// The way that new files try first.
-    pub way: Way,
-    /// Files may be opened without a trace of it: this process owns those that it has opened so far.
-    noatime: bool,
-    /// Whether there is an ftruncate opcode.
-    pub ftruncate: bool,
-    serial: u64,
     /// Scratch for the entries of a round.
     entries: Vec<squeue::Entry>,
 }
@@ -99,41 +45,13 @@ pub(super) struct Files {
 impl Files {
     /// No operations; `visits_max` direct slots.
     pub(super) fn new(uring: &Uring, visits_max: u32) -> Files {
-        let ring = u64::from(uring.descriptor().as_raw_fd().cast_unsigned() & 0xffff);
+        let [.., high, low] = uring.descriptor().as_raw_fd().to_be_bytes();
+        let origin = u16::from_be_bytes([high, low]);
         Files {
+            admission: Admission::new(visits_max, uring.features().ftruncate, origin),
             running: Slots::new(FILE_OPERATIONS_MAX),
-            visits: vec![(0, VisitState::Free); visits_max as usize],
-            visits_free: (0..visits_max).rev().collect(),
-            opens_waiting: VecDeque::new(),
-            creates_waiting: VecDeque::new(),
-            creates: 0,
-            unanswered: 0,
-            way: Way::Nameless,
-            noatime: true,
-            ftruncate: uring.features().ftruncate,
-            serial: ring << 40,
             entries: Vec::new(),
         }
-    }
-
-    /// Operations whose answer nobody has fetched yet.
-    pub(super) fn unanswered(&self) -> usize {
-        self.unanswered
-    }
-
-    /// Direct slots that hold a file or are about to.
-    #[cfg(test)]
-    pub(super) fn visits_in_use(&self) -> usize {
-        self.visits.len() - self.visits_free.len()
-    }
-
-    /// An answer was fetched.
-    pub(super) fn fetched(&mut self) {
-        assert!(
-            self.unanswered > 0,
-            "an answer to an operation that nobody asked for"
-        );
-        self.unanswered -= 1;
     }
 
     /// Begins an operation, or lets it wait for its turn.
@@ -144,66 +62,8 @@ impl Files {
         operation: FileOperation,
         events: &mut VecDeque<Event>,
     ) {
-        assert!(
-            self.unanswered < FILE_OPERATIONS_MAX,
-            "{} operations",
-            self.unanswered
-        );
-        self.unanswered += 1;
-        match operation {
-            FileOperation::Probe { path } => match c_path(&path, Stage::Probe) {
-                Ok(path) => {
-                    let machine = Box::new(Probe::new(path));
-                    self.run(uring, Running::new(token, machine, Holds::Nothing), events);
-                }
-                Err(error) => events.push_back(Event::File {
-                    token,
-                    result: Err(error),
-                }),
-            },
-            FileOperation::Open {
-                path,
-                access,
-                ranges,
-            } => {
-                self.opens_waiting.push_back(Open {
-                    token,
-                    path,
-                    access,
-                    ranges,
-                });
-            }
-            FileOperation::Read { visit, ranges } => {
-                let machine = Visit::read(visit, &ranges);
-                self.work_on(uring, token, machine, events);
-            }
-            FileOperation::Write {
-                visit,
-                pieces,
-                sync,
-            } => {
-                let machine = Visit::write(visit, pieces, sync);
-                self.work_on(uring, token, machine, events);
-            }
-            FileOperation::Close { visit } => {
-                self.work_on(uring, token, Visit::close(visit), events);
-            }
-            FileOperation::Create {
-                path,
-                head,
-                file_bytes,
-                allocation,
-                sync,
-            } => {
-                let plan = Blueprint {
-                    path,
-                    head,
-                    file_bytes,
-                    allocation,
-                    sync,
-                };
-                self.creates_waiting.push_back((token, plan));
-            }
+        if let Some(admitted) = self.admission.begin(token, operation, events) {
+            self.run(uring, admitted, events);
         }
         self.start_waiting(uring, events);
     }
@@ -271,10 +131,8 @@ impl Files {
                 running.machine.opened(command, descriptor);
             }
             answer => {
-                // Refused with it, permitted without: the next files are somebody else's too.
-                let permitted = answer.is_ok();
-                if let Command::OpenVisit { noatime: false, .. } = command {
-                    self.noatime &= !permitted;
+                if let (Command::OpenVisit { noatime: false, .. }, Ok(_)) = (command, answer) {
+                    self.admission.opened_with_trace();
                 }
                 running.machine.answered(command, answer);
             }
@@ -284,60 +142,24 @@ impl Files {
 
     /// Starts what has waited for a direct slot or for a create to end.
     fn start_waiting(&mut self, uring: &mut Uring, events: &mut VecDeque<Event>) {
-        while !self.visits_free.is_empty()
-            && let Some(Open {
-                token,
-                path,
-                access,
-                ranges,
-            }) = self.opens_waiting.pop_front()
-        {
-            let path = match c_path(&path, Stage::Open) {
-                Ok(path) => path,
-                Err(error) => {
-                    events.push_back(Event::File {
-                        token,
-                        result: Err(error),
-                    });
-                    continue;
-                }
-            };
-            let visit = self.take_visit();
-            let machine = Box::new(Visit::open(visit, path, access, self.noatime, &ranges));
-            self.run(
-                uring,
-                Running::new(token, machine, Holds::Visit(visit)),
-                events,
-            );
-        }
-        while self.creates < CREATES_TOGETHER_MAX
-            && let Some((token, plan)) = self.creates_waiting.pop_front()
-        {
-            self.serial += 1;
-            let workshop = Workshop {
-                way: self.way,
-                ftruncate: self.ftruncate,
-                serial: self.serial,
-            };
-            match Create::new(plan, workshop) {
-                Ok(machine) => {
-                    self.creates += 1;
-                    self.run(
-                        uring,
-                        Running::new(token, Box::new(machine), Holds::Create),
-                        events,
-                    );
-                }
-                Err(error) => events.push_back(Event::File {
-                    token,
-                    result: Err(error),
-                }),
-            }
+        while let Some(admitted) = self.admission.next(events) {
+            self.run(uring, admitted, events);
         }
     }
 
-    fn run(&mut self, uring: &mut Uring, running: Running, events: &mut VecDeque<Event>) {
-        let key = self.running.insert(running);
+    fn run(&mut self, uring: &mut Uring, admitted: Admitted, events: &mut VecDeque<Event>) {
+        let Admitted {
+            token,
+            machine,
+            holds,
+        } = admitted;
+        let key = self.running.insert(Running {
+            token,
+            machine,
+            round: Vec::new(),
+            outstanding: 0,
+            holds,
+        });
         self.advance(uring, key, events);
     }
 
@@ -358,11 +180,7 @@ impl Files {
                 Next::Done(result) => {
                     let (token, holds) = (running.token, running.holds);
                     drop(self.running.remove(key));
-                    let stays = matches!(
-                        result,
-                        Ok(super::FileOutcome::Opened { .. } | super::FileOutcome::Read(_))
-                    );
-                    self.let_go(holds, stays);
+                    self.admission.let_go(holds, &result);
                     events.push_back(Event::File { token, result });
                     return;
                 }
@@ -409,68 +227,6 @@ impl Files {
             // is not touched or dropped before `outstanding` is 0 again: `take_answer` counts, and
             // `abandon` keeps what was not counted down.
             unsafe { uring.push(chain) }
-        }
-    }
-
-    fn take_visit(&mut self) -> VisitId {
-        let Some(slot) = self.visits_free.pop() else {
-            unreachable!("the caller has seen a free slot")
-        };
-        let (generation, state) = &mut self.visits[slot as usize];
-        assert!(
-            *state == VisitState::Free,
-            "slot {slot} was in the free list: {state:?}"
-        );
-        *generation = generation.wrapping_add(1);
-        *state = VisitState::Busy;
-        VisitId {
-            slot,
-            generation: *generation,
-        }
-    }
-
-    /// Runs an operation on an open file that nobody works on.
-    fn work_on(
-        &mut self,
-        uring: &mut Uring,
-        token: FileToken,
-        machine: Visit,
-        events: &mut VecDeque<Event>,
-    ) {
-        let visit = machine.id();
-        let (generation, state) = &mut self.visits[visit.slot as usize];
-        assert!(
-            *generation == visit.generation,
-            "{visit:?} is over, now {generation}"
-        );
-        assert!(*state == VisitState::Idle, "{visit:?} is {state:?}");
-        *state = VisitState::Busy;
-        self.run(
-            uring,
-            Running::new(token, Box::new(machine), Holds::Visit(visit)),
-            events,
-        );
-    }
-
-    fn let_go(&mut self, holds: Holds, stays: bool) {
-        match holds {
-            Holds::Nothing => {}
-            Holds::Create => self.creates -= 1,
-            Holds::Visit(visit) => {
-                let (_, state) = &mut self.visits[visit.slot as usize];
-                assert!(
-                    *state == VisitState::Busy,
-                    "{visit:?} was worked on while {state:?}"
-                );
-                *state = if stays {
-                    VisitState::Idle
-                } else {
-                    VisitState::Free
-                };
-                if !stays {
-                    self.visits_free.push(visit.slot);
-                }
-            }
         }
     }
 }

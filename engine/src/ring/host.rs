@@ -35,6 +35,14 @@ pub fn pin_to(cpu: usize) -> io::Result<()> {
     Ok(rustix::thread::sched_setaffinity(None, &set)?)
 }
 
+/// Lets the calling thread run wherever the process was started to run, though the thread that
+/// made it is pinned: the main thread never is, and is asked.
+pub(super) fn unpin() -> io::Result<()> {
+    let main = rustix::process::getpid();
+    let set = rustix::thread::sched_getaffinity(Some(main))?;
+    Ok(rustix::thread::sched_setaffinity(None, &set)?)
+}
+
 /// The kernel's release, as `uname -r` prints it.
 pub fn kernel_release() -> String {
     rustix::system::uname()

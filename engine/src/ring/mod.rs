@@ -1,35 +1,42 @@
 //! The ring room: the only unsafe code of the workspace and the only system calls of a shard.
 //!
-//! A `Ring` is one shard's window on the kernel: sockets, files and wakes go in as calls that only
-//! queue, and come back as events. The loop of a shard is: `turn`, then `next_event` until there is
+//! A `Ring` is one shard's window on the kernel: sockets, files and wakes go in as calls that never
+//! wait, and come back as events. The loop of a shard is: `turn`, then `next_event` until there is
 //! none. Nothing here blocks but `turn`, and nothing knows points, metrics or protocols.
+//! Behind it stands one of two drivers, chosen when it is made: io_uring, or epoll with threads for
+//! files where a machine has no io_uring; the threads serve beside io_uring too (`Driver`).
 //!
 //! Invariants: whatever the kernel may touch (buffers, paths, descriptors) is owned by a slot until
 //! its last completion; `user_data` is a slot's number, never an address; no SQPOLL, no
 //! IOSQE_ASYNC; kernel workers are capped. Errors of the environment come back as errnos in events;
 //! a use of a closed socket or visit is our bug and stops the process.
 //!
-//! Start reading at `uring` (the queues), `command` (the language of the file machines), then
-//! `visit` and `create` (the machines, without I/O), `files` (their driver) and `sockets`.
+//! Start reading at `command` (the language of the file machines), `visit` and `create` (the
+//! machines, without I/O) and `admission` (which of them may run). Then the uring driver: `uring`
+//! (the queues), `files`, `sockets`, `native` (the three together). Then what stands in for it:
+//! `poll` (sockets), `execute` and `threads` (files).
 
+mod admission;
 mod buffers;
 mod command;
 mod create;
 mod entry;
 mod error;
+mod execute;
 mod files;
-#[cfg(test)]
-mod files_tests;
 pub mod host;
 #[cfg(test)]
 mod machine_tests;
+mod native;
 mod operation;
+mod poll;
 mod slots;
 pub mod socket;
 mod sockets;
 mod tag;
 #[cfg(test)]
 mod tests;
+mod threads;
 mod uring;
 mod visit;
 mod wake;
@@ -48,22 +55,35 @@ pub use sockets::SocketId;
 pub use wake::{RingHandle, Waker};
 
 use crate::limits::{
-    DRAIN_TURNS_MAX, RECEIVE_BUFFER_BYTES, RECEIVE_BUFFERS, URGENT_BUFFER_BYTES, URGENT_BUFFERS,
+    FILE_THREADS, RECEIVE_BUFFER_BYTES, RECEIVE_BUFFERS, URGENT_BUFFER_BYTES, URGENT_BUFFERS,
     VISITS_MAX,
 };
-use buffers::Lanes;
-use files::Files;
-use sockets::{Sockets, Surroundings};
-use tag::{Kind, Tag, message_to_word};
-use uring::{Completion, Uring};
-use wake::Wakes;
+use admission::Admission;
+use native::Native;
+use poll::Poll;
+use threads::Threads;
 
 /// How one turn of draining waits, when a ring is dropped.
 const DRAIN_TURN: Duration = Duration::from_millis(100);
 
+/// Who carries out what a shard asks of its ring.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Driver {
+    /// Sockets and files through io_uring.
+    Uring,
+    /// Sockets through io_uring, files by system calls on threads.
+    UringSync,
+    /// Sockets by epoll, files by system calls on threads: nothing of io_uring.
+    PollSync,
+}
+
 /// Sizes of a ring; all are for one shard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RingConfig {
+    /// Who does the work.
+    pub driver: Driver,
+    /// Threads for files, where the driver has such.
+    pub file_threads: usize,
     /// Submission entries; rounded up to a power of two within the bounds of `limits`.
     pub entries: u32,
     /// Files that may be open between an `Open` and its `Write` or `Close`; further opens wait.
@@ -88,6 +108,8 @@ pub struct BufferSizes {
 impl Default for RingConfig {
     fn default() -> RingConfig {
         RingConfig {
+            driver: Driver::Uring,
+            file_threads: FILE_THREADS,
             entries: 1024,
             visits_max: 1024,
             kernel_workers_max: 4,
@@ -172,7 +194,8 @@ pub enum Event {
         /// The answer.
         result: Result<FileOutcome, FileError>,
     },
-    /// Another ring (its word) or a `Waker` (0) has woken us.
+    /// Another ring (its word) or a `Waker` (0) has woken us, or a thread that has finished with a
+    /// file (0).
     Woken {
         /// What the other ring said; 0 means: look at everything.
         word: u64,
@@ -182,18 +205,22 @@ pub enum Event {
 /// One shard's ring. Made, used and dropped on the shard's own thread.
 #[derive(Debug)]
 pub struct Ring {
-    uring: Uring,
-    buffers: Lanes,
-    sockets: Sockets,
-    files: Files,
-    wakes: Wakes,
-    reaped: VecDeque<Completion>,
+    sockets: Side,
+    /// The files, unless the ring has them.
+    threads: Option<Threads>,
     events: VecDeque<Event>,
+}
+
+/// Who has the sockets and the wakes. Boxed: two kinds of very different size, made once.
+#[derive(Debug)]
+enum Side {
+    Uring(Box<Native>),
+    Poll(Box<Poll>),
 }
 
 impl Ring {
     /// Makes a ring for the calling thread. Make it after privileges are dropped: its kernel
-    /// workers keep the credentials they are born with.
+    /// workers and its threads keep the credentials they are born with.
     pub fn new(config: RingConfig) -> Result<Ring, RingError> {
         assert!(
             config.visits_max > 0,
@@ -204,141 +231,194 @@ impl Ring {
             "{} visits",
             config.visits_max
         );
-        let mut uring = Uring::new(&config)?;
-        let buffers = Lanes::new(&uring, &config)?;
-        let files = Files::new(&uring, config.visits_max);
-        let wakes = Wakes::new(&mut uring)?;
-        Ok(Ring {
-            uring,
-            buffers,
-            sockets: Sockets::new(),
-            files,
-            wakes,
-            reaped: VecDeque::new(),
-            events: VecDeque::new(),
-        })
-    }
-
-    /// One line for the start log: driver, kernel, what it lent us.
-    pub fn description(&self) -> String {
-        let features = self.uring.features();
-        let receive = if self.sockets.multishot_receive {
-            "multishot"
-        } else {
-            "single"
+        let sockets = match config.driver {
+            Driver::Uring | Driver::UringSync => Side::Uring(Box::new(Native::new(&config)?)),
+            Driver::PollSync => Side::Poll(Box::new(Poll::new(&config)?)),
         };
-        format!(
-            "io_uring on Linux {}: {}, {} completions, {receive} receive with {} buffers of {} \
-             bytes, {}ftruncate",
-            host::kernel_release(),
-            features.setup,
-            features.completions,
-            self.buffers.of(Lane::Bulk).count(),
-            self.buffers.of(Lane::Bulk).buffer_bytes(),
-            if features.ftruncate { "" } else { "no " },
-        )
+        let mut ring = Ring {
+            sockets,
+            threads: None,
+            events: VecDeque::new(),
+        };
+        if config.driver != Driver::Uring {
+            let (visits, threads) = (config.visits_max, config.file_threads);
+            ring.threads = Some(Threads::new(visits, threads, ring.waker())?);
+        }
+        Ok(ring)
     }
 
-    /// Changes the cap on the kernel's worker threads.
+    /// One line for the start log: drivers, kernel, what it lent us.
+    pub fn description(&self) -> String {
+        let sockets = match &self.sockets {
+            Side::Uring(native) => native.description(),
+            Side::Poll(poll) => poll.description(),
+        };
+        match &self.threads {
+            None => sockets,
+            Some(threads) => format!("{sockets}; files by {} threads (sync)", threads.count()),
+        }
+    }
+
+    /// Changes the cap on the kernel's worker threads, where there are such.
     pub fn cap_kernel_workers(&mut self, workers_max: u32) -> Result<(), RingError> {
-        self.uring.cap_workers(workers_max)
+        match &mut self.sockets {
+            Side::Uring(native) => native.cap_kernel_workers(workers_max),
+            Side::Poll(_) => Ok(()),
+        }
     }
 
     /// Takes a socket in; it is closed by `close`.
     pub fn adopt(&mut self, socket: OwnedFd) -> SocketId {
-        self.sockets.adopt(socket)
+        match &mut self.sockets {
+            Side::Uring(native) => native.sockets.adopt(socket),
+            Side::Poll(poll) => poll.adopt(socket),
+        }
     }
 
     /// The descriptor of a socket, for its options and addresses.
     pub fn descriptor(&self, socket: SocketId) -> BorrowedFd<'_> {
-        self.sockets.descriptor(socket)
+        match &self.sockets {
+            Side::Uring(native) => native.descriptor(socket),
+            Side::Poll(poll) => poll.descriptor(socket),
+        }
     }
 
     /// Accepts connections until `AcceptFailed` or `close`.
     pub fn accept(&mut self, listener: SocketId) {
-        self.sockets.accept(&mut self.uring, listener);
+        match &mut self.sockets {
+            Side::Uring(native) => native.accept(listener),
+            Side::Poll(poll) => poll.accept(listener, &mut self.events),
+        }
     }
 
-    /// Takes one connection that waits already, without the ring; for the stop of a listener. A
-    /// connection that the ring has accepted already still comes as an event.
+    /// Takes one connection that waits already, at once; for the stop of a listener. A connection
+    /// that was accepted already still comes as an event.
     pub fn accept_now(&mut self, listener: SocketId) -> Option<OwnedFd> {
-        self.sockets.accept_now(listener)
+        match &mut self.sockets {
+            Side::Uring(native) => native.accept_now(listener),
+            Side::Poll(poll) => poll.accept_now(listener),
+        }
     }
 
     /// Receives into a lane's buffers until `Ended`. Where all of them are leased, it goes on once
     /// some are released.
     pub fn receive(&mut self, socket: SocketId, lane: Lane) {
-        self.sockets
-            .receive(&mut self.uring, socket, self.buffers.of(lane));
+        match &mut self.sockets {
+            Side::Uring(native) => native.receive(socket, lane),
+            Side::Poll(poll) => poll.receive(socket, lane, &mut self.events),
+        }
     }
 
     /// Asks a receive to end. What has come already still comes as `Received`; then `Ended`, after
     /// which `receive` may be called again. Nothing happens where nothing is received.
     pub fn stop_receive(&mut self, socket: SocketId) {
-        self.sockets
-            .stop_receive(&mut self.uring, socket, &mut self.events);
+        match &mut self.sockets {
+            Side::Uring(native) => native.stop_receive(socket, &mut self.events),
+            Side::Poll(poll) => poll.stop_receive(socket, &mut self.events),
+        }
     }
 
-    /// Appends what can be read at once, at most `bytes_max` bytes, without the ring; only for a
-    /// socket that is not receiving.
+    /// Appends what can be read at once, at most `bytes_max` bytes; only for a socket that is not
+    /// receiving.
     pub fn receive_now(
         &mut self,
         socket: SocketId,
         into: &mut Vec<u8>,
         bytes_max: usize,
     ) -> ReceiveNow {
-        self.sockets.receive_now(socket, into, bytes_max)
+        match &mut self.sockets {
+            Side::Uring(native) => native.receive_now(socket, into, bytes_max),
+            Side::Poll(poll) => poll.receive_now(socket, into, bytes_max),
+        }
     }
 
     /// Sends all of `bytes`; one send at a time for each socket.
     pub fn send(&mut self, socket: SocketId, bytes: Vec<u8>) {
-        self.sockets
-            .send(&mut self.uring, socket, bytes, &mut self.events);
+        match &mut self.sockets {
+            Side::Uring(native) => native.send(socket, bytes, &mut self.events),
+            Side::Poll(poll) => poll.send(socket, bytes, &mut self.events),
+        }
     }
 
     /// Ends whatever a socket does and closes it once the kernel has let it go. No event for it
     /// comes any more.
     pub fn close(&mut self, socket: SocketId) {
-        self.sockets.close(&mut self.uring, socket);
+        match &mut self.sockets {
+            Side::Uring(native) => native.close(socket),
+            Side::Poll(poll) => poll.close(socket),
+        }
     }
 
     /// Begins a file operation; it is answered by one `Event::File`.
     pub fn file(&mut self, token: FileToken, operation: FileOperation) {
-        self.files
-            .begin(&mut self.uring, token, operation, &mut self.events);
+        let events = &mut self.events;
+        match (&mut self.threads, &mut self.sockets) {
+            (Some(threads), _) => threads.begin(token, operation, events),
+            (None, Side::Uring(native)) => native.file(token, operation, events),
+            (None, Side::Poll(_)) => unreachable!("`new` gives the poll driver its threads"),
+        }
     }
 
     /// This ring as a target for the `wake` of others.
     pub fn handle(&self) -> RingHandle {
-        self.wakes.handle().clone()
+        match &self.sockets {
+            Side::Uring(native) => native.wakes.handle().clone(),
+            Side::Poll(poll) => poll.handle().clone(),
+        }
     }
 
     /// Sends a word to another ring, with the next `turn`. It comes as `Woken` with that word, or
-    /// with 0 where the message could not be delivered.
+    /// with 0 where the message could not be delivered or one of the two has no io_uring.
     pub fn wake(&mut self, target: &RingHandle, word: u64) {
-        self.wakes.send(&mut self.uring, target, word);
+        match &mut self.sockets {
+            Side::Uring(native) => native.wake(target, word),
+            Side::Poll(_) => target.waker().wake(),
+        }
     }
 
     /// Wakes this ring from threads that have none.
     pub fn waker(&self) -> Waker {
-        self.wakes.handle().waker().clone()
+        match &self.sockets {
+            Side::Uring(native) => native.wakes.handle().waker().clone(),
+            Side::Poll(poll) => poll.handle().waker().clone(),
+        }
     }
 
     /// Submits everything and waits for at least one completion: for ever (`None`), at most so
     /// long, or not at all (zero, or when events wait to be fetched). Comes back early for a
     /// signal.
     pub fn turn(&mut self, wait: Option<Duration>) {
-        self.sockets.feed(&mut self.uring, &self.buffers);
-        let fetch = !self.events.is_empty() || !self.reaped.is_empty();
-        self.uring
-            .enter(if fetch { Some(Duration::ZERO) } else { wait });
-        self.uring.reap(&mut self.reaped);
+        let mut wait = if self.events.is_empty() {
+            wait
+        } else {
+            Some(Duration::ZERO)
+        };
+        let sleeps = wait != Some(Duration::ZERO);
+        if let Some(threads) = &mut self.threads {
+            threads.flush();
+            if sleeps && !threads.fall_asleep() {
+                wait = Some(Duration::ZERO);
+            }
+        }
+        match &mut self.sockets {
+            Side::Uring(native) => native.turn(wait),
+            Side::Poll(poll) => poll.turn(wait, &mut self.events),
+        }
+        if let Some(threads) = &mut self.threads {
+            threads.woke_up();
+            threads.collect(&mut self.events);
+        }
     }
 
     /// Submits what is queued, without waiting and without fetching what has completed: for a loop
     /// that goes on working, so that what it has asked for does not wait for its next `turn`.
     pub fn submit(&mut self) {
-        self.uring.submit_queued();
+        if let Some(threads) = &mut self.threads {
+            threads.flush();
+        }
+        if let Side::Uring(native) = &mut self.sockets {
+            native.submit();
+        }
     }
 
     /// What has happened, one by one; `None` when it is time for the next `turn`.
@@ -349,53 +429,57 @@ impl Ring {
                     return Some(event);
                 }
             }
-            let completion = self.reaped.pop_front()?;
-            self.complete(completion);
+            let more = match &mut self.sockets {
+                Side::Uring(native) => native.take_in(&mut self.events),
+                Side::Poll(_) => false,
+            };
+            if !more {
+                return None;
+            }
         }
     }
 
     /// The bytes of a lease.
     pub fn bytes<'a>(&'a self, lease: &'a Lease) -> &'a [u8] {
-        self.buffers.of(lease.lane()).bytes(lease)
+        match &self.sockets {
+            Side::Uring(native) => native.buffers.of(lease.lane()).bytes(lease),
+            Side::Poll(poll) => poll.bytes(lease),
+        }
     }
 
     /// Gives received bytes back; a socket that waits for a buffer receives again.
     pub fn release(&mut self, lease: Lease) {
-        self.buffers.of_mut(lease.lane()).release(lease);
+        match &mut self.sockets {
+            Side::Uring(native) => native.buffers.of_mut(lease.lane()).release(lease),
+            Side::Poll(poll) => poll.release(lease),
+        }
     }
 
     /// File operations whose answer has not been fetched yet.
     pub fn in_flight(&self) -> usize {
-        self.files.unanswered()
+        self.admission().unanswered()
     }
 
-    fn complete(&mut self, completion: Completion) {
-        let tag = Tag::decode(completion.user_data);
-        match tag.kind {
-            Kind::Accept | Kind::Receive | Kind::Send | Kind::Cancel => {
-                let mut around = Surroundings {
-                    uring: &mut self.uring,
-                    buffers: &mut self.buffers,
-                    events: &mut self.events,
-                };
-                self.sockets.complete(tag, completion, &mut around);
-            }
-            Kind::File => {
-                self.files
-                    .complete(&mut self.uring, tag, completion, &mut self.events);
-            }
-            Kind::WakeSent => self.wakes.undelivered(tag),
-            Kind::Waker => {
-                self.wakes.arm(&mut self.uring);
-                if completion.answer().is_ok() {
-                    self.events.push_back(Event::Woken { word: 0 });
-                }
-            }
-            Kind::Woken => {
-                let word = message_to_word(completion.user_data, completion.raw);
-                self.events.push_back(Event::Woken { word });
-            }
-            Kind::CancelAll => {}
+    fn admission(&self) -> &Admission {
+        match (&self.threads, &self.sockets) {
+            (Some(threads), _) => &threads.admission,
+            (None, Side::Uring(native)) => &native.files.admission,
+            (None, Side::Poll(_)) => unreachable!("`new` gives the poll driver its threads"),
+        }
+    }
+
+    fn admission_mut(&mut self) -> &mut Admission {
+        match (&mut self.threads, &mut self.sockets) {
+            (Some(threads), _) => &mut threads.admission,
+            (None, Side::Uring(native)) => &mut native.files.admission,
+            (None, Side::Poll(_)) => unreachable!("`new` gives the poll driver its threads"),
+        }
+    }
+
+    fn is_open(&self, socket: SocketId) -> bool {
+        match &self.sockets {
+            Side::Uring(native) => native.sockets.is_open(socket),
+            Side::Poll(poll) => poll.is_open(socket),
         }
     }
 
@@ -407,70 +491,17 @@ impl Ring {
             | Event::Ended { socket, .. }
             | Event::Sent { socket, .. } => socket,
             Event::File { .. } => {
-                self.files.fetched();
+                self.admission_mut().fetched();
                 return Some(event);
             }
             Event::Woken { .. } => return Some(event),
         };
-        if self.sockets.is_open(*socket) {
+        if self.is_open(*socket) {
             return Some(event);
         }
         if let Event::Received { lease, .. } = event {
             self.release(lease);
         }
         None
-    }
-
-    /// Ends everything and waits, within a bound, until the kernel has let go of our memory.
-    fn drain(&mut self) -> bool {
-        for socket in self.sockets.open_sockets() {
-            self.sockets.close(&mut self.uring, socket);
-        }
-        self.bury();
-        self.uring.push_cancel_all();
-        // Only turns that bring nothing count: what goes on completing is not stuck.
-        let mut idle_turns = 0;
-        while self.uring.expected() > 0 && idle_turns < DRAIN_TURNS_MAX {
-            self.uring.enter(Some(DRAIN_TURN));
-            self.uring.reap(&mut self.reaped);
-            idle_turns = if self.reaped.is_empty() {
-                idle_turns + 1
-            } else {
-                0
-            };
-            self.bury();
-        }
-        self.uring.expected() == 0
-    }
-
-    /// Takes in the last completions without beginning anything.
-    fn bury(&mut self) {
-        while let Some(completion) = self.reaped.pop_front() {
-            let tag = Tag::decode(completion.user_data);
-            match tag.kind {
-                Kind::File => self.files.bury(tag, completion),
-                Kind::Accept | Kind::Receive | Kind::Send | Kind::Cancel => {
-                    self.complete(completion);
-                }
-                Kind::WakeSent | Kind::Waker | Kind::Woken | Kind::CancelAll => {}
-            }
-        }
-    }
-}
-
-impl Drop for Ring {
-    fn drop(&mut self) {
-        let drained = self.drain();
-        self.buffers.withdraw(&self.uring, drained);
-        if !drained {
-            let expected = self.uring.expected();
-            tracing::warn!(
-                expected,
-                "the kernel holds on to memory of a ring that is given up"
-            );
-            self.sockets.abandon();
-            self.files.abandon();
-            self.wakes.abandon();
-        }
     }
 }

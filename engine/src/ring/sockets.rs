@@ -28,7 +28,7 @@ use crate::limits::{SOCKETS_MAX, TRANSIENT_RETRIES_MAX};
 /// Errors that pass by themselves.
 const PASSING: &[Errno] = &[Errno::INTR, Errno::AGAIN, Errno::NOMEM, Errno::CANCELED];
 /// Errors of one connection that was lost before it was accepted (accept(2)): the next may do.
-const LOST_CONNECTION: &[Errno] = &[
+pub(super) const LOST_CONNECTION: &[Errno] = &[
     Errno::CONNABORTED,
     Errno::PROTO,
     Errno::NETDOWN,
@@ -51,7 +51,7 @@ pub struct SocketId {
 }
 
 impl SocketId {
-    fn key(self) -> Key {
+    pub(super) fn key(self) -> Key {
         Key {
             slot: self.slot,
             generation: self.generation,
@@ -223,28 +223,13 @@ impl Sockets {
         into: &mut Vec<u8>,
         bytes_max: usize,
     ) -> ReceiveNow {
-        assert!(
-            bytes_max > 0,
-            "a receive of no bytes cannot tell data from an end"
-        );
         let socket = self.open(id);
         assert!(
             socket.receive == Receive::Idle,
             "{id:?} receives already: {:?}",
             socket.receive
         );
-        let start = into.len();
-        into.resize(start + bytes_max, 0);
-        let received =
-            rustix::net::recv(&socket.descriptor, &mut into[start..], RecvFlags::DONTWAIT);
-        let bytes = received.as_ref().map_or(0, |(filled, _)| *filled);
-        into.truncate(start + bytes);
-        match received {
-            Ok(_) if bytes == 0 && !socket.datagram => ReceiveNow::Closed,
-            Ok(_) => ReceiveNow::Bytes(bytes),
-            Err(Errno::AGAIN | Errno::INTR) => ReceiveNow::Empty,
-            Err(errno) => ReceiveNow::Failed(errno.raw_os_error()),
-        }
+        read_now(&socket.descriptor, socket.datagram, into, bytes_max)
     }
 
     pub(super) fn send(
@@ -612,6 +597,30 @@ impl Sockets {
             unreachable!("{id:?} was closed")
         };
         socket
+    }
+}
+
+/// Appends what can be read at once from a socket.
+pub(super) fn read_now(
+    descriptor: &OwnedFd,
+    datagram: bool,
+    into: &mut Vec<u8>,
+    bytes_max: usize,
+) -> ReceiveNow {
+    assert!(
+        bytes_max > 0,
+        "a receive of no bytes cannot tell data from an end"
+    );
+    let start = into.len();
+    into.resize(start + bytes_max, 0);
+    let received = rustix::net::recv(descriptor, &mut into[start..], RecvFlags::DONTWAIT);
+    let bytes = received.as_ref().map_or(0, |(filled, _)| *filled);
+    into.truncate(start + bytes);
+    match received {
+        Ok(_) if bytes == 0 && !datagram => ReceiveNow::Closed,
+        Ok(_) => ReceiveNow::Bytes(bytes),
+        Err(Errno::AGAIN | Errno::INTR) => ReceiveNow::Empty,
+        Err(errno) => ReceiveNow::Failed(errno.raw_os_error()),
     }
 }
 

@@ -1,5 +1,5 @@
 //! Waking a shard: from another shard by a message between rings, from any other thread by an
-//! eventfd that the ring reads.
+//! eventfd that the ring reads. The poll driver has the eventfd only.
 //! A message carries a word; the eventfd carries none, so `Woken { word: 0 }` means "look at
 //! everything". A message that cannot be delivered turns into a wake by the eventfd: a wake is
 //! never lost while its target lives, and one to a target that is gone does nothing.
@@ -9,7 +9,7 @@
     reason = "the eventfd is read into memory named by address"
 )]
 
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
 use io_uring::{opcode, types};
@@ -26,7 +26,22 @@ pub struct Waker {
     eventfd: Arc<OwnedFd>,
 }
 
+impl AsFd for Waker {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.eventfd.as_fd()
+    }
+}
+
 impl Waker {
+    /// A waker whose eventfd nobody reads yet.
+    pub(super) fn new() -> Result<Waker, RingError> {
+        let flags = EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK;
+        let eventfd = rustix::event::eventfd(0, flags).map_err(failed)?;
+        Ok(Waker {
+            eventfd: Arc::new(eventfd),
+        })
+    }
+
     /// The ring answers with `Event::Woken { word: 0 }`, once for any number of wakes that come
     /// before it looks. Never waits.
     pub fn wake(&self) {
@@ -45,11 +60,17 @@ impl Waker {
 #[derive(Clone, Debug)]
 pub struct RingHandle {
     /// A descriptor of the ring of our own, so that its number can never become another file's.
-    ring: Arc<OwnedFd>,
+    /// None where the target has no ring.
+    ring: Option<Arc<OwnedFd>>,
     waker: Waker,
 }
 
 impl RingHandle {
+    /// A target that only its waker wakes.
+    pub(super) fn without_ring(waker: Waker) -> RingHandle {
+        RingHandle { ring: None, waker }
+    }
+
     /// The waker of the same ring.
     pub fn waker(&self) -> &Waker {
         &self.waker
@@ -68,16 +89,10 @@ pub(super) struct Wakes {
 impl Wakes {
     /// Makes the eventfd and arms its read.
     pub(super) fn new(uring: &mut Uring) -> Result<Wakes, RingError> {
-        let failed = |errno: rustix::io::Errno| {
-            RingError::register("making a descriptor for wakes", errno.raw_os_error())
-        };
-        let flags = EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK;
-        let eventfd = rustix::event::eventfd(0, flags).map_err(failed)?;
         let ring = rustix::io::fcntl_dupfd_cloexec(uring.descriptor(), 0).map_err(failed)?;
-        let eventfd = Arc::new(eventfd);
         let own = RingHandle {
-            ring: Arc::new(ring),
-            waker: Waker { eventfd },
+            ring: Some(Arc::new(ring)),
+            waker: Waker::new()?,
         };
         let mut both = Wakes {
             own,
@@ -95,10 +110,14 @@ impl Wakes {
 
     /// Sends `word` to another ring.
     pub(super) fn send(&mut self, uring: &mut Uring, target: &RingHandle, word: u64) {
+        let Some(ring) = &target.ring else {
+            target.waker.wake();
+            return;
+        };
         let known = self
             .targets
             .iter()
-            .position(|known| Arc::ptr_eq(&known.ring, &target.ring));
+            .position(|known| Arc::ptr_eq(&known.waker.eventfd, &target.waker.eventfd));
         let index = known.unwrap_or_else(|| {
             assert!(
                 self.targets.len() < SHARDS_MAX,
@@ -111,7 +130,7 @@ impl Wakes {
             unreachable!("SHARDS_MAX fits 32 bits")
         };
         let (user_data, result) = word_to_message(word);
-        let descriptor = types::Fd(target.ring.as_raw_fd());
+        let descriptor = types::Fd(ring.as_raw_fd());
         let message = opcode::MsgRingData::new(descriptor, result, user_data, None);
         uring.push_message(message, Tag::new(Kind::WakeSent, slot, 0).encode());
     }
@@ -141,4 +160,8 @@ impl Wakes {
     pub(super) fn abandon(&mut self) {
         let _kept: &mut [u8] = std::mem::take(&mut self.word).leak();
     }
+}
+
+fn failed(errno: rustix::io::Errno) -> RingError {
+    RingError::register("making a descriptor for wakes", errno.raw_os_error())
 }

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use benzene_engine::cache::Strategy;
 use benzene_engine::limits::METRIC_PREFIX_BYTES_MAX;
-use benzene_engine::ring::Allocation;
+use benzene_engine::ring::{Allocation, Driver};
 use benzene_engine::schemas::{Aggregations, Schemas};
 
 use super::address::Addresses;
@@ -83,6 +83,17 @@ pub struct Settings {
     pub metric_interval_s: u32,
     /// Pinned threads; None is the cores that the process may use.
     pub shards: Option<usize>,
+    /// How sockets and files are reached.
+    pub drive: Drive,
+}
+
+/// Who carries out what the cores ask of the kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Drive {
+    /// The driver to begin with.
+    pub first: Driver,
+    /// The one for machines without io_uring; None where the first was asked for by name.
+    pub fallback: Option<Driver>,
 }
 
 /// What was worked out before the settings: paths, addresses and the two rule files.
@@ -135,7 +146,31 @@ pub(super) fn settle(
         metric_prefix: metric_prefix(low)?,
         metric_interval_s: seconds(low, "CARBON_METRIC_INTERVAL"),
         shards: shards(low, options)?,
+        drive: drive(low)?,
     })
+}
+
+/// What is named is had or refused; only what is left open may fall back.
+fn drive(low: &Low) -> Result<Drive, ConfigError> {
+    const BACKEND: &str = "WRITER_BACKEND";
+    let (sockets, files) = (low.text("RING_DRIVER"), low.text(BACKEND));
+    let (first, fallback) = match (sockets.as_deref(), files.as_deref()) {
+        (Some("poll"), Some("uring")) => {
+            return Err(low.refuse(
+                BACKEND,
+                Fault::Refused {
+                    reason: "RING_DRIVER = poll does without io_uring, for files too",
+                    same: "sync",
+                },
+            ));
+        }
+        (Some("poll"), _) => (Driver::PollSync, None),
+        (None, None) => (Driver::Uring, Some(Driver::PollSync)),
+        (None, Some("sync")) => (Driver::UringSync, Some(Driver::PollSync)),
+        (_, Some("sync")) => (Driver::UringSync, None),
+        (_, _) => (Driver::Uring, None),
+    };
+    Ok(Drive { first, fallback })
 }
 
 fn size(low: &Low, name: &str) -> usize {

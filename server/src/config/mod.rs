@@ -28,7 +28,7 @@ use benzene_engine::schemas::{Aggregations, Schemas};
 
 pub use directories::STORAGE_DIR_ALONE;
 pub use error::{ConfigError, NamedBy, Place, RefusedSetting};
-pub use high::Settings;
+pub use high::{Drive, Settings};
 pub use manual::{help_section, manual_page, sample_file};
 pub use option::{ConfOption, Standing, find, nearest};
 pub use table::OPTIONS;

@@ -22,6 +22,11 @@ const STRATEGIES: &[&str] = &[
     "random",
 ];
 
+/// Ways to the sockets that RING_DRIVER may name.
+const DRIVERS: &[&str] = &["auto", "uring", "poll"];
+/// Ways to the files that WRITER_BACKEND may name.
+const BACKENDS: &[&str] = &["auto", "uring", "sync"];
+
 const PORT: Kind = Kind::Integer(Bound {
     min: 0,
     max: 65_535,
@@ -130,6 +135,12 @@ pub const OPTIONS: &[ConfOption] = &[
     ConfOption::new("SHARDS", SHARDS, "auto", "Pinned threads. Default: the cores it may use")
         .unit("threads")
         .flag("--shards"),
+    ConfOption::new(
+        "RING_DRIVER",
+        Kind::Choice { now: DRIVERS, later: &[] },
+        "auto",
+        "How sockets are served: uring, poll, or auto (uring, and poll where io_uring is forbidden)",
+    ),
     ConfOption::new(
         "DATABASE",
         Kind::Text,
@@ -301,6 +312,12 @@ pub const OPTIONS: &[ConfOption] = &[
     )
     .python("inf")
     .unit("creates/min"),
+    ConfOption::new(
+        "WRITER_BACKEND",
+        Kind::Choice { now: BACKENDS, later: &[] },
+        "auto",
+        "How files are written: uring, sync (threads), or auto (as the sockets: uring, or sync with poll)",
+    ),
     ConfOption::new(
         "WHISPER_AUTOFLUSH",
         Kind::Switch,

@@ -1,5 +1,6 @@
-//! From settings to running cores: io_uring is proven, sockets are bound, the data directory is proven, then one
-//! thread a core is started, pinned, and given its ring, its shard and its sockets.
+//! From settings to running cores: the ring's driver is chosen and proven, sockets are bound, the
+//! data directory is proven, then one thread a core is started, pinned, and given its ring, its
+//! shard and its sockets.
 //! Whatever fails ends the start with one message that says why and how to mend it, before
 //! anything was accepted.
 
@@ -18,12 +19,12 @@ use benzene_engine::limits::{
     UDP_SOCKET_BUFFER_BYTES, UPDATES_IN_FLIGHT_MAX, WAITING_SHARE,
 };
 use benzene_engine::metric::{ShardIndex, TaggedLeaf};
-use benzene_engine::ring::{Access, Ring, RingConfig, RingError, host, socket};
+use benzene_engine::ring::{Access, Driver, Ring, RingConfig, RingError, host, socket};
 use benzene_engine::schemas::{Aggregations, Schemas};
 use benzene_engine::shard::{Shard, ShardConfig};
 use benzene_engine::writer::{Budgets, WriterConfig};
 
-use crate::config::{Loaded, Rate, Settings};
+use crate::config::{Drive, Loaded, Rate, Settings};
 use crate::core::{Core, Peers};
 use crate::exit::Exit;
 use crate::front::{Front, FrontConfig, Intake, Service, Unfinished};
@@ -84,6 +85,12 @@ pub(super) enum StartError {
     /// A core's ring cannot be made.
     #[error("{0}")]
     Ring(#[source] RingError),
+    /// There is no io_uring, and it was asked for by name.
+    #[error(
+        "{0}. carbon.conf asks for it (RING_DRIVER or WRITER_BACKEND = uring); with auto for both, \
+         poll and sync serve instead"
+    )]
+    RingAskedFor(#[source] RingError),
     /// Which processors this process may use is not to be had.
     #[error("cannot tell which processors may be used: {0}")]
     Cpus(#[source] std::io::Error),
@@ -100,9 +107,7 @@ impl StartError {
             StartError::DataDirectory { .. } | StartError::DataDirectoryLong { .. } => {
                 Exit::DataDirectory
             }
-            StartError::Ring(RingError::NotPermitted { .. } | RingError::TooOld { .. }) => {
-                Exit::RingUnavailable
-            }
+            StartError::RingAskedFor(_) => Exit::RingUnavailable,
             StartError::Bind { .. } | StartError::Shards { .. } => Exit::Config,
             StartError::Ring(_) | StartError::Cpus(_) | StartError::Thread(_) => Exit::Failure,
         }
@@ -129,7 +134,7 @@ pub(super) fn start(loaded: &Loaded) -> Result<Running, StartError> {
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }
-    prove_ring()?;
+    let driver = choose_driver(settings.drive)?;
     let sockets = bind(settings)?;
     prove_data_dir(&settings.data_dir)?;
     match host::raise_open_files() {
@@ -159,6 +164,7 @@ pub(super) fn start(loaded: &Loaded) -> Result<Running, StartError> {
             index,
             cpu: cpus.get(usize::from(index.0) % cpus.len().max(1)).copied(),
             sockets: sockets.take().unwrap_or_default(),
+            driver,
             shard: plan.shard(settings, index),
             front: plan.front(settings),
             peers: Arc::clone(&plan.peers),
@@ -258,15 +264,41 @@ fn bind(settings: &Settings) -> Result<Vec<Bound>, StartError> {
     Ok(bound)
 }
 
+/// The driver that all cores get. Only a machine that forbids io_uring, or whose io_uring is too
+/// old, makes us fall back, and only where nobody asked for io_uring by name: what is merely short
+/// now would leave the daemon slow until its next start.
+fn choose_driver(drive: Drive) -> Result<Driver, StartError> {
+    let Drive { first, fallback } = drive;
+    let Err(error) = prove_ring(first) else {
+        return Ok(first);
+    };
+    let Some(fallback) = fallback.filter(|_| error.is_unavailable()) else {
+        return Err(if error.is_unavailable() {
+            StartError::RingAskedFor(error)
+        } else {
+            StartError::Ring(error)
+        });
+    };
+    prove_ring(fallback).map_err(StartError::Ring)?;
+    tracing::warn!(
+        "{error}. Until then sockets are served by poll and files are written by threads, which \
+         takes more processor time a point (RING_DRIVER = poll in carbon.conf has the same without \
+         this warning, RING_DRIVER = uring refuses to start)"
+    );
+    Ok(fallback)
+}
+
 /// Makes a small ring and drops it: where that is not allowed, nobody is to connect to us first.
-fn prove_ring() -> Result<(), StartError> {
+fn prove_ring(driver: Driver) -> Result<(), RingError> {
     let config = RingConfig {
+        driver,
+        file_threads: 1,
         entries: RING_ENTRIES_MIN,
         visits_max: 1,
         kernel_workers_max: RING_WORKERS_MAX,
         ..RingConfig::default()
     };
-    Ring::new(config).map(drop).map_err(StartError::Ring)
+    Ring::new(config).map(drop)
 }
 
 /// Makes the data directory and proves that files can be made in it.
@@ -389,6 +421,7 @@ struct Sprout {
     index: ShardIndex,
     cpu: Option<usize>,
     sockets: Vec<Bound>,
+    driver: Driver,
     shard: ShardConfig,
     front: FrontConfig,
     peers: Arc<Peers>,
@@ -403,6 +436,7 @@ impl Sprout {
             tracing::warn!("core {} is not pinned to CPU {cpu}: {error}", self.index.0);
         }
         let config = RingConfig {
+            driver: self.driver,
             entries: RING_ENTRIES,
             visits_max: u32::try_from(UPDATES_IN_FLIGHT_MAX).unwrap_or(u32::MAX),
             kernel_workers_max: RING_WORKERS_MAX,

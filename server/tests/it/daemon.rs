@@ -1,6 +1,8 @@
 //! Starts the real program for a test, on ports and a data directory of its own, and stops it.
 //! Ports come from the kernel and are read from the log, so that tests run side by side. What the
 //! daemon logs is kept and printed when a test fails. Dropping a `Daemon` kills it.
+//! BENZENE_TEST_DRIVER says how all daemons of a run reach the kernel, so that the same tests can be
+//! run over each way (`Way`); every daemon is checked to have gone it.
 #![expect(
     clippy::disallowed_methods,
     clippy::disallowed_types,
@@ -18,9 +20,78 @@ use std::time::{Duration, Instant};
 
 use benzene_server::wire::client::{self, Reply};
 use benzene_server::wire::pickle::Machine;
+use rustix::io::Errno;
+
+use crate::forbidden;
 
 /// Longest wait for anything that has no bound of its own; a test that hits it has failed.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// How a daemon reaches the kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// io_uring for sockets and files, as nobody says otherwise. The default.
+    Uring,
+    /// io_uring for sockets, threads for files.
+    Sync,
+    /// poll and threads, as carbon.conf says.
+    Poll,
+    /// io_uring answers EPERM, and nobody says anything.
+    Forbidden,
+}
+
+impl Way {
+    /// The way of this run.
+    pub(crate) fn of_this_run() -> Way {
+        match std::env::var("BENZENE_TEST_DRIVER").as_deref() {
+            Err(_) | Ok("uring") => Way::Uring,
+            Ok("sync") => Way::Sync,
+            Ok("poll") => Way::Poll,
+            Ok("forbidden") => Way::Forbidden,
+            Ok(other) => panic!("BENZENE_TEST_DRIVER = {other}: uring, sync, poll or forbidden"),
+        }
+    }
+
+    fn conf(self) -> &'static str {
+        match self {
+            Way::Uring | Way::Forbidden => "",
+            Way::Sync => "WRITER_BACKEND = sync\n",
+            Way::Poll => "RING_DRIVER = poll\n",
+        }
+    }
+
+    /// What stands before the program on the command line.
+    fn wrapper(self) -> Vec<String> {
+        match self {
+            Way::Uring | Way::Sync | Way::Poll => Vec::new(),
+            Way::Forbidden => forbidden::wrapper(Errno::PERM),
+        }
+    }
+
+    /// Starts and ends of what the log says of it.
+    fn description(self) -> (&'static str, &'static str) {
+        match self {
+            Way::Uring => ("ring driver: io_uring on ", "ftruncate"),
+            Way::Sync => ("ring driver: io_uring on ", " threads (sync)"),
+            Way::Poll | Way::Forbidden => ("ring driver: poll (epoll) on ", " threads (sync)"),
+        }
+    }
+}
+
+/// The program, without arguments; where io_uring is forbidden to the daemons of this run, to this
+/// one too.
+pub(crate) fn program() -> Command {
+    command(&Way::of_this_run().wrapper())
+}
+
+/// The program behind a wrapper's words.
+pub(crate) fn command(wrapper: &[String]) -> Command {
+    let program = env!("CARGO_BIN_EXE_benzene").to_owned();
+    let mut words = wrapper.iter().chain([&program]);
+    let mut command = Command::new(words.next().unwrap());
+    command.args(words);
+    command
+}
 
 /// How a test wants its daemon.
 #[derive(Default)]
@@ -39,6 +110,8 @@ pub(crate) struct Setup {
     pub(crate) open_files: Option<u32>,
     /// Soft limit on open files alone.
     pub(crate) soft_open_files: Option<u32>,
+    /// How it reaches the kernel, where that is not as in the whole run.
+    pub(crate) way: Option<Way>,
 }
 
 impl Setup {
@@ -84,9 +157,11 @@ impl Daemon {
 
     /// Starts a daemon in a directory that may hold another's files.
     pub(crate) fn start_in(setup: &Setup, root: tempfile::TempDir) -> Daemon {
+        let way = setup.way.unwrap_or_else(Way::of_this_run);
         let conf = format!(
-            "[cache]\nSTORAGE_DIR = {}\n{}\n",
+            "[cache]\nSTORAGE_DIR = {}\n{}{}\n",
             root.path().display(),
+            way.conf(),
             setup.conf
         );
         std::fs::write(root.path().join("carbon.conf"), conf).unwrap();
@@ -97,17 +172,17 @@ impl Daemon {
         std::fs::write(root.path().join("storage-schemas.conf"), schemas).unwrap();
         let aggregation = setup.aggregation.as_deref().unwrap_or("");
         std::fs::write(root.path().join("storage-aggregation.conf"), aggregation).unwrap();
-        let program = env!("CARGO_BIN_EXE_benzene");
         let both = setup.open_files.map(|limit| format!("ulimit -n {limit}"));
         let soft = setup
             .soft_open_files
             .map(|limit| format!("ulimit -S -n {limit}"));
-        let limit = both.or(soft);
-        let mut command = Command::new(limit.as_ref().map_or(program, |_| "sh"));
-        if let Some(limit) = limit {
+        let mut wrapper = way.wrapper();
+        if let Some(limit) = both.or(soft) {
             let script = format!("{limit}; exec \"$@\"");
-            command.args(["-c", &script, "sh", program]);
+            let shell = ["sh".to_owned(), "-c".to_owned(), script, "sh".to_owned()];
+            wrapper.splice(0..0, shell);
         }
+        let mut command = command(&wrapper);
         command
             .arg("cache")
             .arg("--config")
@@ -134,11 +209,22 @@ impl Daemon {
             query: nowhere,
         };
         daemon.wait_for_log(" is ready");
+        daemon.check_way(way);
         daemon.line = daemon.address("line receiver (TCP)");
         daemon.udp = daemon.address("line receiver (UDP)");
         daemon.pickle = daemon.address("pickle receiver");
         daemon.query = daemon.address("cache query");
         daemon
+    }
+
+    fn check_way(&self, way: Way) {
+        let (log, (start, end)) = (self.log(), way.description());
+        let line = log.lines().find(|line| line.contains("ring driver: "));
+        let line = line.unwrap_or_else(|| panic!("no ring driver in {log}"));
+        assert!(
+            line.contains(start) && line.ends_with(end),
+            "not {way:?}: {line}"
+        );
     }
 
     fn address(&self, service: &str) -> SocketAddr {

@@ -10,7 +10,7 @@ use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
-use crate::daemon::{Daemon, Querier, Setup, file_of, wait_for, whisper_points};
+use crate::daemon::{Daemon, Querier, Setup, file_of, program, wait_for, whisper_points};
 
 /// Seconds since the Unix epoch.
 pub(crate) fn now() -> u32 {
@@ -115,7 +115,7 @@ fn names_for_one_file_are_one_metric() {
 #[test]
 fn without_a_configuration_it_starts_in_an_empty_directory() {
     let directory = tempfile::tempdir().unwrap();
-    let mut command = Command::new(env!("CARGO_BIN_EXE_benzene"));
+    let mut command = program();
     command.arg("cache").current_dir(directory.path());
     for variable in ["GRAPHITE_ROOT", "GRAPHITE_CONF_DIR", "GRAPHITE_STORAGE_DIR"] {
         command.env_remove(variable);
@@ -157,7 +157,7 @@ fn without_a_configuration_it_starts_in_an_empty_directory() {
 
 fn try_cache(arguments: &[&str]) -> (Option<i32>, String) {
     let directory = tempfile::tempdir().unwrap();
-    let output: Output = Command::new(env!("CARGO_BIN_EXE_benzene"))
+    let output: Output = program()
         .arg("cache")
         .args(["--udp", "off", "--pickle", "off", "--query", "off"])
         .args(arguments)

@@ -37,7 +37,7 @@ mod replay;
 // Own metrics: Python's names, the accounts, the page that explains them.
 #[cfg(test)]
 mod selfmetrics;
-// What is said where io_uring is not permitted.
+// Where io_uring is not permitted: the fallback, what is said of it, and when it is refused.
 #[cfg(test)]
 mod forbidden;
 // Ten million names, once each: bounded, counted, and nobody is held up.

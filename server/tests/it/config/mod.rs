@@ -10,9 +10,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use benzene_engine::cache::Strategy;
-use benzene_engine::ring::Allocation;
+use benzene_engine::ring::{Allocation, Driver};
 use benzene_server::cli::CacheOptions;
-use benzene_server::config::{self, ConfigError, Loaded, Rate, Settings};
+use benzene_server::config::{self, ConfigError, Drive, Loaded, Rate, Settings};
 
 const SCHEMAS: &str = "[all]\npattern = .*\nretentions = 60s:1d\n";
 
@@ -240,4 +240,25 @@ fn fallocate_wins_over_sparse_as_in_python() {
         );
         assert_eq!(Start::with(&conf).settings().allocation, want, "{conf}");
     }
+}
+
+#[test]
+fn only_a_driver_that_nobody_named_falls_back() {
+    let poll = Some(Driver::PollSync);
+    for (sockets, files, first, fallback) in [
+        ("auto", "auto", Driver::Uring, poll),
+        ("auto", "sync", Driver::UringSync, poll),
+        ("auto", "uring", Driver::Uring, None),
+        ("uring", "auto", Driver::Uring, None),
+        ("uring", "sync", Driver::UringSync, None),
+        ("uring", "uring", Driver::Uring, None),
+        ("poll", "auto", Driver::PollSync, None),
+        ("poll", "sync", Driver::PollSync, None),
+    ] {
+        let conf = format!("[cache]\nRING_DRIVER = {sockets}\nWRITER_BACKEND = {files}\n");
+        let want = Drive { first, fallback };
+        assert_eq!(Start::with(&conf).settings().drive, want, "{conf}");
+    }
+    let alone = Start::without_config().settings().drive;
+    assert_eq!((alone.first, alone.fallback), (Driver::Uring, poll));
 }

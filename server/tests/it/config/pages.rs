@@ -81,6 +81,8 @@ const OTHER_VALUES: &[(&str, &str)] = &[
     ("CONF_DIR", "/other/conf"),
     ("LOCAL_DATA_DIR", "/other/whisper"),
     ("SHARDS", "3"),
+    ("RING_DRIVER", "poll"),
+    ("WRITER_BACKEND", "sync"),
     ("LINE_RECEIVER_INTERFACE", "127.0.0.2"),
     ("LINE_RECEIVER_PORT", "2103"),
     ("ENABLE_UDP_LISTENER", "True"),

@@ -28,6 +28,9 @@ const REFUSALS: &str = r"
 2 | MAX_UPDATES_PER_SECOND = 1e99 | MAX_UPDATES_PER_SECOND | largest is | or less
 2 | CACHE_WRITE_STRATEGY = fast | CACHE_WRITE_STRATEGY = fast | sorted, timesorted
 2 | CACHE_WRITE_STRATEGY = deadline | CACHE_WRITE_STRATEGY | later version | write one of sorted, timesorted
+2 | RING_DRIVER = epoll | RING_DRIVER = epoll | auto, uring, poll
+2 | WRITER_BACKEND = poll | WRITER_BACKEND = poll | auto, uring, sync
+3 | RING_DRIVER = poll\nWRITER_BACKEND = uring | WRITER_BACKEND = uring | without io_uring | write sync
 2 | SHARDS = 0 | SHARDS = 0 | smallest is 1
 2 | CARBON_METRIC_PREFIX = own..x | CARBON_METRIC_PREFIX = own..x | words with dots
 2 | CARBON_METRIC_PREFIX = | CARBON_METRIC_PREFIX | words with dots

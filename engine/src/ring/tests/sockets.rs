@@ -1,5 +1,4 @@
-//! Tests of the ring against the real kernel: sockets, wakes, and the end of a ring.
-//! Files have their own in `files_tests`, machines without a kernel theirs in `machine_tests`.
+//! Sockets, wakes, and the end of a ring, against the real kernel; whatever the driver.
 #![expect(
     clippy::wildcard_enum_match_arm,
     reason = "any other event fails the test"
@@ -8,61 +7,10 @@
 use std::io::{Read, Write};
 use std::net::{TcpStream, UdpSocket};
 use std::os::fd::{AsFd, OwnedFd};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::*;
-
-pub(super) fn small() -> RingConfig {
-    RingConfig {
-        entries: 64,
-        visits_max: 8,
-        kernel_workers_max: 4,
-        bulk_buffers: BufferSizes {
-            count: 8,
-            bytes: 65_536,
-        },
-        urgent_buffers: BufferSizes {
-            count: 2,
-            bytes: 4096,
-        },
-    }
-}
-
-/// Turns until `wanted` says that it has seen enough; a minute is a hang.
-pub(super) fn until(ring: &mut Ring, mut wanted: impl FnMut(&mut Ring, Event) -> bool) {
-    let deadline = now() + Duration::from_secs(60);
-    loop {
-        ring.turn(Some(Duration::from_millis(200)));
-        let mut enough = false;
-        while let Some(event) = ring.next_event() {
-            enough |= wanted(ring, event);
-        }
-        if enough {
-            return;
-        }
-        assert!(now() < deadline, "nothing more came: {ring:?}");
-    }
-}
-
-#[expect(clippy::disallowed_methods, reason = "tests run on the real clock")]
-pub(super) fn now() -> Instant {
-    Instant::now()
-}
-
-#[expect(
-    clippy::disallowed_methods,
-    reason = "a thread that plays a sender or a slow reader"
-)]
-pub(super) fn elsewhere<T: Send + 'static>(
-    work: impl FnOnce() -> T + Send + 'static,
-) -> std::thread::JoinHandle<T> {
-    std::thread::spawn(work)
-}
-
-#[expect(clippy::disallowed_methods, reason = "a peer that is slow on purpose")]
-fn pause(milliseconds: u64) {
-    std::thread::sleep(Duration::from_millis(milliseconds));
-}
+use crate::ring::tests::{elsewhere, now, open_sockets, pause, unleased, until};
 
 /// A listener of the ring, and its address.
 fn listener(ring: &mut Ring) -> (SocketId, std::net::SocketAddr) {
@@ -79,14 +27,6 @@ fn connection(ring: &mut Ring) -> (SocketId, TcpStream) {
     let accepted = ring.accept_now(listener).unwrap();
     ring.close(listener);
     (ring.adopt(accepted), peer)
-}
-
-#[test]
-fn this_kernel_is_described() {
-    let ring = Ring::new(small()).unwrap();
-    let text = ring.description();
-    assert!(text.contains("deferred task work"), "{text}");
-    assert!(text.contains(&host::kernel_release()), "{text}");
 }
 
 /// Echoes whatever comes; answers the number of sockets that ended.
@@ -132,12 +72,9 @@ fn serve(ring: &mut Ring, connections: usize) {
 }
 
 /// Peers that send 2 MB each and read slowly, so that sends and receives are partial.
-fn echo(multishot: bool) {
+pub(in crate::ring::tests) fn echo(mut ring: Ring) {
     const CONNECTIONS: usize = 40;
     const BYTES: usize = 400_000;
-    let mut ring = Ring::new(small()).unwrap();
-    ring.sockets.multishot_accept = multishot;
-    ring.sockets.multishot_receive = multishot;
     let (listener, address) = listener(&mut ring);
     ring.accept(listener);
     let peers: Vec<_> = (0..CONNECTIONS)
@@ -170,12 +107,7 @@ fn echo(multishot: bool) {
 
 #[test]
 fn many_connections_get_back_what_they_sent() {
-    echo(true);
-}
-
-#[test]
-fn single_shot_requests_serve_where_there_are_no_multishot_ones() {
-    echo(false);
+    echo(Ring::new(small()).unwrap());
 }
 
 #[test]
@@ -498,12 +430,8 @@ fn a_closed_socket_is_never_heard_of_again() {
         let reset = |error: &std::io::Error| error.kind() == std::io::ErrorKind::ConnectionReset;
         assert!(read.is_ok() || read.as_ref().is_err_and(reset), "{read:?}");
     }
-    assert_eq!(
-        ring.buffers.of(Lane::Bulk).unleased(),
-        8,
-        "a buffer was lost"
-    );
-    assert!(ring.sockets.open_sockets().is_empty());
+    assert_eq!(unleased(&ring, Lane::Bulk), 8, "a buffer was lost");
+    assert_eq!(open_sockets(&ring), 0);
 }
 
 #[test]
@@ -593,67 +521,6 @@ fn datagrams_keep_their_bounds_up_to_the_largest() {
 }
 
 #[test]
-fn rings_wake_each_other_with_words() {
-    const WORDS: u64 = 20_000;
-    let (to_main, from_thread) = std::sync::mpsc::channel();
-    let mut ring = Ring::new(small()).unwrap();
-    let ours = ring.handle();
-    let other = elsewhere(move || {
-        let mut ring = Ring::new(small()).unwrap();
-        to_main.send(ring.handle()).unwrap();
-        let mut next = 0;
-        until(&mut ring, |ring, event| {
-            let Event::Woken { word } = event else {
-                panic!("{event:?}")
-            };
-            assert_eq!(word, u64::MAX - next);
-            next += 1;
-            ring.wake(&ours, word);
-            next == WORDS
-        });
-        ring.turn(Some(Duration::ZERO));
-    });
-    let theirs = from_thread.recv().unwrap();
-    for word in 0..WORDS {
-        ring.wake(&theirs, u64::MAX - word);
-        if word % 100 == 0 {
-            ring.turn(Some(Duration::ZERO));
-        }
-    }
-    let mut came = 0;
-    until(&mut ring, |_, event| {
-        let Event::Woken { word } = event else {
-            panic!("{event:?}")
-        };
-        assert_eq!(word, u64::MAX - came);
-        came += 1;
-        came == WORDS
-    });
-    other.join().unwrap();
-}
-
-#[test]
-fn a_message_that_cannot_be_delivered_becomes_a_plain_wake() {
-    let mut ring = Ring::new(small()).unwrap();
-    let mut target = Ring::new(small()).unwrap();
-    // The tag of a failed message, as the kernel would answer it.
-    let handle = target.handle();
-    ring.wake(&handle, 5);
-    ring.wakes.undelivered(Tag::new(Kind::WakeSent, 0, 0));
-    let mut words = Vec::new();
-    ring.turn(Some(Duration::ZERO));
-    until(&mut target, |_, event| {
-        let Event::Woken { word } = event else {
-            panic!("{event:?}")
-        };
-        words.push(word);
-        words.len() == 2
-    });
-    words.sort_unstable();
-    assert_eq!(words, [0, 5]);
-}
-
-#[test]
 fn a_wake_of_a_ring_that_is_gone_harms_nobody() {
     let mut ring = Ring::new(small()).unwrap();
     let gone = Ring::new(small()).unwrap();
@@ -731,7 +598,7 @@ fn a_ring_may_be_dropped_with_anything_in_flight() {
         ring.send(id, vec![3; 5_000_000]);
         other.write_all(&vec![4; 50_000]).unwrap();
         if round % 2 == 0 {
-            ring.files.way = create::Way::Renamed;
+            ring.admission_mut().way = create::Way::Renamed;
         }
         for number in 0..30 {
             let path = directory.path().join(format!("{round}/{number}.wsp"));

@@ -1,0 +1,308 @@
+//! File operations before they run and after: machines made of what was asked, opens that wait for
+//! a free visit, creates that wait for another to end, answers that nobody has fetched yet.
+//! Nothing here does I/O or knows who runs a machine: the ring (`files`) and the threads
+//! (`threads`) both take from here what may run, and give back what it held.
+//! Invariants: a visit is free exactly when nobody holds its file; an operation that was admitted
+//! is let go exactly once; every operation is answered once.
+
+use std::collections::VecDeque;
+use std::path::PathBuf;
+
+use super::Event;
+use super::command::Machine;
+use super::create::{Blueprint, Create, Way, Workshop, c_path};
+use super::operation::{
+    Access, ByteRange, FileError, FileOperation, FileOutcome, FileToken, Stage, VisitId,
+};
+use super::visit::{Probe, Visit};
+use crate::limits::{CREATES_TOGETHER_MAX, FILE_OPERATIONS_MAX};
+
+/// An operation that may run now.
+#[derive(Debug)]
+pub(super) struct Admitted {
+    /// The asker's number for it.
+    pub token: FileToken,
+    /// What it is.
+    pub machine: Box<dyn Machine>,
+    /// What it holds until `let_go`.
+    pub holds: Holds,
+}
+
+/// What an operation holds while it runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Holds {
+    /// Nothing that is scarce.
+    Nothing,
+    /// A visit.
+    Visit(VisitId),
+    /// One of the creates that may run together.
+    Create,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum VisitState {
+    Free,
+    /// Open, and nobody works on it.
+    Idle,
+    /// An operation works on it.
+    Busy,
+}
+
+#[derive(Debug)]
+struct Open {
+    token: FileToken,
+    path: PathBuf,
+    access: Access,
+    ranges: Vec<ByteRange>,
+}
+
+/// Who may run, who waits.
+#[derive(Debug)]
+pub(super) struct Admission {
+    visits: Vec<(u32, VisitState)>,
+    visits_free: Vec<u32>,
+    opens_waiting: VecDeque<Open>,
+    creates_waiting: VecDeque<(FileToken, Blueprint)>,
+    creates: usize,
+    /// Operations whose answer nobody has fetched yet.
+    unanswered: usize,
+    /// The way that new files try first.
+    pub way: Way,
+    /// Files may be opened without a trace of it: this process owns those that it has opened so far.
+    noatime: bool,
+    /// Whether a file's length can be set.
+    pub ftruncate: bool,
+    serial: u64,
+}
+
+impl Admission {
+    /// No operations; `visits_max` files may be open. `origin` is another number for every ring of
+    /// the process, so that no two of them make the same temporary name.
+    pub(super) fn new(visits_max: u32, ftruncate: bool, origin: u16) -> Admission {
+        Admission {
+            visits: vec![(0, VisitState::Free); visits_max as usize],
+            visits_free: (0..visits_max).rev().collect(),
+            opens_waiting: VecDeque::new(),
+            creates_waiting: VecDeque::new(),
+            creates: 0,
+            unanswered: 0,
+            way: Way::Nameless,
+            noatime: true,
+            ftruncate,
+            serial: u64::from(origin) << 40,
+        }
+    }
+
+    /// Operations whose answer nobody has fetched yet.
+    pub(super) fn unanswered(&self) -> usize {
+        self.unanswered
+    }
+
+    /// Visits that hold a file or are about to.
+    #[cfg(test)]
+    pub(super) fn visits_in_use(&self) -> usize {
+        self.visits.len() - self.visits_free.len()
+    }
+
+    /// An answer was fetched.
+    pub(super) fn fetched(&mut self) {
+        assert!(
+            self.unanswered > 0,
+            "an answer to an operation that nobody asked for"
+        );
+        self.unanswered -= 1;
+    }
+
+    /// Takes an operation in. It is answered at once, or may run now, or waits for its turn, which
+    /// `next` gives it.
+    pub(super) fn begin(
+        &mut self,
+        token: FileToken,
+        operation: FileOperation,
+        events: &mut VecDeque<Event>,
+    ) -> Option<Admitted> {
+        assert!(
+            self.unanswered < FILE_OPERATIONS_MAX,
+            "{} operations",
+            self.unanswered
+        );
+        self.unanswered += 1;
+        match operation {
+            FileOperation::Probe { path } => match c_path(&path, Stage::Probe) {
+                Ok(path) => Some(Admitted {
+                    token,
+                    machine: Box::new(Probe::new(path)),
+                    holds: Holds::Nothing,
+                }),
+                Err(error) => {
+                    refuse(token, error, events);
+                    None
+                }
+            },
+            FileOperation::Open {
+                path,
+                access,
+                ranges,
+            } => {
+                self.opens_waiting.push_back(Open {
+                    token,
+                    path,
+                    access,
+                    ranges,
+                });
+                None
+            }
+            FileOperation::Read { visit, ranges } => {
+                Some(self.work_on(token, Visit::read(visit, &ranges)))
+            }
+            FileOperation::Write {
+                visit,
+                pieces,
+                sync,
+            } => Some(self.work_on(token, Visit::write(visit, pieces, sync))),
+            FileOperation::Close { visit } => Some(self.work_on(token, Visit::close(visit))),
+            FileOperation::Create {
+                path,
+                head,
+                file_bytes,
+                allocation,
+                sync,
+            } => {
+                let plan = Blueprint {
+                    path,
+                    head,
+                    file_bytes,
+                    allocation,
+                    sync,
+                };
+                self.creates_waiting.push_back((token, plan));
+                None
+            }
+        }
+    }
+
+    /// A file could be opened, though not without a trace: the next files are somebody else's too.
+    pub(super) fn opened_with_trace(&mut self) {
+        self.noatime = false;
+    }
+
+    /// The next operation whose turn has come; those that cannot be begun are answered on the way.
+    pub(super) fn next(&mut self, events: &mut VecDeque<Event>) -> Option<Admitted> {
+        self.next_open(events).or_else(|| self.next_create(events))
+    }
+
+    fn next_open(&mut self, events: &mut VecDeque<Event>) -> Option<Admitted> {
+        while !self.visits_free.is_empty() {
+            let Open {
+                token,
+                path,
+                access,
+                ranges,
+            } = self.opens_waiting.pop_front()?;
+            match c_path(&path, Stage::Open) {
+                Ok(path) => {
+                    let visit = self.take_visit();
+                    return Some(Admitted {
+                        token,
+                        machine: Box::new(Visit::open(visit, path, access, self.noatime, &ranges)),
+                        holds: Holds::Visit(visit),
+                    });
+                }
+                Err(error) => refuse(token, error, events),
+            }
+        }
+        None
+    }
+
+    fn next_create(&mut self, events: &mut VecDeque<Event>) -> Option<Admitted> {
+        while self.creates < CREATES_TOGETHER_MAX {
+            let (token, plan) = self.creates_waiting.pop_front()?;
+            self.serial += 1;
+            let workshop = Workshop {
+                way: self.way,
+                ftruncate: self.ftruncate,
+                serial: self.serial,
+            };
+            match Create::new(plan, workshop) {
+                Ok(machine) => {
+                    self.creates += 1;
+                    return Some(Admitted {
+                        token,
+                        machine: Box::new(machine),
+                        holds: Holds::Create,
+                    });
+                }
+                Err(error) => refuse(token, error, events),
+            }
+        }
+        None
+    }
+
+    fn take_visit(&mut self) -> VisitId {
+        let Some(slot) = self.visits_free.pop() else {
+            unreachable!("the caller has seen a free slot")
+        };
+        let (generation, state) = &mut self.visits[slot as usize];
+        assert!(
+            *state == VisitState::Free,
+            "slot {slot} was in the free list: {state:?}"
+        );
+        *generation = generation.wrapping_add(1);
+        *state = VisitState::Busy;
+        VisitId {
+            slot,
+            generation: *generation,
+        }
+    }
+
+    /// An operation on an open file that nobody works on.
+    fn work_on(&mut self, token: FileToken, machine: Visit) -> Admitted {
+        let visit = machine.id();
+        let (generation, state) = &mut self.visits[visit.slot as usize];
+        assert!(
+            *generation == visit.generation,
+            "{visit:?} is over, now {generation}"
+        );
+        assert!(*state == VisitState::Idle, "{visit:?} is {state:?}");
+        *state = VisitState::Busy;
+        Admitted {
+            token,
+            machine: Box::new(machine),
+            holds: Holds::Visit(visit),
+        }
+    }
+
+    /// An operation is over: what it held is free again, but for a file that stays open.
+    pub(super) fn let_go(&mut self, holds: Holds, result: &Result<FileOutcome, FileError>) {
+        match holds {
+            Holds::Nothing => {}
+            Holds::Create => self.creates -= 1,
+            Holds::Visit(visit) => {
+                let (_, state) = &mut self.visits[visit.slot as usize];
+                assert!(
+                    *state == VisitState::Busy,
+                    "{visit:?} was worked on while {state:?}"
+                );
+                let stays = matches!(
+                    result,
+                    Ok(FileOutcome::Opened { .. } | FileOutcome::Read(_))
+                );
+                *state = if stays {
+                    VisitState::Idle
+                } else {
+                    VisitState::Free
+                };
+                if !stays {
+                    self.visits_free.push(visit.slot);
+                }
+            }
+        }
+    }
+}
+
+fn refuse(token: FileToken, error: FileError, events: &mut VecDeque<Event>) {
+    events.push_back(Event::File {
+        token,
+        result: Err(error),
+    });
+}
