@@ -273,3 +273,10 @@ pub const TEMPORARY_NAMES_MAX: u32 = 16;
 /// How long dropping a ring waits for a kernel that completes nothing more, in turns of 100 ms;
 /// what it still holds then is never freed.
 pub const DRAIN_TURNS_MAX: u32 = 50;
+
+/// Devices on the way from a file system down to its disks that are looked at in one line: a
+/// partition of a volume of an encrypted RAID of multipaths has six.
+pub const DEVICE_CHAIN_DEPTH_MAX: usize = 16;
+/// Devices below one file system that are looked at in all: the largest arrays have some hundred.
+pub const DEVICE_CHAIN_LINKS_MAX: usize = 1024;
+const _: () = assert!(DEVICE_CHAIN_DEPTH_MAX < DEVICE_CHAIN_LINKS_MAX);

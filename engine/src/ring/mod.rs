@@ -23,6 +23,7 @@ mod files_tests;
 pub mod host;
 #[cfg(test)]
 mod machine_tests;
+pub mod mount;
 mod operation;
 mod slots;
 pub mod socket;
