@@ -16,6 +16,9 @@ mod datagrams;
 // Starts and stops the real program for the other modules.
 #[cfg(test)]
 mod daemon;
+// `benzene doctor`, and the seccomp profile that it names.
+#[cfg(test)]
+mod doctor;
 // Disks, files and limits that fail under the daemon.
 #[cfg(test)]
 mod faults;
