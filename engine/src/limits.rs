@@ -125,6 +125,12 @@ pub const PROBES_IN_FLIGHT_MAX: usize = 64;
 /// Probes a second of one shard beyond twice what the budgets allow to be written: half a percent
 /// of a core, and a thousand new series are known within a second, however slow the budgets are.
 pub const PROBES_PER_S_MIN: f64 = 1000.0;
+/// Looks at broken files of one shard in flight; a series that finds no room is looked at when it is
+/// tried again.
+pub const LOOKS_IN_FLIGHT_MAX: usize = 64;
+/// Broken files of one shard that are remembered between two looks, 80 bytes each: a restore of a
+/// large tree passes through as many; past it a file waits until others are done with.
+pub const LOOKS_KEPT_MAX: usize = 65_536;
 /// Part of what waiting series may hold (one in so many) that unproven ones hold at most before
 /// their files are looked for without a pace.
 pub const UNPROVEN_SHARE: u64 = 8;

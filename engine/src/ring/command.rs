@@ -55,6 +55,8 @@ pub(super) struct Span {
 pub(super) enum Command {
     /// statx of the target.
     Stat,
+    /// statx of the target into the machine's buffer.
+    Look,
     /// Open the target for reading and writing into this direct slot.
     OpenVisit(u32),
     /// The same onto a plain descriptor.
@@ -87,7 +89,8 @@ pub(super) enum Command {
     MakeDirectory,
     /// link of the nameless file to the target.
     LinkNameless,
-    /// renameat2 of the temporary name to the target, RENAME_NOREPLACE.
+    /// renameat2 of the temporary name to the target, RENAME_NOREPLACE; of a file that is set
+    /// aside, from its name to its new one.
     Rename,
     /// link of the temporary name to the target.
     LinkTemporary,

@@ -14,10 +14,11 @@ use io_uring::squeue;
 use rustix::fs::FlockOperation;
 
 use super::Event;
+use super::aside::Aside;
 use super::command::{Command, Machine, Next};
 use super::create::{Blueprint, Create, Way, Workshop, c_path};
 use super::entry::entry;
-use super::operation::{Access, FileOperation, FileToken, Stage, VisitId};
+use super::operation::{Access, FileError, FileOperation, FileToken, Stage, VisitId};
 use super::slots::{Key, Slots};
 use super::tag::{Kind, Tag};
 use super::uring::{Completion, Uring, adopt_descriptor};
@@ -158,6 +159,13 @@ impl Files {
                     result: Err(error),
                 }),
             },
+            FileOperation::Look { path } => {
+                self.run_aside(uring, token, Aside::look(&path), events);
+            }
+            FileOperation::SetAside { path, aside, look } => {
+                let machine = Aside::set(&path, &aside, look);
+                self.run_aside(uring, token, machine, events);
+            }
             FileOperation::Open {
                 path,
                 access,
@@ -203,6 +211,26 @@ impl Files {
             }
         }
         self.start_waiting(uring, events);
+    }
+
+    /// Runs a look or a rename, unless its path cannot be one.
+    fn run_aside(
+        &mut self,
+        uring: &mut Uring,
+        token: FileToken,
+        machine: Result<Aside, FileError>,
+        events: &mut VecDeque<Event>,
+    ) {
+        match machine {
+            Ok(machine) => {
+                let running = Running::new(token, Box::new(machine), Holds::Nothing);
+                self.run(uring, running, events);
+            }
+            Err(error) => events.push_back(Event::File {
+                token,
+                result: Err(error),
+            }),
+        }
     }
 
     /// Takes in what the kernel answered to one entry, and goes on when its round is over.

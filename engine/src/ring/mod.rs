@@ -12,6 +12,7 @@
 //! Start reading at `uring` (the queues), `command` (the language of the file machines), then
 //! `visit` and `create` (the machines, without I/O), `files` (their driver) and `sockets`.
 
+mod aside;
 mod buffers;
 mod command;
 mod create;
@@ -42,8 +43,8 @@ use std::time::Duration;
 pub use buffers::{Lane, Lease};
 pub use error::RingError;
 pub use operation::{
-    Access, Allocation, ByteRange, FileError, FileOperation, FileOutcome, FileToken, Piece, Stage,
-    VisitId,
+    Access, Allocation, ByteRange, FileError, FileLook, FileOperation, FileOutcome, FileToken,
+    Piece, Stage, VisitId,
 };
 pub use sockets::SocketId;
 pub use wake::{RingHandle, Waker};

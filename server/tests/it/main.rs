@@ -19,6 +19,9 @@ mod daemon;
 // `benzene doctor`, and the seccomp profile that it names.
 #[cfg(test)]
 mod doctor;
+// Files that stay broken are set aside; others wait for their disk.
+#[cfg(test)]
+mod broken;
 // Disks, files and limits that fail under the daemon.
 #[cfg(test)]
 mod faults;
