@@ -5,6 +5,7 @@
 
 pub mod cache;
 pub mod clock;
+pub mod device;
 pub mod limiter;
 pub mod limits;
 pub mod metric;

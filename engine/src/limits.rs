@@ -128,6 +128,12 @@ pub const PROBES_IN_FLIGHT_MAX: usize = 64;
 /// Probes a second of one shard beyond twice what the budgets allow to be written: half a percent
 /// of a core, and a thousand new series are known within a second, however slow the budgets are.
 pub const PROBES_PER_S_MIN: f64 = 1000.0;
+/// Looks at broken files of one shard in flight; a series that finds no room is looked at when it is
+/// tried again.
+pub const LOOKS_IN_FLIGHT_MAX: usize = 64;
+/// Broken files of one shard that are remembered between two looks, 80 bytes each: a restore of a
+/// large tree passes through as many; past it a file waits until others are done with.
+pub const LOOKS_KEPT_MAX: usize = 65_536;
 /// Part of what waiting series may hold (one in so many) that unproven ones hold at most before
 /// their files are looked for without a pace.
 pub const UNPROVEN_SHARE: u64 = 8;
@@ -290,3 +296,10 @@ pub const POLL_ACCEPTS_PER_TURN_MAX: usize = 64;
 /// How long dropping a ring waits for a kernel that completes nothing more, in turns of 100 ms;
 /// what it still holds then is never freed.
 pub const DRAIN_TURNS_MAX: u32 = 50;
+
+/// Devices on the way from a file system down to its disks that are looked at in one line: a
+/// partition of a volume of an encrypted RAID of multipaths has six.
+pub const DEVICE_CHAIN_DEPTH_MAX: usize = 16;
+/// Devices below one file system that are looked at in all: the largest arrays have some hundred.
+pub const DEVICE_CHAIN_LINKS_MAX: usize = 1024;
+const _: () = assert!(DEVICE_CHAIN_DEPTH_MAX < DEVICE_CHAIN_LINKS_MAX);

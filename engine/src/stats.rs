@@ -49,6 +49,32 @@ counters! {
     Creates => "creates",
     /// Updates and creates that failed; each is retried.
     Errors => "errors",
+    /// Of `errors`: no space left (ENOSPC).
+    ErrorsNoSpace => "errors.noSpace",
+    /// Of `errors`: a quota is used up (EDQUOT).
+    ErrorsQuota => "errors.quota",
+    /// Of `errors`: the device failed (EIO).
+    ErrorsIo => "errors.io",
+    /// Of `errors`: no descriptor was left (EMFILE, ENFILE).
+    ErrorsDescriptors => "errors.descriptors",
+    /// Of `errors`: this user may not (EACCES, EPERM).
+    ErrorsAccess => "errors.access",
+    /// Of `errors`: the name is too long for the file system (ENAMETOOLONG).
+    ErrorsNameTooLong => "errors.nameTooLong",
+    /// Of `errors`: the file system is read-only (EROFS).
+    ErrorsReadOnly => "errors.readOnly",
+    /// Of `errors`: a directory where the file should be, or a file where a directory should be.
+    ErrorsDirectory => "errors.directory",
+    /// Of `errors`: the file is empty, cut short, or its header lies.
+    ErrorsBroken => "errors.broken",
+    /// Of `errors`: the file may be of use to another program, not to us.
+    ErrorsForeign => "errors.foreign",
+    /// Of `errors`: storage-schemas.conf asks for what Whisper cannot hold.
+    ErrorsSchema => "errors.schema",
+    /// Of `errors`: anything else.
+    ErrorsOther => "errors.other",
+    /// Broken files that got another name, so that theirs was free for a new one.
+    SetAside => "setAside",
     /// Microseconds spent in updates, from open to close.
     UpdateMicros => "updateMicros",
     /// Lines and items without exactly three fields.

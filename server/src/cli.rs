@@ -1,4 +1,5 @@
-//! The command line: `benzene cache` runs the daemon, `benzene query` asks one what it holds.
+//! The command line: `benzene cache` runs the daemon, `benzene doctor` says whether it can run here,
+//! `benzene query` asks one what it holds.
 //! Only words are read here: no file, no socket, no environment. What a setting means stands in
 //! carbon.conf's table (`config`); a flag exists only where an operator wants to try something
 //! without touching a file. Flags win over carbon.conf. Long flags only.
@@ -33,6 +34,9 @@ pub struct Cli {
 pub enum Command {
     /// Run the daemon in the foreground until SIGTERM or SIGINT
     Cache(CacheOptions),
+    /// Say what this machine allows: kernel, io_uring, limits, data directory, disk, clock, ports,
+    /// and what to change. Changes nothing on disk
+    Doctor(DoctorOptions),
     /// Ask running daemons which points of a metric are still in their caches
     Query(QueryOptions),
 }
@@ -216,6 +220,26 @@ fn split_port(text: &str) -> Result<(Option<&str>, Option<&str>), AddressError> 
     }
 }
 
+const DOCTOR_EXAMPLES: &str = "\
+Examples:
+  benzene doctor --config /opt/graphite/conf/carbon.conf
+      can it take over from the carbon-cache that reads this file? Run it as that one's user
+  benzene doctor --data-dir /srv/whisper --json
+Ends with 0 when `benzene cache` can start with the same flags, otherwise with what it would end with.
+";
+
+/// What `benzene doctor` was told on the command line.
+#[derive(Args, Clone, Debug)]
+#[command(after_help = DOCTOR_EXAMPLES, after_long_help = DOCTOR_EXAMPLES)]
+pub struct DoctorOptions {
+    /// What `benzene cache` would be told.
+    #[command(flatten)]
+    pub daemon: CacheOptions,
+    /// Print one JSON document
+    #[arg(long)]
+    pub json: bool,
+}
+
 const QUERY_EXAMPLES: &str = "\
 Examples:
   benzene query servers.web1.load
@@ -340,7 +364,7 @@ mod tests {
             .command
         {
             Command::Cache(options) => Ok(options),
-            other @ Command::Query(_) => panic!("{other:?}"),
+            other @ (Command::Query(_) | Command::Doctor(_)) => panic!("{other:?}"),
         }
     }
 
@@ -351,7 +375,7 @@ mod tests {
             .command
         {
             Command::Query(options) => Ok(options),
-            other @ Command::Cache(_) => panic!("{other:?}"),
+            other @ (Command::Cache(_) | Command::Doctor(_)) => panic!("{other:?}"),
         }
     }
 
@@ -475,6 +499,12 @@ mod tests {
         for word in ["Examples:", "MAX_CACHE_SIZE", "--storage-dir"] {
             assert!(long.contains(word), "{word} is missing from {long}");
         }
+        let doctor = command.find_subcommand_mut("doctor").unwrap();
+        let long = doctor.render_long_help().to_string();
+        for word in ["can it take over", "--data-dir", "--json"] {
+            assert!(long.contains(word), "{word} is missing from {long}");
+        }
+        let cache = command.find_subcommand_mut("cache").unwrap();
         assert!(
             !cache.render_help().to_string().contains("MAX_CACHE_SIZE"),
             "-h stays short"

@@ -21,6 +21,10 @@ fn main() -> Exit {
                 }
             }
         }
+        Command::Doctor(options) => {
+            logging::start(options.daemon.log);
+            tools::doctor::run(&options)
+        }
         Command::Query(options) => tools::query::run(&options),
     }
 }

@@ -9,6 +9,7 @@ use std::collections::VecDeque;
 use std::path::PathBuf;
 
 use super::Event;
+use super::aside::Aside;
 use super::command::Machine;
 use super::create::{Blueprint, Create, Way, Workshop, c_path};
 use super::operation::{
@@ -128,17 +129,13 @@ impl Admission {
         );
         self.unanswered += 1;
         match operation {
-            FileOperation::Probe { path } => match c_path(&path, Stage::Probe) {
-                Ok(path) => Some(Admitted {
-                    token,
-                    machine: Box::new(Probe::new(path)),
-                    holds: Holds::Nothing,
-                }),
-                Err(error) => {
-                    refuse(token, error, events);
-                    None
-                }
-            },
+            FileOperation::Probe { path } => {
+                free(token, c_path(&path, Stage::Probe).map(Probe::new), events)
+            }
+            FileOperation::Look { path } => free(token, Aside::look(&path), events),
+            FileOperation::SetAside { path, aside, look } => {
+                free(token, Aside::set(&path, &aside, look), events)
+            }
             FileOperation::Open {
                 path,
                 access,
@@ -296,6 +293,25 @@ impl Admission {
                     self.visits_free.push(visit.slot);
                 }
             }
+        }
+    }
+}
+
+/// An operation that holds nothing that is scarce may run at once, unless its path cannot be one.
+fn free(
+    token: FileToken,
+    machine: Result<impl Machine + Send + 'static, FileError>,
+    events: &mut VecDeque<Event>,
+) -> Option<Admitted> {
+    match machine {
+        Ok(machine) => Some(Admitted {
+            token,
+            machine: Box::new(machine),
+            holds: Holds::Nothing,
+        }),
+        Err(error) => {
+            refuse(token, error, events);
+            None
         }
     }
 }

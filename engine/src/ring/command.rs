@@ -55,6 +55,8 @@ pub(super) struct Span {
 pub(super) enum Command {
     /// statx of the target.
     Stat,
+    /// statx of the target into the machine's buffer.
+    Look,
     /// Open the target for reading and writing into this direct slot; `noatime`: reading leaves the
     /// time of the last access alone, which only the file's owner may ask for.
     OpenVisit { slot: u32, noatime: bool },
@@ -88,7 +90,8 @@ pub(super) enum Command {
     MakeDirectory,
     /// link of the nameless file to the target.
     LinkNameless,
-    /// renameat2 of the temporary name to the target, RENAME_NOREPLACE.
+    /// renameat2 of the temporary name to the target, RENAME_NOREPLACE; of a file that is set
+    /// aside, from its name to its new one.
     Rename,
     /// link of the temporary name to the target.
     LinkTemporary,

@@ -5,8 +5,9 @@
 use std::os::fd::{AsRawFd, RawFd};
 
 use io_uring::{opcode, squeue, types};
-use rustix::fs::{Advice, AtFlags, CWD, OFlags, RenameFlags};
+use rustix::fs::{Advice, AtFlags, CWD, OFlags, RenameFlags, StatxFlags};
 
+use super::aside::LOOK_SPAN;
 use super::command::{Command, Handle, Machine, PathOf, Span};
 use super::visit::Probe;
 use crate::limits::ZERO_CHUNK_BYTES;
@@ -23,6 +24,7 @@ pub(super) fn entry(machine: &mut dyn Machine, command: Command) -> squeue::Entr
     let plain = types::Fd(raw(machine));
     match command {
         Command::Stat => stat(machine),
+        Command::Look => look(machine),
         Command::OpenVisit { slot, noatime } => open_visit(machine, slot, noatime),
         Command::OpenPlain => open(machine, PathOf::Target, OFlags::empty()),
         Command::OpenNameless => open(machine, PathOf::Parent, OFlags::TMPFILE),
@@ -90,6 +92,17 @@ fn stat(machine: &mut dyn Machine) -> squeue::Entry {
         .cast::<types::statx>();
     let path = machine.path(PathOf::Target).as_ptr();
     opcode::Statx::new(types::Fd(CWD.as_raw_fd()), path, stat).build()
+}
+
+fn look(machine: &mut dyn Machine) -> squeue::Entry {
+    let stat = machine
+        .buffer(LOOK_SPAN)
+        .as_mut_ptr()
+        .cast::<types::statx>();
+    let path = machine.path(PathOf::Target).as_ptr();
+    opcode::Statx::new(types::Fd(CWD.as_raw_fd()), path, stat)
+        .mask(StatxFlags::BASIC_STATS.bits())
+        .build()
 }
 
 fn open_visit(machine: &dyn Machine, slot: u32, noatime: bool) -> squeue::Entry {

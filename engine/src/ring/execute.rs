@@ -16,9 +16,12 @@ use std::ffi::CStr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use rustix::fs::{Advice, AtFlags, CWD, FallocateFlags, FlockOperation, Mode, OFlags, RenameFlags};
+use rustix::fs::{
+    Advice, AtFlags, CWD, FallocateFlags, FlockOperation, Mode, OFlags, RenameFlags, StatxFlags,
+};
 use rustix::io::Errno;
 
+use super::aside;
 use super::command::{Command, Handle, Machine, Next, PathOf};
 use super::entry::{DIRECTORY_MODE, FILE_MODE, ZEROS};
 use super::operation::{FileError, FileOutcome};
@@ -144,6 +147,12 @@ fn whole(
     let file = &mut workbench.file;
     match command {
         Command::Stat => rustix::fs::stat(machine.path(PathOf::Target)).map(drop),
+        Command::Look => {
+            let (path, flags) = (machine.path(PathOf::Target), StatxFlags::BASIC_STATS);
+            let found = rustix::fs::statx(CWD, path, AtFlags::empty(), flags)?;
+            aside::fill(machine.buffer(aside::LOOK_SPAN), &found);
+            Ok(())
+        }
         Command::OpenVisit { noatime, .. } => {
             let mut flags = OFlags::empty();
             flags.set(OFlags::NOATIME, noatime);

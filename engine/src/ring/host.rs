@@ -1,7 +1,7 @@
 //! The machine and this process: processors, memory, limits, consumption.
-//! Read at start and by the desk, never per point. Nothing here touches a ring, a data file or the
-//! umask. What a container's limits hide from `/proc` is looked up in its control group, of either
-//! version.
+//! Read at start, by the desk and by `benzene doctor`, never per point. Nothing here touches a ring,
+//! a data file or the umask. What a container's limits hide from `/proc` is looked up in its control
+//! group, of either version.
 
 use std::fs;
 use std::io;
@@ -74,6 +74,76 @@ pub fn raise_open_files() -> io::Result<Option<u64>> {
     };
     rustix::process::setrlimit(Resource::Nofile, raised)?;
     Ok(maximum)
+}
+
+/// A limit of this process; `None` is no limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limit {
+    /// What holds now.
+    pub soft: Option<u64>,
+    /// Up to where the process may raise it itself.
+    pub hard: Option<u64>,
+}
+
+impl From<Rlimit> for Limit {
+    fn from(limit: Rlimit) -> Limit {
+        Limit {
+            soft: limit.current,
+            hard: limit.maximum,
+        }
+    }
+}
+
+/// The limit on open files and connections (RLIMIT_NOFILE), as a number.
+pub fn open_files() -> Limit {
+    rustix::process::getrlimit(Resource::Nofile).into()
+}
+
+/// The limit on locked memory (RLIMIT_MEMLOCK), in bytes.
+pub fn locked_memory() -> Limit {
+    rustix::process::getrlimit(Resource::Memlock).into()
+}
+
+/// The user that this process acts as.
+pub fn user() -> u32 {
+    rustix::process::geteuid().as_raw()
+}
+
+/// A kernel setting by its name with dots, such as `vm.dirty_ratio`; `None` where this kernel does
+/// not have it or hides it.
+pub fn sysctl(name: &str) -> Option<String> {
+    assert!(
+        !name.contains('/'),
+        "a kernel setting is named with dots: {name}"
+    );
+    let path = Path::new("/proc/sys").join(name.replace('.', "/"));
+    Some(fs::read_to_string(path).ok()?.trim().to_owned())
+}
+
+/// Whether a seccomp filter sits on this process; `None` where /proc does not say.
+pub fn is_filtered() -> Option<bool> {
+    let status = fs::read_to_string("/proc/self/status").ok()?;
+    let mode = status
+        .lines()
+        .find_map(|line| line.strip_prefix("Seccomp:"))?;
+    Some(mode.trim() == "2")
+}
+
+/// Whether something keeps the machine's clock in step with the world's, as the kernel was told
+/// (adjtimex(2)). An error where asking is not permitted.
+#[expect(
+    unsafe_code,
+    reason = "adjtimex has no typed wrapper and fills a structure by address"
+)]
+pub fn is_clock_synchronised() -> io::Result<bool> {
+    // SAFETY: the structure is made of numbers alone, for which all bits zero is a value.
+    let mut asked: libc::timex = unsafe { std::mem::zeroed() };
+    // SAFETY: with `modes` 0 the call changes nothing; it fills `asked`, which outlives it.
+    let state = unsafe { libc::adjtimex(&raw mut asked) };
+    if state < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(state != libc::TIME_ERROR && asked.status & libc::STA_UNSYNC == 0)
 }
 
 /// Memory that this process may use, in bytes: the machine's, or the smallest limit of its control
@@ -260,6 +330,15 @@ mod tests {
     }
 
     #[test]
+    fn kernel_settings_are_read_by_name() {
+        let overcommit = sysctl("vm.overcommit_memory").unwrap();
+        assert!(["0", "1", "2"].contains(&&*overcommit), "{overcommit}");
+        assert_eq!(sysctl("vm.no_such_setting"), None);
+        assert!(is_filtered().is_some(), "/proc/self/status has the line");
+        is_clock_synchronised().unwrap();
+    }
+
+    #[test]
     fn this_process_is_believable() {
         let resident = resident_bytes().unwrap();
         assert!(resident > 100_000, "{resident} bytes resident");
@@ -275,6 +354,7 @@ mod tests {
         }
         assert!(!kernel_release().is_empty());
         let files = raise_open_files().unwrap();
-        assert_eq!(rustix::process::getrlimit(Resource::Nofile).current, files);
+        let limit = open_files();
+        assert_eq!((limit.soft, limit.hard), (files, files));
     }
 }

@@ -17,6 +17,7 @@
 //! `poll` (sockets), `execute` and `threads` (files).
 
 mod admission;
+mod aside;
 mod buffers;
 mod command;
 mod create;
@@ -27,6 +28,7 @@ mod files;
 pub mod host;
 #[cfg(test)]
 mod machine_tests;
+pub mod mount;
 mod native;
 mod operation;
 mod poll;
@@ -48,8 +50,8 @@ use std::time::Duration;
 pub use buffers::{Lane, Lease};
 pub use error::RingError;
 pub use operation::{
-    Access, Allocation, ByteRange, FileError, FileOperation, FileOutcome, FileToken, Piece, Stage,
-    VisitId,
+    Access, Allocation, ByteRange, FileError, FileLook, FileOperation, FileOutcome, FileToken,
+    Piece, Stage, VisitId,
 };
 pub use sockets::SocketId;
 pub use wake::{RingHandle, Waker};

@@ -97,6 +97,21 @@ pub enum FileOperation {
         /// The visit.
         visit: VisitId,
     },
+    /// What is known of the file at `path` without opening it?
+    Look {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Give the file at `path` the name `aside`, if it is still the one that was looked at; else
+    /// ESTALE. A name that is taken is left alone and answers EEXIST.
+    SetAside {
+        /// The file.
+        path: PathBuf,
+        /// Its new name, in the same directory.
+        aside: PathBuf,
+        /// What a `Look` said of it.
+        look: FileLook,
+    },
     /// Make a new file that appears at `path` whole or not at all; its directories are made as
     /// needed. A file that is already there is left alone and answers EEXIST.
     Create {
@@ -111,6 +126,19 @@ pub enum FileOperation {
         /// `fdatasync` before it appears (WHISPER_AUTOFLUSH).
         sync: bool,
     },
+}
+
+/// What tells whether a file is the same as before and unchanged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FileLook {
+    /// Its number on its file system.
+    pub inode: u64,
+    /// Its length.
+    pub bytes: u64,
+    /// When it was last written: seconds since 1970.
+    pub modified_s: i64,
+    /// The rest of that time, in nanoseconds.
+    pub modified_ns: u32,
 }
 
 /// The answer to an operation that succeeded.
@@ -133,6 +161,10 @@ pub enum FileOutcome {
     Closed,
     /// To `Create`.
     Created,
+    /// To `Look`; `None` where there is no such file.
+    Looked(Option<FileLook>),
+    /// To `SetAside`.
+    SetAside,
 }
 
 /// Where an operation failed.
@@ -146,6 +178,8 @@ pub enum Stage {
     Lock,
     /// Reading it.
     Read,
+    /// Making sure that it reaches as far as is to be written (ENODATA: it ends before).
+    Reach,
     /// Writing it.
     Write,
     /// Syncing it.
@@ -156,6 +190,10 @@ pub enum Stage {
     Create,
     /// Giving the new file its name.
     Publish,
+    /// Looking at it without opening it.
+    Look,
+    /// Giving it another name.
+    SetAside,
 }
 
 /// Why an operation failed: the stage and the kernel's error number.

@@ -16,6 +16,27 @@ use socket2::{Domain, Protocol, SockRef, Socket, Type};
 /// without SO_REUSEPORT two listeners exclude each other.
 pub fn listen_tcp(address: SocketAddr, backlog: i32) -> io::Result<OwnedFd> {
     assert!(backlog > 0, "a backlog of {backlog} connections");
+    let socket = bind_tcp(address)?;
+    socket.listen(backlog)?;
+    Ok(socket.into())
+}
+
+/// Whether `listen_tcp` could have the port: bound and given back, and nobody could connect to it.
+pub fn try_tcp(address: SocketAddr) -> io::Result<()> {
+    bind_tcp(address).map(drop)
+}
+
+/// Whether `bind_udp` could have the port; what comes in that moment is lost.
+pub fn try_udp(address: SocketAddr) -> io::Result<()> {
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::DGRAM,
+        Some(Protocol::UDP),
+    )?;
+    socket.bind(&address.into())
+}
+
+fn bind_tcp(address: SocketAddr) -> io::Result<Socket> {
     let socket = Socket::new(
         Domain::for_address(address),
         Type::STREAM,
@@ -23,8 +44,7 @@ pub fn listen_tcp(address: SocketAddr, backlog: i32) -> io::Result<OwnedFd> {
     )?;
     socket.set_reuse_address(true)?;
     socket.bind(&address.into())?;
-    socket.listen(backlog)?;
-    Ok(socket.into())
+    Ok(socket)
 }
 
 /// Binds a datagram socket and asks for a receive buffer of so many bytes; the kernel may give

@@ -1,8 +1,8 @@
 //! Operations on a file that is there: probe, open, read, write, close, as state machines.
-//! An open is one chain (open into a direct slot, read what was asked for); a write is one chain
-//! (the pieces in order, fdatasync, close). Reads of an open file go out together, unlinked, because
-//! a short one would cut the link. Where a chain is cut, the next round asks for what is still
-//! missing.
+//! An open is one chain (open into a direct slot, read what was asked for); a write is one chain (a
+//! read of the last byte to be written, which cuts the chain where the file ends before it, the
+//! pieces in order, fdatasync, close). Reads of an open file go out together, unlinked, because a
+//! short one would cut the link. Where a chain is cut, the next round asks for what is still missing.
 //! Invariant: `open` says whether the direct slot holds a file; no machine ends with an error
 //! before it is empty, and a write never ends with it full.
 
@@ -13,7 +13,7 @@ use rustix::io::Errno;
 
 use super::command::{Command, Handle, Machine, Next, PathOf, Patience, Span, Transfers, note};
 use super::operation::{Access, ByteRange, FileError, FileOutcome, Piece, Stage, VisitId};
-use crate::limits::FILE_REQUESTS_TOGETHER_MAX;
+use crate::limits::{FILE_PIECES_MAX, FILE_REQUESTS_TOGETHER_MAX};
 
 /// Bytes that statx writes (`struct statx` of the kernel's interface); nobody reads them.
 const STAT_BYTES: usize = 256;
@@ -23,8 +23,9 @@ const STAT_SPAN: Span = Span {
     bytes: 256,
     offset: 0,
 };
-/// A chain of writes leaves room for its sync and its close, one of reads for its open and advice.
-const LINKED_TOGETHER_MAX: usize = FILE_REQUESTS_TOGETHER_MAX - 2;
+/// A chain of writes leaves room for the read before them, its sync and its close, one of reads for
+/// its open and advice.
+const LINKED_TOGETHER_MAX: usize = FILE_REQUESTS_TOGETHER_MAX - 3;
 
 /// Is there a file?
 #[derive(Debug)]
@@ -101,6 +102,10 @@ impl Machine for Probe {
     }
 }
 
+/// The buffer of the byte that is read before a write, apart from those that are written.
+const REACH_BUFFER: u16 = u16::MAX;
+const _: () = assert!(FILE_PIECES_MAX <= REACH_BUFFER as usize);
+
 /// What a visit is to do.
 #[derive(Debug)]
 enum Intent {
@@ -114,6 +119,9 @@ enum Intent {
     Read,
     Write {
         sync: bool,
+        /// The last byte that is to be written is still to be seen in the file: files of this
+        /// format never grow, and a header that lies would make one of gigabytes.
+        unseen: Option<Span>,
     },
     Close,
 }
@@ -128,6 +136,8 @@ pub(super) struct Visit {
     /// Only between the open and the lock of a file to be locked.
     plain: Option<OwnedFd>,
     transfers: Transfers,
+    /// The last byte that is to be written, as it was before.
+    last: [u8; 1],
     failure: Option<FileError>,
     patience: Patience,
 }
@@ -160,7 +170,15 @@ impl Visit {
 
     /// Writes to the open file and closes it.
     pub(super) fn write(id: VisitId, pieces: Vec<Piece>, sync: bool) -> Visit {
-        Visit::new(id, Intent::Write { sync }, pieces)
+        let end = |piece: &Piece| piece.offset + piece.bytes.len() as u64;
+        let end = pieces.iter().map(end).max().filter(|end| *end > 0);
+        let unseen = end.map(|end| Span {
+            buffer: REACH_BUFFER,
+            from: 0,
+            bytes: 1,
+            offset: end - 1,
+        });
+        Visit::new(id, Intent::Write { sync, unseen }, pieces)
     }
 
     /// Closes the open file.
@@ -175,6 +193,7 @@ impl Visit {
             open: true,
             plain: None,
             transfers: Transfers::new(pieces),
+            last: [0],
             failure: None,
             patience: Patience::new(),
         }
@@ -230,13 +249,17 @@ impl Visit {
         }
     }
 
-    fn next_write(&mut self, round: &mut Vec<Command>, sync: bool) -> Next {
+    fn next_write(&mut self, round: &mut Vec<Command>, sync: bool, unseen: Option<Span>) -> Next {
         let handle = Handle::Visit(self.id.slot);
+        if let Some(last) = unseen {
+            round.push(Command::Read(self.id.slot, last));
+        }
         // One more than fits is asked for, to see whether this round is the last.
         let spans = self.transfers.missing(LINKED_TOGETHER_MAX + 1);
         round.extend(spans.map(|span| Command::Write(handle, span)));
-        if round.len() > LINKED_TOGETHER_MAX {
-            round.truncate(LINKED_TOGETHER_MAX);
+        let together = LINKED_TOGETHER_MAX + usize::from(unseen.is_some());
+        if round.len() > together {
+            round.truncate(together);
             return Next::Linked;
         }
         if sync {
@@ -284,8 +307,8 @@ impl Machine for Visit {
                 }
                 Next::Together
             }
-            Intent::Write { sync } if self.open => self.next_write(round, sync),
-            Intent::Write { sync } => {
+            Intent::Write { sync, unseen } if self.open => self.next_write(round, sync, unseen),
+            Intent::Write { sync, .. } => {
                 // A chain that the kernel took in two parts (out of memory) may close too early.
                 if sync || self.transfers.missing(1).next().is_some() {
                     let errno = Errno::CANCELED.raw_os_error();
@@ -306,6 +329,18 @@ impl Machine for Visit {
 
     fn answered(&mut self, command: Command, answer: Result<u32, i32>) {
         match (command, answer) {
+            (Command::Read(_, span), Ok(bytes)) if span.buffer == REACH_BUFFER => {
+                if bytes == 0 {
+                    note(
+                        &mut self.failure,
+                        Stage::Reach,
+                        Errno::NODATA.raw_os_error(),
+                    );
+                } else if let Intent::Write { unseen, .. } = &mut self.intent {
+                    self.patience.renew();
+                    *unseen = None;
+                }
+            }
             (Command::Read(_, span), Ok(0)) => self.transfers.end(span),
             (Command::Read(_, span) | Command::Write(_, span), Ok(bytes)) if bytes > 0 => {
                 self.patience.renew();
@@ -319,7 +354,7 @@ impl Machine for Visit {
                 self.open = true;
             }
             (Command::Sync(_), Ok(_)) => {
-                if let Intent::Write { sync } = &mut self.intent {
+                if let Intent::Write { sync, .. } = &mut self.intent {
                     *sync = false;
                 }
             }
@@ -347,6 +382,9 @@ impl Machine for Visit {
             }
             // Never forgiven: somebody else's lock answers EAGAIN, and waiting is not ours.
             (Command::Lock(_), Err(errno)) => note(&mut self.failure, Stage::Lock, errno),
+            (Command::Read(_, span), Err(errno)) if span.buffer == REACH_BUFFER => {
+                self.fail(Stage::Reach, errno);
+            }
             (Command::Read(..), Err(errno)) => self.fail(Stage::Read, errno),
             (Command::Write(..), Err(errno)) => self.fail(Stage::Write, errno),
             (Command::Sync(_), Err(errno)) => self.fail(Stage::Sync, errno),
@@ -376,6 +414,9 @@ impl Machine for Visit {
     }
 
     fn buffer(&mut self, span: Span) -> &mut [u8] {
+        if span.buffer == REACH_BUFFER {
+            return &mut self.last;
+        }
         self.transfers.bytes(span)
     }
 

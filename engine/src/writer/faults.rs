@@ -6,8 +6,10 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use hashbrown::HashMap;
+use rustix::io::Errno;
 
 use crate::ring::{FileError, Stage};
+use crate::stats::Counter;
 use crate::whisper::{HeaderError, LayoutError, PlanError};
 
 /// How long a cause stays quiet after it was said.
@@ -16,8 +18,8 @@ const QUIET: Duration = Duration::from_secs(60);
 /// What went wrong with one file.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Fault {
-    /// The kernel refused.
-    #[error("{0}")]
+    /// The kernel refused, or the file ends before what was to be written.
+    #[error("{}", said(*.0))]
     Io(FileError),
     /// The file is no Whisper file, or a damaged one.
     #[error("not a usable Whisper file: {0}")]
@@ -30,12 +32,73 @@ pub(super) enum Fault {
     Layout(#[source] LayoutError),
 }
 
-/// What makes two faults the same for the log.
+/// What the operator reads of an error of the ring.
+fn said(error: FileError) -> String {
+    if (error.stage, error.errno) == (Stage::Reach, ENDS_BEFORE) {
+        return "not a usable Whisper file: it ends before a slot that its header names".to_owned();
+    }
+    error.to_string()
+}
+
+/// Why it happened, as far as an operator can do something about it: what is counted apart, and said
+/// apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Cause {
-    Io(Stage, i32),
-    Corrupt,
-    Layout,
+pub(super) enum Cause {
+    NoSpace,
+    Quota,
+    Io,
+    Descriptors,
+    Access,
+    NameTooLong,
+    ReadOnly,
+    Directory,
+    Broken,
+    Foreign,
+    Schema,
+    /// Any other error number.
+    Other(i32),
+}
+
+impl Cause {
+    /// Sorts an error number of the kernel.
+    fn of(errno: i32) -> Cause {
+        match Errno::from_raw_os_error(errno) {
+            Errno::NOSPC => Cause::NoSpace,
+            Errno::DQUOT => Cause::Quota,
+            Errno::IO => Cause::Io,
+            Errno::MFILE | Errno::NFILE => Cause::Descriptors,
+            Errno::ACCESS | Errno::PERM => Cause::Access,
+            Errno::NAMETOOLONG => Cause::NameTooLong,
+            Errno::ROFS => Cause::ReadOnly,
+            Errno::ISDIR | Errno::NOTDIR => Cause::Directory,
+            _ => Cause::Other(errno),
+        }
+    }
+
+    /// Where it is counted.
+    pub(super) const fn counter(self) -> Counter {
+        match self {
+            Cause::NoSpace => Counter::ErrorsNoSpace,
+            Cause::Quota => Counter::ErrorsQuota,
+            Cause::Io => Counter::ErrorsIo,
+            Cause::Descriptors => Counter::ErrorsDescriptors,
+            Cause::Access => Counter::ErrorsAccess,
+            Cause::NameTooLong => Counter::ErrorsNameTooLong,
+            Cause::ReadOnly => Counter::ErrorsReadOnly,
+            Cause::Directory => Counter::ErrorsDirectory,
+            Cause::Broken => Counter::ErrorsBroken,
+            Cause::Foreign => Counter::ErrorsForeign,
+            Cause::Schema => Counter::ErrorsSchema,
+            Cause::Other(_) => Counter::ErrorsOther,
+        }
+    }
+}
+
+/// What the log is kept quiet about for a while.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Subject {
+    Fault(Cause),
+    SetAside,
     Pattern,
 }
 
@@ -43,21 +106,58 @@ impl Fault {
     /// Somebody else holds the file's lock: no fault, only a matter of time.
     pub(super) fn is_busy(&self) -> bool {
         matches!(self, Fault::Io(FileError { stage: Stage::Lock, errno })
-            if *errno == rustix::io::Errno::WOULDBLOCK.raw_os_error())
+            if *errno == Errno::WOULDBLOCK.raw_os_error())
     }
 
     /// The file or a directory above it is not there: it is to be made again.
     pub(super) fn is_missing(&self) -> bool {
         matches!(self, Fault::Io(FileError { stage: Stage::Open, errno })
-            if *errno == rustix::io::Errno::NOENT.raw_os_error())
+            if *errno == Errno::NOENT.raw_os_error())
     }
 
-    fn cause(&self) -> Cause {
+    /// No program can use the file: it is set aside if it stays so.
+    pub(super) fn is_broken(&self) -> bool {
+        self.cause() == Cause::Broken
+    }
+
+    /// Why it happened.
+    pub(super) fn cause(&self) -> Cause {
         match self {
-            Fault::Io(error) => Cause::Io(error.stage, error.errno),
-            Fault::Header(_) | Fault::Plan(_) => Cause::Corrupt,
-            Fault::Layout(_) => Cause::Layout,
+            Fault::Io(error) if error.stage == Stage::Reach && error.errno == ENDS_BEFORE => {
+                Cause::Broken
+            }
+            Fault::Io(error) => Cause::of(error.errno),
+            Fault::Header(error) if is_foreign(error) => Cause::Foreign,
+            Fault::Header(_) | Fault::Plan(PlanError::FileTooShort { .. }) => Cause::Broken,
+            // A file that Python would write to, only not in pieces that we take.
+            Fault::Plan(PlanError::WindowTooLong { .. }) => Cause::Foreign,
+            Fault::Layout(_) => Cause::Schema,
         }
+    }
+}
+
+/// What the ring answers where a file ends before what is to be written.
+const ENDS_BEFORE: i32 = Errno::NODATA.raw_os_error();
+/// The aggregation type of a file that begins with `whisper_compressed`, as go-whisper writes it.
+const COMPRESSED: u32 = u32::from_be_bytes(*b"whis");
+/// Python's whisper has gained methods with each version, and numbers them from 1.
+const AGGREGATIONS_OF_LATER: std::ops::RangeInclusive<u32> = 1..=255;
+/// Python's whisper has no bound on archives; a number beyond this is no number of archives.
+const ARCHIVES_OF_OTHERS_MAX: u32 = 4096;
+
+/// A header that another program may read.
+fn is_foreign(error: &HeaderError) -> bool {
+    match error {
+        HeaderError::Aggregation { found } => {
+            *found == COMPRESSED || AGGREGATIONS_OF_LATER.contains(found)
+        }
+        HeaderError::ArchiveCount { found } => (1..=ARCHIVES_OF_OTHERS_MAX).contains(found),
+        HeaderError::Short { .. }
+        | HeaderError::XFilesFactor { .. }
+        | HeaderError::StepZero { .. }
+        | HeaderError::PointsZero { .. }
+        | HeaderError::StepOrder { .. }
+        | HeaderError::Offset { .. } => false,
     }
 }
 
@@ -70,13 +170,13 @@ struct Said {
 /// When each cause was last said.
 #[derive(Debug, Default)]
 pub(super) struct Faults {
-    said: HashMap<Cause, Said>,
+    said: HashMap<Subject, Said>,
 }
 
 impl Faults {
     /// Logs the fault, or counts it towards the next line of its cause.
     pub(super) fn say(&mut self, fault: &Fault, path: &Path, now: Instant) {
-        if let Some(more) = self.due(fault.cause(), now) {
+        if let Some(more) = self.due(Subject::Fault(fault.cause()), now) {
             let path = path.display();
             if more == 0 {
                 tracing::warn!("cannot write {path}: {fault}; its points wait and are tried again");
@@ -86,9 +186,25 @@ impl Faults {
         }
     }
 
+    /// Logs that a broken file has another name now.
+    pub(super) fn say_aside(&mut self, path: &Path, aside: &Path, fault: &Fault, now: Instant) {
+        if let Some(more) = self.due(Subject::SetAside, now) {
+            let (from, to) = (path.display(), aside.display());
+            let others = if more == 0 {
+                String::new()
+            } else {
+                format!(" ({more} more since the last message)")
+            };
+            tracing::warn!(
+                "{from} was broken for a minute ({fault}) and is now {to}; a new file takes its \
+                 points{others}"
+            );
+        }
+    }
+
     /// Logs that a section's pattern was given up on for a name.
     pub(super) fn say_pattern(&mut self, section: &str, name: &str, now: Instant) {
-        if let Some(more) = self.due(Cause::Pattern, now) {
+        if let Some(more) = self.due(Subject::Pattern, now) {
             tracing::warn!(
                 "the pattern of [{section}] needs too many steps on {name:?} and counts as not \
                  matching; make it simpler ({more} more since the last message)"
@@ -97,10 +213,10 @@ impl Faults {
     }
 
     /// How many were kept quiet, where the cause may be said now.
-    fn due(&mut self, cause: Cause, now: Instant) -> Option<u64> {
+    fn due(&mut self, subject: Subject, now: Instant) -> Option<u64> {
         let first = Said { at: now, more: 0 };
-        let Some(said) = self.said.get_mut(&cause) else {
-            self.said.insert(cause, first);
+        let Some(said) = self.said.get_mut(&subject) else {
+            self.said.insert(subject, first);
             return Some(0);
         };
         if now.saturating_duration_since(said.at) < QUIET {
@@ -122,10 +238,70 @@ mod tests {
     #[test]
     fn a_cause_is_said_once_a_minute_with_the_count_of_the_others() {
         let (mut faults, start) = (Faults::default(), Instant::now());
-        assert_eq!(faults.due(Cause::Corrupt, start), Some(0));
-        assert_eq!(faults.due(Cause::Corrupt, start + QUIET / 2), None);
-        assert_eq!(faults.due(Cause::Io(Stage::Open, 13), start), Some(0));
-        assert_eq!(faults.due(Cause::Corrupt, start + QUIET), Some(1));
-        assert_eq!(faults.due(Cause::Corrupt, start + QUIET), None);
+        let broken = Subject::Fault(Cause::Broken);
+        assert_eq!(faults.due(broken, start), Some(0));
+        assert_eq!(faults.due(broken, start + QUIET / 2), None);
+        assert_eq!(faults.due(Subject::Fault(Cause::Io), start), Some(0));
+        assert_eq!(faults.due(broken, start + QUIET), Some(1));
+        assert_eq!(faults.due(broken, start + QUIET), None);
+    }
+
+    #[test]
+    fn every_error_of_the_kernel_has_one_cause_whatever_failed() {
+        for (errno, cause) in [
+            (28, Cause::NoSpace),
+            (122, Cause::Quota),
+            (5, Cause::Io),
+            (24, Cause::Descriptors),
+            (23, Cause::Descriptors),
+            (13, Cause::Access),
+            (1, Cause::Access),
+            (36, Cause::NameTooLong),
+            (30, Cause::ReadOnly),
+            (21, Cause::Directory),
+            (20, Cause::Directory),
+            (40, Cause::Other(40)),
+        ] {
+            for stage in [Stage::Probe, Stage::Open, Stage::Write, Stage::Create] {
+                let fault = Fault::Io(FileError { stage, errno });
+                assert_eq!(fault.cause(), cause, "{fault}");
+                assert!(!fault.is_broken(), "{fault}");
+            }
+        }
+        let (stage, errno) = (Stage::Reach, 61);
+        assert!(Fault::Io(FileError { stage, errno }).is_broken());
+        let errno = 5;
+        assert!(!Fault::Io(FileError { stage, errno }).is_broken());
+    }
+
+    #[test]
+    fn what_another_program_may_read_is_not_broken() {
+        let is_broken = |head: &[u8]| match crate::whisper::Header::parse(head) {
+            Ok(header) => panic!("{header:?}"),
+            Err(error) => Fault::Header(error).is_broken(),
+        };
+        let mut head = vec![0; 64];
+        head[..18].copy_from_slice(b"whisper_compressed");
+        assert!(!is_broken(&head), "go-whisper's");
+        let mut head = vec![0; 64];
+        head[3] = 9;
+        assert!(!is_broken(&head), "a ninth method");
+        head[3] = 1;
+        head[14] = 1;
+        assert!(!is_broken(&head), "256 archives");
+        head[14] = 0;
+        assert!(is_broken(&head), "no archive");
+        head[12] = 1;
+        assert!(is_broken(&head), "16 million archives");
+        assert!(is_broken(&[0; 64]), "zeros");
+        assert!(is_broken(&[]), "nothing");
+        assert!(is_broken(
+            b"# a text that somebody put there for whatever reason"
+        ));
+        let long = PlanError::WindowTooLong {
+            archive: 1,
+            found: 1 << 30,
+        };
+        assert!(!Fault::Plan(long).is_broken(), "Python writes to it");
     }
 }

@@ -90,7 +90,12 @@ impl Inspect {
                 Some(answer) => Step::Answer(self.ticket, answer),
                 None => unreachable!("an inspection was closed before it had its answer"),
             },
-            Ok(outcome @ (FileOutcome::Probed(_) | FileOutcome::Created)) => {
+            Ok(
+                outcome @ (FileOutcome::Probed(_)
+                | FileOutcome::Created
+                | FileOutcome::Looked(_)
+                | FileOutcome::SetAside),
+            ) => {
                 unreachable!("an inspection was answered with {outcome:?}")
             }
         }

@@ -1,7 +1,8 @@
 //! What is in flight: one slot a job, found again by the token of its operation.
 //! The token holds the slot's index and generation, so that an outcome can never reach a job that
-//! took the slot later. Bounded by the three in-flight limits and the number of inspections.
+//! took the slot later. Bounded by the four in-flight limits and the number of inspections.
 
+use super::broken::Suspect;
 use super::inspect::Inspect;
 use super::update::Update;
 use crate::cache::SeriesId;
@@ -18,6 +19,10 @@ pub(super) enum Job {
     Update(Update),
     /// Read or change a header for a client.
     Inspect(Inspect),
+    /// Is the broken file still the same?
+    Look(Suspect),
+    /// Give the broken file another name.
+    SetAside(Suspect),
 }
 
 #[derive(Debug, Default)]
@@ -34,6 +39,7 @@ pub(super) struct Jobs {
     probes: usize,
     creates: usize,
     updates: usize,
+    looks: usize,
 }
 
 impl Jobs {
@@ -85,6 +91,7 @@ impl Jobs {
             Job::Probe { .. } => Some(&mut self.probes),
             Job::Create { .. } => Some(&mut self.creates),
             Job::Update(_) => Some(&mut self.updates),
+            Job::Look(_) | Job::SetAside(_) => Some(&mut self.looks),
             Job::Inspect(_) => None,
         }
     }
@@ -102,6 +109,11 @@ impl Jobs {
     /// Updates in flight.
     pub(super) fn updates(&self) -> usize {
         self.updates
+    }
+
+    /// Looks at broken files and their renames in flight.
+    pub(super) fn looks(&self) -> usize {
+        self.looks
     }
 
     /// All jobs in flight.

@@ -8,6 +8,7 @@
 //! completed; a job that fails gives its points back and is tried again after a pause, so that
 //! one bad file holds nobody up. Every retry begins with a probe.
 
+mod broken;
 mod faults;
 mod inspect;
 mod jobs;
@@ -34,6 +35,7 @@ use crate::ring::{Access, Allocation, FileError, FileOperation, FileOutcome, Fil
 use crate::schemas::{Aggregations, Schemas};
 use crate::stats::Counter;
 use crate::whisper::{Aggregation, Header};
+use broken::Broken;
 use faults::{Fault, Faults};
 use jobs::{Job, Jobs};
 use layouts::Layouts;
@@ -90,6 +92,8 @@ pub struct Writer {
     pace: Pace,
     parked: Parked,
     faults: Faults,
+    /// Apart, because hardly anybody needs it, and a core is moved about by value when it starts.
+    broken: Box<Broken>,
     operations: Vec<(FileToken, FileOperation)>,
     answers: Vec<(u64, MetadataAnswer)>,
     draining: bool,
@@ -106,6 +110,7 @@ impl Writer {
             pace: Pace::default(),
             parked: Parked::default(),
             faults: Faults::default(),
+            broken: Box::default(),
             operations: Vec::new(),
             answers: Vec::new(),
             draining: false,
@@ -305,6 +310,8 @@ impl Writer {
                 let step = inspect.step(result);
                 self.step_inspect(step);
             }
+            (Job::Look(suspect), result) => self.step_look(ledger, suspect, result, now),
+            (Job::SetAside(suspect), result) => self.step_aside(ledger, &suspect, result, now),
             (job, Ok(outcome)) => unreachable!("{job:?} was answered with {outcome:?}"),
         }
     }
@@ -325,6 +332,7 @@ impl Writer {
             update::Step::Done(outcome, again) => {
                 ledger.count(Counter::WrittenAgain, again as u64);
                 self.parked.succeeded(series);
+                self.broken.forget(series);
                 let micros = now
                     .instant
                     .saturating_duration_since(update.started)
@@ -341,6 +349,8 @@ impl Writer {
                 // Missing again right after it was made or found: a link that leads nowhere.
                 if fault.is_missing() && self.parked.is_first_miss(series) {
                     ledger.set_standing(series, Standing::Unproven);
+                } else if fault.is_broken() {
+                    self.suspect(ledger, series, fault, now);
                 } else {
                     self.park(ledger, series, &fault, now);
                 }
@@ -355,6 +365,7 @@ impl Writer {
             self.parked.soon(series, now.instant);
         } else {
             ledger.count(Counter::Errors, 1);
+            ledger.count(fault.cause().counter(), 1);
             self.faults
                 .say(fault, &self.path(ledger.name(series)), now.instant);
             if self.parked.failed(series, now.instant) && self.draining {

@@ -104,6 +104,8 @@ impl Rig {
                     FileOperation::Create { .. } => {}
                     other @ (FileOperation::Read { .. }
                     | FileOperation::Write { .. }
+                    | FileOperation::Look { .. }
+                    | FileOperation::SetAside { .. }
                     | FileOperation::Close { .. }) => {
                         panic!("{other:?} was not to be expected")
                     }

@@ -112,7 +112,12 @@ impl Update {
                 Some(End::Failed(fault)) => Step::Failed(fault),
                 None => unreachable!("an update was closed before it knew its end"),
             },
-            Ok(outcome @ (FileOutcome::Probed(_) | FileOutcome::Created)) => {
+            Ok(
+                outcome @ (FileOutcome::Probed(_)
+                | FileOutcome::Created
+                | FileOutcome::Looked(_)
+                | FileOutcome::SetAside),
+            ) => {
                 unreachable!("an update was answered with {outcome:?}")
             }
         }

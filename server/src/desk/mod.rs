@@ -23,6 +23,8 @@ use crate::core::{Parcel, Peers};
 use crate::exit::Exit;
 use selfmetrics::Totals;
 
+pub(crate) use start::shards_of;
+
 /// How often the desk looks whether the cores have written everything out.
 const DRAIN_LOOK: Duration = Duration::from_millis(10);
 /// How often the desk says how far the stop has come.

@@ -192,7 +192,7 @@ pub(super) fn start(loaded: &Loaded) -> Result<Running, StartError> {
 }
 
 /// As many shards as the affinity mask and the cgroup's CPU quota allow.
-fn shards_of(cpus: usize) -> usize {
+pub(crate) fn shards_of(cpus: usize) -> usize {
     let quota = std::thread::available_parallelism().map_or(1, usize::from);
     quota.min(cpus.max(1)).min(SHARDS_MAX)
 }

@@ -1,4 +1,6 @@
 //! The subcommands beside the daemon.
-//! They are ordinary clients: no ring, no shard, ordinary libraries.
+//! They are ordinary programs: no shard, ordinary libraries; only the doctor makes rings, to see
+//! whether they can be made.
 
+pub mod doctor;
 pub mod query;

@@ -16,6 +16,12 @@ mod datagrams;
 // Starts and stops the real program for the other modules.
 #[cfg(test)]
 mod daemon;
+// `benzene doctor`, and the seccomp profile that it names.
+#[cfg(test)]
+mod doctor;
+// Files that stay broken are set aside; others wait for their disk.
+#[cfg(test)]
+mod broken;
 // Disks, files and limits that fail under the daemon.
 #[cfg(test)]
 mod faults;

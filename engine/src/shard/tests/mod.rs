@@ -2,6 +2,7 @@
 //! `World` carries operations out at once or keeps them, lets them fail, moves the clock by hand,
 //! and checks the accounts after every turn.
 
+mod broken;
 mod routes;
 
 use std::collections::BTreeMap;
@@ -14,7 +15,7 @@ use crate::clock;
 use crate::limiter::Budget;
 use crate::limits::DRAIN_ATTEMPTS_MAX;
 use crate::point::Point;
-use crate::ring::{Access, Allocation, ByteRange, Piece, Stage, VisitId};
+use crate::ring::{Access, Allocation, ByteRange, FileLook, Piece, Stage, VisitId};
 use crate::schemas::{Aggregations, Schemas};
 use crate::whisper::{Aggregation, Header, archive_points};
 
@@ -22,12 +23,16 @@ const EIO: i32 = 5;
 const ENOENT: i32 = 2;
 const EEXIST: i32 = 17;
 const ENOSPC: i32 = 28;
+const ENODATA: i32 = 61;
+const ESTALE: i32 = 116;
 
 /// Files by path, and what is to go wrong.
 #[derive(Default)]
 struct Disk {
     files: BTreeMap<PathBuf, Vec<u8>>,
     visits: Vec<PathBuf>,
+    /// When a file was last changed from outside; 0 where it is not here.
+    changed: BTreeMap<PathBuf, i64>,
     /// Stages that fail, with their errno.
     failing: Vec<(Stage, i32)>,
 }
@@ -86,15 +91,17 @@ impl Disk {
             }
             FileOperation::Write { visit, pieces, .. } => {
                 self.check(Stage::Write)?;
-                let path = self.visits[visit.slot as usize].clone();
-                let bytes = self.files.get_mut(&path).unwrap();
-                for piece in pieces {
-                    let at = usize::try_from(piece.offset).unwrap();
-                    bytes[at..at + piece.bytes.len()].copy_from_slice(&piece.bytes);
-                }
-                Ok(FileOutcome::Written)
+                self.write(visit, &pieces)
             }
             FileOperation::Close { .. } => Ok(FileOutcome::Closed),
+            FileOperation::Look { path } => {
+                self.check(Stage::Look)?;
+                Ok(FileOutcome::Looked(self.look(&path)))
+            }
+            FileOperation::SetAside { path, aside, look } => {
+                self.check(Stage::SetAside)?;
+                self.set_aside(&path, aside, look)
+            }
             FileOperation::Create {
                 path,
                 mut head,
@@ -113,6 +120,46 @@ impl Disk {
                 Ok(FileOutcome::Created)
             }
         }
+    }
+
+    fn write(&mut self, visit: VisitId, pieces: &[Piece]) -> Result<FileOutcome, FileError> {
+        let path = self.visits[visit.slot as usize].clone();
+        let bytes = self.files.get_mut(&path).unwrap();
+        let end = |piece: &Piece| piece.offset + piece.bytes.len() as u64;
+        if pieces.iter().map(end).max() > Some(bytes.len() as u64) {
+            let (stage, errno) = (Stage::Reach, ENODATA);
+            return Err(FileError { stage, errno });
+        }
+        for piece in pieces {
+            let at = usize::try_from(piece.offset).unwrap();
+            bytes[at..at + piece.bytes.len()].copy_from_slice(&piece.bytes);
+        }
+        Ok(FileOutcome::Written)
+    }
+
+    fn set_aside(
+        &mut self,
+        path: &Path,
+        aside: PathBuf,
+        look: FileLook,
+    ) -> Result<FileOutcome, FileError> {
+        if self.look(path) != Some(look) {
+            let (stage, errno) = (Stage::SetAside, ESTALE);
+            return Err(FileError { stage, errno });
+        }
+        let bytes = self.files.remove(path).unwrap();
+        assert_eq!(self.files.insert(aside, bytes), None);
+        Ok(FileOutcome::SetAside)
+    }
+
+    fn look(&self, path: &Path) -> Option<FileLook> {
+        let bytes = self.files.get(path)?;
+        Some(FileLook {
+            inode: 1,
+            bytes: bytes.len() as u64,
+            modified_s: self.changed.get(path).copied().unwrap_or(0),
+            modified_ns: 0,
+        })
     }
 
     /// The points of a file's first archive, sorted by time.

@@ -1,0 +1,111 @@
+//! `benzene doctor`: what this machine allows, read with the configuration that the daemon would
+//! read, and what to change. Every finding says what was seen, what it means and how to mend it.
+//! Nothing on disk is changed and nothing is sent; ports are bound for a moment and given back.
+//! What is looked at is what the start of the daemon needs (`desk`), in the same order, so that our
+//! exit code is the one that `benzene cache` would end with now, under this user.
+
+mod finding;
+mod machine;
+mod ports;
+mod storage;
+
+use std::io::Write as _;
+
+use crate::cli::DoctorOptions;
+use crate::config::{self, Settings};
+use crate::exit::Exit;
+use finding::{Finding, Report};
+
+/// Looks and prints.
+pub fn run(options: &DoctorOptions) -> Exit {
+    let environment = |name: &str| std::env::var(name).ok();
+    let findings = match config::load(&options.daemon, &environment, &config::read_file) {
+        Ok(loaded) => with_settings(&loaded.settings, &loaded.warnings),
+        Err(error) => {
+            let wrong = Finding::ok(
+                "configuration",
+                error.to_string(),
+                "the daemon starts only when every setting can be read",
+            );
+            let mend = "correct the line that is named; the rest of what it says was not looked at";
+            let mut findings = vec![wrong.fails(Exit::Config, mend)];
+            findings.extend(machine::findings(None));
+            findings
+        }
+    };
+    let (report, exit) = Report::new(findings);
+    let text = if options.json {
+        match serde_json::to_string_pretty(&report) {
+            Ok(json) => json + "\n",
+            Err(error) => unreachable!("texts and numbers become JSON: {error}"),
+        }
+    } else {
+        report.text()
+    };
+    match std::io::stdout().write_all(text.as_bytes()) {
+        Ok(()) => exit,
+        Err(error) => fail(&format!("cannot print: {error}")),
+    }
+}
+
+/// The findings, in the order in which the daemon meets them.
+fn with_settings(settings: &Settings, warnings: &[String]) -> Vec<Finding> {
+    let file = settings.config_file.as_ref();
+    let seen = file.map_or_else(
+        || "no carbon.conf".to_owned(),
+        |file| file.display().to_string(),
+    );
+    let mut findings = vec![Finding::ok(
+        "configuration",
+        seen,
+        format!("instance {} can be read", settings.instance),
+    )];
+    findings.extend(warnings.iter().map(|warning| {
+        let noted = Finding::ok("configuration", warning, "the daemon starts all the same");
+        noted.but("change or remove what is named, if it matters to you")
+    }));
+    findings.extend(machine::findings(Some(settings)));
+    findings.extend(ports::findings(settings));
+    findings.extend(storage::findings(&settings.data_dir));
+    findings
+}
+
+#[expect(
+    clippy::print_stderr,
+    reason = "a tool's errors belong on standard error"
+)]
+fn fail(message: &str) -> Exit {
+    eprintln!("benzene doctor: {message}");
+    Exit::Failure
+}
+
+/// So many bytes as an operator reads them.
+fn bytes(count: u64) -> String {
+    const UNITS: [(&str, u32); 4] = [("TiB", 40), ("GiB", 30), ("MiB", 20), ("KiB", 10)];
+    let unit = UNITS.iter().find(|(_, bits)| count >> bits > 0);
+    unit.map_or_else(
+        || format!("{count} bytes"),
+        |(name, bits)| {
+            let tenths = (u128::from(count) * 10) >> bits;
+            format!("{}.{} {name}", tenths / 10, tenths % 10)
+        },
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_are_said_in_their_largest_unit() {
+        for (count, said) in [
+            (0, "0 bytes"),
+            (1023, "1023 bytes"),
+            (1024, "1.0 KiB"),
+            (1_600_000, "1.5 MiB"),
+            (u64::MAX, "16777215.9 TiB"),
+        ] {
+            assert_eq!(bytes(count), said);
+        }
+    }
+}

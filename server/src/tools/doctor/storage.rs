@@ -1,0 +1,359 @@
+//! The data directory: whether files can be made in it, and what it lies on.
+//! Asked, never tried: no directory and no file is made. Where it does not exist yet, the daemon
+//! makes it, so the nearest directory above it that exists is looked at in its place.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use benzene_engine::device::{Class, Disk};
+use benzene_engine::limits::DATA_DIR_BYTES_MAX;
+use benzene_engine::ring::host;
+use benzene_engine::ring::mount::{self, Free, Mount};
+
+use super::bytes;
+use super::finding::Finding;
+use crate::exit::Exit;
+
+/// Free room below which it is said: a full disk stops every file at once.
+const FREE_PERCENT_MIN: u64 = 5;
+
+/// Everything about the data directory.
+pub(super) fn findings(data_dir: &Path) -> Vec<Finding> {
+    const WHAT: &str = "data directory";
+    let length = data_dir.as_os_str().len();
+    if length > DATA_DIR_BYTES_MAX {
+        let seen = Finding::ok(
+            WHAT,
+            format!("its path has {length} bytes"),
+            format!("more than {DATA_DIR_BYTES_MAX} leave no room for names"),
+        );
+        return vec![seen.fails(Exit::DataDirectory, "set LOCAL_DATA_DIR to a shorter path")];
+    }
+    let (directory, mount) = match standing(data_dir) {
+        Ok(found) => found,
+        Err(Unusable { path, error }) => {
+            let seen = Finding::ok(WHAT, path.display().to_string(), error.to_string());
+            return vec![seen.fails(
+                Exit::DataDirectory,
+                "set LOCAL_DATA_DIR (or STORAGE_DIR) to a directory that this user can reach",
+            )];
+        }
+    };
+    let mut findings = vec![access(data_dir, &directory, &mount)];
+    findings.push(file_system(&mount));
+    findings.push(options(&mount));
+    match mount::free(&directory) {
+        Ok(free) => findings.push(room(free)),
+        Err(error) => findings.push(
+            Finding::ok("free space", error.to_string(), "nothing is known of it")
+                .but("look at df and df -i"),
+        ),
+    }
+    findings.push(device(Disk::below(&directory, &mount)));
+    findings
+}
+
+/// What is in the way of a directory.
+struct Unusable {
+    path: PathBuf,
+    error: io::Error,
+}
+
+/// The nearest directory that exists, from the data directory upwards, and its mount.
+fn standing(data_dir: &Path) -> Result<(PathBuf, Mount), Unusable> {
+    let here = Path::new(".");
+    for path in data_dir.ancestors() {
+        let path = if path.as_os_str().is_empty() {
+            here
+        } else {
+            path
+        };
+        let unusable = |error| Unusable {
+            path: path.to_owned(),
+            error,
+        };
+        match std::fs::metadata(path) {
+            Ok(found) if found.is_dir() => {
+                let mount = mount::of(path).map_err(unusable)?;
+                return Ok((path.to_owned(), mount));
+            }
+            Ok(_) => return Err(unusable(io::Error::from(io::ErrorKind::NotADirectory))),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(unusable(error)),
+        }
+    }
+    Err(Unusable {
+        path: data_dir.to_owned(),
+        error: io::Error::from(io::ErrorKind::NotFound),
+    })
+}
+
+fn access(data_dir: &Path, directory: &Path, mount: &Mount) -> Finding {
+    const WHAT: &str = "data directory";
+    let user = host::user();
+    let seen = data_dir.display().to_string();
+    match mount::may_make_files(directory) {
+        Ok(()) if directory == data_dir => {
+            Finding::ok(WHAT, seen, format!("uid {user} may make files in it"))
+        }
+        Ok(()) => {
+            let parent = directory.display();
+            let means = format!("does not exist; uid {user} may make it below {parent}");
+            Finding::ok(WHAT, seen, means)
+        }
+        Err(error) => {
+            let at = directory.display();
+            let mend = if mount.has("ro") {
+                let point = mount.point.display();
+                format!(
+                    "mount -o remount,rw {point}; for docker a volume without :ro, under systemd \
+                     ReadWritePaths={}",
+                    data_dir.display()
+                )
+            } else {
+                format!(
+                    "as root: mkdir -p {0} && chown -R USER {0}, with the daemon's user; then ask \
+                     again as that user (runuser -u USER benzene doctor ...)",
+                    data_dir.display()
+                )
+            };
+            let means = format!("uid {user} may make no files in {at}: {error}");
+            Finding::ok(WHAT, seen, means).fails(Exit::DataDirectory, mend)
+        }
+    }
+}
+
+/// What the kind of file system means for the files.
+fn file_system(mount: &Mount) -> Finding {
+    const NAMELESS: [&str; 9] = [
+        "ext2", "ext3", "ext4", "xfs", "btrfs", "f2fs", "tmpfs", "bcachefs", "overlay",
+    ];
+    const REMOTE: [&str; 8] = [
+        "nfs",
+        "nfs4",
+        "cifs",
+        "smb3",
+        "9p",
+        "ceph",
+        "glusterfs",
+        "virtiofs",
+    ];
+    const WHAT: &str = "file system";
+    let kind = mount.kind.as_str();
+    let seen = format!(
+        "{kind} on {} from {}",
+        mount.point.display(),
+        mount.source.display()
+    );
+    if kind == "tmpfs" || kind == "ramfs" {
+        return Finding::ok(
+            WHAT,
+            seen,
+            "it lives in memory: a restart of the machine loses it",
+        )
+        .but("set LOCAL_DATA_DIR to a directory on a disk");
+    }
+    if kind == "overlay" {
+        let means = "this is the container's own layer: files go with the container, and writing \
+                     is slower";
+        return Finding::ok(WHAT, seen, means)
+            .but("mount a volume: docker run -v /srv/graphite/whisper:DATA_DIR");
+    }
+    if REMOTE.contains(&kind) || kind.starts_with("fuse") {
+        let means = "files lie behind a network or another program: updates wait for it, new files \
+                     go by a temporary name, and what a power cut leaves is not ours to say";
+        return Finding::ok(WHAT, seen, means).but("keep Whisper files on a local ext4 or XFS");
+    }
+    let means = if NAMELESS.contains(&kind) {
+        "new files are made without a name (O_TMPFILE) and appear whole"
+    } else {
+        "not known to us: where it has no O_TMPFILE, new files go by a temporary name and a rename"
+    };
+    Finding::ok(WHAT, seen, means)
+}
+
+/// Options of the mount that matter for many small writes.
+fn options(mount: &Mount) -> Finding {
+    const WHAT: &str = "mount options";
+    let seen = mount.options.join(",");
+    let point = mount.point.display();
+    let found = |means: &str| Finding::ok(WHAT, seen.clone(), means);
+    if mount.has("ro") {
+        let means = "read-only: no file can be made or written";
+        return found(means).fails(
+            Exit::DataDirectory,
+            format!(
+                "mount -o remount,rw {point}; dmesg says whether errors of the disk made it so"
+            ),
+        );
+    }
+    let slow = mount
+        .options
+        .iter()
+        .find(|option| ["sync", "dirsync", "strictatime"].contains(&option.as_str()));
+    if let Some(option) = slow {
+        return found(&format!("`{option}` makes the disk write at every access")).but(format!(
+            "take {option} out of /etc/fstab and mount -o remount {point}"
+        ));
+    }
+    let unsafe_one = mount
+        .options
+        .iter()
+        .find(|option| ["nobarrier", "barrier=0"].contains(&option.as_str()));
+    if let Some(option) = unsafe_one {
+        let means = format!("`{option}`: a power cut can spoil the whole file system");
+        return found(&means).but(format!(
+            "take {option} out of /etc/fstab unless the disk's cache has a battery"
+        ));
+    }
+    if mount.has("noatime") || mount.has("relatime") {
+        found("reading a file does not write to the disk each time")
+    } else {
+        let means = "neither noatime nor relatime: reading a file may write to the disk";
+        found(means).but(format!("mount -o remount,relatime {point}"))
+    }
+}
+
+fn room(free: Free) -> Finding {
+    const WHAT: &str = "free space";
+    let Free {
+        bytes: left,
+        bytes_total,
+        inodes,
+        inodes_total,
+    } = free;
+    let files = if inodes_total == 0 {
+        "inodes as needed".to_owned()
+    } else {
+        format!("{inodes} of {inodes_total} inodes")
+    };
+    let seen = format!("{} of {}, {files}", bytes(left), bytes(bytes_total));
+    let percent = |part: u64, whole: u64| u128::from(part) * 100 / u128::from(whole.max(1));
+    if inodes_total > 0 && inodes == 0 {
+        let means = "no file can be made, not even the one that the start makes to be sure";
+        return Finding::ok(WHAT, seen, means).fails(
+            Exit::DataDirectory,
+            "remove files, or take a larger file system",
+        );
+    }
+    if percent(left, bytes_total) < u128::from(FREE_PERCENT_MIN) {
+        let means = "nearly full: then points stay in the cache until there is room again";
+        return Finding::ok(WHAT, seen, means)
+            .but("remove old metrics, make the file system larger, or shorten retentions");
+    }
+    if inodes_total > 0 && percent(inodes, inodes_total) < u128::from(FREE_PERCENT_MIN) {
+        let means = "nearly no inodes: each new metric needs one";
+        return Finding::ok(WHAT, seen, means)
+            .but("remove old metrics; ext4 gets its number of inodes at mkfs (-i), XFS as needed");
+    }
+    Finding::ok(WHAT, seen, "there is room")
+}
+
+fn device(disk: io::Result<Disk>) -> Finding {
+    const WHAT: &str = "device";
+    let disk = match disk {
+        Ok(disk) => disk,
+        Err(error) => {
+            return Finding::ok(WHAT, error.to_string(), "its class is not known");
+        }
+    };
+    let chain: Vec<String> = disk
+        .chain
+        .iter()
+        .map(|link| format!("{} ({})", link.name, link.layer.name()))
+        .collect();
+    let seen = if chain.is_empty() {
+        "none that can be seen".to_owned()
+    } else {
+        chain.join(" on ")
+    };
+    let class = disk.class.name();
+    let reason = &disk.reason;
+    let means = match disk.class {
+        Class::Hdd => format!(
+            "class {class}: {reason}; points per update count here: set MAX_UPDATES_PER_SECOND to \
+             what the disk does, some 100 a spindle"
+        ),
+        Class::Ssd | Class::Unknown => format!("class {class}: {reason}"),
+    };
+    Finding::ok(WHAT, seen, means)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::finding::Level;
+    use super::*;
+
+    fn mounted(kind: &str, options: &[&str]) -> Mount {
+        Mount {
+            point: "/srv".into(),
+            kind: kind.to_owned(),
+            source: "/dev/sda1".into(),
+            options: options.iter().map(|&option| option.to_owned()).collect(),
+        }
+    }
+
+    #[test]
+    fn a_directory_that_is_not_there_is_judged_by_the_one_above_it() {
+        let root = tempfile::tempdir().unwrap();
+        let data = root.path().join("storage/whisper");
+        let found = findings(&data);
+        assert_eq!(found[0].level, Level::Ok, "{found:?}");
+        assert!(found[0].means.contains("may make it below"), "{found:?}");
+        assert!(!data.exists() && !root.path().join("storage").exists());
+        std::fs::write(root.path().join("storage"), "a file").unwrap();
+        let found = findings(&data);
+        assert_eq!(found[0].exit, Some(Exit::DataDirectory), "{found:?}");
+        let long = findings(&root.path().join("a".repeat(DATA_DIR_BYTES_MAX)));
+        assert_eq!(long[0].exit, Some(Exit::DataDirectory), "{long:?}");
+    }
+
+    #[test]
+    fn mount_options_that_hurt_are_named() {
+        for (set, level, word) in [
+            (&["ro", "relatime"][..], Level::Fail, "remount,rw /srv"),
+            (&["rw", "sync", "noatime"], Level::Warn, "take sync out"),
+            (&["rw", "strictatime"], Level::Warn, "strictatime"),
+            (&["rw", "relatime", "nobarrier"], Level::Warn, "battery"),
+            (&["rw"], Level::Warn, "remount,relatime"),
+            (&["rw", "noatime"], Level::Ok, "does not write"),
+        ] {
+            let found = options(&mounted("ext4", set));
+            assert_eq!(found.level, level, "{found:?}");
+            assert!(found.line().contains(word), "{found:?}");
+        }
+    }
+
+    #[test]
+    fn file_systems_that_do_not_keep_files_are_named() {
+        for (kind, level, word) in [
+            ("ext4", Level::Ok, "O_TMPFILE"),
+            ("zfs", Level::Ok, "temporary name and a rename"),
+            ("tmpfs", Level::Warn, "memory"),
+            ("overlay", Level::Warn, "mount a volume"),
+            ("nfs4", Level::Warn, "network"),
+            ("fuse.sshfs", Level::Warn, "network"),
+        ] {
+            let found = file_system(&mounted(kind, &[]));
+            assert_eq!(found.level, level, "{found:?}");
+            assert!(found.line().contains(word), "{found:?}");
+        }
+    }
+
+    #[test]
+    fn room_is_judged_by_bytes_and_by_inodes() {
+        let gib = 1 << 30;
+        let free = |bytes, inodes, inodes_total| Free {
+            bytes,
+            bytes_total: 100 * gib,
+            inodes,
+            inodes_total,
+        };
+        assert_eq!(room(free(50 * gib, 90, 100)).level, Level::Ok);
+        assert_eq!(room(free(50 * gib, 0, 0)).level, Level::Ok, "btrfs");
+        assert_eq!(room(free(4 * gib, 90, 100)).level, Level::Warn);
+        assert_eq!(room(free(50 * gib, 4, 100)).level, Level::Warn);
+        let none = room(free(50 * gib, 0, 100));
+        assert_eq!(none.exit, Some(Exit::DataDirectory), "{none:?}");
+    }
+}

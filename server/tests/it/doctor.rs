@@ -1,0 +1,336 @@
+//! `benzene doctor` on this machine, and on machines that are worse: it ends as the daemon would
+//! end with the same words, says how to mend it, and changes nothing. The seccomp profile of
+//! docs/operating is put on as a filter of the kernel, made from the file itself.
+
+use std::net::{SocketAddr, TcpListener};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+use crate::daemon::{PATIENCE, wait_for};
+
+/// Puts a profile on this process as docker does, and becomes the program behind it. Numbers of
+/// system calls come from the C compiler that builds us; names that this machine's kernel does not
+/// have are left out, as libseccomp does. Of rules about arguments only the name counts.
+const CONFINE: &str = r"
+import ctypes, json, os, re, subprocess, sys
+profile = json.load(open(sys.argv[1]))
+defined = subprocess.run(['cc', '-E', '-dM', '-include', 'sys/syscall.h', '-x', 'c', '/dev/null'],
+                         check=True, capture_output=True, text=True).stdout
+numbers = {name: int(number) for name, number in re.findall(r'#define __NR_(\w+) (\d+)\n', defined)}
+assert len(numbers) > 250, 'the compiler knows no system calls'
+class Step(ctypes.Structure):
+    _fields_ = [('code', ctypes.c_ushort), ('yes', ctypes.c_ubyte), ('no', ctypes.c_ubyte), ('k', ctypes.c_uint)]
+class Program(ctypes.Structure):
+    _fields_ = [('length', ctypes.c_ushort), ('steps', ctypes.POINTER(Step))]
+ALLOW, ERRNO = 0x7fff0000, 0x00050000
+steps = [Step(0x20, 0, 0, 0)]
+for rule in profile['syscalls']:
+    answer = ALLOW if rule['action'] == 'SCMP_ACT_ALLOW' else ERRNO | rule['errnoRet']
+    for name in rule['names']:
+        if name in numbers:
+            steps += [Step(0x15, 0, 1, numbers[name]), Step(0x06, 0, 0, answer)]
+steps.append(Step(0x06, 0, 0, ERRNO | profile['defaultErrnoRet']))
+libc = ctypes.CDLL(None, use_errno=True)
+assert libc.prctl(38, 1, 0, 0, 0) == 0, 'no new privileges'
+program = Program(len(steps), (Step * len(steps))(*steps))
+assert libc.prctl(22, 2, ctypes.byref(program), 0, 0) == 0, 'seccomp filter'
+os.execv(sys.argv[2], sys.argv[2:])
+";
+
+/// The calls that the default profiles leave out.
+const IO_URING: [&str; 3] = ["io_uring_enter", "io_uring_register", "io_uring_setup"];
+
+fn profile() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/operating/seccomp.json")
+}
+
+/// `benzene` with words, in a directory, without what could name a configuration.
+fn benzene(directory: &Path, words: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_benzene"));
+    command.args(words);
+    away(&mut command, directory);
+    command
+}
+
+/// The same under a profile.
+fn confined(profile: &Path, directory: &Path, words: &[&str]) -> Command {
+    let mut command = Command::new(benzene_fixtures::python().unwrap());
+    command
+        .args(["-c", CONFINE])
+        .arg(profile)
+        .arg(env!("CARGO_BIN_EXE_benzene"))
+        .args(words);
+    away(&mut command, directory);
+    command
+}
+
+fn away(command: &mut Command, directory: &Path) {
+    command.current_dir(directory);
+    for variable in ["GRAPHITE_ROOT", "GRAPHITE_CONF_DIR", "GRAPHITE_STORAGE_DIR"] {
+        command.env_remove(variable);
+    }
+}
+
+/// Flags that take ports which the kernel chooses.
+const ANY_PORTS: [&str; 8] = [
+    "--line",
+    "127.0.0.1:0",
+    "--udp",
+    "127.0.0.1:0",
+    "--pickle",
+    "127.0.0.1:0",
+    "--query",
+    "127.0.0.1:0",
+];
+
+fn text(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// The lines at a level.
+fn lines<'t>(text: &'t str, level: &str) -> Vec<&'t str> {
+    let opening = format!("{level:<4}  ");
+    text.lines()
+        .filter(|line| line.starts_with(&opening))
+        .collect()
+}
+
+#[test]
+fn a_machine_that_allows_all_is_said_to_and_nothing_is_changed() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut words = vec!["doctor", "--json", "--shards", "2"];
+    words.extend(ANY_PORTS);
+    let output = benzene(directory.path(), &words).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(
+        (&report["starts"], &report["exit"]),
+        (&true.into(), &0.into())
+    );
+    let findings = report["findings"].as_array().unwrap();
+    for finding in findings {
+        let level = finding["level"].as_str().unwrap();
+        assert!(["ok", "warn"].contains(&level), "{finding}");
+        assert_eq!(level == "warn", finding["mend"].is_string(), "{finding}");
+        assert!(!finding["means"].as_str().unwrap().is_empty(), "{finding}");
+    }
+    let seen = |what: &str| {
+        let found = findings.iter().find(|finding| finding["what"] == what);
+        let found = found.unwrap_or_else(|| panic!("nothing about {what} in {report}"));
+        found["seen"].as_str().unwrap().to_owned()
+    };
+    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
+    assert_eq!(seen("kernel"), release.trim());
+    assert!(seen("io_uring").contains("completions"), "{report}");
+    for what in [
+        "locked memory",
+        "open files",
+        "cores",
+        "memory",
+        "dirty pages",
+        "time",
+        "clock",
+        "line receiver (TCP)",
+        "line receiver (UDP)",
+        "pickle receiver",
+        "cache query",
+        "file system",
+        "mount options",
+        "free space",
+        "device",
+    ] {
+        assert!(!seen(what).is_empty(), "{what}");
+    }
+    assert_eq!(seen("data directory"), "benzene-data/whisper");
+    let left: Vec<_> = std::fs::read_dir(directory.path()).unwrap().collect();
+    assert!(left.is_empty(), "it made {left:?}");
+}
+
+/// Runs both with the same words; the daemon must end by itself. What the doctor said.
+fn both_end_with(code: i32, directory: &Path, words: &[&str]) -> String {
+    let with = |command| [&[command], words].concat();
+    let doctor = benzene(directory, &with("doctor")).output().unwrap();
+    let said = text(&doctor);
+    assert_eq!(doctor.status.code(), Some(code), "{said}");
+    let daemon = benzene(directory, &with("cache")).output().unwrap();
+    let log = String::from_utf8_lossy(&daemon.stderr);
+    assert_eq!(daemon.status.code(), Some(code), "{log}");
+    assert_eq!(lines(&said, "fail").len(), 1, "{said}");
+    assert!(said.ends_with("to look at\n") && said.contains("cannot start here: 1 to mend"));
+    said
+}
+
+#[test]
+fn it_ends_as_the_daemon_would() {
+    let directory = tempfile::tempdir().unwrap();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let mut words = ANY_PORTS;
+    words[5] = &address;
+    let said = both_end_with(4, directory.path(), &words);
+    assert!(
+        lines(&said, "fail")[0].contains(&format!("pickle receiver: {address}")),
+        "{said}"
+    );
+
+    std::fs::write(directory.path().join("file"), "not a directory").unwrap();
+    let below = [&["--data-dir", "file/whisper"][..], &ANY_PORTS].concat();
+    let said = both_end_with(6, directory.path(), &below);
+    assert!(lines(&said, "fail")[0].contains("LOCAL_DATA_DIR"), "{said}");
+
+    let conf = directory.path().join("carbon.conf");
+    std::fs::write(&conf, "[cache]\nMAX_CACHE_SIZE = many\n").unwrap();
+    let wrong = [&["--config", "carbon.conf"][..], &ANY_PORTS].concat();
+    let said = both_end_with(3, directory.path(), &wrong);
+    assert!(lines(&said, "fail")[0].contains("MAX_CACHE_SIZE"), "{said}");
+    assert!(
+        lines(&said, "ok").len() > 5,
+        "the machine is looked at: {said}"
+    );
+}
+
+#[test]
+fn a_directory_of_another_user_is_asked_for_as_this_one() {
+    let directory = tempfile::tempdir().unwrap();
+    let whisper = directory.path().join("whisper");
+    std::fs::create_dir(&whisper).unwrap();
+    std::fs::set_permissions(&whisper, PermissionsExt::from_mode(0o555)).unwrap();
+    std::fs::set_permissions(directory.path(), PermissionsExt::from_mode(0o755)).unwrap();
+    // Root may write anywhere: as root, the question is asked as nobody.
+    let program = directory.path().join("benzene");
+    std::fs::copy(env!("CARGO_BIN_EXE_benzene"), &program).unwrap();
+    let mut command = Command::new("setpriv");
+    if rustix::process::geteuid().is_root() {
+        command.args(["--reuid", "65534", "--regid", "65534", "--clear-groups"]);
+    }
+    command
+        .arg(&program)
+        .args(["doctor", "--shards", "1", "--data-dir"])
+        .arg(&whisper)
+        .args(ANY_PORTS);
+    away(&mut command, directory.path());
+    let output = command.output().unwrap();
+    let said = text(&output);
+    assert_eq!(output.status.code(), Some(6), "{said} {output:?}");
+    let failed = lines(&said, "fail");
+    assert_eq!(failed.len(), 1, "{said}");
+    assert!(failed[0].contains("may make no files"), "{said}");
+    assert!(failed[0].contains("chown"), "{said}");
+}
+
+#[test]
+fn the_profile_is_what_docker_takes() {
+    let text = std::fs::read_to_string(profile()).unwrap();
+    let profile: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(profile["defaultAction"], "SCMP_ACT_ERRNO");
+    assert_eq!(profile["defaultErrnoRet"], 1);
+    let mut allowed = Vec::new();
+    for rule in profile["syscalls"].as_array().unwrap() {
+        // Docker refuses a file with a key that it does not know.
+        for key in rule.as_object().unwrap().keys() {
+            let known = ["comment", "names", "action", "args", "errnoRet"];
+            assert!(known.contains(&key.as_str()), "{rule}");
+        }
+        let names = rule["names"].as_array().unwrap();
+        let names = names.iter().map(|name| name.as_str().unwrap());
+        if rule["action"] == "SCMP_ACT_ALLOW" {
+            allowed.extend(names);
+        }
+    }
+    for name in IO_URING {
+        assert!(allowed.contains(&name), "{name} is not allowed");
+    }
+    let never = [
+        "mount",
+        "ptrace",
+        "bpf",
+        "init_module",
+        "kexec_load",
+        "setns",
+        "unshare",
+    ];
+    for name in never {
+        assert!(!allowed.contains(&name), "{name} is allowed");
+    }
+    let count = allowed.len();
+    allowed.sort_unstable();
+    allowed.dedup();
+    assert_eq!(allowed.len(), count, "a call stands twice");
+}
+
+#[test]
+fn under_the_profile_the_daemon_serves_and_stops() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut words = vec!["doctor", "--shards", "2"];
+    words.extend(ANY_PORTS);
+    let doctor = confined(&profile(), directory.path(), &words)
+        .output()
+        .unwrap();
+    assert!(doctor.status.success(), "{}", text(&doctor));
+
+    words[0] = "cache";
+    let log = directory.path().join("log");
+    let mut daemon = confined(&profile(), directory.path(), &words)
+        .stderr(std::fs::File::create(&log).unwrap())
+        .spawn()
+        .unwrap();
+    let read = || std::fs::read_to_string(&log).unwrap();
+    let address = wait_for(|| {
+        let log = read();
+        assert!(!log.contains("ERROR"), "{log}");
+        let (_, behind) = log.split_once("line receiver (TCP) listens on ")?;
+        let ready = log.contains(" is ready");
+        ready.then(|| behind.split_whitespace().next().map(str::to_owned))?
+    });
+    let Some(address) = address else {
+        daemon.kill().unwrap();
+        panic!("not ready in {PATIENCE:?}: {}", read());
+    };
+    let address: SocketAddr = address.parse().unwrap();
+    let line = format!("under.profile 1 {}\n", crate::first_use::now());
+    let mut socket = std::net::TcpStream::connect(address).unwrap();
+    std::io::Write::write_all(&mut socket, line.as_bytes()).unwrap();
+    let file = directory
+        .path()
+        .join("benzene-data/whisper/under/profile.wsp");
+    let written = wait_for(|| file.exists().then_some(()));
+    let stopped = Command::new("kill").arg(daemon.id().to_string()).status();
+    assert!(stopped.unwrap().success());
+    let status = daemon.wait().unwrap();
+    assert!(
+        written.is_some() && status.success(),
+        "{status}: {}",
+        read()
+    );
+    assert!(read().contains("stopped: 1 received"), "{}", read());
+}
+
+#[test]
+fn a_filter_that_forbids_io_uring_is_told_apart_from_the_sysctl() {
+    let directory = tempfile::tempdir().unwrap();
+    let whole = std::fs::read_to_string(profile()).unwrap();
+    let mut without: Value = serde_json::from_str(&whole).unwrap();
+    for rule in without["syscalls"].as_array_mut().unwrap() {
+        let names = rule["names"].as_array_mut().unwrap();
+        names.retain(|name| !IO_URING.contains(&name.as_str().unwrap()));
+    }
+    let path = directory.path().join("default.json");
+    std::fs::write(&path, without.to_string()).unwrap();
+    let words = [&["doctor"][..], &ANY_PORTS].concat();
+    let output = confined(&path, directory.path(), &words).output().unwrap();
+    let said = text(&output);
+    assert_eq!(output.status.code(), Some(5), "{said}");
+    let failed = lines(&said, "fail");
+    assert_eq!(failed.len(), 1, "{said}");
+    for word in [
+        "io_uring: Operation not permitted",
+        "a seccomp filter sits on this process",
+        "--security-opt seccomp=seccomp.json",
+        "SystemCallFilter=",
+    ] {
+        assert!(failed[0].contains(word), "no {word:?} in {said}");
+    }
+}
