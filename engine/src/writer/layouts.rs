@@ -11,7 +11,7 @@ use crate::cache::SeriesId;
 use crate::limits::LAYOUTS_MAX;
 use crate::point::Point;
 use crate::ring::ByteRange;
-use crate::whisper::{HEAD_READ_BYTES, Header, Image, Plan, codec, plan};
+use crate::whisper::{HEAD_READ_BYTES, Header, Image, Kept, Plan, codec, kept, plan};
 
 /// The stretch that every visit reads first.
 pub(super) const HEAD: ByteRange = ByteRange {
@@ -52,8 +52,14 @@ pub(super) struct Layouts {
 }
 
 impl Layouts {
-    /// What the plan for these points will most likely read of a series' file, its head first.
-    pub(super) fn foresee(&self, series: SeriesId, points: &[Point], now: u32) -> Vec<ByteRange> {
+    /// What an update with these points will most likely read of a series' file, its head first;
+    /// `written` is the newest of those written a moment ago.
+    pub(super) fn foresee(
+        &self,
+        series: SeriesId,
+        (points, written): (&[Point], Option<Point>),
+        now: u32,
+    ) -> Vec<ByteRange> {
         let mut ranges = vec![HEAD];
         let Some(seen) = self.seen.get(series.0 as usize) else {
             return ranges;
@@ -64,6 +70,11 @@ impl Layouts {
         let image = Image::start(bytes, seen.base);
         if let Ok(Plan::Need(needs)) = plan(header, points, now, &image) {
             ranges.extend(needs);
+        }
+        if let Some(written) = written
+            && let Kept::Unread(range) = kept(header, written, now, &image)
+        {
+            ranges.push(range);
         }
         ranges
     }

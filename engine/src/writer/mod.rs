@@ -206,7 +206,7 @@ impl Writer {
                 !points.is_empty(),
                 "series {series:?} was chosen with nothing to write"
             );
-            let mut update = Update::new(series, points, now);
+            let mut update = Update::new(series, points, ledger.recent(series), now);
             let path = self.path(ledger.name(series));
             let operation = update.open(path, access, &self.layouts);
             let token = self.jobs.insert(Job::Update(update));
@@ -322,7 +322,8 @@ impl Writer {
                 let token = self.jobs.insert(Job::Update(update));
                 self.operations.push((token, operation));
             }
-            update::Step::Done(outcome) => {
+            update::Step::Done(outcome, again) => {
+                ledger.count(Counter::WrittenAgain, again as u64);
                 self.parked.succeeded(series);
                 let micros = now
                     .instant

@@ -1,7 +1,9 @@
 //! One update in two phases: open and read, then write and close.
 //! The first phase asks for what `layouts` foresees; the plan is asked when that is there, and again
 //! after every further read until it has all it needs (at most three rounds).
-//! Whatever fails, the file is closed and the fault comes out; the points are the caller's.
+//! Points that were written a moment ago are looked for: a file that was replaced since then gets
+//! them again. Whatever fails, the file is closed and the fault comes out; the points are the
+//! caller's.
 
 use std::path::PathBuf;
 use std::time::Instant;
@@ -11,7 +13,7 @@ use crate::cache::SeriesId;
 use crate::clock::Now;
 use crate::point::Point;
 use crate::ring::{Access, ByteRange, FileError, FileOperation, FileOutcome, Piece, VisitId};
-use crate::whisper::{HEAD_READ_BYTES, Header, Image, Outcome, Plan, plan};
+use crate::whisper::{HEAD_READ_BYTES, Header, Image, Kept, Outcome, Plan, kept, plan};
 
 use super::layouts::{HEAD, Layouts};
 
@@ -20,8 +22,8 @@ use super::layouts::{HEAD, Layouts};
 pub(super) enum Step {
     /// Goes on with this operation.
     Operation(FileOperation),
-    /// Is written.
-    Done(Outcome),
+    /// Is written; so many points of earlier updates were written again.
+    Done(Outcome, usize),
     /// Failed; the file is closed.
     Failed(Fault),
 }
@@ -29,7 +31,7 @@ pub(super) enum Step {
 /// How the update ends once its visit is closed without a write.
 #[derive(Debug)]
 enum End {
-    Done(Outcome),
+    Done(Outcome, usize),
     Failed(Fault),
 }
 
@@ -41,6 +43,8 @@ pub(super) struct Update {
     /// The wall clock at the start: every round plans for the same moment.
     unix_now: u32,
     points: Vec<Point>,
+    /// Points written by earlier updates a moment ago, sorted by time.
+    recent: Vec<Point>,
     visit: Option<VisitId>,
     head: Vec<u8>,
     image: Image,
@@ -49,12 +53,14 @@ pub(super) struct Update {
 }
 
 impl Update {
-    pub(super) fn new(series: SeriesId, points: Vec<Point>, now: Now) -> Self {
+    /// An update with these points, where `recent` were written a moment ago.
+    pub(super) fn new(series: SeriesId, points: Vec<Point>, recent: Vec<Point>, now: Now) -> Self {
         Self {
             series,
             started: now.instant,
             unix_now: now.unix_seconds,
             points,
+            recent,
             visit: None,
             head: Vec::new(),
             image: Image::new(),
@@ -70,7 +76,8 @@ impl Update {
         access: Access,
         layouts: &Layouts,
     ) -> FileOperation {
-        let ranges = layouts.foresee(self.series, &self.points, self.unix_now);
+        let points = (self.points.as_slice(), self.recent.last().copied());
+        let ranges = layouts.foresee(self.series, points, self.unix_now);
         self.asked.clone_from(&ranges);
         FileOperation::Open {
             path,
@@ -101,7 +108,7 @@ impl Update {
                 self.plan(visit, sync, layouts)
             }
             Ok(FileOutcome::Written | FileOutcome::Closed) => match self.end.take() {
-                Some(End::Done(outcome)) => Step::Done(outcome),
+                Some(End::Done(outcome, again)) => Step::Done(outcome, again),
                 Some(End::Failed(fault)) => Step::Failed(fault),
                 None => unreachable!("an update was closed before it knew its end"),
             },
@@ -126,20 +133,20 @@ impl Update {
         if let Some(missing) = missing_head(&self.head) {
             return self.read(visit, vec![missing]);
         }
-        let (points, image) = (&self.points, &self.image);
+        let image = &self.image;
         let planned = match layouts.same(self.series, &self.head, image) {
-            Some(header) => plan(header, points, self.unix_now, image).map_err(Fault::Plan),
+            Some(header) => self.plan_for(header),
             None => Header::parse(&self.head)
                 .map_err(Fault::Header)
                 .and_then(|header| {
                     layouts.note(self.series, &header, image);
-                    plan(&header, points, self.unix_now, image).map_err(Fault::Plan)
+                    self.plan_for(&header)
                 }),
         };
         match planned {
-            Ok(Plan::Need(ranges)) => self.read(visit, ranges),
-            Ok(Plan::Write { pieces, outcome }) => {
-                self.end = Some(End::Done(outcome));
+            Ok((Plan::Need(ranges), _)) => self.read(visit, ranges),
+            Ok((Plan::Write { pieces, outcome }, again)) => {
+                self.end = Some(End::Done(outcome, again));
                 Step::Operation(if pieces.is_empty() {
                     FileOperation::Close { visit }
                 } else {
@@ -155,6 +162,44 @@ impl Update {
                 Step::Operation(FileOperation::Close { visit })
             }
         }
+    }
+
+    /// The plan for a file with this header, and how many recent points it writes again: all of
+    /// them where the newest is gone.
+    fn plan_for(&self, header: &Header) -> Result<(Plan, usize), Fault> {
+        let (now, image) = (self.unix_now, &self.image);
+        let mut needs = Vec::new();
+        if let Some(newest) = self.recent.last() {
+            match kept(header, *newest, now, image) {
+                Kept::Yes => {}
+                Kept::No => return self.plan_again(header),
+                Kept::Unread(range) => needs.push(range),
+            }
+        }
+        let plan = plan(header, &self.points, now, image).map_err(Fault::Plan)?;
+        let plan = match plan {
+            Plan::Need(more) => Plan::Need([needs, more].concat()),
+            Plan::Write { .. } if !needs.is_empty() => Plan::Need(needs),
+            write @ Plan::Write { .. } => write,
+        };
+        Ok((plan, 0))
+    }
+
+    /// The plan that writes recent points again. Its outcome is that of the new ones alone.
+    fn plan_again(&self, header: &Header) -> Result<(Plan, usize), Fault> {
+        let mut all = self.recent.clone();
+        all.extend_from_slice(&self.points);
+        let both = [&all, &self.points]
+            .map(|points| plan(header, points, self.unix_now, &self.image).map_err(Fault::Plan));
+        let plan = match both {
+            [
+                Ok(Plan::Write { pieces, .. }),
+                Ok(Plan::Write { outcome, .. }),
+            ] => Plan::Write { pieces, outcome },
+            [Ok(Plan::Need(needs)), _] | [_, Ok(Plan::Need(needs))] => Plan::Need(needs),
+            [Err(fault), _] | [_, Err(fault)] => return Err(fault),
+        };
+        Ok((plan, self.recent.len()))
     }
 
     fn read(&mut self, visit: VisitId, ranges: Vec<ByteRange>) -> Step {
@@ -215,11 +260,20 @@ mod tests {
 
     /// Carries an update out; how many operations it took, where it succeeded.
     fn carry_out(file: &mut Vec<u8>, points: &[Point], layouts: &mut Layouts) -> Option<usize> {
+        carry_out_after(file, (points, &[]), layouts).map(|(operations, _)| operations)
+    }
+
+    /// The same after an update that wrote `recent`; says also how many were written again.
+    fn carry_out_after(
+        file: &mut Vec<u8>,
+        (points, recent): (&[Point], &[Point]),
+        layouts: &mut Layouts,
+    ) -> Option<(usize, usize)> {
         let now = Now {
             unix_seconds: NOW,
             ..clock::now()
         };
-        let mut update = Update::new(SeriesId(3), points.to_vec(), now);
+        let mut update = Update::new(SeriesId(3), points.to_vec(), recent.to_vec(), now);
         let mut operation = update.open("/data/a.wsp".into(), Access::default(), layouts);
         for operations in 1..9 {
             let outcome = match operation {
@@ -244,7 +298,11 @@ mod tests {
             };
             operation = match update.step(Ok(outcome), false, layouts) {
                 Step::Operation(operation) => operation,
-                Step::Done(_) => return Some(operations),
+                Step::Done(outcome, again) => {
+                    let taken = outcome.written + outcome.superseded + outcome.too_old;
+                    assert_eq!(taken, points.len() as u64);
+                    return Some((operations, again));
+                }
                 Step::Failed(_) => return None,
             };
         }
@@ -271,6 +329,34 @@ mod tests {
             .collect();
         // The first finds an empty file, the second one that has begun meanwhile.
         assert_eq!(operations, [2, 3, 2, 2, 2, 2]);
+    }
+
+    #[test]
+    fn a_replaced_file_gets_what_was_just_written_again() {
+        let mut layouts = Layouts::default();
+        let mut first = file(&[(60, 1440), (300, 2016)]);
+        let all = points(NOW - 6000, 40);
+        let (old, new) = all.split_at(30);
+        let (new, newest) = new.split_at(9);
+        carry_out(&mut first, old, &mut layouts).unwrap();
+        let backup = first.clone();
+        carry_out(&mut first, new, &mut layouts).unwrap();
+        let done = carry_out_after(&mut first, (newest, new), &mut layouts);
+        assert_eq!(done, Some((2, 0)), "nothing was replaced");
+        // An older copy, a new file, one of another layout.
+        let (mut copy, mut resized) = (backup, file(&[(60, 720), (300, 2016)]));
+        carry_out(&mut resized, old, &mut Layouts::default()).unwrap();
+        let done = carry_out_after(&mut copy, (newest, new), &mut layouts);
+        assert_eq!((done, copy == first), (Some((3, 9)), true));
+        let mut made = file(&[(60, 1440), (300, 2016)]);
+        let (_, again) = carry_out_after(&mut made, (newest, new), &mut layouts).unwrap();
+        let mut expected = file(&[(60, 1440), (300, 2016)]);
+        carry_out(&mut expected, &all[30..], &mut Layouts::default());
+        assert_eq!((again, made == expected), (9, true));
+        let mut expected = resized.clone();
+        carry_out(&mut expected, &all[30..], &mut Layouts::default());
+        let (_, again) = carry_out_after(&mut resized, (newest, new), &mut layouts).unwrap();
+        assert_eq!((again, resized == expected), (9, true));
     }
 
     /// Layouts and lengths that a number's file may come to have; whether it was cut short.
