@@ -4,7 +4,8 @@
 //! wait, and come back as events. The loop of a shard is: `turn`, then `next_event` until there is
 //! none. Nothing here blocks but `turn`, and nothing knows points, metrics or protocols.
 //! Behind it stands one of two drivers, chosen when it is made: io_uring, or epoll with threads for
-//! files where a machine has no io_uring; the threads serve beside io_uring too (`Driver`).
+//! files where a machine has no io_uring; the threads serve beside io_uring too (`Driver`). The file
+//! is long, for every call and every event stands here once, with its promise.
 //!
 //! Invariants: whatever the kernel may touch (buffers, paths, descriptors) is owned by a slot until
 //! its last completion; `user_data` is a slot's number, never an address; no SQPOLL, no

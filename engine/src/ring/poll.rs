@@ -6,6 +6,7 @@
 //! Invariants: a buffer is free or leased, never both; a socket stands in the queue of its lane at
 //! most once; whatever is closed is never reported again, as its generation is over.
 //! Waits are rounded up to milliseconds: epoll knows no shorter ones.
+//! One long file, because accepting, receiving and sending share one state of a socket.
 
 use std::collections::VecDeque;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};

@@ -110,10 +110,12 @@ impl Uring {
     /// the table of direct files and the cap on kernel workers.
     pub(super) fn new(config: &RingConfig) -> Result<Uring, RingError> {
         let (io, setup) = build(config.entries)?;
+        // There are three system calls, and a filter may refuse each: a first use of the other two
+        // tells now what would end the process later.
+        let refused = |error: std::io::Error| RingError::setup(errno_of(&error));
+        io.submit().map_err(refused)?;
         let mut probe = Probe::new();
-        io.submitter()
-            .register_probe(&mut probe)
-            .map_err(|error| RingError::register("asking for its opcodes", errno_of(&error)))?;
+        io.submitter().register_probe(&mut probe).map_err(refused)?;
         let lacks = |&&(code, _): &&(u8, &str)| !probe.is_supported(code);
         let mut missing: Vec<&str> = OPCODES_NEEDED
             .iter()

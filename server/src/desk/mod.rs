@@ -173,9 +173,15 @@ impl Desk {
         );
         let mut before = self.totals().await;
         let mut before_at = clock::now().instant;
+        let mut stamped = 0;
         loop {
             ticks.tick().await;
             let (after, now) = (self.totals().await, clock::now());
+            // A tick that came late may stand in the second of the next one, which then waits: two
+            // values of one second would be one, and which of them, for each metric by itself.
+            if now.unix_seconds == std::mem::replace(&mut stamped, now.unix_seconds) {
+                continue;
+            }
             let elapsed_s = now.instant.duration_since(before_at).as_secs_f64();
             let points = selfmetrics::points(&before, &after, elapsed_s)
                 .into_iter()

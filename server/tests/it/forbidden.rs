@@ -12,37 +12,46 @@ use rustix::io::Errno;
 use crate::daemon::{Daemon, Setup, Way, command, wait_for};
 use crate::first_use::now;
 
-/// The filter: load the number of the system call; io_uring_setup is 425 on every architecture
-/// that is younger than it, x86_64 and aarch64 included.
+/// The filter: load the number of the system call, and answer an errno to one of them.
 const FORBID: &str = "
 import ctypes, os, sys
 class Step(ctypes.Structure):
     _fields_ = [('code', ctypes.c_ushort), ('yes', ctypes.c_ubyte), ('no', ctypes.c_ubyte), ('k', ctypes.c_uint)]
 class Program(ctypes.Structure):
     _fields_ = [('length', ctypes.c_ushort), ('steps', ctypes.POINTER(Step))]
-answer = 0x00050000 | int(sys.argv[1])
-steps = (Step * 4)((0x20, 0, 0, 0), (0x15, 0, 1, 425), (0x06, 0, 0, answer), (0x06, 0, 0, 0x7fff0000))
+call, answer = int(sys.argv[1]), 0x00050000 | int(sys.argv[2])
+steps = (Step * 4)((0x20, 0, 0, 0), (0x15, 0, 1, call), (0x06, 0, 0, answer), (0x06, 0, 0, 0x7fff0000))
 libc = ctypes.CDLL(None, use_errno=True)
 assert libc.prctl(38, 1, 0, 0, 0) == 0, 'no new privileges'
 assert libc.prctl(22, 2, ctypes.byref(Program(4, steps)), 0, 0) == 0, 'seccomp filter'
-os.execv(sys.argv[2], sys.argv[2:])
+os.execv(sys.argv[3], sys.argv[3:])
 ";
+
+/// io_uring's system calls, which have one number on every architecture, as all later ones have.
+const SETUP: u32 = 425;
+const ENTER: u32 = 426;
+const REGISTER: u32 = 427;
 
 /// What stands before a program's words, so that io_uring_setup answers `errno` to it.
 pub(crate) fn wrapper(errno: Errno) -> Vec<String> {
+    wrapper_for(SETUP, errno)
+}
+
+fn wrapper_for(call: u32, errno: Errno) -> Vec<String> {
     let python = benzene_fixtures::python().unwrap();
     let (python, errno) = (python.display().to_string(), errno.raw_os_error());
     vec![
         python,
         "-c".to_owned(),
         FORBID.to_owned(),
+        call.to_string(),
         errno.to_string(),
     ]
 }
 
 /// A start that is to fail: in a directory, with these lines of carbon.conf, on these ports.
 fn try_forbidden(
-    errno: Errno,
+    (call, errno): (u32, Errno),
     lines: &str,
     directory: &Path,
     ports: &[(&str, SocketAddr)],
@@ -55,7 +64,7 @@ fn try_forbidden(
     .unwrap();
     let schemas = "[all]\npattern = .*\nretentions = 1s:6h\n";
     std::fs::write(directory.join("storage-schemas.conf"), schemas).unwrap();
-    let mut command = command(&wrapper(errno));
+    let mut command = command(&wrapper_for(call, errno));
     command.arg("cache").arg("--config").arg(conf);
     for (flag, address) in ports {
         command.args([*flag, &address.to_string()]);
@@ -128,15 +137,24 @@ fn who_asks_for_io_uring_and_cannot_have_it_is_refused() {
         "WRITER_BACKEND = uring",
         "RING_DRIVER = uring\nWRITER_BACKEND = sync",
     ] {
-        for errno in [Errno::PERM, Errno::NOSYS] {
+        for forbidden in [
+            (SETUP, Errno::PERM),
+            (SETUP, Errno::NOSYS),
+            (ENTER, Errno::PERM),
+            (REGISTER, Errno::PERM),
+        ] {
             let directory = tempfile::tempdir().unwrap();
             let ports = ["--line", "--pickle", "--query"].map(|flag| {
                 let free = TcpListener::bind("127.0.0.1:0").unwrap();
                 (flag, free.local_addr().unwrap())
             });
-            let output = try_forbidden(errno, lines, directory.path(), &ports);
+            let output = try_forbidden(forbidden, lines, directory.path(), &ports);
             let log = String::from_utf8(output.stderr).unwrap();
-            assert_eq!(output.status.code(), Some(5), "{lines}: {log}");
+            assert_eq!(
+                output.status.code(),
+                Some(5),
+                "{lines}, {forbidden:?}: {log}"
+            );
             let errors = lines_of(&log, "ERROR");
             let [error] = errors[..] else {
                 panic!("{lines}: {log}")
@@ -162,7 +180,7 @@ fn who_asks_for_io_uring_and_cannot_have_it_is_refused() {
 fn a_want_of_resources_is_no_reason_to_fall_back() {
     for errno in [Errno::NOMEM, Errno::MFILE] {
         let directory = tempfile::tempdir().unwrap();
-        let output = try_forbidden(errno, "", directory.path(), &[]);
+        let output = try_forbidden((SETUP, errno), "", directory.path(), &[]);
         let log = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(1), "{log}");
         assert!(log.contains("no resources while making the ring"), "{log}");
