@@ -91,8 +91,9 @@ pub struct Writer {
     missing: VecDeque<SeriesId>,
     pace: Pace,
     parked: Parked,
-    faults: Faults,
-    /// Apart, because hardly anybody needs it, and a core is moved about by value when it starts.
+    /// These two apart, because hardly anybody needs them, and a core is moved about by value when
+    /// it starts.
+    faults: Box<Faults>,
     broken: Box<Broken>,
     operations: Vec<(FileToken, FileOperation)>,
     answers: Vec<(u64, MetadataAnswer)>,
@@ -109,7 +110,7 @@ impl Writer {
             missing: VecDeque::new(),
             pace: Pace::default(),
             parked: Parked::default(),
-            faults: Faults::default(),
+            faults: Box::default(),
             broken: Box::default(),
             operations: Vec::new(),
             answers: Vec::new(),

@@ -297,7 +297,10 @@ mod tests {
                     FileOutcome::Written
                 }
                 FileOperation::Close { .. } => FileOutcome::Closed,
-                other @ (FileOperation::Probe { .. } | FileOperation::Create { .. }) => {
+                other @ (FileOperation::Probe { .. }
+                | FileOperation::Look { .. }
+                | FileOperation::SetAside { .. }
+                | FileOperation::Create { .. }) => {
                     panic!("an update asked for {other:?}")
                 }
             };
