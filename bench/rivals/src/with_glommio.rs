@@ -5,10 +5,12 @@ use std::fmt;
 use std::io::{self, ErrorKind};
 use std::path::Path;
 use std::rc::Rc;
+use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, ensure};
 use benzene_engine::ring::{ByteRange, Piece};
 use glommio::io::{BufferedFile, OpenOptions};
+use glommio::timer::sleep;
 use glommio::{GlommioError, LocalExecutor, LocalExecutorBuilder, Placement, spawn_local};
 
 use crate::kept::{Keeper, OpenFile};
@@ -18,6 +20,10 @@ use crate::{Latencies, WritePath};
 /// Registered memory that an executor asks for: its files are buffered and use none of it, and the
 /// least that it takes is one page for each kind.
 const IO_MEMORY_BYTES: usize = 1 << 20;
+
+/// glommio 0.9 can go to sleep with a completion unseen (seen once: it slept for minutes, until a
+/// signal came); a timer that goes off this often bounds that.
+const PULSE: Duration = Duration::from_millis(10);
 
 /// glommio's error keeps its io::Error and says where it happened.
 fn plain(error: GlommioError<()>) -> io::Error {
@@ -104,23 +110,38 @@ impl Glommio {
     }
 }
 
+impl Glommio {
+    fn run(&self, work: impl Future<Output = Result<()>>) -> Result<()> {
+        self.executor.run(async {
+            let pulse = spawn_local(async {
+                loop {
+                    sleep(PULSE).await;
+                }
+            });
+            let result = work.await;
+            pulse.cancel().await;
+            result
+        })
+    }
+}
+
 impl WritePath for Glommio {
     fn carry_out(&mut self, round: &Rc<Round>, latencies: &mut Latencies) -> Result<()> {
         let pass = self.kept.begin(round, latencies);
-        self.executor.run(async {
+        self.run(async {
             let workers: Vec<_> = (0..self.depth)
                 .map(|_| spawn_local(Rc::clone(&pass).work()))
                 .collect();
             for worker in workers {
                 worker.await?;
             }
-            anyhow::Ok(())
+            Ok(())
         })?;
         *latencies = pass.latencies();
         Ok(())
     }
 
     fn close(&mut self) -> Result<()> {
-        self.executor.run(self.kept.close())
+        self.run(self.kept.close())
     }
 }

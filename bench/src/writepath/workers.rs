@@ -63,7 +63,7 @@ fn look_until(stop: &AtomicBool) -> Seen {
         if stopped {
             break;
         }
-        pause_until_woken();
+        thread::park_timeout(LOOK);
     }
     let spent = clock_gettime(ClockId::ThreadCPUTime);
     let seconds = u64::try_from(spent.tv_sec).unwrap_or(0);
@@ -72,10 +72,6 @@ fn look_until(stop: &AtomicBool) -> Seen {
         workers,
         spent: Duration::new(seconds, nanos),
     }
-}
-
-fn pause_until_woken() {
-    thread::park_timeout(LOOK);
 }
 
 fn count() -> u32 {
