@@ -64,7 +64,7 @@ pub(crate) struct Sample {
     pub(crate) latencies: Latencies,
 }
 
-/// Median (the upper one of two), smallest and largest.
+/// Median (between the middle two of an even number), smallest and largest.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub(crate) struct Spread {
     pub(crate) median: f64,
@@ -76,8 +76,10 @@ impl Spread {
     fn of(values: impl Iterator<Item = f64>) -> Option<Self> {
         let mut values: Vec<f64> = values.collect();
         values.sort_by(f64::total_cmp);
+        let upper = *values.get(values.len() / 2)?;
+        let lower = *values.get((values.len() - 1) / 2)?;
         Some(Self {
-            median: *values.get(values.len() / 2)?,
+            median: f64::midpoint(lower, upper),
             min: *values.first()?,
             max: *values.last()?,
         })
@@ -286,6 +288,8 @@ pub(crate) mod tests {
         near(device.writes, 1.0);
         near(device.reads, 0.005);
         assert_eq!(figures.repeats, 3);
+        let two = Figures::of(&case, &samples[1..]).unwrap().unwrap();
+        near(two.per_second.median, 750.0);
         assert_eq!(Figures::of(&case, &[]).unwrap(), None);
     }
 

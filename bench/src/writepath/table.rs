@@ -1,11 +1,11 @@
 //! The report as text: a table for each case, a line for each path.
 
-use super::row::{Case, Figures, Row};
+use super::row::{Case, Figures, Row, Spread};
 
 /// What a case's columns are.
 const COLUMNS: [&str; 14] = [
     "files/s (min to max)",
-    "CPU us/file",
+    "CPU us/file (min to max)",
     "files/CPU-s",
     "p50 us",
     "p90",
@@ -83,18 +83,17 @@ fn cells(row: &Row) -> Vec<String> {
 }
 
 fn figure_cells(figures: &Figures) -> Vec<String> {
-    let rate = figures.per_second;
-    let rate = if figures.repeats > 1 {
-        format!("{:.0} ({:.0} to {:.0})", rate.median, rate.min, rate.max)
-    } else {
-        format!("{:.0}", rate.median)
+    let spread = |spread: Spread| match (short(spread.median), short(spread.min), short(spread.max))
+    {
+        (median, min, max) if figures.repeats > 1 => format!("{median} ({min} to {max})"),
+        (median, ..) => median,
     };
     let latency = figures.latency_us;
     let device = |figure: Option<f64>| figure.map_or_else(|| String::from("-"), short);
     let per_point = figures.device_per_point;
     vec![
-        rate,
-        short(figures.cpu_us.median),
+        spread(figures.per_second),
+        spread(figures.cpu_us),
         short(figures.per_cpu_second.median),
         short(latency.p50),
         short(latency.p90),
