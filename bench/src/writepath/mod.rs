@@ -30,6 +30,7 @@ use clap::ValueEnum;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde::Serialize;
 
+use crate::progress::per_second;
 use crate::{cpu, machine};
 use config::{Backend, Config};
 use device::{Device, drop_caches};
@@ -343,13 +344,16 @@ impl Run<'_> {
         };
         verify(round)?;
         let files = round.targets.len() as u64;
+        let wall = written.saturating_duration_since(begun);
+        let rate = per_second(files, wall);
+        eprintln!("  {}: {rate} files/s", case_of(round, cache)?.title());
         ensure!(
             latencies.count() == files,
             "{} of {files} files were timed",
             latencies.count()
         );
         Ok(Sample {
-            wall: written.saturating_duration_since(begun),
+            wall,
             cpu: spent.saturating_sub(seen.spent),
             flush,
             workers: seen.workers,
