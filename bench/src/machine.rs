@@ -7,8 +7,8 @@ use std::path::Path;
 use std::process::Command;
 use std::thread::available_parallelism;
 
-/// The head's lines. `dir` is where the daemon's files go, `daemon` its program.
-pub(crate) fn head(dir: &Path, daemon: &Path) -> String {
+/// The head's lines. `dir` is where files go, `daemon` the program of the daemon if there is one.
+pub(crate) fn head(dir: &Path, daemon: Option<&Path>) -> String {
     let read = |path| fs::read_to_string(path).unwrap_or_default();
     let unknown = || String::from("unknown");
     let cpu = field(&read("/proc/cpuinfo"), "model name").unwrap_or_else(unknown);
@@ -20,6 +20,7 @@ pub(crate) fn head(dir: &Path, daemon: &Path) -> String {
         .ok()
         .and_then(|dir| filesystem_of(&dir, &read("/proc/self/mountinfo")))
         .unwrap_or_else(unknown);
+    let ours = format!("benzene-bench {}", env!("CARGO_PKG_VERSION"));
     let command: Vec<String> = std::env::args().collect();
     let mut text = String::new();
     for (name, value) in [
@@ -28,10 +29,9 @@ pub(crate) fn head(dir: &Path, daemon: &Path) -> String {
         ("filesystem", format!("{filesystem} ({})", dir.display())),
         (
             "versions",
-            format!(
-                "benzene-bench {}, {}",
-                env!("CARGO_PKG_VERSION"),
-                version_of(daemon)
+            daemon.map_or_else(
+                || ours.clone(),
+                |daemon| format!("{ours}, {}", version_of(daemon)),
             ),
         ),
         ("command", command.join(" ")),
@@ -96,7 +96,7 @@ mod tests {
     #[test]
     fn every_line_of_the_head_has_a_value() {
         let dir = tempfile::tempdir().unwrap();
-        let head = head(dir.path(), Path::new("true"));
+        let head = head(dir.path(), Some(Path::new("true")));
         assert_eq!(head.lines().count(), 5, "{head}");
         for line in head.lines().filter(|line| !line.starts_with("versions")) {
             assert!(line.len() > 12 && !line.contains("unknown"), "{line}");

@@ -4,6 +4,7 @@
 //! Neither knows anything of Benzene: any daemon that takes the same input will do.
 //! `ingest` and `soak` start a daemon themselves: one measures what taking points in costs, beside
 //! another daemon if wanted, the other looks whether anything goes wrong in the long run.
+//! `writepath` measures the ways from points to files that we chose among, without a daemon.
 //! The report goes to stdout, progress and errors to stderr. Exit code 0: as asked; 1: something
 //! was not sent, is missing or is wrong; 2: the command line is not understood.
 
@@ -24,6 +25,7 @@ mod process;
 mod progress;
 mod soak;
 mod workload;
+mod writepath;
 
 use std::process::ExitCode;
 
@@ -47,6 +49,8 @@ enum Command {
     Ingest(ingest::IngestArgs),
     /// Start a daemon and look for a long time whether anything goes wrong
     Soak(soak::SoakArgs),
+    /// Measure updates and creates of Whisper files over several write paths, on one disk
+    Writepath(writepath::WritepathArgs),
 }
 
 fn main() -> ExitCode {
@@ -55,6 +59,7 @@ fn main() -> ExitCode {
         Command::Check(args) => check::command(&args),
         Command::Ingest(args) => ingest::command(&args),
         Command::Soak(args) => soak::command(&args),
+        Command::Writepath(args) => writepath::command(&args),
     };
     match outcome {
         Ok(true) => ExitCode::SUCCESS,

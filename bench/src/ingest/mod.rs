@@ -94,7 +94,7 @@ pub(crate) struct IngestArgs {
 /// Runs the command and prints its report. False: Benzene lost points that came over TCP.
 pub(crate) fn command(args: &IngestArgs) -> Result<bool> {
     let program = args.daemon.program()?;
-    print!("{}", machine::head(&args.daemon.parent(), &program));
+    print!("{}", machine::head(&args.daemon.parent(), Some(&program)));
     println!(
         "CPU is utime + stime of /proc/PID/stat, all threads and children, exact to 10 ms a run; \
          its split is sampled"

@@ -156,7 +156,7 @@ impl Report {
 pub(crate) fn command(args: &SoakArgs) -> Result<bool> {
     let mut report = Report::new(args.record.as_deref())?;
     let program = args.daemon.program()?;
-    report.say(&machine::head(&args.daemon.parent(), &program))?;
+    report.say(&machine::head(&args.daemon.parent(), Some(&program)))?;
     let rounds = u32::try_from(args.duration / u64::from(args.step))?;
     ensure!(rounds >= 6, "--duration must be six steps at least");
     let past = (2 * args.duration).max(PAST_S_MIN);

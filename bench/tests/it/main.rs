@@ -9,3 +9,6 @@ mod programs;
 // A short soak of a daemon that is well, and of one that loses a file.
 #[cfg(test)]
 mod soak;
+// A small case of `writepath` over every path.
+#[cfg(test)]
+mod writepath;
