@@ -300,7 +300,7 @@ impl Admission {
 /// An operation that holds nothing that is scarce may run at once, unless its path cannot be one.
 fn free(
     token: FileToken,
-    machine: Result<impl Machine + Send + 'static, FileError>,
+    machine: Result<impl Machine + 'static, FileError>,
     events: &mut VecDeque<Event>,
 ) -> Option<Admitted> {
     match machine {
