@@ -118,6 +118,9 @@ pub const BUDGET_BURST_S_MAX: f64 = 60.0;
 /// Updates of one shard in flight: beyond this, more depth bought nothing on the disks measured
 /// (design: 128 chains), and each holds a direct descriptor and its planned bytes.
 pub const UPDATES_IN_FLIGHT_MAX: usize = 128;
+/// Layouts of files that a shard remembers, to foresee what an update reads: more than a site has
+/// schemas, and so few that a new one is looked for among all.
+pub const LAYOUTS_MAX: usize = 64;
 /// Creates of one shard in flight: each holds a plain descriptor and several operations.
 pub const CREATES_IN_FLIGHT_MAX: usize = 32;
 /// Probes of one shard in flight; they hold nothing but a path.

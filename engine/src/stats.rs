@@ -43,6 +43,8 @@ counters! {
     DroppedAtStop => "dropped.atStop",
     /// Updates carried out: one file, all its waiting points.
     Updates => "updates",
+    /// Points written a second time, because their file was replaced right after they were written.
+    WrittenAgain => "writtenAgain",
     /// Files made.
     Creates => "creates",
     /// Updates and creates that failed; each is retried.

@@ -225,6 +225,13 @@ impl Ledger {
         points
     }
 
+    /// The points of a series that were written a moment ago, sorted by time.
+    pub fn recent(&self, series: SeriesId) -> Vec<Point> {
+        let mut points = Vec::new();
+        self.cache.recent(series, &mut points);
+        points
+    }
+
     /// The name of a series.
     pub fn name(&self, series: SeriesId) -> &str {
         self.cache.name(series)

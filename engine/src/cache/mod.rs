@@ -187,15 +187,29 @@ impl Cache {
         self.assert_known(id);
         let record = &self.table.records()[id.0];
         let begin = out.len();
-        let mut recent: Vec<&Run> = self.recent.runs(id.0, record.recent).collect();
-        while let Some(run) = recent.pop() {
-            self.blocks.read(run, out);
-        }
+        self.read_recent(id, out);
         if record.hands == Hands::InFlight {
             self.blocks.read(&self.flights[&id.0], out);
         }
         self.blocks.read_all(id.0, &record.cached, out);
         keep_latest(out, begin);
+    }
+
+    /// Adds to `out` the points of a series that were written a moment ago, sorted by time.
+    pub fn recent(&self, id: SeriesId, out: &mut Vec<Point>) {
+        self.assert_known(id);
+        let begin = out.len();
+        self.read_recent(id, out);
+        keep_latest(out, begin);
+    }
+
+    /// Adds recent points in the order in which they were written.
+    fn read_recent(&self, id: SeriesId, out: &mut Vec<Point>) {
+        let number = self.table.records()[id.0].recent;
+        let mut runs: Vec<&Run> = self.recent.runs(id.0, number).collect();
+        while let Some(run) = runs.pop() {
+            self.blocks.read(run, out);
+        }
     }
 
     /// Forgets a series, which is in no list and has no points.

@@ -299,7 +299,7 @@ mod tests {
                 FileOperation::Open {
                     path: path.clone(),
                     access: Access::default(),
-                    read_bytes: 4,
+                    ranges: Vec::new(),
                 },
             );
             let Ok(FileOutcome::Opened { visit, .. }) = opened else {

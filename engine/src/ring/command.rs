@@ -57,8 +57,9 @@ pub(super) enum Command {
     Stat,
     /// statx of the target into the machine's buffer.
     Look,
-    /// Open the target for reading and writing into this direct slot.
-    OpenVisit(u32),
+    /// Open the target for reading and writing into this direct slot; `noatime`: reading leaves the
+    /// time of the last access alone, which only the file's owner may ask for.
+    OpenVisit { slot: u32, noatime: bool },
     /// The same onto a plain descriptor.
     OpenPlain,
     /// Done at once by the driver: flock the plain descriptor, then put it into this direct slot.

@@ -25,7 +25,7 @@ pub(super) fn entry(machine: &mut dyn Machine, command: Command) -> squeue::Entr
     match command {
         Command::Stat => stat(machine),
         Command::Look => look(machine),
-        Command::OpenVisit(slot) => open_visit(machine, slot),
+        Command::OpenVisit { slot, noatime } => open_visit(machine, slot, noatime),
         Command::OpenPlain => open(machine, PathOf::Target, OFlags::empty()),
         Command::OpenNameless => open(machine, PathOf::Parent, OFlags::TMPFILE),
         Command::OpenTemporary => open(
@@ -105,15 +105,17 @@ fn look(machine: &mut dyn Machine) -> squeue::Entry {
         .build()
 }
 
-fn open_visit(machine: &dyn Machine, slot: u32) -> squeue::Entry {
+fn open_visit(machine: &dyn Machine, slot: u32, noatime: bool) -> squeue::Entry {
     let Ok(slot) = types::DestinationSlot::try_from_slot_target(slot) else {
         unreachable!("slot {slot} is beyond the table of direct files")
     };
     let path = machine.path(PathOf::Target).as_ptr();
+    let mut flags = OFlags::RDWR;
+    flags.set(OFlags::NOATIME, noatime);
     // A direct file has no descriptor that an exec could inherit: the kernel refuses O_CLOEXEC.
     opcode::OpenAt::new(types::Fd(CWD.as_raw_fd()), path)
         .file_index(Some(slot))
-        .flags(OFlags::RDWR.bits().cast_signed())
+        .flags(flags.bits().cast_signed())
         .build()
 }
 

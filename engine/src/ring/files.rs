@@ -18,7 +18,7 @@ use super::aside::Aside;
 use super::command::{Command, Machine, Next};
 use super::create::{Blueprint, Create, Way, Workshop, c_path};
 use super::entry::entry;
-use super::operation::{Access, FileError, FileOperation, FileToken, Stage, VisitId};
+use super::operation::{Access, ByteRange, FileError, FileOperation, FileToken, Stage, VisitId};
 use super::slots::{Key, Slots};
 use super::tag::{Kind, Tag};
 use super::uring::{Completion, Uring, adopt_descriptor};
@@ -72,7 +72,7 @@ struct Open {
     token: FileToken,
     path: PathBuf,
     access: Access,
-    read_bytes: u32,
+    ranges: Vec<ByteRange>,
 }
 
 /// All file operations of a ring.
@@ -88,6 +88,8 @@ pub(super) struct Files {
     unanswered: usize,
     /// The way that new files try first.
     pub way: Way,
+    /// Files may be opened without a trace of it: this process owns those that it has opened so far.
+    noatime: bool,
     /// Whether there is an ftruncate opcode.
     pub ftruncate: bool,
     serial: u64,
@@ -108,6 +110,7 @@ impl Files {
             creates: 0,
             unanswered: 0,
             way: Way::Nameless,
+            noatime: true,
             ftruncate: uring.features().ftruncate,
             serial: ring << 40,
             entries: Vec::new(),
@@ -169,13 +172,13 @@ impl Files {
             FileOperation::Open {
                 path,
                 access,
-                read_bytes,
+                ranges,
             } => {
                 self.opens_waiting.push_back(Open {
                     token,
                     path,
                     access,
-                    read_bytes,
+                    ranges,
                 });
             }
             FileOperation::Read { visit, ranges } => {
@@ -295,7 +298,14 @@ impl Files {
                 let descriptor = unsafe { adopt_descriptor(number) };
                 running.machine.opened(command, descriptor);
             }
-            answer => running.machine.answered(command, answer),
+            answer => {
+                // Refused with it, permitted without: the next files are somebody else's too.
+                let permitted = answer.is_ok();
+                if let Command::OpenVisit { noatime: false, .. } = command {
+                    self.noatime &= !permitted;
+                }
+                running.machine.answered(command, answer);
+            }
         }
         running.outstanding == 0
     }
@@ -307,7 +317,7 @@ impl Files {
                 token,
                 path,
                 access,
-                read_bytes,
+                ranges,
             }) = self.opens_waiting.pop_front()
         {
             let path = match c_path(&path, Stage::Open) {
@@ -321,7 +331,7 @@ impl Files {
                 }
             };
             let visit = self.take_visit();
-            let machine = Box::new(Visit::open(visit, path, access, read_bytes));
+            let machine = Box::new(Visit::open(visit, path, access, self.noatime, &ranges));
             self.run(
                 uring,
                 Running::new(token, machine, Holds::Visit(visit)),

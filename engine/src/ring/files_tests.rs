@@ -49,13 +49,17 @@ fn open(path: &Path, read_bytes: u32) -> FileOperation {
     FileOperation::Open {
         path: path.to_owned(),
         access: Access::default(),
-        read_bytes,
+        ranges: head(read_bytes),
     }
+}
+
+fn head(len: u32) -> Vec<ByteRange> {
+    vec![ByteRange { offset: 0, len }]
 }
 
 fn opened(answer: Answer) -> (VisitId, Vec<u8>) {
     match answer.unwrap() {
-        FileOutcome::Opened { visit, head } => (visit, head),
+        FileOutcome::Opened { visit, mut pieces } => (visit, pieces.remove(0).bytes),
         other => panic!("{other:?}"),
     }
 }
@@ -138,7 +142,7 @@ fn a_visit_reads_and_writes() {
         let operation = FileOperation::Open {
             path: path.clone(),
             access,
-            read_bytes: 4,
+            ranges: head(4),
         };
         let (visit, head) = opened(run(&mut ring, operation));
         assert_eq!(head, b"0123");
@@ -325,7 +329,7 @@ fn an_open_that_fails_leaves_nothing_open() {
             let operation = FileOperation::Open {
                 path: path.clone(),
                 access,
-                read_bytes: 16,
+                ranges: head(16),
             };
             assert_eq!(
                 run(&mut ring, operation),
@@ -411,7 +415,7 @@ fn a_locked_file_is_not_waited_for() {
             lock: true,
             random: false,
         },
-        read_bytes: 4,
+        ranges: head(4),
     };
     let other = fs::OpenOptions::new().read(true).open(&path).unwrap();
     let exclusive = rustix::fs::FlockOperation::NonBlockingLockExclusive;

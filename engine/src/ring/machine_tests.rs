@@ -171,7 +171,7 @@ impl Played {
     /// Everything that transfers nothing.
     fn effect(&mut self, command: Command) {
         match command {
-            Command::OpenVisit(_) => self.open = true,
+            Command::OpenVisit { .. } => self.open = true,
             Command::CloseVisit(_) => {
                 assert!(self.open, "closed what is not open");
                 self.open = false;
@@ -231,6 +231,14 @@ fn pieces() -> impl Strategy<Value = Vec<Piece>> {
     })
 }
 
+fn ranges(pieces: &[Piece]) -> Vec<ByteRange> {
+    let range = |piece: &Piece| ByteRange {
+        offset: piece.offset,
+        len: u32::try_from(piece.bytes.len()).unwrap(),
+    };
+    pieces.iter().map(range).collect()
+}
+
 fn ways() -> impl Strategy<Value = Way> {
     prop_oneof![Just(Way::Nameless), Just(Way::Renamed), Just(Way::Linked)]
 }
@@ -281,11 +289,7 @@ proptest! {
         len in 0_usize..1_000,
     ) {
         let bytes: Vec<u8> = (0..=250).cycle().take(len).collect();
-        let range = |piece: &Piece| ByteRange {
-            offset: piece.offset,
-            len: u32::try_from(piece.bytes.len()).unwrap(),
-        };
-        let ranges: Vec<ByteRange> = pieces.iter().map(range).collect();
+        let ranges = ranges(&pieces);
         let mut kernel = Played::new(bytes.clone(), true, moods);
         let answer = kernel.play(&mut Visit::read(visit(), &ranges));
         let Ok(FileOutcome::Read(found)) = answer else { panic!("{answer:?}") };
@@ -299,14 +303,25 @@ proptest! {
     }
 
     #[test]
-    fn an_open_reads_its_head(moods in passing_moods(), random: bool, len in 0_usize..100) {
-        let bytes: Vec<u8> = (0..100).take(len).collect();
+    fn an_open_reads_what_it_was_asked_for(
+        pieces in pieces(),
+        moods in passing_moods(),
+        random: bool,
+        len in 0_usize..1_000,
+    ) {
+        let bytes: Vec<u8> = (0..=250).cycle().take(len).collect();
         let access = Access { lock: false, random };
         let mut kernel = Played::new(bytes.clone(), false, moods);
         let path = CString::new("/data/a.wsp").unwrap();
-        let answer = kernel.play(&mut Visit::open(visit(), path, access, 60));
-        let head = bytes[..len.min(60)].to_vec();
-        prop_assert_eq!(answer, Ok(FileOutcome::Opened { visit: visit(), head }));
+        let ranges = ranges(&pieces);
+        let answer = kernel.play(&mut Visit::open(visit(), path, access, true, &ranges));
+        let Ok(FileOutcome::Opened { pieces: found, .. }) = answer else { panic!("{answer:?}") };
+        prop_assert_eq!(found.len(), ranges.len());
+        for (piece, range) in found.iter().zip(ranges) {
+            let from = usize::try_from(range.offset).unwrap().min(len);
+            let to = (from + range.len as usize).min(len);
+            prop_assert_eq!(&piece.bytes, &bytes[from..to]);
+        }
         prop_assert!(kernel.open);
     }
 
@@ -517,4 +532,21 @@ fn a_write_that_moves_nothing_fails() {
         errno: Errno::IO.raw_os_error(),
     };
     assert_eq!(answer, Err(error));
+}
+
+#[test]
+fn a_file_of_another_owner_is_opened_as_it_may_be() {
+    let path = CString::new("/data/a.wsp").unwrap();
+    let range = ByteRange { offset: 0, len: 4 };
+    let open = || Visit::open(visit(), path.clone(), Access::default(), true, &[range]);
+    let refuses = Mood::Refuses(Errno::PERM);
+    let mut kernel = Played::new(b"0123".to_vec(), false, vec![refuses]);
+    let answer = kernel.play(&mut open());
+    let Ok(FileOutcome::Opened { pieces, .. }) = answer else {
+        panic!("{answer:?}")
+    };
+    assert_eq!(pieces[0].bytes, b"0123");
+    let mut kernel = Played::new(b"0123".to_vec(), false, vec![refuses, refuses]);
+    let (stage, errno) = (Stage::Open, Errno::PERM.raw_os_error());
+    assert_eq!(kernel.play(&mut open()), Err(FileError { stage, errno }));
 }

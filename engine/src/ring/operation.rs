@@ -66,15 +66,15 @@ pub enum FileOperation {
         /// The file.
         path: PathBuf,
     },
-    /// Open `path` for reading and writing and read its first `read_bytes` bytes (fewer where the
-    /// file is shorter). Begins a visit.
+    /// Open `path` for reading and writing and read stretches of it, all in one chain. Begins a
+    /// visit.
     Open {
         /// The file; it is not created.
         path: PathBuf,
         /// Locks and advice.
         access: Access,
-        /// How much of its start to read.
-        read_bytes: u32,
+        /// What to read. A stretch that ends past the end of the file comes back short.
+        ranges: Vec<ByteRange>,
     },
     /// Read stretches of an open file; all in flight together.
     Read {
@@ -150,8 +150,8 @@ pub enum FileOutcome {
     Opened {
         /// The visit that began.
         visit: VisitId,
-        /// The file's first bytes.
-        head: Vec<u8>,
+        /// One piece a range, in the order asked.
+        pieces: Vec<Piece>,
     },
     /// To `Read`: one piece a range, in the order asked.
     Read(Vec<Piece>),

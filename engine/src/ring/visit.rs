@@ -1,8 +1,9 @@
 //! Operations on a file that is there: probe, open, read, write, close, as state machines.
-//! An open is one chain (open into a direct slot, read the head); a write is one chain (a read of
-//! the last byte to be written, which cuts the chain where the file ends before it, the pieces in
-//! order, fdatasync, close). Reads of an open file go out together, unlinked, because a short
-//! one would cut the link. Where a chain is cut, the next round asks for what is still missing.
+//! An open is one chain (open into a direct slot, read what was asked for); a write is one chain (a
+//! read of the last byte to be written, which cuts the chain where the file ends before it, the
+//! pieces in order, fdatasync, close). Reads of an open file go out together, unlinked, because a
+//! short one would cut the link. Where a chain is cut, the next round asks for what is still
+//! missing.
 //! Invariant: `open` says whether the direct slot holds a file; no machine ends with an error
 //! before it is empty, and a write never ends with it full.
 
@@ -23,8 +24,9 @@ const STAT_SPAN: Span = Span {
     bytes: 256,
     offset: 0,
 };
-/// A chain of writes leaves room for the read before them, its sync and its close.
-const WRITES_TOGETHER_MAX: usize = FILE_REQUESTS_TOGETHER_MAX - 3;
+/// A chain of writes leaves room for the read before them, its sync and its close, one of reads for
+/// its open and advice.
+const LINKED_TOGETHER_MAX: usize = FILE_REQUESTS_TOGETHER_MAX - 3;
 
 /// Is there a file?
 #[derive(Debug)]
@@ -111,6 +113,8 @@ enum Intent {
     Open {
         path: CString,
         access: Access,
+        /// The time of the last access is left alone; given up where that is not permitted.
+        noatime: bool,
         advised: bool,
     },
     Read,
@@ -140,30 +144,29 @@ pub(super) struct Visit {
 }
 
 impl Visit {
-    /// Opens `path` into the slot of `id` and reads its head.
-    pub(super) fn open(id: VisitId, path: CString, access: Access, read_bytes: u32) -> Visit {
+    /// Opens `path` into the slot of `id` and reads from it.
+    pub(super) fn open(
+        id: VisitId,
+        path: CString,
+        access: Access,
+        noatime: bool,
+        ranges: &[ByteRange],
+    ) -> Visit {
         let intent = Intent::Open {
             path,
             access,
+            noatime,
             advised: !access.random,
-        };
-        let head = Piece {
-            offset: 0,
-            bytes: vec![0; read_bytes as usize],
         };
         Visit {
             open: false,
-            ..Visit::new(id, intent, vec![head])
+            ..Visit::new(id, intent, empty(ranges))
         }
     }
 
     /// Reads from the open file.
     pub(super) fn read(id: VisitId, ranges: &[ByteRange]) -> Visit {
-        let empty = |range: &ByteRange| Piece {
-            offset: range.offset,
-            bytes: vec![0; range.len as usize],
-        };
-        Visit::new(id, Intent::Read, ranges.iter().map(empty).collect())
+        Visit::new(id, Intent::Read, empty(ranges))
     }
 
     /// Writes to the open file and closes it.
@@ -205,7 +208,10 @@ impl Visit {
     fn next_open(&mut self, round: &mut Vec<Command>) -> Next {
         let slot = self.id.slot;
         let Intent::Open {
-            access, advised, ..
+            access,
+            noatime,
+            advised,
+            ..
         } = &self.intent
         else {
             unreachable!("only an open opens")
@@ -220,29 +226,28 @@ impl Visit {
             return Next::Linked;
         }
         if !self.open {
-            round.push(Command::OpenVisit(slot));
+            round.push(Command::OpenVisit {
+                slot,
+                noatime: *noatime,
+            });
         }
         if !advised {
             round.push(Command::Advise(slot));
         }
-        round.extend(
-            self.transfers
-                .missing(1)
-                .map(|span| Command::Read(slot, span)),
-        );
-        if !round.is_empty() {
-            return Next::Linked;
+        let is_chain = !round.is_empty();
+        let spans = self.transfers.missing(LINKED_TOGETHER_MAX);
+        round.extend(spans.map(|span| Command::Read(slot, span)));
+        if round.is_empty() {
+            return Next::Done(Ok(FileOutcome::Opened {
+                visit: self.id,
+                pieces: self.transfers.take(),
+            }));
         }
-        let head = self
-            .transfers
-            .take()
-            .pop()
-            .map(|piece| piece.bytes)
-            .unwrap_or_default();
-        Next::Done(Ok(FileOutcome::Opened {
-            visit: self.id,
-            head,
-        }))
+        if is_chain {
+            Next::Linked
+        } else {
+            Next::Together
+        }
     }
 
     fn next_write(&mut self, round: &mut Vec<Command>, sync: bool, unseen: Option<Span>) -> Next {
@@ -251,9 +256,9 @@ impl Visit {
             round.push(Command::Read(self.id.slot, last));
         }
         // One more than fits is asked for, to see whether this round is the last.
-        let spans = self.transfers.missing(WRITES_TOGETHER_MAX + 1);
+        let spans = self.transfers.missing(LINKED_TOGETHER_MAX + 1);
         round.extend(spans.map(|span| Command::Write(handle, span)));
-        let together = WRITES_TOGETHER_MAX + usize::from(unseen.is_some());
+        let together = LINKED_TOGETHER_MAX + usize::from(unseen.is_some());
         if round.len() > together {
             round.truncate(together);
             return Next::Linked;
@@ -270,6 +275,15 @@ impl Visit {
             note(&mut self.failure, stage, errno);
         }
     }
+}
+
+/// Pieces to be read into.
+fn empty(ranges: &[ByteRange]) -> Vec<Piece> {
+    let piece = |range: &ByteRange| Piece {
+        offset: range.offset,
+        bytes: vec![0; range.len as usize],
+    };
+    ranges.iter().map(piece).collect()
 }
 
 impl Machine for Visit {
@@ -335,7 +349,7 @@ impl Machine for Visit {
             }
             // A regular file that takes no byte and gives no reason would do so for ever.
             (Command::Write(..), Ok(_)) => self.fail(Stage::Write, Errno::IO.raw_os_error()),
-            (Command::OpenVisit(_) | Command::Lock(_), Ok(_)) => {
+            (Command::OpenVisit { .. } | Command::Lock(_), Ok(_)) => {
                 self.patience.renew();
                 self.plain = None;
                 self.open = true;
@@ -357,7 +371,14 @@ impl Machine for Visit {
             (Command::CloseVisit(_), Err(errno)) if self.patience.forgives(errno) => {}
             // Whatever else it answers, the slot is empty afterwards.
             (Command::CloseVisit(_), _) => self.open = false,
-            (Command::OpenVisit(_) | Command::OpenPlain, Err(errno)) => {
+            (Command::OpenVisit { noatime: true, .. }, Err(errno))
+                if errno == Errno::PERM.raw_os_error() =>
+            {
+                if let Intent::Open { noatime, .. } = &mut self.intent {
+                    *noatime = false;
+                }
+            }
+            (Command::OpenVisit { .. } | Command::OpenPlain, Err(errno)) => {
                 self.fail(Stage::Open, errno);
             }
             // Never forgiven: somebody else's lock answers EAGAIN, and waiting is not ours.

@@ -91,8 +91,8 @@ pub struct Shard {
     routes: Routes,
     /// What other shards' routes lead to, by shard.
     inbound: Vec<Inbound>,
-    /// What was last published of the bytes of both.
-    routing_bytes: u64,
+    /// What was last published of the bytes of both, and of what the writer remembers of files.
+    beside_bytes: u64,
     writer: Writer,
     budgets: Budgets,
     outboxes: Vec<Outbox>,
@@ -121,7 +121,7 @@ impl Shard {
             ledger: Ledger::new(Cache::new(config.cache), config.room),
             routes: Routes::new(config.index, config.seed),
             inbound: (0..config.shards).map(|_| Inbound::default()).collect(),
-            routing_bytes: 0,
+            beside_bytes: 0,
             writer: Writer::new(config.writer),
             budgets: config.budgets,
             outboxes: (0..config.shards)

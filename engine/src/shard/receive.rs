@@ -280,7 +280,7 @@ impl Shard {
         Known::routed(self.routes.begin(hash, raw, Target::Alias(series)))
     }
 
-    /// Publishes the bytes of routes, and gives up some that are not used where bytes are short:
+    /// Publishes the bytes held beside the cache, and gives up some that are not used where bytes are short:
     /// as fast as new ones come, and a good deal faster where nothing is read any more.
     pub(super) fn settle_routes(&mut self) {
         let begun = self.routes.take_begun();
@@ -301,11 +301,11 @@ impl Shard {
             }
         }
         let inbound: usize = self.inbound.iter().map(Inbound::bytes).sum();
-        let bytes = (self.routes.bytes() + inbound) as u64;
-        if bytes != self.routing_bytes {
+        let bytes = (self.routes.bytes() + inbound + self.writer.memory_bytes()) as u64;
+        if bytes != self.beside_bytes {
             self.ledger.hold_bytes(bytes);
-            self.ledger.release_bytes(self.routing_bytes);
-            self.routing_bytes = bytes;
+            self.ledger.release_bytes(self.beside_bytes);
+            self.beside_bytes = bytes;
         }
     }
 }

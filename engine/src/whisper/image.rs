@@ -7,6 +7,7 @@ use crate::point::Point;
 use crate::ring::{ByteRange, Piece};
 
 use super::codec::{self, POINT_BYTES};
+use super::header::Header;
 
 /// The pieces of one file that have been read.
 #[derive(Clone, Debug, Default)]
@@ -19,6 +20,25 @@ impl Image {
     /// Nothing read yet.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// What the start of a file would read as: its header's bytes, and `base` in the first slot of
+    /// its first archive, 0 where that is empty.
+    pub fn start(header: &[u8], base: u32) -> Self {
+        let mut bytes = Vec::with_capacity(header.len() + POINT_BYTES);
+        bytes.extend_from_slice(header);
+        codec::encode_point(
+            Point {
+                timestamp: base,
+                value: 0.0,
+            },
+            &mut bytes,
+        );
+        let pieces = vec![Piece { offset: 0, bytes }];
+        Self {
+            pieces,
+            file_end: None,
+        }
     }
 
     /// Takes in what a read brought: the stretch that was `asked` for, and its `bytes`. Fewer
@@ -65,6 +85,12 @@ impl Image {
     /// Where the file ends, if a read came back short.
     pub(super) fn file_end(&self) -> Option<u64> {
         self.file_end
+    }
+
+    /// The timestamp in the first slot of the first archive, if it was read; 0 where it is empty.
+    pub fn base(&self, header: &Header) -> Option<u32> {
+        self.point(header.archives[0].offset)
+            .map(|point| point.timestamp)
     }
 
     /// The point at `offset`, if all its bytes were read.

@@ -12,6 +12,7 @@ mod create;
 mod fetch;
 mod header;
 mod image;
+mod kept;
 mod plan;
 
 pub use aggregate::Aggregation;
@@ -20,4 +21,5 @@ pub use create::{LayoutError, Retention};
 pub use fetch::{FetchAnswer, FetchError, FetchPlan, FetchRequest, Series, fetch};
 pub use header::{HEAD_READ_BYTES, Header, HeaderError};
 pub use image::Image;
+pub use kept::{Kept, kept};
 pub use plan::{NEED_ROUNDS_MAX, Outcome, Plan, PlanError, plan};

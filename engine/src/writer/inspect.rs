@@ -4,9 +4,10 @@
 
 use std::path::PathBuf;
 
+use super::layouts::HEAD;
 use super::update::missing_head;
 use crate::ring::{Access, FileError, FileOperation, FileOutcome, Piece, VisitId};
-use crate::whisper::{Aggregation, HEAD_READ_BYTES, Header, HeaderError};
+use crate::whisper::{Aggregation, Header, HeaderError};
 
 /// What a client wants of a file's header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,7 +72,7 @@ impl Inspect {
             FileOperation::Open {
                 path,
                 access,
-                read_bytes: HEAD_READ_BYTES,
+                ranges: vec![HEAD],
             },
         )
     }
@@ -80,17 +81,11 @@ impl Inspect {
     pub(super) fn step(mut self, result: Result<FileOutcome, FileError>) -> Step {
         match result {
             Err(error) => Step::Answer(self.ticket, Err(MetadataError::Io(error))),
-            Ok(FileOutcome::Opened { visit, head }) => {
+            Ok(FileOutcome::Opened { visit, pieces }) => {
                 self.visit = Some(visit);
-                self.head = head;
-                self.read()
+                self.read(pieces)
             }
-            Ok(FileOutcome::Read(pieces)) => {
-                for piece in pieces {
-                    self.head.extend(piece.bytes);
-                }
-                self.read()
-            }
+            Ok(FileOutcome::Read(pieces)) => self.read(pieces),
             Ok(FileOutcome::Written | FileOutcome::Closed) => match self.answer.take() {
                 Some(answer) => Step::Answer(self.ticket, answer),
                 None => unreachable!("an inspection was closed before it had its answer"),
@@ -106,7 +101,10 @@ impl Inspect {
         }
     }
 
-    fn read(mut self) -> Step {
+    fn read(mut self, pieces: Vec<Piece>) -> Step {
+        for piece in pieces {
+            self.head.extend(piece.bytes);
+        }
         let Some(visit) = self.visit else {
             unreachable!("read before the file was open")
         };

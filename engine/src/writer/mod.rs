@@ -12,6 +12,7 @@ mod broken;
 mod faults;
 mod inspect;
 mod jobs;
+mod layouts;
 mod pace;
 mod parked;
 #[cfg(test)]
@@ -37,6 +38,7 @@ use crate::whisper::{Aggregation, Header};
 use broken::Broken;
 use faults::{Fault, Faults};
 use jobs::{Job, Jobs};
+use layouts::Layouts;
 use pace::Pace;
 use parked::Parked;
 use update::Update;
@@ -84,12 +86,13 @@ pub struct Budgets {
 pub struct Writer {
     config: WriterConfig,
     jobs: Jobs,
+    layouts: Layouts,
     /// Series without a file that no limit has held back yet; bounded by the probes.
     missing: VecDeque<SeriesId>,
     pace: Pace,
-    parked: Parked,
-    faults: Faults,
-    /// Apart, because hardly anybody needs it, and a core is moved about by value when it starts.
+    /// What hardly anybody needs lies apart: a core is moved about by value when it starts.
+    parked: Box<Parked>,
+    faults: Box<Faults>,
     broken: Box<Broken>,
     operations: Vec<(FileToken, FileOperation)>,
     answers: Vec<(u64, MetadataAnswer)>,
@@ -102,10 +105,11 @@ impl Writer {
         Self {
             config,
             jobs: Jobs::default(),
+            layouts: Layouts::default(),
             missing: VecDeque::new(),
             pace: Pace::default(),
-            parked: Parked::default(),
-            faults: Faults::default(),
+            parked: Box::default(),
+            faults: Box::default(),
             broken: Box::default(),
             operations: Vec::new(),
             answers: Vec::new(),
@@ -207,12 +211,11 @@ impl Writer {
                 !points.is_empty(),
                 "series {series:?} was chosen with nothing to write"
             );
-            self.begin(ledger, series, |path| {
-                (
-                    Job::Update(Update::new(series, points, now)),
-                    Update::open(path, access),
-                )
-            });
+            let mut update = Update::new(series, points, ledger.recent(series), now);
+            let path = self.path(ledger.name(series));
+            let operation = update.open(path, access, &self.layouts);
+            let token = self.jobs.insert(Job::Update(update));
+            self.operations.push((token, operation));
             used += 1;
         }
         budgets.updates.refund(granted - used);
@@ -321,12 +324,13 @@ impl Writer {
         now: Now,
     ) {
         let series = update.series;
-        match update.step(result, self.config.sync) {
+        match update.step(result, self.config.sync, &mut self.layouts) {
             update::Step::Operation(operation) => {
                 let token = self.jobs.insert(Job::Update(update));
                 self.operations.push((token, operation));
             }
-            update::Step::Done(outcome) => {
+            update::Step::Done(outcome, again) => {
+                ledger.count(Counter::WrittenAgain, again as u64);
                 self.parked.succeeded(series);
                 self.broken.forget(series);
                 let micros = now
@@ -387,6 +391,11 @@ impl Writer {
             }
             inspect::Step::Answer(ticket, answer) => self.answers.push((ticket, answer)),
         }
+    }
+
+    /// Bytes of what is remembered of files, which count in MAX_CACHE_BYTES.
+    pub fn memory_bytes(&self) -> usize {
+        self.layouts.bytes()
     }
 
     /// The next operation for the driver.

@@ -1,6 +1,9 @@
-//! One update: open and read, plan, read what the plan needs, write, close.
-//! The plan is asked again after every read until it has all it needs (at most three rounds).
-//! Whatever fails, the file is closed and the fault comes out; the points are the caller's.
+//! One update in two phases: open and read, then write and close.
+//! The first phase asks for what `layouts` foresees; the plan is asked when that is there, and again
+//! after every further read until it has all it needs (at most three rounds).
+//! Points that were written a moment ago are looked for: a file that was replaced since then gets
+//! them again. Whatever fails, the file is closed and the fault comes out; the points are the
+//! caller's.
 
 use std::path::PathBuf;
 use std::time::Instant;
@@ -9,16 +12,18 @@ use super::faults::Fault;
 use crate::cache::SeriesId;
 use crate::clock::Now;
 use crate::point::Point;
-use crate::ring::{Access, ByteRange, FileError, FileOperation, FileOutcome, VisitId};
-use crate::whisper::{HEAD_READ_BYTES, Header, Image, Outcome, Plan, plan};
+use crate::ring::{Access, ByteRange, FileError, FileOperation, FileOutcome, Piece, VisitId};
+use crate::whisper::{HEAD_READ_BYTES, Header, Image, Kept, Outcome, Plan, kept, plan};
+
+use super::layouts::{HEAD, Layouts};
 
 /// What an update does next.
 #[derive(Debug)]
 pub(super) enum Step {
     /// Goes on with this operation.
     Operation(FileOperation),
-    /// Is written.
-    Done(Outcome),
+    /// Is written; so many points of earlier updates were written again.
+    Done(Outcome, usize),
     /// Failed; the file is closed.
     Failed(Fault),
 }
@@ -26,7 +31,7 @@ pub(super) enum Step {
 /// How the update ends once its visit is closed without a write.
 #[derive(Debug)]
 enum End {
-    Done(Outcome),
+    Done(Outcome, usize),
     Failed(Fault),
 }
 
@@ -38,6 +43,8 @@ pub(super) struct Update {
     /// The wall clock at the start: every round plans for the same moment.
     unix_now: u32,
     points: Vec<Point>,
+    /// Points written by earlier updates a moment ago, sorted by time.
+    recent: Vec<Point>,
     visit: Option<VisitId>,
     head: Vec<u8>,
     image: Image,
@@ -46,12 +53,14 @@ pub(super) struct Update {
 }
 
 impl Update {
-    pub(super) fn new(series: SeriesId, points: Vec<Point>, now: Now) -> Self {
+    /// An update with these points, where `recent` were written a moment ago.
+    pub(super) fn new(series: SeriesId, points: Vec<Point>, recent: Vec<Point>, now: Now) -> Self {
         Self {
             series,
             started: now.instant,
             unix_now: now.unix_seconds,
             points,
+            recent,
             visit: None,
             head: Vec::new(),
             image: Image::new(),
@@ -61,44 +70,45 @@ impl Update {
     }
 
     /// The operation that every update begins with.
-    pub(super) fn open(path: PathBuf, access: Access) -> FileOperation {
+    pub(super) fn open(
+        &mut self,
+        path: PathBuf,
+        access: Access,
+        layouts: &Layouts,
+    ) -> FileOperation {
+        let points = (self.points.as_slice(), self.recent.last().copied());
+        let ranges = layouts.foresee(self.series, points, self.unix_now);
+        self.asked.clone_from(&ranges);
         FileOperation::Open {
             path,
             access,
-            read_bytes: HEAD_READ_BYTES,
+            ranges,
         }
     }
 
     /// Takes the outcome of the last operation.
-    pub(super) fn step(&mut self, result: Result<FileOutcome, FileError>, sync: bool) -> Step {
+    pub(super) fn step(
+        &mut self,
+        result: Result<FileOutcome, FileError>,
+        sync: bool,
+        layouts: &mut Layouts,
+    ) -> Step {
         match result {
             Err(error) => Step::Failed(Fault::Io(error)),
-            Ok(FileOutcome::Opened { visit, head }) => {
+            Ok(FileOutcome::Opened { visit, pieces }) => {
                 self.visit = Some(visit);
-                self.image.add(
-                    ByteRange {
-                        offset: 0,
-                        len: HEAD_READ_BYTES,
-                    },
-                    head.clone(),
-                );
-                self.head = head;
-                self.plan(visit, sync)
+                self.take(pieces);
+                self.plan(visit, sync, layouts)
             }
             Ok(FileOutcome::Read(pieces)) => {
                 let Some(visit) = self.visit else {
                     unreachable!("read before it was open")
                 };
-                for (asked, piece) in self.asked.drain(..).zip(pieces) {
-                    if asked.offset == self.head.len() as u64 {
-                        self.head.extend_from_slice(&piece.bytes);
-                    }
-                    self.image.add(asked, piece.bytes);
-                }
-                self.plan(visit, sync)
+                self.take(pieces);
+                self.plan(visit, sync, layouts)
             }
             Ok(FileOutcome::Written | FileOutcome::Closed) => match self.end.take() {
-                Some(End::Done(outcome)) => Step::Done(outcome),
+                Some(End::Done(outcome, again)) => Step::Done(outcome, again),
                 Some(End::Failed(fault)) => Step::Failed(fault),
                 None => unreachable!("an update was closed before it knew its end"),
             },
@@ -113,19 +123,35 @@ impl Update {
         }
     }
 
-    fn plan(&mut self, visit: VisitId, sync: bool) -> Step {
+    /// Takes in what was read: into the head what continues it, into the image all.
+    fn take(&mut self, pieces: Vec<Piece>) {
+        for (asked, piece) in self.asked.drain(..).zip(pieces) {
+            let is_start = self.head.is_empty() && asked == HEAD;
+            if is_start || missing_head(&self.head) == Some(asked) {
+                self.head.extend_from_slice(&piece.bytes);
+            }
+            self.image.add(asked, piece.bytes);
+        }
+    }
+
+    fn plan(&mut self, visit: VisitId, sync: bool, layouts: &mut Layouts) -> Step {
         if let Some(missing) = missing_head(&self.head) {
             return self.read(visit, vec![missing]);
         }
-        let planned = Header::parse(&self.head)
-            .map_err(Fault::Header)
-            .and_then(|header| {
-                plan(&header, &self.points, self.unix_now, &self.image).map_err(Fault::Plan)
-            });
+        let image = &self.image;
+        let planned = match layouts.same(self.series, &self.head, image) {
+            Some(header) => self.plan_for(header),
+            None => Header::parse(&self.head)
+                .map_err(Fault::Header)
+                .and_then(|header| {
+                    layouts.note(self.series, &header, image);
+                    self.plan_for(&header)
+                }),
+        };
         match planned {
-            Ok(Plan::Need(ranges)) => self.read(visit, ranges),
-            Ok(Plan::Write { pieces, outcome }) => {
-                self.end = Some(End::Done(outcome));
+            Ok((Plan::Need(ranges), _)) => self.read(visit, ranges),
+            Ok((Plan::Write { pieces, outcome }, again)) => {
+                self.end = Some(End::Done(outcome, again));
                 Step::Operation(if pieces.is_empty() {
                     FileOperation::Close { visit }
                 } else {
@@ -143,6 +169,44 @@ impl Update {
         }
     }
 
+    /// The plan for a file with this header, and how many recent points it writes again: all of
+    /// them where the newest is gone.
+    fn plan_for(&self, header: &Header) -> Result<(Plan, usize), Fault> {
+        let (now, image) = (self.unix_now, &self.image);
+        let mut needs = Vec::new();
+        if let Some(newest) = self.recent.last() {
+            match kept(header, *newest, now, image) {
+                Kept::Yes => {}
+                Kept::No => return self.plan_again(header),
+                Kept::Unread(range) => needs.push(range),
+            }
+        }
+        let plan = plan(header, &self.points, now, image).map_err(Fault::Plan)?;
+        let plan = match plan {
+            Plan::Need(more) => Plan::Need([needs, more].concat()),
+            Plan::Write { .. } if !needs.is_empty() => Plan::Need(needs),
+            write @ Plan::Write { .. } => write,
+        };
+        Ok((plan, 0))
+    }
+
+    /// The plan that writes recent points again. Its outcome is that of the new ones alone.
+    fn plan_again(&self, header: &Header) -> Result<(Plan, usize), Fault> {
+        let mut all = self.recent.clone();
+        all.extend_from_slice(&self.points);
+        let both = [&all, &self.points]
+            .map(|points| plan(header, points, self.unix_now, &self.image).map_err(Fault::Plan));
+        let plan = match both {
+            [
+                Ok(Plan::Write { pieces, .. }),
+                Ok(Plan::Write { outcome, .. }),
+            ] => Plan::Write { pieces, outcome },
+            [Ok(Plan::Need(needs)), _] | [_, Ok(Plan::Need(needs))] => Plan::Need(needs),
+            [Err(fault), _] | [_, Err(fault)] => return Err(fault),
+        };
+        Ok((plan, self.recent.len()))
+    }
+
     fn read(&mut self, visit: VisitId, ranges: Vec<ByteRange>) -> Step {
         self.asked.clone_from(&ranges);
         Step::Operation(FileOperation::Read { visit, ranges })
@@ -158,4 +222,200 @@ pub(super) fn missing_head(head: &[u8]) -> Option<ByteRange> {
         offset: u64::from(have),
         len: needed - have,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::clock;
+    use crate::whisper::{Aggregation, Retention};
+
+    const NOW: u32 = 1_600_000_000;
+    const VISIT: VisitId = VisitId {
+        slot: 0,
+        generation: 1,
+    };
+
+    /// A new file of these archives: seconds a point, points.
+    fn file(archives: &[(u32, u32)]) -> Vec<u8> {
+        let retention = |(step_s, points): &(u32, u32)| Retention {
+            step_s: *step_s,
+            points: *points,
+        };
+        let retentions: Vec<_> = archives.iter().map(retention).collect();
+        let header = Header::new(&retentions, 0.5, Aggregation::Average).unwrap();
+        let mut bytes = header.encode();
+        bytes.resize(usize::try_from(header.file_bytes()).unwrap(), 0);
+        bytes
+    }
+
+    fn read(file: &[u8], ranges: &[ByteRange]) -> Vec<Piece> {
+        let piece = |range: &ByteRange| {
+            let from = usize::try_from(range.offset).unwrap().min(file.len());
+            let to = (from + range.len as usize).min(file.len());
+            Piece {
+                offset: range.offset,
+                bytes: file[from..to].to_vec(),
+            }
+        };
+        ranges.iter().map(piece).collect()
+    }
+
+    /// Carries an update out; how many operations it took, where it succeeded.
+    fn carry_out(file: &mut Vec<u8>, points: &[Point], layouts: &mut Layouts) -> Option<usize> {
+        carry_out_after(file, (points, &[]), layouts).map(|(operations, _)| operations)
+    }
+
+    /// The same after an update that wrote `recent`; says also how many were written again.
+    fn carry_out_after(
+        file: &mut Vec<u8>,
+        (points, recent): (&[Point], &[Point]),
+        layouts: &mut Layouts,
+    ) -> Option<(usize, usize)> {
+        let now = Now {
+            unix_seconds: NOW,
+            ..clock::now()
+        };
+        let mut update = Update::new(SeriesId(3), points.to_vec(), recent.to_vec(), now);
+        let mut operation = update.open("/data/a.wsp".into(), Access::default(), layouts);
+        for operations in 1..9 {
+            let outcome = match operation {
+                FileOperation::Open { ranges, .. } => FileOutcome::Opened {
+                    visit: VISIT,
+                    pieces: read(file, &ranges),
+                },
+                FileOperation::Read { ranges, .. } => FileOutcome::Read(read(file, &ranges)),
+                FileOperation::Write { pieces, .. } => {
+                    for piece in pieces {
+                        let from = usize::try_from(piece.offset).unwrap();
+                        let to = from + piece.bytes.len();
+                        file.resize(file.len().max(to), 0);
+                        file[from..to].copy_from_slice(&piece.bytes);
+                    }
+                    FileOutcome::Written
+                }
+                FileOperation::Close { .. } => FileOutcome::Closed,
+                other @ (FileOperation::Probe { .. }
+                | FileOperation::Look { .. }
+                | FileOperation::SetAside { .. }
+                | FileOperation::Create { .. }) => {
+                    panic!("an update asked for {other:?}")
+                }
+            };
+            operation = match update.step(Ok(outcome), false, layouts) {
+                Step::Operation(operation) => operation,
+                Step::Done(outcome, again) => {
+                    let taken = outcome.written + outcome.superseded + outcome.too_old;
+                    assert_eq!(taken, points.len() as u64);
+                    return Some((operations, again));
+                }
+                Step::Failed(_) => return None,
+            };
+        }
+        panic!("no end");
+    }
+
+    fn points(from: u32, count: u32) -> Vec<Point> {
+        let point = |number| Point {
+            timestamp: from + 60 * number,
+            value: f64::from(number),
+        };
+        (0..count).map(point).collect()
+    }
+
+    #[test]
+    fn a_file_that_was_seen_is_read_and_written_in_two_operations() {
+        let mut layouts = Layouts::default();
+        let mut file = file(&[(60, 1440), (300, 2016)]);
+        let operations: Vec<_> = (0..6)
+            .map(|minute| {
+                let points = points(NOW - 6000 + minute * 60, 1);
+                carry_out(&mut file, &points, &mut layouts).unwrap()
+            })
+            .collect();
+        // The first finds an empty file, the second one that has begun meanwhile.
+        assert_eq!(operations, [2, 3, 2, 2, 2, 2]);
+    }
+
+    #[test]
+    fn a_replaced_file_gets_what_was_just_written_again() {
+        let mut layouts = Layouts::default();
+        let mut first = file(&[(60, 1440), (300, 2016)]);
+        let all = points(NOW - 6000, 40);
+        let (old, new) = all.split_at(30);
+        let (new, newest) = new.split_at(9);
+        carry_out(&mut first, old, &mut layouts).unwrap();
+        let backup = first.clone();
+        carry_out(&mut first, new, &mut layouts).unwrap();
+        let done = carry_out_after(&mut first, (newest, new), &mut layouts);
+        assert_eq!(done, Some((2, 0)), "nothing was replaced");
+        // An older copy, a new file, one of another layout.
+        let (mut copy, mut resized) = (backup, file(&[(60, 720), (300, 2016)]));
+        carry_out(&mut resized, old, &mut Layouts::default()).unwrap();
+        let done = carry_out_after(&mut copy, (newest, new), &mut layouts);
+        assert_eq!((done, copy == first), (Some((3, 9)), true));
+        let mut made = file(&[(60, 1440), (300, 2016)]);
+        let (_, again) = carry_out_after(&mut made, (newest, new), &mut layouts).unwrap();
+        let mut expected = file(&[(60, 1440), (300, 2016)]);
+        carry_out(&mut expected, &all[30..], &mut Layouts::default());
+        assert_eq!((again, made == expected), (9, true));
+        let mut expected = resized.clone();
+        carry_out(&mut expected, &all[30..], &mut Layouts::default());
+        let (_, again) = carry_out_after(&mut resized, (newest, new), &mut layouts).unwrap();
+        assert_eq!((again, resized == expected), (9, true));
+    }
+
+    /// Layouts and lengths that a number's file may come to have; whether it was cut short.
+    fn files() -> impl Strategy<Value = (Vec<u8>, bool)> {
+        let archives = prop_oneof![
+            Just(vec![(60, 1440), (300, 2016)]),
+            Just(vec![(60, 720), (300, 2016)]),
+            Just(vec![(60, 100)]),
+            Just(vec![(10, 60), (60, 60), (300, 60)]),
+            Just((0..8_u32).map(|level| (60 << level, 64)).collect()),
+        ];
+        let batches = prop::collection::vec((0..6000_u32, 1..9_u32), 0..4);
+        (
+            archives,
+            batches,
+            prop::option::weighted(0.2, 0..3000_usize),
+        )
+            .prop_map(|(archives, batches, cut)| {
+                let mut bytes = file(&archives);
+                for (age, count) in batches {
+                    let points = points(NOW - 600 - age, count);
+                    carry_out(&mut bytes, &points, &mut Layouts::default());
+                }
+                bytes.truncate(cut.unwrap_or(usize::MAX));
+                (bytes, cut.is_some())
+            })
+    }
+
+    proptest! {
+        /// Resized, replaced, cut: whatever was remembered, what is written is what would have
+        /// been written without a memory.
+        #[test]
+        fn memory_changes_nothing_that_is_written(
+            files in prop::collection::vec(files(), 1..5),
+            age in 0..6000_u32,
+            count in 1..9_u32,
+        ) {
+            let mut layouts = Layouts::default();
+            let points = points(NOW - 600 - age, count);
+            for (file, is_cut) in files {
+                let (mut with, mut without) = (file.clone(), file.clone());
+                let one = carry_out(&mut with, &points, &mut layouts);
+                let other = carry_out(&mut without, &points, &mut Layouts::default());
+                if is_cut && one.is_none() {
+                    // Who reads more sees its end more often, and leaves it alone.
+                    prop_assert!(with == file);
+                    continue;
+                }
+                prop_assert_eq!(one.is_some(), other.is_some());
+                prop_assert!(with == without);
+            }
+        }
+    }
 }

@@ -438,7 +438,8 @@ impl Level {
     }
 }
 
-fn byte_range(offset: u64, slots: u32) -> ByteRange {
+/// The bytes of so many slots.
+pub(super) fn byte_range(offset: u64, slots: u32) -> ByteRange {
     let bytes = u64::from(slots) * POINT_BYTES as u64;
     let Ok(len) = u32::try_from(bytes) else {
         unreachable!("a window of {bytes} bytes was refused")

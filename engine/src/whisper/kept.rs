@@ -1,0 +1,91 @@
+//! Whether a file still has a point that was written to it: one that was replaced has not.
+//! Looks at one slot of the first archive; knows nothing of why a point may be gone.
+
+use super::header::Header;
+use super::image::Image;
+use super::plan::byte_range;
+use crate::point::Point;
+use crate::ring::ByteRange;
+
+/// What a file says of a point that was written to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kept {
+    /// It has it, or a later one in its place, or the point is none of the first archive's.
+    Yes,
+    /// It has it not.
+    No,
+    /// Unknown until this was read.
+    Unread(ByteRange),
+}
+
+/// Whether a file with this header, of which `image` was read, still has `point` at the time `now`
+/// (Unix seconds). Its value may be another by now: somebody may have filled in a better one.
+pub fn kept(header: &Header, point: Point, now: u32, image: &Image) -> Kept {
+    let archive = &header.archives[0];
+    let interval = archive.align(point.timestamp);
+    let age = i64::from(now) - i64::from(point.timestamp);
+    if interval == 0 || u64::try_from(age).is_ok_and(|age| age >= archive.retention_s()) {
+        return Kept::Yes;
+    }
+    let at = |offset| byte_range(offset, 1);
+    let Some(base) = image.base(header) else {
+        return Kept::Unread(at(archive.offset));
+    };
+    if base == 0 {
+        return Kept::No;
+    }
+    let offset = archive.slot_offset(archive.slot(base, i64::from(interval)));
+    match image.point(offset) {
+        None => Kept::Unread(at(offset)),
+        Some(stored) if stored.timestamp >= interval => Kept::Yes,
+        Some(_) => Kept::No,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::whisper::codec::POINT_BYTES;
+    use crate::whisper::{Aggregation, Retention};
+
+    #[test]
+    fn a_point_is_kept_where_its_second_or_a_later_lap_is() {
+        let retention = Retention {
+            step_s: 60,
+            points: 100,
+        };
+        let header = Header::new(&[retention], 0.5, Aggregation::Average).unwrap();
+        let now = 1_600_000_000;
+        let point = |timestamp| Point {
+            timestamp,
+            value: 1.0,
+        };
+        let first = header.archives[0].align(now) - 600;
+        let mut image = Image::start(&header.encode(), first);
+        let said = |point, image: &Image| kept(&header, point, now, image);
+        assert_eq!(said(point(first + 59), &image), Kept::Yes);
+        assert_eq!(said(point(first - 6000), &image), Kept::Yes);
+        assert_eq!(said(point(now - 6000), &image), Kept::Yes);
+        let offset = header.archives[0].offset + 2 * POINT_BYTES as u64;
+        let range = ByteRange { offset, len: 12 };
+        assert_eq!(said(point(first + 125), &image), Kept::Unread(range));
+        for (stored, expected) in [
+            (0, Kept::No),
+            (first + 120 - 6000, Kept::No),
+            (first + 120, Kept::Yes),
+            (first + 120 + 6000, Kept::Yes),
+        ] {
+            let mut image = image.clone();
+            let bytes = u32::to_be_bytes(stored).into_iter().chain([0; 8]).collect();
+            image.add(range, bytes);
+            assert_eq!(said(point(first + 125), &image), expected, "{stored}");
+        }
+        image = Image::start(&header.encode(), 0);
+        assert_eq!(said(point(first), &image), Kept::No);
+        let start = ByteRange {
+            offset: 28,
+            len: 12,
+        };
+        assert_eq!(said(point(first), &Image::new()), Kept::Unread(start));
+    }
+}

@@ -1,0 +1,128 @@
+//! What files looked like when they were last read: their layout and where their first archive
+//! begins, so that the next visit asks for all that its plan will need in the chain that opens the
+//! file, and a header that is the same needs no parsing.
+//! Saves planning, never a check: what is read on the descriptor decides, and a memory that is wrong
+//! (the file was resized, replaced, made anew; the number is another series' by now) costs one more
+//! read (docs/decisions/0014).
+//! Bounded: eight bytes a series that was written, counted in MAX_CACHE_BYTES, and `LAYOUTS_MAX`
+//! layouts; files of further ones are read as if seen for the first time.
+
+use crate::cache::SeriesId;
+use crate::limits::LAYOUTS_MAX;
+use crate::point::Point;
+use crate::ring::ByteRange;
+use crate::whisper::{HEAD_READ_BYTES, Header, Image, Kept, Plan, codec, kept, plan};
+
+/// The stretch that every visit reads first.
+pub(super) const HEAD: ByteRange = ByteRange {
+    offset: 0,
+    len: HEAD_READ_BYTES,
+};
+
+/// A layout that files have.
+#[derive(Debug)]
+struct Layout {
+    header: Header,
+    /// The header as it stands in the file.
+    bytes: Vec<u8>,
+}
+
+/// What was last seen of a series' file.
+#[derive(Clone, Copy, Debug)]
+struct Seen {
+    /// Timestamp in the first slot of the first archive: it decides which slot a second has. It
+    /// changes by whole rounds of the archive, which leave every slot where it is.
+    base: u32,
+    layout: u32,
+}
+
+impl Seen {
+    const NOTHING: Self = Self {
+        base: 0,
+        layout: u32::MAX,
+    };
+}
+
+/// What was last seen of the files of a shard.
+#[derive(Debug, Default)]
+pub(super) struct Layouts {
+    layouts: Vec<Layout>,
+    /// By number of the series.
+    seen: Vec<Seen>,
+}
+
+impl Layouts {
+    /// What an update with these points will most likely read of a series' file, its head first;
+    /// `written` is the newest of those written a moment ago.
+    pub(super) fn foresee(
+        &self,
+        series: SeriesId,
+        (points, written): (&[Point], Option<Point>),
+        now: u32,
+    ) -> Vec<ByteRange> {
+        let mut ranges = vec![HEAD];
+        let Some(seen) = self.seen.get(series.0 as usize) else {
+            return ranges;
+        };
+        let Some(Layout { header, bytes }) = self.layouts.get(seen.layout as usize) else {
+            return ranges;
+        };
+        let image = Image::start(bytes, seen.base);
+        if let Ok(Plan::Need(needs)) = plan(header, points, now, &image) {
+            ranges.extend(needs);
+        }
+        if let Some(written) = written
+            && let Kept::Unread(range) = kept(header, written, now, &image)
+        {
+            ranges.push(range);
+        }
+        ranges
+    }
+
+    /// The header with which a file begins that reads so, if it is the one seen last; where its
+    /// archives begin is noted anew.
+    pub(super) fn same(&mut self, series: SeriesId, head: &[u8], image: &Image) -> Option<&Header> {
+        let seen = self.seen.get_mut(series.0 as usize)?;
+        let layout = self.layouts.get(seen.layout as usize)?;
+        if !head.starts_with(&layout.bytes) {
+            return None;
+        }
+        seen.base = image.base(&layout.header).unwrap_or(0);
+        Some(&layout.header)
+    }
+
+    /// Notes what a series' file looks like: its header, and what was read of it.
+    pub(super) fn note(&mut self, series: SeriesId, header: &Header, image: &Image) {
+        let Some(layout) = self.number(header) else {
+            return;
+        };
+        let base = image.base(header).unwrap_or(0);
+        let index = series.0 as usize;
+        if self.seen.len() <= index {
+            self.seen.resize(index + 1, Seen::NOTHING);
+        }
+        self.seen[index] = Seen { base, layout };
+    }
+
+    /// The number of a layout, which may be a new one; none where there are too many, or where its
+    /// first base is not in what is read first.
+    fn number(&mut self, header: &Header) -> Option<u32> {
+        let found = self.layouts.iter().position(|l| l.header == *header);
+        let index = found.unwrap_or(self.layouts.len());
+        if found.is_none() {
+            let bytes = header.encode();
+            let is_read = bytes.len() + codec::POINT_BYTES <= HEAD_READ_BYTES as usize;
+            if index >= LAYOUTS_MAX || !is_read {
+                return None;
+            }
+            let header = header.clone();
+            self.layouts.push(Layout { header, bytes });
+        }
+        u32::try_from(index).ok()
+    }
+
+    /// Bytes that grow with the number of series.
+    pub(super) fn bytes(&self) -> usize {
+        self.seen.capacity() * size_of::<Seen>()
+    }
+}
