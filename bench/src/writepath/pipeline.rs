@@ -232,6 +232,8 @@ impl<D: Driver> WritePath for Pipeline<D> {
 fn path_of(operation: &FileOperation) -> Option<PathBuf> {
     match operation {
         FileOperation::Probe { path }
+        | FileOperation::Look { path }
+        | FileOperation::SetAside { path, .. }
         | FileOperation::Open { path, .. }
         | FileOperation::Create { path, .. } => Some(path.clone()),
         FileOperation::Read { .. } | FileOperation::Write { .. } | FileOperation::Close { .. } => {
