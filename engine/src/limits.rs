@@ -123,6 +123,14 @@ pub const UPDATES_IN_FLIGHT_MAX: usize = 128;
 pub const LAYOUTS_MAX: usize = 64;
 /// Creates of one shard in flight: each holds a plain descriptor and several operations.
 pub const CREATES_IN_FLIGHT_MAX: usize = 32;
+/// The same on a disk that is slow: a create waits in a kernel worker until its data is written, and
+/// half of the workers stay for updates.
+pub const CREATES_ON_SLOW_DISK_MAX: usize = 2;
+const _: () = assert!(CREATES_ON_SLOW_DISK_MAX * 2 <= RING_WORKERS_MAX as usize);
+/// A create that takes longer, behind all others in flight, tells of a slow disk: some 6 ms a write.
+pub const CREATE_SLOW: Duration = Duration::from_millis(50);
+/// One that takes less, beside one other, tells that the disk is fast again.
+pub const CREATE_FAST: Duration = Duration::from_millis(5);
 /// Probes of one shard in flight; they hold nothing but a path.
 pub const PROBES_IN_FLIGHT_MAX: usize = 64;
 /// Probes a second of one shard beyond twice what the budgets allow to be written: half a percent
@@ -267,6 +275,7 @@ pub const FILE_REQUESTS_TOGETHER_MAX: usize = 16;
 const _: () = assert!(FILE_REQUESTS_TOGETHER_MAX * 4 <= RING_ENTRIES_MIN as usize);
 /// Most creates in flight in one ring: each holds a descriptor and up to `ZERO_CHUNK_BYTES`.
 pub const CREATES_TOGETHER_MAX: usize = 128;
+const _: () = assert!(CREATES_IN_FLIGHT_MAX <= CREATES_TOGETHER_MAX);
 /// Zeros written by one request: a usual Whisper file is made by one.
 pub const ZERO_CHUNK_BYTES: usize = 65_536;
 /// How often EINTR, EAGAIN, ENOMEM or a cut link are forgiven without any progress in between:

@@ -59,6 +59,7 @@ impl Cores {
             access: Access::default(),
             allocation: Allocation::Sparse,
             sync: false,
+            sync_creates: false,
             schemas: Arc::new(Schemas::builtin()),
             aggregations: Arc::new(Aggregations::builtin()),
         };

@@ -18,6 +18,7 @@ use benzene_engine::clock::{self, Now};
 use benzene_engine::limiter::{Budget, Room};
 use benzene_engine::limits::{BUDGET_BURST_S, RING_ENTRIES, UPDATES_IN_FLIGHT_MAX};
 use benzene_engine::metric::{ShardIndex, TaggedLeaf};
+use benzene_engine::ring::host;
 use benzene_engine::ring::{
     Access, Allocation, Event, FileError, FileOperation, FileOutcome, FileToken, Ring, RingConfig,
 };
@@ -126,6 +127,7 @@ impl<D: Driver> Pipeline<D> {
                 access: Access::default(),
                 allocation: Allocation::Fallocate,
                 sync: false,
+                sync_creates: !host::keeps_order(data_dir).unwrap_or(false),
                 schemas: Arc::clone(&layout.schemas),
                 aggregations: Arc::clone(&layout.aggregations),
             },

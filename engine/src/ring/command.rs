@@ -78,6 +78,9 @@ pub(super) enum Command {
     Truncate(u64),
     /// fdatasync.
     Sync(Handle),
+    /// Wait until all of the plain descriptor's data is written and its blocks are its own; the
+    /// device may still hold it in a cache.
+    Settle,
     /// Empty this direct slot.
     CloseVisit(u32),
     /// Close the plain descriptor.

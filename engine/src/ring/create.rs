@@ -5,7 +5,9 @@
 //! Missing directories are made from the deepest that exists.
 //! Invariant: no machine ends while its descriptor is open or its temporary name is there, except
 //! that a temporary name whose unlink fails for good is left.
-//! Fill, sync, publish and close are one chain; each round asks for what is still missing.
+//! Before the name stands what the file system needs to bring the file back whole after a power cut
+//! (docs/decisions/0013): its data written out and waited for (`Protection::Written`), or a sync.
+//! Fill, settle or sync, publish and close are one chain; each round asks for what is still missing.
 
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, IntoRawFd, OwnedFd, RawFd};
@@ -21,7 +23,7 @@ use crate::limits::{
     ZERO_CHUNK_BYTES,
 };
 
-/// The longest tail of a chain: size, sync, publish, unlink, close.
+/// The longest tail of a chain: size, settle or sync, publish, unlink, close.
 const TAIL_COMMANDS: usize = 5;
 const ZEROS_TOGETHER_MAX: usize = FILE_REQUESTS_TOGETHER_MAX - TAIL_COMMANDS - 1;
 
@@ -49,6 +51,15 @@ pub(super) struct Blueprint {
     pub allocation: Allocation,
     /// fdatasync before it appears.
     pub sync: bool,
+}
+
+/// What must have happened to a file before it may have its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Protection {
+    /// Its data is written out: a journal that keeps the order then has its blocks before its name.
+    Written,
+    /// fdatasync.
+    Synced,
 }
 
 /// What the ring knows about making files.
@@ -98,7 +109,8 @@ pub(super) struct Create {
     allocation: Allocation,
     /// The file's content is settled up to here (zeros), or wholly when `file_bytes`.
     filled: u64,
-    unsynced: bool,
+    protection: Protection,
+    is_protected: bool,
     published: bool,
     failure: Option<FileError>,
     patience: Patience,
@@ -164,7 +176,12 @@ impl Create {
             file_bytes,
             allocation,
             filled: head_bytes,
-            unsynced: sync,
+            protection: if sync {
+                Protection::Synced
+            } else {
+                Protection::Written
+            },
+            is_protected: false,
             published: false,
             failure: None,
             patience: Patience::new(),
@@ -190,8 +207,11 @@ impl Create {
         if !self.size(round) {
             return Next::Linked;
         }
-        if self.unsynced {
-            round.push(Command::Sync(Handle::Plain));
+        if !self.is_protected {
+            round.push(match self.protection {
+                Protection::Written => Command::Settle,
+                Protection::Synced => Command::Sync(Handle::Plain),
+            });
         }
         match self.workshop.way {
             Way::Nameless => round.push(Command::LinkNameless),
@@ -342,6 +362,18 @@ impl Create {
         }
     }
 
+    /// Where data cannot be written out by itself, the whole file is synced.
+    fn refused_protection(&mut self, errno: i32) {
+        match Errno::from_raw_os_error(errno) {
+            Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP | Errno::SPIPE
+                if self.protection == Protection::Written =>
+            {
+                self.protection = Protection::Synced;
+            }
+            _ => self.fail(Stage::Sync, errno),
+        }
+    }
+
     fn refused_space(&mut self, errno: i32) {
         match Errno::from_raw_os_error(errno) {
             Errno::OPNOTSUPP | Errno::NOSYS => self.allocation = Allocation::Zeros,
@@ -396,7 +428,7 @@ impl Machine for Create {
             (Command::Zero { .. }, Ok(bytes)) => self.filled += u64::from(bytes),
             (Command::Allocate(_) | Command::Truncate(_), Ok(_)) => self.filled = self.file_bytes,
             (Command::Allocate(_), Err(errno)) => self.refused_space(errno),
-            (Command::Sync(_), Ok(_)) => self.unsynced = false,
+            (Command::Sync(_) | Command::Settle, Ok(_)) => self.is_protected = true,
             (Command::LinkNameless | Command::LinkTemporary, Ok(_)) => self.published = true,
             (Command::Rename, Ok(_)) => {
                 self.published = true;
@@ -409,7 +441,9 @@ impl Machine for Create {
             (Command::LinkNameless | Command::LinkTemporary | Command::Rename, Err(errno)) => {
                 self.refused_name(command, errno);
             }
-            (Command::Sync(_), Err(errno)) => self.fail(Stage::Sync, errno),
+            (Command::Settle | Command::Sync(_), Err(errno)) => {
+                self.refused_protection(errno);
+            }
             (Command::Write(..) | Command::Zero { .. } | Command::Truncate(_), Err(errno)) => {
                 self.fail(Stage::Create, errno);
             }
@@ -457,6 +491,7 @@ impl Create {
             self.discarded = false;
             self.head.restart();
             self.filled = self.head_bytes;
+            self.is_protected = false;
         }
     }
 }

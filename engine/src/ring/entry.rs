@@ -17,6 +17,8 @@ pub(super) static ZEROS: [u8; ZERO_CHUNK_BYTES] = [0; ZERO_CHUNK_BYTES];
 /// Permissions before the umask, as Python's open and makedirs.
 pub(super) const FILE_MODE: u32 = 0o666;
 pub(super) const DIRECTORY_MODE: u32 = 0o777;
+/// Of linux/fs.h: wait for what is being written, write, and wait for that.
+pub(super) const SYNC_FILE_RANGE_WRITE_AND_WAIT: u32 = 7;
 
 /// The entry of a command.
 pub(super) fn entry(machine: &mut dyn Machine, command: Command) -> squeue::Entry {
@@ -54,6 +56,10 @@ pub(super) fn entry(machine: &mut dyn Machine, command: Command) -> squeue::Entr
         Command::Truncate(bytes) => opcode::Ftruncate::new(plain, bytes).build(),
         Command::Sync(Handle::Visit(slot)) => sync(opcode::Fsync::new(types::Fixed(slot))),
         Command::Sync(Handle::Plain) => sync(opcode::Fsync::new(plain)),
+        // From the first byte; a length of 0 means: to the end of the file.
+        Command::Settle => opcode::SyncFileRange::new(plain, 0)
+            .flags(SYNC_FILE_RANGE_WRITE_AND_WAIT)
+            .build(),
         Command::CloseVisit(slot) => opcode::Close::new(types::Fixed(slot)).build(),
         Command::ClosePlain => opcode::Close::new(plain).build(),
         Command::MakeDirectory => {

@@ -23,7 +23,7 @@ use rustix::io::Errno;
 
 use super::aside;
 use super::command::{Command, Handle, Machine, Next, PathOf};
-use super::entry::{DIRECTORY_MODE, FILE_MODE, ZEROS};
+use super::entry::{DIRECTORY_MODE, FILE_MODE, SYNC_FILE_RANGE_WRITE_AND_WAIT, ZEROS};
 use super::operation::{FileError, FileOutcome};
 
 /// What a machine works on besides its own.
@@ -172,6 +172,7 @@ fn whole(
             rustix::fs::fallocate(plain(machine)?, FallocateFlags::empty(), 0, bytes)
         }
         Command::Truncate(bytes) => rustix::fs::ftruncate(plain(machine)?, bytes),
+        Command::Settle => settle(plain(machine)?),
         Command::Sync(Handle::Visit(_)) => rustix::fs::fdatasync(visit(file.as_ref())?),
         Command::Sync(Handle::Plain) => rustix::fs::fdatasync(plain(machine)?),
         Command::CloseVisit(_) => {
@@ -206,6 +207,18 @@ fn whole(
         | Command::Write(..)
         | Command::Zero { .. } => unreachable!("{command:?} answers a number"),
     }
+}
+
+/// Writes a new file's dirty pages out and waits for them.
+fn settle(file: BorrowedFd<'_>) -> rustix::io::Result<()> {
+    // SAFETY: the call takes an open descriptor and three numbers.
+    let answer =
+        unsafe { libc::sync_file_range(file.as_raw_fd(), 0, 0, SYNC_FILE_RANGE_WRITE_AND_WAIT) };
+    if answer == 0 {
+        return Ok(());
+    }
+    let error = std::io::Error::last_os_error();
+    Err(Errno::from_io_error(&error).unwrap_or(Errno::IO))
 }
 
 fn link(machine: &dyn Machine, from: PathOf, flags: AtFlags) -> rustix::io::Result<()> {

@@ -181,6 +181,20 @@ pub fn cpu_seconds() -> f64 {
     seconds + nanoseconds / 1e9
 }
 
+/// Magic numbers of linux/magic.h.
+const EXT4: i128 = 0xEF53;
+const XFS: i128 = 0x5846_5342;
+const TMPFS: i128 = 0x0102_1994;
+
+/// Whether the file system of a directory keeps the order of what happens to it, also through a
+/// power cut: a file whose data was written out before it got its name is then whole wherever the
+/// name is seen. So do ext4 and XFS, by their journals (docs/decisions/0013); a tmpfs has nothing to
+/// keep. Of others we do not know it.
+pub fn keeps_order(directory: &Path) -> io::Result<bool> {
+    let kind = i128::from(rustix::fs::statfs(directory)?.f_type);
+    Ok([EXT4, XFS, TMPFS].contains(&kind))
+}
+
 /// One directory of the control group file system that applies to us.
 #[derive(Debug, PartialEq, Eq)]
 struct Group {

@@ -1,7 +1,8 @@
 //! The file machines against a kernel that is played: short transfers, errors that pass, cut
 //! links, errors that stay, in any mixture that proptest finds.
 //! What must hold: the bytes end up where they belong, links are obeyed, everything opened is
-//! closed, a temporary name never stays, and an error that passes is never the answer.
+//! closed, a temporary name never stays, a new file has its name only once its data is written,
+//! and an error that passes is never the answer.
 #![expect(
     unsafe_code,
     reason = "the played kernel closes a real descriptor by its number"
@@ -36,11 +37,17 @@ enum Mood {
 
 /// A file, its names, and the moods to come; then the kernel is willing.
 #[derive(Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "four facts about the file, in any mixture"
+)]
 struct Played {
     bytes: Vec<u8>,
     open: bool,
     temporary: bool,
     published: bool,
+    /// All that the open file has is written out or synced.
+    written: bool,
     moods: std::vec::IntoIter<Mood>,
 }
 
@@ -51,6 +58,7 @@ impl Played {
             open,
             temporary: false,
             published: false,
+            written: false,
             moods: moods.into_iter(),
         }
     }
@@ -102,7 +110,7 @@ impl Played {
         }
         if command.opens_plain() {
             assert!(!self.open);
-            self.open = true;
+            (self.open, self.written) = (true, false);
             self.temporary |= command == Command::OpenTemporary;
             machine.opened(
                 command,
@@ -162,6 +170,7 @@ impl Played {
 
     fn write(&mut self, offset: u64, source: &[u8]) {
         assert!(self.open, "wrote to what is not open");
+        self.written = false;
         let from = usize::try_from(offset).unwrap();
         self.bytes
             .resize(self.bytes.len().max(from + source.len()), 0);
@@ -178,14 +187,19 @@ impl Played {
             }
             Command::Allocate(bytes) | Command::Truncate(bytes) => {
                 self.bytes.resize(usize::try_from(bytes).unwrap(), 0);
+                self.written = false;
             }
-            Command::LinkNameless => self.published = true,
+            Command::Sync(_) | Command::Settle => self.written = true,
+            Command::LinkNameless => {
+                assert!(self.written, "a name before the data");
+                self.published = true;
+            }
             Command::LinkTemporary => {
-                assert!(self.temporary);
+                assert!(self.temporary && self.written);
                 self.published = true;
             }
             Command::Rename => {
-                assert!(self.temporary);
+                assert!(self.temporary && self.written);
                 (self.temporary, self.published) = (false, true);
             }
             Command::Unlink => self.temporary = false,
@@ -249,12 +263,22 @@ fn allocations() -> impl Strategy<Value = Allocation> {
 }
 
 fn create(way: Way, allocation: Allocation, file_bytes: u64, ftruncate: bool) -> Create {
+    create_with(way, allocation, file_bytes, ftruncate, true)
+}
+
+fn create_with(
+    way: Way,
+    allocation: Allocation,
+    file_bytes: u64,
+    ftruncate: bool,
+    sync: bool,
+) -> Create {
     let plan = Blueprint {
         path: "/data/a/b.wsp".into(),
         head: vec![b'h'; 40],
         file_bytes,
         allocation,
-        sync: true,
+        sync,
     };
     Create::new(
         plan,
@@ -332,9 +356,11 @@ proptest! {
         moods in passing_moods(),
         file_bytes in prop_oneof![Just(40_u64), 41_u64..3_000, 60_000_u64..1_200_000],
         ftruncate: bool,
+        sync: bool,
     ) {
         let mut kernel = Played::new(Vec::new(), false, moods);
-        let answer = kernel.play(&mut create(way, allocation, file_bytes, ftruncate));
+        let mut machine = create_with(way, allocation, file_bytes, ftruncate, sync);
+        let answer = kernel.play(&mut machine);
         prop_assert_eq!(answer, Ok(FileOutcome::Created));
         prop_assert_eq!(kernel.bytes.len() as u64, file_bytes);
         prop_assert!(kernel.bytes[..40] == [b'h'; 40]);
@@ -348,10 +374,11 @@ proptest! {
         allocation in allocations(),
         mut moods in passing_moods(),
         errno in prop_oneof![Just(Errno::NOSPC), Just(Errno::IO), Just(Errno::EXIST)],
+        sync: bool,
     ) {
         moods.push(Mood::Refuses(errno));
         let mut kernel = Played::new(Vec::new(), false, moods);
-        let answer = kernel.play(&mut create(way, allocation, 200_000, true));
+        let answer = kernel.play(&mut create_with(way, allocation, 200_000, true, sync));
         prop_assert_eq!(answer.is_ok(), kernel.published);
         prop_assert!(!kernel.open);
         // An unlink that fails for good is the one way to leave a name.
@@ -460,6 +487,28 @@ fn each_answer_has_its_next_way() {
         assert_eq!(kernel.bytes.len(), 5_000, "{moods:?}");
         assert!(machine.leftover().is_none(), "{moods:?}");
     }
+}
+
+#[test]
+fn data_that_cannot_be_written_out_by_itself_is_synced() {
+    use Mood::{Refuses, Willing};
+    for errno in [Errno::INVAL, Errno::NOSYS, Errno::OPNOTSUPP, Errno::SPIPE] {
+        // Open, head and size go well.
+        let moods = vec![Willing, Willing, Willing, Refuses(errno)];
+        let mut kernel = Played::new(Vec::new(), false, moods);
+        let mut machine = create_with(Way::Nameless, Allocation::Fallocate, 5_000, true, false);
+        assert_eq!(kernel.play(&mut machine), Ok(FileOutcome::Created));
+        assert!(kernel.published && kernel.written, "{errno}");
+    }
+    let moods = vec![Willing, Willing, Willing, Refuses(Errno::IO)];
+    let mut kernel = Played::new(Vec::new(), false, moods);
+    let mut machine = create_with(Way::Nameless, Allocation::Fallocate, 5_000, true, false);
+    let error = FileError {
+        stage: Stage::Sync,
+        errno: Errno::IO.raw_os_error(),
+    };
+    assert_eq!(kernel.play(&mut machine), Err(error));
+    assert!(!kernel.published && !kernel.open);
 }
 
 #[test]

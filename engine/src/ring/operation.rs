@@ -123,7 +123,9 @@ pub enum FileOperation {
         file_bytes: u64,
         /// How the rest is allocated.
         allocation: Allocation,
-        /// `fdatasync` before it appears (WHISPER_AUTOFLUSH).
+        /// `fdatasync` before it appears (WHISPER_AUTOFLUSH, or a file system that does not keep
+        /// the order of what it is told: `host::keeps_order`). Otherwise its data is written out
+        /// before it appears.
         sync: bool,
     },
 }

@@ -34,6 +34,7 @@ const OPCODES_NEEDED: &[(u8, &str)] = &[
     (opcode::Read::CODE, "read"),
     (opcode::Write::CODE, "write"),
     (opcode::Fsync::CODE, "fsync"),
+    (opcode::SyncFileRange::CODE, "sync_file_range"),
     (opcode::Fadvise::CODE, "fadvise"),
     (opcode::Fallocate::CODE, "fallocate"),
     (opcode::MkDirAt::CODE, "mkdirat"),

@@ -2,6 +2,8 @@
 //! The token holds the slot's index and generation, so that an outcome can never reach a job that
 //! took the slot later. Bounded by the four in-flight limits and the number of inspections.
 
+use std::time::Instant;
+
 use super::broken::Suspect;
 use super::inspect::Inspect;
 use super::update::Update;
@@ -14,7 +16,7 @@ pub(super) enum Job {
     /// Is the file there?
     Probe { series: SeriesId },
     /// Make the file.
-    Create { series: SeriesId },
+    Create { series: SeriesId, since: Instant },
     /// Write a series' points into its file.
     Update(Update),
     /// Read or change a header for a client.

@@ -9,6 +9,7 @@
 //! one bad file holds nobody up. Every retry begins with a probe.
 
 mod broken;
+mod creates;
 mod faults;
 mod inspect;
 mod jobs;
@@ -29,13 +30,13 @@ pub use inspect::{Inspection, MetadataAnswer};
 use crate::cache::{Ledger, SeriesId, Standing};
 use crate::clock::Now;
 use crate::limiter::Budget;
-use crate::limits::{CREATES_IN_FLIGHT_MAX, PROBES_IN_FLIGHT_MAX, UPDATES_IN_FLIGHT_MAX};
+use crate::limits::{PROBES_IN_FLIGHT_MAX, UPDATES_IN_FLIGHT_MAX};
 use crate::metric::{Metric, TaggedLeaf};
-use crate::ring::{Access, Allocation, FileError, FileOperation, FileOutcome, FileToken, Stage};
+use crate::ring::{Access, Allocation, FileError, FileOperation, FileOutcome, FileToken};
 use crate::schemas::{Aggregations, Schemas};
 use crate::stats::Counter;
-use crate::whisper::{Aggregation, Header};
 use broken::Broken;
+use creates::Pressure;
 use faults::{Fault, Faults};
 use jobs::{Job, Jobs};
 use layouts::Layouts;
@@ -50,8 +51,6 @@ const WAIT_MIN: Duration = Duration::from_millis(1);
 const PROBE_WAIT: Duration = Duration::from_millis(20);
 /// How often a write order that holds points back (`MIN_TIMESTAMP_LAG`) is asked again.
 const ORDER_RETRY: Duration = Duration::from_secs(1);
-/// xFilesFactor of a new file where storage-aggregation.conf gives none (whisper's default).
-const X_FILES_FACTOR_DEFAULT: f32 = 0.5;
 
 /// Where files lie and how they are made and written.
 #[derive(Clone, Debug)]
@@ -64,8 +63,11 @@ pub struct WriterConfig {
     pub access: Access,
     /// How the space of a new file is made.
     pub allocation: Allocation,
-    /// Sync every update and create (WHISPER_AUTOFLUSH).
+    /// Sync every update (WHISPER_AUTOFLUSH).
     pub sync: bool,
+    /// Sync every new file before it appears: with WHISPER_AUTOFLUSH, and where the file system is
+    /// not known to keep the order of data and name (`host::keeps_order`).
+    pub sync_creates: bool,
     /// Which archives a new file gets.
     pub schemas: Arc<Schemas>,
     /// Which method and xFilesFactor a new file gets.
@@ -90,6 +92,7 @@ pub struct Writer {
     /// Series without a file that no limit has held back yet; bounded by the probes.
     missing: VecDeque<SeriesId>,
     pace: Pace,
+    pressure: Pressure,
     parked: Parked,
     /// These two apart, because hardly anybody needs them, and a core is moved about by value when
     /// it starts.
@@ -109,6 +112,7 @@ impl Writer {
             layouts: Layouts::default(),
             missing: VecDeque::new(),
             pace: Pace::default(),
+            pressure: Pressure::default(),
             parked: Parked::default(),
             faults: Box::default(),
             broken: Box::default(),
@@ -160,36 +164,6 @@ impl Writer {
         u32::try_from(free.min(ledger.unproven())).unwrap_or(u32::MAX)
     }
 
-    /// A series whose file is missing is created at once where the limit allows it; only where it
-    /// does not, the series waits, and its points come under the share of those that wait.
-    fn start_creates(&mut self, ledger: &mut Ledger, budgets: &Budgets, now: Now) {
-        while self.jobs.creates() < CREATES_IN_FLIGHT_MAX
-            && !ledger.has_waiting()
-            && !self.missing.is_empty()
-            && budgets.creates.grant(1, now.instant) == 1
-        {
-            let Some(series) = self.missing.pop_front() else {
-                unreachable!("seen above")
-            };
-            self.begin_create(ledger, series, now);
-        }
-        if self.jobs.creates() < CREATES_IN_FLIGHT_MAX {
-            while let Some(series) = self.missing.pop_front() {
-                ledger.set_standing(series, Standing::Waiting);
-            }
-        }
-        while self.jobs.creates() < CREATES_IN_FLIGHT_MAX && ledger.has_waiting() {
-            if budgets.creates.grant(1, now.instant) == 0 {
-                return;
-            }
-            let Some(series) = ledger.waiting_next() else {
-                budgets.creates.refund(1);
-                return;
-            };
-            self.begin_create(ledger, series, now);
-        }
-    }
-
     fn start_updates(&mut self, ledger: &mut Ledger, budgets: &Budgets, now: Now) {
         // One step of a choice a turn, whatever the budget has, so that it is there in time.
         if ledger.is_choosing() && ledger.next(now.unix_seconds).is_none() {
@@ -220,44 +194,6 @@ impl Writer {
             used += 1;
         }
         budgets.updates.refund(granted - used);
-    }
-
-    fn begin_create(&mut self, ledger: &mut Ledger, series: SeriesId, now: Now) {
-        let header = match self.header_for(ledger.name(series), now.instant) {
-            Ok(header) => header,
-            Err(fault) => return self.park(ledger, series, &fault, now),
-        };
-        let (allocation, sync) = (self.config.allocation, self.config.sync);
-        self.begin(ledger, series, |path| {
-            let (head, file_bytes) = (header.encode(), header.file_bytes());
-            (
-                Job::Create { series },
-                FileOperation::Create {
-                    path,
-                    head,
-                    file_bytes,
-                    allocation,
-                    sync,
-                },
-            )
-        });
-    }
-
-    fn header_for(&mut self, name: &str, now: Instant) -> Result<Header, Fault> {
-        let schema = self.config.schemas.archives(name);
-        let aggregation = self.config.aggregations.rule(name);
-        for section in [schema.gave_up, aggregation.gave_up].into_iter().flatten() {
-            self.faults.say_pattern(section, name, now);
-        }
-        Header::new(
-            &schema.rule.archives,
-            aggregation
-                .rule
-                .x_files_factor
-                .unwrap_or(X_FILES_FACTOR_DEFAULT),
-            aggregation.rule.method.unwrap_or(Aggregation::Average),
-        )
-        .map_err(Fault::Layout)
     }
 
     fn begin(
@@ -295,15 +231,17 @@ impl Writer {
             (Job::Probe { series }, Ok(FileOutcome::Probed(false))) => {
                 self.missing.push_back(series);
             }
-            (Job::Create { series }, Ok(FileOutcome::Created)) => {
+            (Job::Create { series, since }, Ok(FileOutcome::Created)) => {
+                self.pressure
+                    .took(now.instant.saturating_duration_since(since));
                 ledger.count(Counter::Creates, 1);
                 ledger.set_standing(series, Standing::Writable);
             }
             // Somebody else made it meanwhile: it is used as it is.
-            (Job::Create { series }, Err(error)) if error.is_exists() => {
+            (Job::Create { series, .. }, Err(error)) if error.is_exists() => {
                 ledger.set_standing(series, Standing::Writable);
             }
-            (Job::Probe { series } | Job::Create { series }, Err(error)) => {
+            (Job::Probe { series } | Job::Create { series, .. }, Err(error)) => {
                 self.park(ledger, series, &Fault::Io(error), now);
             }
             (Job::Update(update), result) => self.step_update(ledger, update, result, now),
@@ -424,13 +362,7 @@ impl Writer {
     /// When `start` could do something that it cannot do now; `None`: only an event can tell.
     pub fn next_deadline(&self, ledger: &Ledger, budgets: &Budgets, now: Now) -> Option<Instant> {
         let soonest = now.instant + WAIT_MIN;
-        let creates =
-            (ledger.has_waiting() && self.jobs.creates() < CREATES_IN_FLIGHT_MAX).then(|| {
-                budgets
-                    .creates
-                    .next_at(now.instant)
-                    .map_or(soonest, |at| at.max(soonest))
-            });
+        let creates = self.creates_due(ledger, budgets, now);
         let updates =
             (ledger.ready() > 0 && self.jobs.updates() < UPDATES_IN_FLIGHT_MAX).then(|| {
                 match budgets.updates.next_at(now.instant) {
@@ -447,12 +379,5 @@ impl Writer {
             .into_iter()
             .flatten()
             .min()
-    }
-}
-
-impl FileError {
-    /// A new file found its name taken.
-    fn is_exists(self) -> bool {
-        self.stage == Stage::Publish && self.errno == rustix::io::Errno::EXIST.raw_os_error()
     }
 }

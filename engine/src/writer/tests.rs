@@ -40,6 +40,7 @@ impl Rig {
             access: Access::default(),
             allocation: Allocation::Sparse,
             sync: false,
+            sync_creates: false,
             schemas: Arc::new(Schemas::parse(schemas).unwrap().0),
             aggregations: Arc::new(Aggregations::builtin()),
         });

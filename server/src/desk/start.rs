@@ -317,6 +317,26 @@ fn prove_data_dir(path: &Path) -> Result<(), StartError> {
     std::fs::remove_file(&probe).map_err(unusable)
 }
 
+/// Whether new files are synced one by one: where that was asked for, or nothing less is known to
+/// bring them back whole after a power cut.
+fn sync_creates(settings: &Settings) -> bool {
+    if settings.autoflush {
+        return true;
+    }
+    match host::keeps_order(&settings.data_dir) {
+        Ok(true) => return false,
+        Ok(false) => tracing::info!(
+            "the data directory is neither on ext4 nor on XFS: each new file is synced before it \
+             appears, so that a power cut cannot leave it empty"
+        ),
+        Err(error) => tracing::warn!(
+            "the file system of the data directory is not to be had: {error}; each new file is \
+             synced before it appears"
+        ),
+    }
+    true
+}
+
 /// What all cores share.
 struct Plan {
     peers: Arc<Peers>,
@@ -325,6 +345,7 @@ struct Plan {
     unfinished: Arc<Unfinished>,
     schemas: Arc<Schemas>,
     aggregations: Arc<Aggregations>,
+    sync_creates: bool,
     cache_bytes_max: u64,
     /// What of it the caches may count: see `limits::COUNTED_PERCENT`.
     counted_bytes: u64,
@@ -356,6 +377,7 @@ impl Plan {
             unfinished: Arc::default(),
             schemas: Arc::new(settings.schemas.clone()),
             aggregations: Arc::new(settings.aggregations.clone()),
+            sync_creates: sync_creates(settings),
             cache_bytes_max,
             counted_bytes,
             shards,
@@ -387,6 +409,7 @@ impl Plan {
                 },
                 allocation: settings.allocation,
                 sync: settings.autoflush,
+                sync_creates: self.sync_creates,
                 schemas: Arc::clone(&self.schemas),
                 aggregations: Arc::clone(&self.aggregations),
             },

@@ -81,7 +81,7 @@ fn assert_said_once(log: &str) {
 }
 
 /// The length that a Whisper file's header asks for.
-fn bytes_by_header(file: &Path) -> u64 {
+pub(crate) fn bytes_by_header(file: &Path) -> u64 {
     let data = fs::read(file).unwrap();
     let word = |at: usize| u64::from(u32::from_be_bytes(data[at..at + 4].try_into().unwrap()));
     let archives = usize::try_from(word(12)).unwrap();
@@ -91,7 +91,7 @@ fn bytes_by_header(file: &Path) -> u64 {
 }
 
 /// All files below a directory.
-fn files_below(directory: &Path) -> Vec<PathBuf> {
+pub(crate) fn files_below(directory: &Path) -> Vec<PathBuf> {
     let Ok(entries) = fs::read_dir(directory) else {
         return Vec::new();
     };
@@ -535,7 +535,8 @@ fn files_are_allocated_as_asked() {
 }
 
 /// The flags that filefrag gives the extents of a file on an ext4 of its own, right after its
-/// first point is in it; `delalloc` is what no sync has reached.
+/// first point is in it; `delalloc` is what no sync has reached. The file is sparse, so that its
+/// coarse archive, which the point reaches as well, has no block before the update.
 fn extents_after_a_write(conf: &str) -> String {
     let root = tempfile::tempdir().unwrap();
     let data = root.path().join("whisper");
@@ -548,7 +549,12 @@ fn extents_after_a_write(conf: &str) -> String {
         .status();
     assert!(status.unwrap().success(), "mkfs.ext4");
     let disk = Mount::new(&["-o", "loop", image.path().to_str().unwrap()], &data);
-    let daemon = Daemon::start_in(&setup(conf), root);
+    let setup = Setup {
+        schemas: Some("[all]\npattern = .*\nretentions = 1s:20m,1m:2h\n".to_owned()),
+        aggregation: Some("[all]\npattern = .*\nxFilesFactor = 0\n".to_owned()),
+        ..setup(&format!("WHISPER_SPARSE_CREATE = True\n{conf}"))
+    };
+    let daemon = Daemon::start_in(&setup, root);
     daemon.send(&format!("synced.file 1 {}\n", now()));
     wait_for_file(&daemon, "synced.file", 1);
     let output = Command::new("filefrag")

@@ -31,6 +31,9 @@ mod first_use;
 // graphite-web's own client and reader, and every request by hand.
 #[cfg(test)]
 mod graphite;
+// Power cuts while files are made, on ext4 and XFS.
+#[cfg(test)]
+mod power;
 // The first commands of README.md, as they are printed.
 #[cfg(test)]
 mod readme;

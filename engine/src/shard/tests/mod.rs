@@ -223,6 +223,7 @@ impl World {
                 access: Access::default(),
                 allocation: Allocation::Sparse,
                 sync: false,
+                sync_creates: false,
                 schemas: Arc::clone(&schemas),
                 aggregations: Arc::new(Aggregations::builtin()),
             },

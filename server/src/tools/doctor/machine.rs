@@ -7,11 +7,11 @@ use benzene_engine::limits::{
     OPEN_FILES_WANTED, RING_ENTRIES, RING_WORKERS_MAX, SHARDS_MAX, UPDATES_IN_FLIGHT_MAX,
 };
 use benzene_engine::ring::host::{self, Limit};
-use benzene_engine::ring::{Ring, RingConfig, RingError};
+use benzene_engine::ring::{Driver, Ring, RingConfig, RingError};
 
 use super::bytes;
 use super::finding::Finding;
-use crate::config::Settings;
+use crate::config::{Drive, Settings};
 use crate::desk;
 use crate::exit::Exit;
 
@@ -37,9 +37,20 @@ pub(super) fn findings(settings: Option<&Settings>) -> Vec<Finding> {
     let shards = settings
         .and_then(|settings| settings.shards)
         .unwrap_or_else(|| desk::shards_of(cpus));
+    let drive = settings.map_or(
+        Drive {
+            first: Driver::Uring,
+            fallback: Some(Driver::PollSync),
+        },
+        |settings| settings.drive,
+    );
     vec![
         kernel(&host::kernel_release()),
-        io_uring(prove_rings(shards), shards),
+        io_uring(
+            prove_rings(drive.first, shards),
+            shards,
+            drive.fallback.is_none(),
+        ),
         locked_memory(host::locked_memory()),
         open_files(host::open_files()),
         cores(cpus, host::cpu_quota(), shards),
@@ -74,8 +85,10 @@ fn number(release: &str) -> Option<(u32, u32)> {
 }
 
 /// Makes the rings of all shards, as their threads will, and drops them.
-fn prove_rings(shards: usize) -> Result<String, RingError> {
+fn prove_rings(driver: Driver, shards: usize) -> Result<String, RingError> {
     let config = RingConfig {
+        driver,
+        file_threads: 1,
         entries: RING_ENTRIES,
         visits_max: u32::try_from(UPDATES_IN_FLIGHT_MAX).unwrap_or(u32::MAX),
         kernel_workers_max: RING_WORKERS_MAX,
@@ -88,7 +101,8 @@ fn prove_rings(shards: usize) -> Result<String, RingError> {
     Ok(rings.first().map(Ring::description).unwrap_or_default())
 }
 
-fn io_uring(proven: Result<String, RingError>, shards: usize) -> Finding {
+/// `is_asked_for`: the configuration names uring, so that nothing stands in for it.
+fn io_uring(proven: Result<String, RingError>, shards: usize, is_asked_for: bool) -> Finding {
     const WHAT: &str = "io_uring";
     match proven {
         Ok(description) => {
@@ -99,16 +113,20 @@ fn io_uring(proven: Result<String, RingError>, shards: usize) -> Finding {
             let setting = host::sysctl("kernel.io_uring_disabled");
             let refusal = Refusal::find(errno, setting.as_deref(), host::is_filtered());
             let seen = std::io::Error::from_raw_os_error(errno).to_string();
-            Finding::ok(WHAT, seen, refusal.cause()).fails(Exit::RingUnavailable, refusal.mend())
+            without(
+                Finding::ok(WHAT, seen, refusal.cause()),
+                refusal.mend(),
+                is_asked_for,
+            )
         }
-        Err(error @ RingError::TooOld { .. }) => Finding::ok(
-            WHAT,
-            error.to_string(),
-            "operations that we use are missing",
-        )
-        .fails(
-            Exit::RingUnavailable,
+        Err(error @ RingError::TooOld { .. }) => without(
+            Finding::ok(
+                WHAT,
+                error.to_string(),
+                "operations that we use are missing",
+            ),
             "take Linux 6.1 or later; parts of it in an older kernel are not enough",
+            is_asked_for,
         ),
         Err(error @ RingError::Resources { .. }) => {
             let means =
@@ -127,6 +145,19 @@ fn io_uring(proven: Result<String, RingError>, shards: usize) -> Finding {
             )
         }
     }
+}
+
+/// What it means that io_uring is not to be had: epoll and threads stand in for it, unless it was
+/// asked for by name.
+fn without(finding: Finding, mend: impl Into<String>, is_asked_for: bool) -> Finding {
+    if is_asked_for {
+        return finding.fails(Exit::RingUnavailable, mend);
+    }
+    finding.but(format!(
+        "the daemon starts with RING_DRIVER poll and WRITER_BACKEND sync instead; to have io_uring: \
+         {}",
+        mend.into()
+    ))
 }
 
 /// What forbids io_uring.
@@ -361,18 +392,22 @@ mod tests {
 
     #[test]
     fn each_refusal_of_the_ring_has_its_exit_code() {
-        let ends = |error| io_uring(Err(error), 2).exit;
-        let too_old = RingError::TooOld {
-            missing: vec!["send"],
-        };
-        assert_eq!(ends(too_old), Some(Exit::RingUnavailable));
-        let refused = RingError::NotPermitted { errno: 1 };
-        assert_eq!(ends(refused), Some(Exit::RingUnavailable));
+        let ends = |error, is_asked_for| io_uring(Err(error), 2, is_asked_for).exit;
+        for is_asked_for in [true, false] {
+            // Epoll and threads stand in for what was not asked for by name.
+            let exit = is_asked_for.then_some(Exit::RingUnavailable);
+            let too_old = RingError::TooOld {
+                missing: vec!["send"],
+            };
+            assert_eq!(ends(too_old, is_asked_for), exit);
+            let refused = RingError::NotPermitted { errno: 1 };
+            assert_eq!(ends(refused, is_asked_for), exit);
+        }
         let short = RingError::Resources {
             attempt: "making the ring",
             errno: 12,
         };
-        let found = io_uring(Err(short), 2);
+        let found = io_uring(Err(short), 2, false);
         assert_eq!(found.exit, Some(Exit::Failure));
         assert!(found.line().contains("LimitMEMLOCK="), "{found:?}");
     }

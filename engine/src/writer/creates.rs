@@ -1,0 +1,322 @@
+//! New files: which series gets one next, and what it is made of.
+//! A create starts when the shared budget grants it (MAX_CREATES_PER_MINUTE); a series that is not
+//! granted one waits in the cache, within the share of those that wait, and is never dropped for it.
+//! Which directories are there the kernel remembers: a create opens its directory first, and makes
+//! what is missing only when that fails (`ring::create`), so that a tree that somebody removes is
+//! made again.
+//! On a slow disk few creates are in flight, so that updates find a kernel worker.
+//! Invariants: no more creates in flight than `limits::CREATES_IN_FLIGHT_MAX`; a grant is used or
+//! given back; a header that cannot be made parks the series.
+
+use std::time::{Duration, Instant};
+
+use super::faults::Fault;
+use super::jobs::Job;
+use super::{Budgets, WAIT_MIN, Writer};
+use crate::cache::{Ledger, SeriesId, Standing};
+use crate::clock::Now;
+use crate::limits::{CREATE_FAST, CREATE_SLOW, CREATES_IN_FLIGHT_MAX, CREATES_ON_SLOW_DISK_MAX};
+use crate::ring::{FileError, FileOperation, Stage};
+use crate::whisper::{Aggregation, Header};
+
+/// xFilesFactor of a new file where storage-aggregation.conf gives none (whisper's default).
+const X_FILES_FACTOR_DEFAULT: f32 = 0.5;
+
+/// How many creates the disk bears beside updates, by what the last one took. A create occupies one
+/// of the few kernel workers of its ring until the disk has its data, which may take seconds; what
+/// is in flight beyond the workers only waits in the kernel's queue, in front of updates.
+#[derive(Debug, Default)]
+pub(super) struct Pressure {
+    is_slow: bool,
+}
+
+impl Pressure {
+    /// A create took so long.
+    pub(super) fn took(&mut self, time: Duration) {
+        self.is_slow = time
+            > if self.is_slow {
+                CREATE_FAST
+            } else {
+                CREATE_SLOW
+            };
+    }
+
+    /// Creates that may be in flight.
+    pub(super) fn creates_max(&self) -> usize {
+        if self.is_slow {
+            CREATES_ON_SLOW_DISK_MAX
+        } else {
+            CREATES_IN_FLIGHT_MAX
+        }
+    }
+}
+
+impl Writer {
+    /// A series whose file is missing is created at once where the limit allows it; only where it
+    /// does not, the series waits, and its points come under the share of those that wait.
+    pub(super) fn start_creates(&mut self, ledger: &mut Ledger, budgets: &Budgets, now: Now) {
+        while self.jobs.creates() < self.pressure.creates_max()
+            && !ledger.has_waiting()
+            && !self.missing.is_empty()
+            && budgets.creates.grant(1, now.instant) == 1
+        {
+            let Some(series) = self.missing.pop_front() else {
+                unreachable!("seen above")
+            };
+            self.begin_create(ledger, series, now);
+        }
+        if self.jobs.creates() < self.pressure.creates_max() {
+            while let Some(series) = self.missing.pop_front() {
+                ledger.set_standing(series, Standing::Waiting);
+            }
+        }
+        while self.jobs.creates() < self.pressure.creates_max() && ledger.has_waiting() {
+            if budgets.creates.grant(1, now.instant) == 0 {
+                return;
+            }
+            let Some(series) = ledger.waiting_next() else {
+                budgets.creates.refund(1);
+                return;
+            };
+            self.begin_create(ledger, series, now);
+        }
+    }
+
+    /// When a waiting series can be granted its file; none while as many as may be are in flight.
+    pub(super) fn creates_due(
+        &self,
+        ledger: &Ledger,
+        budgets: &Budgets,
+        now: Now,
+    ) -> Option<Instant> {
+        let soonest = now.instant + WAIT_MIN;
+        (ledger.has_waiting() && self.jobs.creates() < self.pressure.creates_max()).then(|| {
+            budgets
+                .creates
+                .next_at(now.instant)
+                .map_or(soonest, |at| at.max(soonest))
+        })
+    }
+
+    fn begin_create(&mut self, ledger: &mut Ledger, series: SeriesId, now: Now) {
+        let header = match self.header_for(ledger.name(series), now.instant) {
+            Ok(header) => header,
+            Err(fault) => return self.park(ledger, series, &fault, now),
+        };
+        let (allocation, sync) = (self.config.allocation, self.config.sync_creates);
+        self.begin(ledger, series, |path| {
+            let (head, file_bytes) = (header.encode(), header.file_bytes());
+            (
+                Job::Create {
+                    series,
+                    since: now.instant,
+                },
+                FileOperation::Create {
+                    path,
+                    head,
+                    file_bytes,
+                    allocation,
+                    sync,
+                },
+            )
+        });
+    }
+
+    fn header_for(&mut self, name: &str, now: Instant) -> Result<Header, Fault> {
+        let schema = self.config.schemas.archives(name);
+        let aggregation = self.config.aggregations.rule(name);
+        for section in [schema.gave_up, aggregation.gave_up].into_iter().flatten() {
+            self.faults.say_pattern(section, name, now);
+        }
+        Header::new(
+            &schema.rule.archives,
+            aggregation
+                .rule
+                .x_files_factor
+                .unwrap_or(X_FILES_FACTOR_DEFAULT),
+            aggregation.rule.method.unwrap_or(Aggregation::Average),
+        )
+        .map_err(Fault::Layout)
+    }
+}
+
+impl FileError {
+    /// A new file found its name taken.
+    pub(super) fn is_exists(self) -> bool {
+        self.stage == Stage::Publish && self.errno == rustix::io::Errno::EXIST.raw_os_error()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::cache::{Cache, CacheConfig, Insert, Strategy};
+    use crate::clock;
+    use crate::limiter::{Budget, Room};
+    use crate::metric::TaggedLeaf;
+    use crate::point::Point;
+    use crate::ring::{Access, Allocation, FileOutcome, FileToken};
+    use crate::schemas::{Aggregations, Schemas};
+    use crate::stats::Counter;
+    use crate::writer::WriterConfig;
+
+    /// A shard on which no file exists; all creates succeed after `latency`.
+    struct Half {
+        ledger: Ledger,
+        writer: Writer,
+        /// Creates in flight and when they are done.
+        busy: Vec<(Instant, FileToken)>,
+        /// Files that were asked for so far.
+        asked: u32,
+        wake: Option<Instant>,
+    }
+
+    const LATENCY: Duration = Duration::from_millis(7);
+
+    impl Half {
+        fn new(name: &str, series: u32, now: Now) -> Half {
+            let cache = Cache::new(CacheConfig {
+                seed: 7,
+                strategy: Strategy::Sorted,
+                timestamp_lag_s: 0,
+                recent_bytes_max: 1 << 20,
+                waiting_bytes_max: 1 << 30,
+                waiting_points_max: u64::MAX,
+            });
+            let schemas = "[all]\npattern = .*\nretentions = 1s:1h\n";
+            let writer = Writer::new(WriterConfig {
+                data_dir: PathBuf::from("/data"),
+                leaf: TaggedLeaf::Hashed,
+                access: Access::default(),
+                allocation: Allocation::Sparse,
+                sync: false,
+                sync_creates: false,
+                schemas: Arc::new(Schemas::parse(schemas).unwrap().0),
+                aggregations: Arc::new(Aggregations::builtin()),
+            });
+            let mut ledger = Ledger::new(cache, Arc::new(Room::new(None, 1 << 30)));
+            for number in 0..series {
+                let point = Point {
+                    timestamp: 1_800_000_000,
+                    value: 1.0,
+                };
+                let insert = ledger.insert(&format!("{name}{number}"), point, Counter::Received);
+                assert!(matches!(insert, Insert::New(_)), "{insert:?}");
+            }
+            Half {
+                ledger,
+                writer,
+                busy: Vec::new(),
+                asked: 0,
+                wake: Some(now.instant),
+            }
+        }
+
+        /// One turn; how many files were asked for.
+        fn turn(&mut self, budgets: &Budgets, now: Now) -> u32 {
+            let due = |(at, _): &mut (Instant, _)| *at <= now.instant;
+            for (_, token) in self.busy.extract_if(.., due).collect::<Vec<_>>() {
+                let made = Ok(FileOutcome::Created);
+                self.writer.complete(&mut self.ledger, token, made, now);
+            }
+            let before = self.asked;
+            self.writer.start(&mut self.ledger, budgets, now);
+            while let Some((token, operation)) = self.writer.next_operation() {
+                self.answer(token, &operation, now);
+                self.writer.start(&mut self.ledger, budgets, now);
+            }
+            let next = self.writer.next_deadline(&self.ledger, budgets, now);
+            self.wake = self.busy.iter().map(|(at, _)| *at).chain(next).min();
+            self.asked - before
+        }
+
+        /// No file is there; one that is made takes its time.
+        fn answer(&mut self, token: FileToken, operation: &FileOperation, now: Now) {
+            if let FileOperation::Create { .. } = operation {
+                self.asked += 1;
+                return self.busy.push((now.instant + LATENCY, token));
+            }
+            let is_probe = matches!(operation, FileOperation::Probe { .. });
+            assert!(is_probe, "{operation:?} without a file");
+            let gone = Ok(FileOutcome::Probed(false));
+            self.writer.complete(&mut self.ledger, token, gone, now);
+        }
+    }
+
+    /// Files that two shards with so many new series ask for in each of `windows` stretches of ten
+    /// seconds, in simulated time, with what the second of them asked for in all.
+    fn created(per_minute: f64, series: [u32; 2], windows: usize) -> (Vec<u32>, u32) {
+        let mut now = clock::now();
+        let begin = now.instant;
+        let budgets = Budgets {
+            // Files that are made are not written: only creates are looked at.
+            updates: Arc::new(Budget::new(Some(0.0), 0.1, begin)),
+            creates: Arc::new(Budget::new(Some(per_minute / 60.0), 0.1, begin)),
+        };
+        let mut halves = ["a", "b"].map(|name| {
+            let series = series[usize::from(name == "b")];
+            Half::new(name, series, now)
+        });
+        let mut counts = vec![0; windows];
+        let (mut second, mut turns) = (0, 0_usize);
+        loop {
+            let wake = halves.iter().filter_map(|half| half.wake).min().unwrap();
+            now.instant = wake.max(now.instant);
+            let window = now.instant.duration_since(begin).as_secs() / 10;
+            let Some(count) = counts.get_mut(usize::try_from(window).unwrap()) else {
+                return (counts, second);
+            };
+            turns += 1;
+            // Both wait for the same moment: who is first then is anybody's luck.
+            for nth in 0..2 {
+                let index = ((turns.wrapping_mul(0x9e37_79b9) >> 7) + nth) & 1;
+                let half = &mut halves[index];
+                if half.wake.is_some_and(|wake| wake <= now.instant) {
+                    let creates = half.turn(&budgets, now);
+                    *count += creates;
+                    second += creates * u32::try_from(index).unwrap();
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_slow_disk_gets_few_creates_until_it_is_fast_again() {
+        let mut pressure = Pressure::default();
+        let mut after = |ms: u64| {
+            pressure.took(Duration::from_millis(ms));
+            pressure.creates_max()
+        };
+        assert_eq!([after(1), after(49)], [CREATES_IN_FLIGHT_MAX; 2]);
+        assert_eq!(
+            [after(51), after(20), after(3_000), after(6)],
+            [CREATES_ON_SLOW_DISK_MAX; 4]
+        );
+        assert_eq!([after(4), after(20)], [CREATES_IN_FLIGHT_MAX; 2]);
+    }
+
+    #[test]
+    fn two_shards_of_unequal_load_keep_the_limit_together() {
+        for (per_minute, series) in [
+            (600.0, [5_000, 700]),
+            (600.0, [5_000, 1]),
+            (50.0, [5_000, 100]),
+            (30_000.0, [20_000, 9_000]),
+        ] {
+            let (counts, second) = created(per_minute, series, 4);
+            let expected = per_minute / 6.0;
+            for count in &counts {
+                let error = (f64::from(*count) - expected).abs();
+                assert!(
+                    error <= 1.0 || error <= expected * 0.02,
+                    "{counts:?} of {expected} in ten seconds, {series:?}"
+                );
+            }
+            assert!(second > 0, "the smaller shard was given nothing");
+        }
+    }
+}
