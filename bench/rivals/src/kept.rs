@@ -7,6 +7,7 @@
 use std::cell::{Cell, RefCell};
 use std::path::Path;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use anyhow::{Context, Result, bail, ensure};
 use benzene_engine::clock;
@@ -125,12 +126,12 @@ impl<F: OpenFile> Keeper<F> {
     }
 
     /// What one round is for those who carry it out together.
-    pub(crate) fn begin(&self, round: &Rc<Round>, latencies: &Latencies) -> Rc<Pass<F>> {
+    pub(crate) fn begin(&self, round: &Arc<Round>, latencies: &Latencies) -> Rc<Pass<F>> {
         self.0
             .borrow_mut()
             .resize_with(round.targets.len(), || None);
         Rc::new(Pass {
-            round: Rc::clone(round),
+            round: Arc::clone(round),
             kept: Rc::clone(&self.0),
             next: Cell::new(0),
             latencies: RefCell::new(latencies.clone()),
@@ -150,7 +151,7 @@ impl<F: OpenFile> Keeper<F> {
 /// A round while it is carried out: each of its workers takes the next file until there is none.
 #[derive(Debug)]
 pub(crate) struct Pass<F> {
-    round: Rc<Round>,
+    round: Arc<Round>,
     kept: Rc<RefCell<Vec<Option<Kept<F>>>>>,
     next: Cell<usize>,
     latencies: RefCell<Latencies>,

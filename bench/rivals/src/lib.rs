@@ -11,7 +11,7 @@ mod round;
 mod with_glommio;
 mod with_tokio_uring;
 
-use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Result;
@@ -29,13 +29,13 @@ const LATENCY_NS_MAX: u64 = 120_000_000_000;
 /// by the file's place in the list.
 pub trait WritePath {
     /// Takes a round in, as far as that is no work on files; not measured.
-    fn prepare(&mut self, _round: &Rc<Round>) -> Result<()> {
+    fn prepare(&mut self, _round: &Arc<Round>) -> Result<()> {
         Ok(())
     }
 
     /// Writes every file of the round, each once. A file's latency lasts from the moment at which
     /// work on it begins until all its bytes are written.
-    fn carry_out(&mut self, round: &Rc<Round>, latencies: &mut Latencies) -> Result<()>;
+    fn carry_out(&mut self, round: &Arc<Round>, latencies: &mut Latencies) -> Result<()>;
 
     /// Closes what is still open; not measured.
     fn close(&mut self) -> Result<()> {

@@ -9,6 +9,7 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::pin::pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{self, Poll, Waker};
 
 use anyhow::{Context, Result};
@@ -88,7 +89,7 @@ impl SystemCalls {
 }
 
 impl WritePath for SystemCalls {
-    fn carry_out(&mut self, round: &Rc<Round>, latencies: &mut Latencies) -> Result<()> {
+    fn carry_out(&mut self, round: &Arc<Round>, latencies: &mut Latencies) -> Result<()> {
         for target in round.targets.iter() {
             let begun = clock::now().instant;
             at_once(Self::write(round, target))?;
@@ -114,7 +115,7 @@ impl KeptDescriptors {
 }
 
 impl WritePath for KeptDescriptors {
-    fn carry_out(&mut self, round: &Rc<Round>, latencies: &mut Latencies) -> Result<()> {
+    fn carry_out(&mut self, round: &Arc<Round>, latencies: &mut Latencies) -> Result<()> {
         let pass = self.0.begin(round, latencies);
         at_once(Rc::clone(&pass).work())?;
         *latencies = pass.latencies();

@@ -5,7 +5,7 @@
 //! one step of the finest archive apart; nothing here reads a clock.
 
 use std::path::PathBuf;
-use std::rc::Rc;
+use std::sync::Arc;
 
 use benzene_engine::point::Point;
 use benzene_engine::whisper::Header;
@@ -25,7 +25,7 @@ pub struct Target {
 #[derive(Clone, Debug)]
 pub struct Round {
     /// The files, in the order in which they are to be begun.
-    pub targets: Rc<Vec<Target>>,
+    pub targets: Arc<Vec<Target>>,
     /// The layout of all of them.
     pub header: Header,
     /// The time of the round, and of every file's newest point, in Unix seconds.

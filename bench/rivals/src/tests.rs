@@ -24,15 +24,15 @@ fn header() -> Header {
 }
 
 /// Three rounds, the first of which makes the files: the ring of the finest archive wraps.
-fn rounds(dir: &Path) -> Vec<Rc<Round>> {
+fn rounds(dir: &Path) -> Vec<Arc<Round>> {
     let target = |number: u32| Target {
         number,
         metric: format!("m{number}"),
         path: dir.join(format!("m{number}.wsp")),
     };
-    let targets = Rc::new((0..40).map(target).collect::<Vec<_>>());
+    let targets = Arc::new((0..40).map(target).collect::<Vec<_>>());
     let round = |now_s: u32, points: u32| Round {
-        targets: Rc::clone(&targets),
+        targets: Arc::clone(&targets),
         header: header(),
         now_s,
         points,
@@ -45,7 +45,7 @@ fn rounds(dir: &Path) -> Vec<Rc<Round>> {
         (1_000_300, 5),
     ];
     rounds
-        .map(|(now_s, points)| Rc::new(round(now_s, points)))
+        .map(|(now_s, points)| Arc::new(round(now_s, points)))
         .to_vec()
 }
 

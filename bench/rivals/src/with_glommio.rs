@@ -5,6 +5,7 @@ use std::fmt;
 use std::io::{self, ErrorKind};
 use std::path::Path;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, ensure};
@@ -126,7 +127,7 @@ impl Glommio {
 }
 
 impl WritePath for Glommio {
-    fn carry_out(&mut self, round: &Rc<Round>, latencies: &mut Latencies) -> Result<()> {
+    fn carry_out(&mut self, round: &Arc<Round>, latencies: &mut Latencies) -> Result<()> {
         let pass = self.kept.begin(round, latencies);
         self.run(async {
             let workers: Vec<_> = (0..self.depth)

@@ -5,6 +5,7 @@ use std::fmt;
 use std::io::ErrorKind;
 use std::path::Path;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use benzene_engine::ring::{ByteRange, Piece};
@@ -91,7 +92,7 @@ impl TokioUring {
 }
 
 impl WritePath for TokioUring {
-    fn carry_out(&mut self, round: &Rc<Round>, latencies: &mut Latencies) -> Result<()> {
+    fn carry_out(&mut self, round: &Arc<Round>, latencies: &mut Latencies) -> Result<()> {
         let pass = self.kept.begin(round, latencies);
         self.runtime.block_on(async {
             let workers: Vec<_> = (0..self.depth)

@@ -5,6 +5,7 @@
 //! opens what is to be kept open, and tells our shard that its files are there. Before a measured
 //! round the file system is synced, for a cold one the page cache dropped; behind it the file
 //! system is synced again, so that what the round left to the kernel is seen at the device.
+//! Each measurement has a thread of its own, and with it kernel workers of its own.
 //! Paths take turns, repeat by repeat, so that what else the machine does meets all of them.
 //! Processor time is the whole process's, kernel workers included, the look at them left out.
 
@@ -20,7 +21,8 @@ mod workers;
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::rc::Rc;
+use std::sync::Arc;
+use std::thread;
 
 use anyhow::{Context, Result, bail, ensure};
 use benzene_engine::clock;
@@ -188,13 +190,28 @@ fn measure_all(args: &WritepathArgs) -> Result<Vec<Row>> {
                     repeat + 1,
                     args.repeats
                 );
-                run.measure(track, *cache)
+                on_its_own_thread(|| run.measure(track, *cache))?
                     .with_context(|| format!("{name} fails"))?;
             }
             tracks.rotate_right(turned);
         }
     }
     rows(args, &tracks)
+}
+
+/// The kernel's workers, and the cap on them, belong to the thread that made a ring: a path that
+/// followed ours on one thread would find our cap and our workers. On Linux 6.18 such a thread's
+/// workers have also been seen to be gone for good after several rings.
+fn on_its_own_thread<T: Send>(work: impl FnOnce() -> T + Send) -> Result<T> {
+    thread::scope(|scope| {
+        let thread = thread::Builder::new()
+            .name(String::from("write-path"))
+            .spawn_scoped(scope, work)
+            .context("cannot start a thread")?;
+        thread
+            .join()
+            .map_err(|_panic| anyhow::anyhow!("the thread of a write path ended"))
+    })
 }
 
 fn tracks(args: &WritepathArgs) -> Vec<Track> {
@@ -322,7 +339,7 @@ impl Run<'_> {
     }
 
     /// One measured round, read back afterwards.
-    fn sample(&self, path: &mut dyn WritePath, round: &Rc<Round>, cache: Cache) -> Result<Sample> {
+    fn sample(&self, path: &mut dyn WritePath, round: &Arc<Round>, cache: Cache) -> Result<Sample> {
         path.prepare(round)?;
         let mut latencies = Latencies::new()?;
         self.device.flush()?;

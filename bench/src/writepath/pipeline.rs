@@ -8,7 +8,6 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -196,7 +195,7 @@ impl<D: Driver> Pipeline<D> {
 }
 
 impl<D: Driver> WritePath for Pipeline<D> {
-    fn prepare(&mut self, round: &Rc<Round>) -> Result<()> {
+    fn prepare(&mut self, round: &Arc<Round>) -> Result<()> {
         let mut trail = Trail::default();
         // The order `naive` takes the latest first: what is fed last is begun first.
         for target in round.targets.iter().rev() {
@@ -208,7 +207,7 @@ impl<D: Driver> WritePath for Pipeline<D> {
         Ok(())
     }
 
-    fn carry_out(&mut self, round: &Rc<Round>, latencies: &mut Latencies) -> Result<()> {
+    fn carry_out(&mut self, round: &Arc<Round>, latencies: &mut Latencies) -> Result<()> {
         loop {
             self.shard.begin_turn(Now {
                 instant: clock::now().instant,

@@ -6,7 +6,6 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::rc::Rc;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, ensure};
@@ -66,7 +65,7 @@ impl Layout {
 pub(crate) struct Site {
     dir: TempDir,
     pub(crate) layout: Layout,
-    old: Rc<Vec<Target>>,
+    old: Arc<Vec<Target>>,
     now_s: u32,
     lists_made: u32,
 }
@@ -92,7 +91,7 @@ impl Site {
         Ok(Self {
             dir,
             layout,
-            old: Rc::new(old),
+            old: Arc::new(old),
             now_s: FULL_S,
             lists_made: 0,
         })
@@ -109,23 +108,23 @@ impl Site {
     }
 
     /// The next points for the files that are there.
-    pub(crate) fn update(&mut self, points: u32) -> Rc<Round> {
+    pub(crate) fn update(&mut self, points: u32) -> Arc<Round> {
         self.now_s += points * self.layout.finest().step_s;
-        self.round(Rc::clone(&self.old), points, false)
+        self.round(Arc::clone(&self.old), points, false)
     }
 
     /// Files that are not there yet, with their data directory. Their directories are there.
-    pub(crate) fn create(&mut self, files: u32, points: u32) -> Result<(PathBuf, Rc<Round>)> {
+    pub(crate) fn create(&mut self, files: u32, points: u32) -> Result<(PathBuf, Arc<Round>)> {
         self.lists_made += 1;
         let data_dir = self.dir.path().join(format!("new-{}", self.lists_made));
         let targets = targets(&data_dir, files);
         make_directories(&targets)?;
-        let round = self.round(Rc::new(targets), points, true);
+        let round = self.round(Arc::new(targets), points, true);
         Ok((data_dir, round))
     }
 
-    fn round(&self, targets: Rc<Vec<Target>>, points: u32, creates: bool) -> Rc<Round> {
-        Rc::new(Round {
+    fn round(&self, targets: Arc<Vec<Target>>, points: u32, creates: bool) -> Arc<Round> {
+        Arc::new(Round {
             targets,
             header: self.layout.header.clone(),
             now_s: self.now_s,
@@ -205,7 +204,7 @@ mod tests {
         let layout = Layout::new("10s:20m,1m:2h,10m:12h").unwrap();
         let site = Site::make(dir.path(), layout, 250, true).unwrap();
         let slots = site.layout.finest().points;
-        let round = site.round(Rc::clone(&site.old), slots, false);
+        let round = site.round(Arc::clone(&site.old), slots, false);
         verify(&round).unwrap();
         let numbers: Vec<u32> = round.targets.iter().map(|target| target.number).collect();
         assert!(!numbers.is_sorted(), "files are visited in another order");
