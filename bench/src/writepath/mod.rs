@@ -200,8 +200,8 @@ fn measure_all(args: &WritepathArgs) -> Result<Vec<Row>> {
 }
 
 /// The kernel's workers, and the cap on them, belong to the thread that made a ring: a path that
-/// followed ours on one thread would find our cap and our workers. On Linux 6.18 such a thread's
-/// workers have also been seen to be gone for good after several rings.
+/// followed ours on one thread would find our cap and our workers. On Linux 6.18 such a thread has
+/// also been seen, once, without any worker for minutes after several rings.
 fn on_its_own_thread<T: Send>(work: impl FnOnce() -> T + Send) -> Result<T> {
     thread::scope(|scope| {
         let thread = thread::Builder::new()

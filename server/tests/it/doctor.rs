@@ -319,8 +319,13 @@ fn a_filter_that_forbids_io_uring_is_told_apart_from_the_sysctl() {
     }
     let path = directory.path().join("default.json");
     std::fs::write(&path, without.to_string()).unwrap();
+    let schemas = "[all]\npattern = .*\nretentions = 60s:1d\n";
+    std::fs::write(directory.path().join("storage-schemas.conf"), schemas).unwrap();
     for (driver, exit, level) in [("auto", 0, "warn"), ("uring", 5, "fail")] {
-        let words = [&["doctor", "--ring-driver", driver][..], &ANY_PORTS].concat();
+        let conf = format!("[cache]\nRING_DRIVER = {driver}\n");
+        std::fs::write(directory.path().join("carbon.conf"), conf).unwrap();
+        let conf = ["doctor", "--config", "carbon.conf", "--data-dir", "whisper"];
+        let words = [&conf[..], &ANY_PORTS].concat();
         let output = confined(&path, directory.path(), &words).output().unwrap();
         let said = text(&output);
         assert_eq!(output.status.code(), Some(exit), "{said}");

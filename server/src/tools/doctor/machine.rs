@@ -154,8 +154,7 @@ fn without(finding: Finding, mend: impl Into<String>, is_asked_for: bool) -> Fin
         return finding.fails(Exit::RingUnavailable, mend);
     }
     finding.but(format!(
-        "the daemon starts with RING_DRIVER poll and WRITER_BACKEND sync instead; to have io_uring: \
-         {}",
+        "{}; until then the daemon starts with RING_DRIVER = poll and WRITER_BACKEND = sync",
         mend.into()
     ))
 }
