@@ -634,9 +634,9 @@ fn running_out_of_descriptors_passes() {
     // Through io_uring an update needs no descriptor. A create does, and whatever threads open.
     if Way::of_this_run() == Way::Uring {
         wait_for_file(&daemon, "before.all", 2);
+        daemon.wait_for_log("during/all.wsp");
     }
     daemon.wait_for_log("Too many open files");
-    daemon.wait_for_log("during/all.wsp");
     drop(crowd);
     wait_for_file(&daemon, "before.all", 2);
     daemon.send(&format!("after.all 4 {time}\n"));
