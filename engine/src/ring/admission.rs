@@ -15,7 +15,7 @@ use super::create::{Blueprint, Create, Way, Workshop, c_path};
 use super::operation::{
     Access, ByteRange, FileError, FileOperation, FileOutcome, FileToken, Stage, VisitId,
 };
-use super::visit::{Probe, Visit};
+use super::visit::Visit;
 use crate::limits::{CREATES_TOGETHER_MAX, FILE_OPERATIONS_MAX};
 
 /// An operation that may run now.
@@ -129,9 +129,7 @@ impl Admission {
         );
         self.unanswered += 1;
         match operation {
-            FileOperation::Probe { path } => {
-                free(token, c_path(&path, Stage::Probe).map(Probe::new), events)
-            }
+            FileOperation::Probe { path } => free(token, Aside::probe(&path), events),
             FileOperation::Look { path } => free(token, Aside::look(&path), events),
             FileOperation::SetAside { path, aside, look } => {
                 free(token, Aside::set(&path, &aside, look), events)

@@ -1,4 +1,5 @@
-//! Looking at a file without opening it, and giving it another name if it is still the same.
+//! Looking at a file without opening it (is it there? what is it?), and giving it another name if it
+//! is still the same.
 //! The rename follows the look in the next request, so that what has changed meanwhile is left
 //! alone but for that moment. Nothing is opened, written or deleted here, and no name is ever
 //! replaced. On failure the file has the name that it had.
@@ -34,8 +35,13 @@ const MODIFIED_NS: usize = 120;
 /// What is to be done with the file.
 #[derive(Debug)]
 enum Intent {
+    /// Whether it is there; nothing else that a file system cannot say matters.
+    Probe,
     Look,
-    SetAside { aside: CString, expected: FileLook },
+    SetAside {
+        aside: CString,
+        expected: FileLook,
+    },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,6 +62,11 @@ pub(super) struct Aside {
 }
 
 impl Aside {
+    /// Asks whether there is a file at `path`.
+    pub(super) fn probe(path: &Path) -> Result<Aside, FileError> {
+        Aside::new(path, Intent::Probe, Stage::Probe)
+    }
+
     /// Looks at `path`.
     pub(super) fn look(path: &Path) -> Result<Aside, FileError> {
         Aside::new(path, Intent::Look, Stage::Look)
@@ -80,6 +91,8 @@ impl Aside {
 
     fn looked(&mut self, found: Option<FileLook>) {
         match self.intent {
+            // One that is there was answered without asking what it is.
+            Intent::Probe => self.result = Some(Ok(FileOutcome::Probed(false))),
             Intent::Look => self.result = Some(Ok(FileOutcome::Looked(found))),
             Intent::SetAside { expected, .. } if found == Some(expected) => {
                 self.patience.renew();
@@ -91,6 +104,7 @@ impl Aside {
 
     fn refuse(&mut self, errno: i32) {
         let stage = match self.intent {
+            Intent::Probe => Stage::Probe,
             Intent::Look => Stage::Look,
             Intent::SetAside { .. } => Stage::SetAside,
         };
@@ -114,6 +128,9 @@ impl Machine for Aside {
     fn answered(&mut self, command: Command, answer: Result<u32, i32>) {
         let absent = [Errno::NOENT.raw_os_error(), Errno::NOTDIR.raw_os_error()];
         match (command, answer) {
+            (Command::Look, Ok(_)) if matches!(self.intent, Intent::Probe) => {
+                self.result = Some(Ok(FileOutcome::Probed(true)));
+            }
             (Command::Look, Ok(_)) => match parse(&self.stat) {
                 Some(look) => self.looked(Some(look)),
                 // A file system that cannot say when a file was written proves nothing.

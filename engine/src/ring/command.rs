@@ -53,8 +53,6 @@ pub(super) struct Span {
 /// One request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Command {
-    /// statx of the target.
-    Stat,
     /// statx of the target into the machine's buffer.
     Look,
     /// Open the target for reading and writing into this direct slot; `noatime`: reading leaves the

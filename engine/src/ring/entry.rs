@@ -9,7 +9,6 @@ use rustix::fs::{Advice, AtFlags, CWD, OFlags, RenameFlags, StatxFlags};
 
 use super::aside::LOOK_SPAN;
 use super::command::{Command, Handle, Machine, PathOf, Span};
-use super::visit::Probe;
 use crate::limits::ZERO_CHUNK_BYTES;
 
 /// Where new files get their zeros from.
@@ -25,7 +24,6 @@ pub(super) fn entry(machine: &mut dyn Machine, command: Command) -> squeue::Entr
     let cwd = types::Fd(CWD.as_raw_fd());
     let plain = types::Fd(raw(machine));
     match command {
-        Command::Stat => stat(machine),
         Command::Look => look(machine),
         Command::OpenVisit { slot, noatime } => open_visit(machine, slot, noatime),
         Command::OpenPlain => open(machine, PathOf::Target, OFlags::empty()),
@@ -89,15 +87,6 @@ fn raw(machine: &dyn Machine) -> RawFd {
     machine
         .plain()
         .map_or(-1, |descriptor| descriptor.as_raw_fd())
-}
-
-fn stat(machine: &mut dyn Machine) -> squeue::Entry {
-    let stat = machine
-        .buffer(Probe::span())
-        .as_mut_ptr()
-        .cast::<types::statx>();
-    let path = machine.path(PathOf::Target).as_ptr();
-    opcode::Statx::new(types::Fd(CWD.as_raw_fd()), path, stat).build()
 }
 
 fn look(machine: &mut dyn Machine) -> squeue::Entry {

@@ -146,7 +146,6 @@ fn whole(
 ) -> rustix::io::Result<()> {
     let file = &mut workbench.file;
     match command {
-        Command::Stat => rustix::fs::stat(machine.path(PathOf::Target)).map(drop),
         Command::Look => {
             let (path, flags) = (machine.path(PathOf::Target), StatxFlags::BASIC_STATS);
             let found = rustix::fs::statx(CWD, path, AtFlags::empty(), flags)?;

@@ -1,4 +1,4 @@
-//! Operations on a file that is there: probe, open, read, write, close, as state machines.
+//! Operations on a file that is there: open, read, write, close, as state machines.
 //! An open is one chain (open into a direct slot, read what was asked for); a write is one chain (a
 //! read of the last byte to be written, which cuts the chain where the file ends before it, the
 //! pieces in order, fdatasync, close). Reads of an open file go out together, unlinked, because a
@@ -15,92 +15,9 @@ use super::command::{Command, Handle, Machine, Next, PathOf, Patience, Span, Tra
 use super::operation::{Access, ByteRange, FileError, FileOutcome, Piece, Stage, VisitId};
 use crate::limits::{FILE_PIECES_MAX, FILE_REQUESTS_TOGETHER_MAX};
 
-/// Bytes that statx writes (`struct statx` of the kernel's interface); nobody reads them.
-const STAT_BYTES: usize = 256;
-const STAT_SPAN: Span = Span {
-    buffer: 0,
-    from: 0,
-    bytes: 256,
-    offset: 0,
-};
 /// A chain of writes leaves room for the read before them, its sync and its close, one of reads for
 /// its open and advice.
 const LINKED_TOGETHER_MAX: usize = FILE_REQUESTS_TOGETHER_MAX - 3;
-
-/// Is there a file?
-#[derive(Debug)]
-pub(super) struct Probe {
-    path: CString,
-    stat: Vec<u8>,
-    patience: Patience,
-    result: Option<Result<FileOutcome, FileError>>,
-}
-
-impl Probe {
-    pub(super) fn new(path: CString) -> Probe {
-        Probe {
-            path,
-            stat: vec![0; STAT_BYTES],
-            patience: Patience::new(),
-            result: None,
-        }
-    }
-
-    /// The span that statx writes to.
-    pub(super) const fn span() -> Span {
-        STAT_SPAN
-    }
-}
-
-impl Machine for Probe {
-    fn next(&mut self, round: &mut Vec<Command>) -> Next {
-        self.patience.begin_round();
-        if let Some(result) = self.result.take() {
-            return Next::Done(result);
-        }
-        round.push(Command::Stat);
-        Next::Together
-    }
-
-    fn answered(&mut self, command: Command, answer: Result<u32, i32>) {
-        assert!(
-            command == Command::Stat,
-            "a probe was answered to {command:?}"
-        );
-        let absent = [Errno::NOENT.raw_os_error(), Errno::NOTDIR.raw_os_error()];
-        self.result = match answer {
-            Ok(_) => Some(Ok(FileOutcome::Probed(true))),
-            Err(errno) if absent.contains(&errno) => Some(Ok(FileOutcome::Probed(false))),
-            Err(errno) if self.patience.forgives(errno) => None,
-            Err(errno) => Some(Err(FileError {
-                stage: Stage::Probe,
-                errno,
-            })),
-        };
-    }
-
-    fn opened(&mut self, command: Command, _descriptor: OwnedFd) {
-        unreachable!("a probe opens nothing, yet {command:?} did")
-    }
-
-    fn plain(&self) -> Option<BorrowedFd<'_>> {
-        None
-    }
-
-    fn path(&self, which: PathOf) -> &CStr {
-        assert!(which == PathOf::Target, "a probe has no {which:?}");
-        &self.path
-    }
-
-    fn buffer(&mut self, span: Span) -> &mut [u8] {
-        assert!(span == STAT_SPAN, "a probe has one buffer, not {span:?}");
-        &mut self.stat
-    }
-
-    fn leftover(&self) -> Option<&CStr> {
-        None
-    }
-}
 
 /// The buffer of the byte that is read before a write, apart from those that are written.
 const REACH_BUFFER: u16 = u16::MAX;

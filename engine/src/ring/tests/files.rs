@@ -172,7 +172,7 @@ fn a_visit_reads_and_writes() {
 }
 
 #[test]
-fn a_write_may_make_a_file_longer() {
+fn a_write_reaches_the_last_byte_of_its_file() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("a.wsp");
     fs::write(&path, b"0123456789").unwrap();

@@ -5,6 +5,7 @@
     reason = "one text of tests, over each driver in its own module"
 )]
 
+use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 use super::*;
@@ -122,4 +123,21 @@ fn open_sockets(ring: &Ring) -> usize {
         Side::Uring(native) => native.sockets.open_sockets().len(),
         Side::Poll(poll) => poll.open_sockets(),
     }
+}
+
+/// A listener that does not accept yet, and its address.
+fn listener(ring: &mut Ring) -> (SocketId, SocketAddr) {
+    let any = SocketAddr::from(([127, 0, 0, 1], 0));
+    let descriptor = socket::listen_tcp(any, 1024).unwrap();
+    let address = socket::local_addr(&descriptor).unwrap();
+    (ring.adopt(descriptor), address)
+}
+
+/// A connected pair: the ring's end, and the peer's.
+fn connection(ring: &mut Ring) -> (SocketId, TcpStream) {
+    let (listener, address) = listener(ring);
+    let peer = TcpStream::connect(address).unwrap();
+    let accepted = ring.accept_now(listener).unwrap();
+    ring.close(listener);
+    (ring.adopt(accepted), peer)
 }

@@ -1,32 +1,16 @@
 //! What only the drivers without io_uring have: turns that share, and threads that end.
 
 use std::io::Write;
-use std::net::{SocketAddr, TcpStream};
+use std::net::TcpStream;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{elsewhere, small, unleased};
+use super::{connection, elsewhere, listener, small, unleased};
 use crate::limits::POLL_ACCEPTS_PER_TURN_MAX;
 use crate::ring::*;
 
 fn ring() -> Ring {
     Ring::new(small(Driver::PollSync)).unwrap()
-}
-
-/// A listener that does not accept yet, and its address.
-fn listener(ring: &mut Ring) -> (SocketId, SocketAddr) {
-    let any = SocketAddr::from(([127, 0, 0, 1], 0));
-    let descriptor = socket::listen_tcp(any, 1024).unwrap();
-    let address = socket::local_addr(&descriptor).unwrap();
-    (ring.adopt(descriptor), address)
-}
-
-fn connection(ring: &mut Ring) -> (SocketId, TcpStream) {
-    let (listener, address) = listener(ring);
-    let peer = TcpStream::connect(address).unwrap();
-    let accepted = ring.accept_now(listener).unwrap();
-    ring.close(listener);
-    (ring.adopt(accepted), peer)
 }
 
 #[test]

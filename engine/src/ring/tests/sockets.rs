@@ -10,24 +10,9 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
 use super::*;
-use crate::ring::tests::{elsewhere, now, open_sockets, pause, unleased, until};
-
-/// A listener of the ring, and its address.
-fn listener(ring: &mut Ring) -> (SocketId, std::net::SocketAddr) {
-    let any = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
-    let descriptor = socket::listen_tcp(any, 128).unwrap();
-    let address = socket::local_addr(&descriptor).unwrap();
-    (ring.adopt(descriptor), address)
-}
-
-/// A connected pair: the ring's end, and the peer's.
-fn connection(ring: &mut Ring) -> (SocketId, TcpStream) {
-    let (listener, address) = listener(ring);
-    let peer = TcpStream::connect(address).unwrap();
-    let accepted = ring.accept_now(listener).unwrap();
-    ring.close(listener);
-    (ring.adopt(accepted), peer)
-}
+use crate::ring::tests::{
+    connection, elsewhere, listener, now, open_sockets, pause, unleased, until,
+};
 
 /// Echoes whatever comes; answers the number of sockets that ended.
 fn serve(ring: &mut Ring, connections: usize) {
