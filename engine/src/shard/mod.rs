@@ -310,7 +310,7 @@ impl Shard {
 
     /// Starts what may start, lets go of what is past its time, balances the accounts.
     pub fn end_turn(&mut self) {
-        self.settle_routes();
+        self.settle_memory();
         self.writer.start(&mut self.ledger, &self.budgets, self.now);
         self.ledger.settle(self.now.instant);
     }

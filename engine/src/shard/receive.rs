@@ -282,7 +282,7 @@ impl Shard {
 
     /// Publishes the bytes held beside the cache, and gives up some that are not used where bytes are short:
     /// as fast as new ones come, and a good deal faster where nothing is read any more.
-    pub(super) fn settle_routes(&mut self) {
+    pub(super) fn settle_memory(&mut self) {
         let begun = self.routes.take_begun();
         let looks = if self.ledger.is_short_of_bytes() {
             ROUTES_LOOKED_AT_PER_TURN_MAX

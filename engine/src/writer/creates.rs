@@ -149,20 +149,17 @@ impl FileError {
 
 #[cfg(test)]
 mod tests {
-    use std::path::PathBuf;
     use std::sync::Arc;
     use std::time::Duration;
 
     use super::*;
-    use crate::cache::{Cache, CacheConfig, Insert, Strategy};
+    use crate::cache::Insert;
     use crate::clock;
-    use crate::limiter::{Budget, Room};
-    use crate::metric::TaggedLeaf;
+    use crate::limiter::Budget;
     use crate::point::Point;
-    use crate::ring::{Access, Allocation, FileOutcome, FileToken};
-    use crate::schemas::{Aggregations, Schemas};
+    use crate::ring::{FileOutcome, FileToken};
     use crate::stats::Counter;
-    use crate::writer::WriterConfig;
+    use crate::writer::tests::bare;
 
     /// A shard on which no file exists; all creates succeed after `latency`.
     struct Half {
@@ -179,26 +176,7 @@ mod tests {
 
     impl Half {
         fn new(name: &str, series: u32, now: Now) -> Half {
-            let cache = Cache::new(CacheConfig {
-                seed: 7,
-                strategy: Strategy::Sorted,
-                timestamp_lag_s: 0,
-                recent_bytes_max: 1 << 20,
-                waiting_bytes_max: 1 << 30,
-                waiting_points_max: u64::MAX,
-            });
-            let schemas = "[all]\npattern = .*\nretentions = 1s:1h\n";
-            let writer = Writer::new(WriterConfig {
-                data_dir: PathBuf::from("/data"),
-                leaf: TaggedLeaf::Hashed,
-                access: Access::default(),
-                allocation: Allocation::Sparse,
-                sync: false,
-                sync_creates: false,
-                schemas: Arc::new(Schemas::parse(schemas).unwrap().0),
-                aggregations: Arc::new(Aggregations::builtin()),
-            });
-            let mut ledger = Ledger::new(cache, Arc::new(Room::new(None, 1 << 30)));
+            let (mut ledger, writer) = bare(1 << 30);
             for number in 0..series {
                 let point = Point {
                     timestamp: 1_800_000_000,

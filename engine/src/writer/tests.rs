@@ -22,31 +22,40 @@ struct Rig {
     begin: Instant,
 }
 
+/// An empty cache in order of size, and a writer of files of one archive.
+pub(super) fn bare(waiting_bytes_max: u64) -> (Ledger, Writer) {
+    let cache = Cache::new(CacheConfig {
+        seed: 7,
+        strategy: Strategy::Sorted,
+        timestamp_lag_s: 0,
+        recent_bytes_max: 1 << 20,
+        waiting_bytes_max,
+        waiting_points_max: u64::MAX,
+    });
+    let schemas = "[all]\npattern = .*\nretentions = 1s:1h\n";
+    let writer = Writer::new(WriterConfig {
+        data_dir: PathBuf::from("/data"),
+        leaf: TaggedLeaf::Hashed,
+        access: Access::default(),
+        allocation: Allocation::Sparse,
+        sync: false,
+        sync_creates: false,
+        schemas: Arc::new(Schemas::parse(schemas).unwrap().0),
+        aggregations: Arc::new(Aggregations::builtin()),
+    });
+    (
+        Ledger::new(cache, Arc::new(Room::new(None, 1 << 30))),
+        writer,
+    )
+}
+
 impl Rig {
     fn new(waiting_bytes_max: u64, updates: Option<f64>, creates: Option<f64>) -> Self {
         let now = clock::now();
-        let cache = Cache::new(CacheConfig {
-            seed: 7,
-            strategy: Strategy::Sorted,
-            timestamp_lag_s: 0,
-            recent_bytes_max: 1 << 20,
-            waiting_bytes_max,
-            waiting_points_max: u64::MAX,
-        });
-        let schemas = "[all]\npattern = .*\nretentions = 1s:1h\n";
-        let writer = Writer::new(WriterConfig {
-            data_dir: PathBuf::from("/data"),
-            leaf: TaggedLeaf::Hashed,
-            access: Access::default(),
-            allocation: Allocation::Sparse,
-            sync: false,
-            sync_creates: false,
-            schemas: Arc::new(Schemas::parse(schemas).unwrap().0),
-            aggregations: Arc::new(Aggregations::builtin()),
-        });
+        let (ledger, writer) = bare(waiting_bytes_max);
         let budget = |rate| Arc::new(Budget::new(rate, 0.1, now.instant));
         Self {
-            ledger: Ledger::new(cache, Arc::new(Room::new(None, 1 << 30))),
+            ledger,
             writer,
             budgets: Budgets {
                 updates: budget(updates),
