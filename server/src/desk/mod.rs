@@ -23,7 +23,7 @@ use crate::core::{Parcel, Peers};
 use crate::exit::Exit;
 use selfmetrics::Totals;
 
-pub(crate) use start::shards_of;
+pub(crate) use start::{core_ring, shards_of};
 
 /// How often the desk looks whether the cores have written everything out.
 const DRAIN_LOOK: Duration = Duration::from_millis(10);

@@ -288,6 +288,17 @@ fn choose_driver(drive: Drive) -> Result<Driver, StartError> {
     Ok(fallback)
 }
 
+/// The ring of a core.
+pub(crate) fn core_ring(driver: Driver) -> RingConfig {
+    RingConfig {
+        driver,
+        entries: RING_ENTRIES,
+        visits_max: u32::try_from(UPDATES_IN_FLIGHT_MAX).unwrap_or(u32::MAX),
+        kernel_workers_max: RING_WORKERS_MAX,
+        ..RingConfig::default()
+    }
+}
+
 /// Makes a small ring and drops it: where that is not allowed, nobody is to connect to us first.
 fn prove_ring(driver: Driver) -> Result<(), RingError> {
     let config = RingConfig {
@@ -458,14 +469,7 @@ impl Sprout {
         {
             tracing::warn!("core {} is not pinned to CPU {cpu}: {error}", self.index.0);
         }
-        let config = RingConfig {
-            driver: self.driver,
-            entries: RING_ENTRIES,
-            visits_max: u32::try_from(UPDATES_IN_FLIGHT_MAX).unwrap_or(u32::MAX),
-            kernel_workers_max: RING_WORKERS_MAX,
-            ..RingConfig::default()
-        };
-        let ring = match Ring::new(config) {
+        let ring = match Ring::new(core_ring(self.driver)) {
             Ok(ring) => ring,
             Err(error) => return drop(ready.send(Err(error))),
         };

@@ -3,11 +3,9 @@
 //! dropped again. What forbids it is told apart by what /proc shows.
 
 use benzene_engine::clock;
-use benzene_engine::limits::{
-    OPEN_FILES_WANTED, RING_ENTRIES, RING_WORKERS_MAX, SHARDS_MAX, UPDATES_IN_FLIGHT_MAX,
-};
+use benzene_engine::limits::{OPEN_FILES_WANTED, SHARDS_MAX};
 use benzene_engine::ring::host::{self, Limit};
-use benzene_engine::ring::{Driver, Ring, RingConfig, RingError};
+use benzene_engine::ring::{Driver, Ring, RingError};
 
 use super::bytes;
 use super::finding::Finding;
@@ -86,17 +84,9 @@ fn number(release: &str) -> Option<(u32, u32)> {
 
 /// Makes the rings of all shards, as their threads will, and drops them.
 fn prove_rings(driver: Driver, shards: usize) -> Result<String, RingError> {
-    let config = RingConfig {
-        driver,
-        file_threads: 1,
-        entries: RING_ENTRIES,
-        visits_max: u32::try_from(UPDATES_IN_FLIGHT_MAX).unwrap_or(u32::MAX),
-        kernel_workers_max: RING_WORKERS_MAX,
-        ..RingConfig::default()
-    };
     let mut rings = Vec::new();
     for _ in 0..shards.clamp(1, SHARDS_MAX) {
-        rings.push(Ring::new(config)?);
+        rings.push(Ring::new(desk::core_ring(driver))?);
     }
     Ok(rings.first().map(Ring::description).unwrap_or_default())
 }
