@@ -81,13 +81,22 @@ fn assert_said_once(log: &str) {
 }
 
 /// The length that a Whisper file's header asks for.
-pub(crate) fn bytes_by_header(file: &Path) -> u64 {
+fn bytes_by_header(file: &Path) -> u64 {
     let data = fs::read(file).unwrap();
     let word = |at: usize| u64::from(u32::from_be_bytes(data[at..at + 4].try_into().unwrap()));
     let archives = usize::try_from(word(12)).unwrap();
     (0..archives).fold(16 + 12 * archives as u64, |sum, index| {
         sum + 12 * word(16 + 12 * index + 8)
     })
+}
+
+/// That a file has its final name, and the length that its header asks for.
+pub(crate) fn assert_whole(file: &Path) {
+    let path = file.display();
+    assert_eq!(file.extension().unwrap(), "wsp", "{path} is left");
+    let bytes = fs::metadata(file).unwrap().len();
+    assert!(bytes >= 28, "{path} has {bytes} bytes");
+    assert_eq!(bytes, bytes_by_header(file), "{path}");
 }
 
 /// All files below a directory.
@@ -126,7 +135,7 @@ fn disk_runs_full(conf: &str) {
     assert_eq!(waiting, Some(vec![(time - 1, 99.0), (time, 99.0)]));
     assert!(files_below(&data).len() < METRICS, "the disk was not full");
     for file in files_below(&data) {
-        assert_eq!(fs::metadata(&file).unwrap().len(), bytes_by_header(&file));
+        assert_whole(&file);
     }
     mount(&["-o", "remount,size=64m", data.to_str().unwrap()]);
     for metric in 0..METRICS {
@@ -600,15 +609,7 @@ fn a_kill_during_creates_leaves_whole_files() {
         daemon.signal("KILL");
         let ended: Ended = daemon.wait();
         for file in files_below(&ended.data()) {
-            assert_eq!(
-                file.extension().unwrap(),
-                "wsp",
-                "{} is left",
-                file.display()
-            );
-            let bytes = fs::metadata(&file).unwrap().len();
-            assert!(bytes >= 28, "{} has {bytes} bytes", file.display());
-            assert_eq!(bytes, bytes_by_header(&file), "{}", file.display());
+            assert_whole(&file);
         }
         // Its files need not pile up.
         fs::remove_dir_all(ended.data().join(format!("killed/r{round}"))).unwrap();

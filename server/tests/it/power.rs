@@ -19,7 +19,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use crate::daemon::{Daemon, Ended, Setup, python, wait_for};
-use crate::faults::{bytes_by_header, files_below, lines};
+use crate::faults::{assert_whole, files_below, lines};
 use crate::first_use::now;
 
 /// Metrics that are sent before each cut: more than can be made until then.
@@ -159,15 +159,7 @@ print(count)
 ";
     let mut names = Vec::new();
     for file in files_below(data) {
-        assert_eq!(
-            file.extension().unwrap(),
-            "wsp",
-            "{} is left",
-            file.display()
-        );
-        let bytes = fs::metadata(&file).unwrap().len();
-        assert!(bytes >= 28, "{} has {bytes} bytes", file.display());
-        assert_eq!(bytes, bytes_by_header(&file), "{}", file.display());
+        assert_whole(&file);
         names.push(file);
     }
     let seen: usize = python(SCRIPT, &[data.to_str().unwrap()])
