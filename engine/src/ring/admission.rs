@@ -15,7 +15,7 @@ use super::create::{Blueprint, Create, Way, Workshop, c_path};
 use super::operation::{
     Access, ByteRange, FileError, FileOperation, FileOutcome, FileToken, Stage, VisitId,
 };
-use super::visit::Visit;
+use super::visit::{Visit, end_of};
 use crate::limits::{CREATES_TOGETHER_MAX, FILE_OPERATIONS_MAX};
 
 /// An operation that may run now.
@@ -57,10 +57,19 @@ struct Open {
     ranges: Vec<ByteRange>,
 }
 
+/// A slot for a visit.
+#[derive(Clone, Debug)]
+struct VisitSlot {
+    generation: u32,
+    state: VisitState,
+    /// The file is known to reach so far: this visit has read what lies before.
+    seen: u64,
+}
+
 /// Who may run, who waits.
 #[derive(Debug)]
 pub(super) struct Admission {
-    visits: Vec<(u32, VisitState)>,
+    visits: Vec<VisitSlot>,
     visits_free: Vec<u32>,
     opens_waiting: VecDeque<Open>,
     creates_waiting: VecDeque<(FileToken, Blueprint)>,
@@ -80,8 +89,13 @@ impl Admission {
     /// No operations; `visits_max` files may be open. `origin` is another number for every ring of
     /// the process, so that no two of them make the same temporary name.
     pub(super) fn new(visits_max: u32, ftruncate: bool, origin: u16) -> Admission {
+        let empty = VisitSlot {
+            generation: 0,
+            state: VisitState::Free,
+            seen: 0,
+        };
         Admission {
-            visits: vec![(0, VisitState::Free); visits_max as usize],
+            visits: vec![empty; visits_max as usize],
             visits_free: (0..visits_max).rev().collect(),
             opens_waiting: VecDeque::new(),
             creates_waiting: VecDeque::new(),
@@ -154,7 +168,10 @@ impl Admission {
                 visit,
                 pieces,
                 sync,
-            } => Some(self.work_on(token, Visit::write(visit, pieces, sync))),
+            } => {
+                let seen = self.visits[visit.slot as usize].seen;
+                Some(self.work_on(token, Visit::write(visit, pieces, seen, sync)))
+            }
             FileOperation::Close { visit } => Some(self.work_on(token, Visit::close(visit))),
             FileOperation::Create {
                 path,
@@ -237,29 +254,30 @@ impl Admission {
         let Some(slot) = self.visits_free.pop() else {
             unreachable!("the caller has seen a free slot")
         };
-        let (generation, state) = &mut self.visits[slot as usize];
+        let visit = &mut self.visits[slot as usize];
         assert!(
-            *state == VisitState::Free,
-            "slot {slot} was in the free list: {state:?}"
+            visit.state == VisitState::Free,
+            "slot {slot} was in the free list: {visit:?}"
         );
-        *generation = generation.wrapping_add(1);
-        *state = VisitState::Busy;
-        VisitId {
-            slot,
-            generation: *generation,
-        }
+        let generation = visit.generation.wrapping_add(1);
+        *visit = VisitSlot {
+            generation,
+            state: VisitState::Busy,
+            seen: 0,
+        };
+        VisitId { slot, generation }
     }
 
     /// An operation on an open file that nobody works on.
     fn work_on(&mut self, token: FileToken, machine: Visit) -> Admitted {
         let visit = machine.id();
-        let (generation, state) = &mut self.visits[visit.slot as usize];
+        let slot = &mut self.visits[visit.slot as usize];
         assert!(
-            *generation == visit.generation,
-            "{visit:?} is over, now {generation}"
+            slot.generation == visit.generation,
+            "{visit:?} is over, now {slot:?}"
         );
-        assert!(*state == VisitState::Idle, "{visit:?} is {state:?}");
-        *state = VisitState::Busy;
+        assert!(slot.state == VisitState::Idle, "{visit:?} is {slot:?}");
+        slot.state = VisitState::Busy;
         Admitted {
             token,
             machine: Box::new(machine),
@@ -273,21 +291,16 @@ impl Admission {
             Holds::Nothing => {}
             Holds::Create => self.creates -= 1,
             Holds::Visit(visit) => {
-                let (_, state) = &mut self.visits[visit.slot as usize];
+                let slot = &mut self.visits[visit.slot as usize];
                 assert!(
-                    *state == VisitState::Busy,
-                    "{visit:?} was worked on while {state:?}"
+                    slot.state == VisitState::Busy,
+                    "{visit:?} was worked on as {slot:?}"
                 );
-                let stays = matches!(
-                    result,
-                    Ok(FileOutcome::Opened { .. } | FileOutcome::Read(_))
-                );
-                *state = if stays {
-                    VisitState::Idle
+                if let Ok(FileOutcome::Opened { pieces, .. } | FileOutcome::Read(pieces)) = result {
+                    slot.state = VisitState::Idle;
+                    slot.seen = end_of(pieces).unwrap_or(0).max(slot.seen);
                 } else {
-                    VisitState::Free
-                };
-                if !stays {
+                    slot.state = VisitState::Free;
                     self.visits_free.push(visit.slot);
                 }
             }

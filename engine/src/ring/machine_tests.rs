@@ -300,7 +300,7 @@ proptest! {
             expected[from..from + piece.bytes.len()].copy_from_slice(&piece.bytes);
         }
         let mut kernel = Played::new(vec![b'.'; 4_000], true, moods);
-        let answer = kernel.play(&mut Visit::write(visit(), pieces, sync));
+        let answer = kernel.play(&mut Visit::write(visit(), pieces, 0, sync));
         prop_assert_eq!(answer, Ok(FileOutcome::Written));
         prop_assert!(kernel.bytes == expected);
         prop_assert!(!kernel.open);
@@ -396,7 +396,7 @@ proptest! {
         moods.retain(|mood| *mood != Mood::Short);
         moods.push(Mood::Refuses(errno));
         let mut kernel = Played::new(vec![0; 4_000], true, moods);
-        let answer = kernel.play(&mut Visit::write(visit(), pieces, true));
+        let answer = kernel.play(&mut Visit::write(visit(), pieces, 0, true));
         let refused_close = answer.is_ok() && kernel.open;
         prop_assert!(refused_close || !kernel.open, "{:?}", answer);
     }
@@ -411,7 +411,7 @@ fn an_error_that_never_passes_is_an_answer_in_the_end() {
             bytes: vec![1; 8],
         };
         let mut kernel = Played::new(vec![0; 8], true, moods.clone());
-        let answer = kernel.play(&mut Visit::write(visit(), vec![piece], false));
+        let answer = kernel.play(&mut Visit::write(visit(), vec![piece], 0, false));
         let error = FileError {
             stage: Stage::Reach,
             errno: errno.raw_os_error(),
@@ -544,7 +544,7 @@ fn a_write_that_moves_nothing_fails() {
         offset: 0,
         bytes: vec![1; 8],
     };
-    let mut machine = Visit::write(visit(), vec![piece], false);
+    let mut machine = Visit::write(visit(), vec![piece], 0, false);
     let mut round = Vec::new();
     assert!(matches!(machine.next(&mut round), Next::Linked));
     let span = Span {
@@ -581,6 +581,27 @@ fn a_write_that_moves_nothing_fails() {
         errno: Errno::IO.raw_os_error(),
     };
     assert_eq!(answer, Err(error));
+}
+
+#[test]
+fn a_file_that_was_read_as_far_as_it_is_written_is_not_looked_at_again() {
+    let piece = |offset| Piece {
+        offset,
+        bytes: vec![1; 8],
+    };
+    for (seen, commands) in [(0, 4), (27, 4), (28, 3), (1000, 3)] {
+        let mut machine = Visit::write(visit(), vec![piece(0), piece(20)], seen, false);
+        let mut round = Vec::new();
+        assert!(matches!(machine.next(&mut round), Next::Linked));
+        assert_eq!(round.len(), commands, "seen to {seen}: {round:?}");
+        for (length, expected) in [(28, true), (27, false)] {
+            let mut machine = Visit::write(visit(), vec![piece(0), piece(20)], seen, false);
+            let answer = Played::new(vec![0; length], true, Vec::new()).play(&mut machine);
+            let is_written = answer == Ok(FileOutcome::Written);
+            // Who says that he has seen what is not there is believed.
+            assert_eq!(is_written, expected || seen >= 28, "{answer:?}");
+        }
+    }
 }
 
 #[test]

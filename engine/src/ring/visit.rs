@@ -1,7 +1,8 @@
 //! Operations on a file that is there: open, read, write, close, as state machines.
-//! An open is one chain (open into a direct slot, read what was asked for); a write is one chain (a
-//! read of the last byte to be written, which cuts the chain where the file ends before it, the
-//! pieces in order, fdatasync, close). Reads of an open file go out together, unlinked, because a
+//! An open is one chain (open into a direct slot, read what was asked for); a write is one chain (the
+//! pieces in order, fdatasync, close). Where nothing that was read shows that the file reaches as far
+//! as the pieces do, the chain begins with a read of the last byte to be written, which cuts it where
+//! the file ends before that byte. Reads of an open file go out together, unlinked, because a
 //! short one would cut the link. Where a chain is cut, the next round asks for what is still missing.
 //! Invariant: `open` says whether the direct slot holds a file; no machine ends with an error
 //! before it is empty, and a write never ends with it full.
@@ -37,7 +38,8 @@ enum Intent {
     Write {
         sync: bool,
         /// The last byte that is to be written is still to be seen in the file: files of this
-        /// format never grow, and a header that lies would make one of gigabytes.
+        /// format never grow, and a header that lies would make one of gigabytes. None where what
+        /// the visit has read lies further back.
         unseen: Option<Span>,
     },
     Close,
@@ -85,11 +87,9 @@ impl Visit {
         Visit::new(id, Intent::Read, empty(ranges))
     }
 
-    /// Writes to the open file and closes it.
-    pub(super) fn write(id: VisitId, pieces: Vec<Piece>, sync: bool) -> Visit {
-        let end = |piece: &Piece| piece.offset + piece.bytes.len() as u64;
-        let end = pieces.iter().map(end).max().filter(|end| *end > 0);
-        let unseen = end.map(|end| Span {
+    /// Writes to the open file, which is known to reach to `seen` at least, and closes it.
+    pub(super) fn write(id: VisitId, pieces: Vec<Piece>, seen: u64, sync: bool) -> Visit {
+        let unseen = end_of(&pieces).filter(|end| *end > seen).map(|end| Span {
             buffer: REACH_BUFFER,
             from: 0,
             bytes: 1,
@@ -191,6 +191,14 @@ impl Visit {
             note(&mut self.failure, stage, errno);
         }
     }
+}
+
+/// Where the last of these pieces ends; none where there is no byte in them.
+pub(super) fn end_of(pieces: &[Piece]) -> Option<u64> {
+    let filled = pieces.iter().filter(|piece| !piece.bytes.is_empty());
+    filled
+        .map(|piece| piece.offset + piece.bytes.len() as u64)
+        .max()
 }
 
 /// Pieces to be read into.
