@@ -121,6 +121,16 @@ pub const UPDATES_IN_FLIGHT_MAX: usize = 128;
 /// Layouts of files that a shard remembers, to foresee what an update reads: more than a site has
 /// schemas, and so few that a new one is looked for among all.
 pub const LAYOUTS_MAX: usize = 64;
+/// Archives of a file whose bases are remembered: usual files have up to three.
+pub const BASES_REMEMBERED: usize = 3;
+/// How far apart two stretches of a file may lie that are read by one request, in bytes: copying
+/// what lies between costs less than a request more.
+pub const READ_GAP_MAX: u64 = 1024;
+/// Slots of a coarse archive that are read before those that will be written: one that is filled
+/// shows that the archive's base is the one remembered. Four intervals may pass without a point.
+pub const WITNESS_SLOTS: u32 = 4;
+/// Slots of a coarse archive that are read in the same stretch as those; for more, its base is read.
+pub const WITNESSED_SLOTS_MAX: u32 = 64;
 /// Creates of one shard in flight: each holds a plain descriptor and several operations.
 pub const CREATES_IN_FLIGHT_MAX: usize = 32;
 /// The same on a disk that is slow: a create waits in a kernel worker until its data is written, and

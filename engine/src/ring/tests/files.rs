@@ -191,7 +191,10 @@ fn a_write_reaches_the_last_byte_of_its_file() {
 #[test]
 fn a_file_does_not_grow_whatever_was_read_before() {
     let directory = tempfile::tempdir().unwrap();
-    let (short, long) = (directory.path().join("short"), directory.path().join("long"));
+    let (short, long) = (
+        directory.path().join("short"),
+        directory.path().join("long"),
+    );
     fs::write(&short, b"0123456789").unwrap();
     fs::write(&long, vec![b'.'; 100]).unwrap();
     let mut ring = Ring::new(small()).unwrap();
