@@ -88,6 +88,10 @@ impl Played {
 
     /// Answers one command; whether it has succeeded wholly.
     fn command(&mut self, machine: &mut dyn Machine, command: Command) -> bool {
+        if matches!(command, Command::Read(..)) && !self.open {
+            machine.answered(command, Err(Errno::BADF.raw_os_error()));
+            return false;
+        }
         let mood = self.moods.next().unwrap_or(Mood::Willing);
         let answer = match mood {
             Mood::Refuses(errno) => Err(errno.raw_os_error()),
@@ -137,7 +141,6 @@ impl Played {
         let part = |bytes: u32| if short && bytes > 1 { bytes / 2 } else { bytes };
         let (offset, wanted, done) = match command {
             Command::Read(_, span) => {
-                assert!(self.open, "read what is not open");
                 let rest = self
                     .bytes
                     .len()
@@ -601,6 +604,36 @@ fn a_file_that_was_read_as_far_as_it_is_written_is_not_looked_at_again() {
             // Who says that he has seen what is not there is believed.
             assert_eq!(is_written, expected || seen >= 28, "{answer:?}");
         }
+    }
+}
+
+#[test]
+fn a_read_that_came_before_its_file_was_open_goes_out_again_once() {
+    let early = Err(Errno::BADF.raw_os_error());
+    let range = ByteRange { offset: 0, len: 4 };
+    for opens_first in [false, true] {
+        let path = CString::new("/data/a.wsp").unwrap();
+        let mut machine = Visit::open(visit(), path, Access::default(), true, &[range]);
+        let mut round = Vec::new();
+        assert!(matches!(machine.next(&mut round), Next::Together));
+        let [open, read] = round[..] else {
+            panic!("{round:?}")
+        };
+        let mut answers = [(read, early), (open, Ok(0))];
+        if opens_first {
+            answers.reverse();
+        }
+        for (command, answer) in answers {
+            machine.answered(command, answer);
+        }
+        let mut round = Vec::new();
+        assert!(matches!(machine.next(&mut round), Next::Together));
+        assert_eq!(round, [read]);
+        machine.answered(read, early);
+        let mut kernel = Played::new(b"0123".to_vec(), true, Vec::new());
+        let (stage, errno) = (Stage::Read, Errno::BADF.raw_os_error());
+        assert_eq!(kernel.play(&mut machine), Err(FileError { stage, errno }));
+        assert!(!kernel.open);
     }
 }
 

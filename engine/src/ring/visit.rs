@@ -1,9 +1,11 @@
 //! Operations on a file that is there: open, read, write, close, as state machines.
-//! An open is one chain (open into a direct slot, read what was asked for); a write is one chain (the
-//! pieces in order, fdatasync, close). Where nothing that was read shows that the file reaches as far
-//! as the pieces do, the chain begins with a read of the last byte to be written, which cuts it where
-//! the file ends before that byte. Reads of an open file go out together, unlinked, because a
-//! short one would cut the link. Where a chain is cut, the next round asks for what is still missing.
+//! An open goes out together with the reads of what was asked for, unlinked: an open that need not
+//! wait is done before the kernel looks at the reads, and those that come too early find the slot
+//! empty (EBADF) and go out again. Reads of an open file are not linked either, because a short one
+//! would cut the link. A write is one chain (the pieces in order, fdatasync, close). Where nothing
+//! that was read shows that the file reaches as far as the pieces do, the chain begins with a read of
+//! the last byte to be written, which cuts it where the file ends before that byte. Where a chain is
+//! cut, the next round asks for what is still missing.
 //! Invariant: `open` says whether the direct slot holds a file; no machine ends with an error
 //! before it is empty, and a write never ends with it full.
 
@@ -33,6 +35,8 @@ enum Intent {
         /// The time of the last access is left alone; given up where that is not permitted.
         noatime: bool,
         advised: bool,
+        /// The open is in the round that is out.
+        opening: bool,
     },
     Read,
     Write {
@@ -75,6 +79,7 @@ impl Visit {
             access,
             noatime,
             advised: !access.random,
+            opening: false,
         };
         Visit {
             open: false,
@@ -127,11 +132,13 @@ impl Visit {
             access,
             noatime,
             advised,
+            opening,
             ..
-        } = &self.intent
+        } = &mut self.intent
         else {
             unreachable!("only an open opens")
         };
+        *opening = !self.open;
         if !self.open && access.lock {
             let locked = self.plain.is_some();
             round.push(if locked {
@@ -147,10 +154,11 @@ impl Visit {
                 noatime: *noatime,
             });
         }
-        if !advised {
+        // Advice comes before the first read.
+        let is_chain = !*advised;
+        if is_chain {
             round.push(Command::Advise(slot));
         }
-        let is_chain = !round.is_empty();
         let spans = self.transfers.missing(LINKED_TOGETHER_MAX);
         round.extend(spans.map(|span| Command::Read(slot, span)));
         if round.is_empty() {
@@ -184,6 +192,12 @@ impl Visit {
         }
         round.push(Command::CloseVisit(self.id.slot));
         Next::Linked
+    }
+
+    /// Whether a read has failed because the slot was empty when the kernel looked at it.
+    fn came_too_early(&self, errno: i32) -> bool {
+        errno == Errno::BADF.raw_os_error()
+            && matches!(self.intent, Intent::Open { opening: true, .. })
     }
 
     fn fail(&mut self, stage: Stage, errno: i32) {
@@ -310,6 +324,7 @@ impl Machine for Visit {
             (Command::Read(_, span), Err(errno)) if span.buffer == REACH_BUFFER => {
                 self.fail(Stage::Reach, errno);
             }
+            (Command::Read(..), Err(errno)) if self.came_too_early(errno) => {}
             (Command::Read(..), Err(errno)) => self.fail(Stage::Read, errno),
             (Command::Write(..), Err(errno)) => self.fail(Stage::Write, errno),
             (Command::Sync(_), Err(errno)) => self.fail(Stage::Sync, errno),
