@@ -16,6 +16,9 @@ mod datagrams;
 // Starts and stops the real program for the other modules.
 #[cfg(test)]
 mod daemon;
+// A thousand open files, and any number of metrics.
+#[cfg(test)]
+mod descriptors;
 // `benzene doctor`, and the seccomp profile that it names.
 #[cfg(test)]
 mod doctor;
