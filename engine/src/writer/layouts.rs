@@ -1,5 +1,5 @@
 //! What files looked like when they were last read: their layout and where their first archives
-//! begin, so that the next visit asks for all that its plan will need in the chain that opens the
+//! begin, so that the next visit asks for all that its plan will need together with the open of the
 //! file, and a header that is the same needs no parsing.
 //! Saves planning, never a check: what is read on the descriptor decides, and a memory that is wrong
 //! (the file was resized, replaced, made anew; the number is another series' by now) costs one more
