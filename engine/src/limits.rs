@@ -73,6 +73,25 @@ pub const CREATES_PER_MINUTE_MAX: u64 = UPDATES_PER_SECOND_MAX * 60;
 pub const TIMESTAMP_RESOLUTION_SECONDS_MAX: u64 = 86_400;
 /// Largest MIN_TIMESTAMP_LAG accepted: a day, the span of many a first archive.
 pub const TIMESTAMP_LAG_SECONDS_MAX: u64 = 86_400;
+/// Smallest MAX_POINT_AGE accepted: ages count in whole seconds.
+pub const POINT_AGE_SECONDS_MIN: u64 = 1;
+/// Largest MAX_POINT_AGE accepted: a day, the span of many a first archive.
+pub const POINT_AGE_SECONDS_MAX: u64 = 86_400;
+/// MAX_POINT_AGE where nothing moves in the disk: a minute's points of a metric are one update, and a
+/// reader of files alone is a minute behind.
+pub const POINT_AGE_SSD_SECONDS: u32 = 60;
+/// MAX_POINT_AGE on a spinning disk: an update costs it some seeks, however many points it has.
+pub const POINT_AGE_HDD_SECONDS: u32 = 300;
+const _: () = assert!(POINT_AGE_HDD_SECONDS as u64 <= POINT_AGE_SECONDS_MAX);
+/// Part of its first archive's retention that a point may be held for, one in so many: one that is
+/// held longer might not find a slot there any more.
+pub const HOLD_RETENTION_PART: u32 = 4;
+/// Distinct times for which a shard's series are held; there are as many as short first archives.
+/// Past it, the next shorter one serves.
+pub const HOLD_CLASSES_MAX: usize = 64;
+/// How often updates start that are spread over time: often enough that none of these bursts keeps a
+/// core for long, seldom enough that each has some updates.
+pub const PACE_STEP: Duration = Duration::from_millis(10);
 /// Largest CARBON_METRIC_INTERVAL accepted: a day.
 pub const METRIC_INTERVAL_SECONDS_MAX: u64 = 86_400;
 /// Longest CARBON_METRIC_PREFIX accepted: host, instance and counter still fit behind it.

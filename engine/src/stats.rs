@@ -43,6 +43,8 @@ counters! {
     DroppedAtStop => "dropped.atStop",
     /// Updates carried out: one file, all its waiting points.
     Updates => "updates",
+    /// Updates whose oldest point had been held for longer than MAX_POINT_AGE allows.
+    LateUpdates => "lateUpdates",
     /// Points written a second time, because their file was replaced right after they were written.
     WrittenAgain => "writtenAgain",
     /// Files made.

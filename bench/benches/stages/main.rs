@@ -61,6 +61,8 @@ fn cache_config() -> CacheConfig {
         seed: 1,
         strategy: Strategy::Sorted,
         timestamp_lag_s: 0,
+        max_point_age_s: 60,
+        began: benzene_engine::clock::now().instant,
         recent_bytes_max: 1 << 20,
         waiting_bytes_max: 1 << 40,
         waiting_points_max: u64::MAX,

@@ -52,6 +52,12 @@ impl Ledger {
         }
     }
 
+    /// Sets the time for everything until the next turn.
+    pub fn begin_turn(&mut self, now: Instant) {
+        self.cache.begin_turn(now);
+        self.cache.set_rushed(self.room.is_pressed());
+    }
+
     /// Reserves room for one point; false when the cache is full.
     #[inline(always)]
     pub fn reserve(&mut self) -> bool {
@@ -267,6 +273,37 @@ impl Ledger {
         self.cache.ready()
     }
 
+    /// At most so many of these are to be written now (see `Cache::due`).
+    pub fn due(&self) -> usize {
+        self.cache.due()
+    }
+
+    /// When an order that holds series back may have one to write; None: that is not known.
+    pub fn next_due(&self, now: Instant) -> Option<Instant> {
+        self.cache.next_due(now)
+    }
+
+    /// How long points are usually held, in seconds (see `Cache::usual_hold_s`).
+    pub fn usual_hold_s(&self) -> Option<u32> {
+        self.cache.usual_hold_s()
+    }
+
+    /// How long points of a series may be held (see `Cache::set_hold`).
+    pub fn set_hold(&mut self, series: SeriesId, hold_s: u32) {
+        self.cache.set_hold(series, hold_s);
+    }
+
+    /// The second of the receipt of the oldest point that is in no file (see
+    /// `Cache::oldest_unwritten`).
+    pub fn oldest_unwritten(&self) -> Option<u32> {
+        self.cache.oldest_unwritten()
+    }
+
+    /// Gives a series with unwritten points another stamp (see `Cache::restamp`).
+    pub fn restamp(&mut self, series: SeriesId, second: u32) {
+        self.cache.restamp(series, second);
+    }
+
     /// The write order's choice; none while it is under way (see `is_choosing`).
     pub fn next(&mut self, unix_now: u32) -> Option<SeriesId> {
         self.cache.next(unix_now)
@@ -277,15 +314,19 @@ impl Ledger {
         self.cache.is_choosing()
     }
 
-    /// Takes the cached points of a series for a write.
-    pub fn take(&mut self, series: SeriesId) -> Vec<Point> {
+    /// Takes cached points of a series for a write: all, or those of whole slots of its file's
+    /// second archive, which has this step (see `Cache::take_whole`).
+    pub fn take(&mut self, series: SeriesId, step_s: Option<u32>) -> Vec<Point> {
         let mut points = Vec::new();
-        self.cache.take(series, &mut points);
+        self.cache.take_whole(series, step_s, &mut points);
         points
     }
 
     /// The points of a series that were in flight are in its file, those too old for it excepted.
     pub fn written(&mut self, series: SeriesId, outcome: &Outcome, now: Instant) {
+        if self.cache.late_s(series) > 0 {
+            self.stats.add(Counter::LateUpdates, 1);
+        }
         let points = u64::from(self.cache.written(series, now));
         assert!(
             outcome.written + outcome.too_old == points,
@@ -307,6 +348,12 @@ impl Ledger {
     pub fn set_standing(&mut self, series: SeriesId, standing: Standing) {
         let dropped = self.cache.set_standing(series, standing);
         self.dropped(dropped);
+    }
+
+    /// The file of a series was just made: it can be written, and is to be at once.
+    pub fn created(&mut self, series: SeriesId) {
+        self.set_standing(series, Standing::Writable);
+        self.cache.hurry(series);
     }
 
     /// True while a series is parked. One that lost all its points may be forgotten meanwhile.
@@ -359,7 +406,7 @@ impl Ledger {
 
     /// From now on no order holds points back.
     pub fn drain(&mut self) {
-        self.cache.set_lag(0);
+        self.cache.drain();
     }
 
     /// What the cache holds.
@@ -389,6 +436,8 @@ mod tests {
             seed: 1,
             strategy: Strategy::Sorted,
             timestamp_lag_s: 0,
+            max_point_age_s: 0,
+            began: crate::clock::now().instant,
             recent_bytes_max: bytes_max,
             waiting_bytes_max: bytes_max,
             waiting_points_max: u64::MAX,

@@ -138,6 +138,7 @@ impl Shard {
     /// Sets the time for everything until the next turn.
     pub fn begin_turn(&mut self, now: Now) {
         self.now = now;
+        self.ledger.begin_turn(now.instant);
     }
 
     /// Counts a point that was offered, found no room and cannot wait.

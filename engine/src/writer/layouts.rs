@@ -79,6 +79,19 @@ impl Layouts {
         ranges
     }
 
+    /// The header that a series' file had when it was last read.
+    pub(super) fn header(&self, series: SeriesId) -> Option<&Header> {
+        let seen = self.seen.get(series.0 as usize)?;
+        self.layouts
+            .get(seen.layout as usize)
+            .map(|layout| &layout.header)
+    }
+
+    /// Seconds a point of the second archive of a series' file, as it was when it was last read.
+    pub(super) fn second_step_s(&self, series: SeriesId) -> Option<u32> {
+        Some(self.header(series)?.archives.get(1)?.step_s)
+    }
+
     /// The header with which a file begins that reads so, if it is the one seen last; where its
     /// archives begin is noted anew.
     pub(super) fn same(&mut self, series: SeriesId, head: &[u8], image: &Image) -> Option<&Header> {

@@ -61,6 +61,9 @@ pub struct Settings {
     pub strategy: Strategy,
     /// With `Strategy::TimeSorted`: seconds that a metric's oldest point waits.
     pub timestamp_lag_s: u32,
+    /// With `Strategy::Deadline`: seconds that a point is held back at most; None is decided at start
+    /// from the disk.
+    pub max_point_age_s: Option<u32>,
     /// Timestamps are cut to a multiple of so many seconds; at least 1.
     pub timestamp_resolution_s: u32,
     /// How the space of a new file is made.
@@ -135,6 +138,7 @@ pub(super) fn settle(
         updates_per_second_on_shutdown: low.rate("MAX_UPDATES_PER_SECOND_ON_SHUTDOWN"),
         strategy: strategy(low),
         timestamp_lag_s: seconds(low, "MIN_TIMESTAMP_LAG"),
+        max_point_age_s: open_seconds(low, "MAX_POINT_AGE"),
         timestamp_resolution_s: seconds(low, "MIN_TIMESTAMP_RESOLUTION").max(1),
         allocation: allocation(low),
         autoflush: low.switch("WHISPER_AUTOFLUSH"),
@@ -185,6 +189,11 @@ fn seconds(low: &Low, name: &str) -> u32 {
         Some(Ok(seconds)) => seconds,
         other => unreachable!("{name} has a default and a bound of a day: {other:?}"),
     }
+}
+
+/// The same where nothing needs to be said.
+fn open_seconds(low: &Low, name: &str) -> Option<u32> {
+    low.integer(name).map(|_| seconds(low, name))
 }
 
 fn strategy(low: &Low) -> Strategy {

@@ -5,8 +5,9 @@
 
 use benzene_engine::limits::{
     CACHE_BYTES_MAX, CACHE_BYTES_MIN, CACHE_POINTS_MAX, CREATES_PER_MINUTE_MAX,
-    METRIC_INTERVAL_SECONDS_MAX, PICKLE_FRAME_BYTES_MAX, PICKLE_FRAME_BYTES_MIN, SHARDS_MAX,
-    TIMESTAMP_LAG_SECONDS_MAX, TIMESTAMP_RESOLUTION_SECONDS_MAX, UPDATES_PER_SECOND_MAX,
+    METRIC_INTERVAL_SECONDS_MAX, PICKLE_FRAME_BYTES_MAX, PICKLE_FRAME_BYTES_MIN,
+    POINT_AGE_SECONDS_MAX, POINT_AGE_SECONDS_MIN, SHARDS_MAX, TIMESTAMP_LAG_SECONDS_MAX,
+    TIMESTAMP_RESOLUTION_SECONDS_MAX, UPDATES_PER_SECOND_MAX,
 };
 
 use super::option::ConfOption;
@@ -20,7 +21,10 @@ const STRATEGIES: &[&str] = &[
     "bucketmax",
     "naive",
     "random",
+    "deadline",
 ];
+/// The write order where carbon.conf names none.
+const STRATEGY_DEFAULT: &str = "sorted";
 
 /// Ways to the sockets that RING_DRIVER may name.
 const DRIVERS: &[&str] = &["auto", "uring", "poll"];
@@ -76,6 +80,11 @@ const LAG: Kind = Kind::Integer(Bound {
     min: 0,
     max: TIMESTAMP_LAG_SECONDS_MAX,
     why: "points held for more than a day may outlive their first archive",
+});
+const POINT_AGE: Kind = Kind::Integer(Bound {
+    min: POINT_AGE_SECONDS_MIN,
+    max: POINT_AGE_SECONDS_MAX,
+    why: "ages are whole seconds, and points held for more than a day may outlive their first archive",
 });
 const INTERVAL: Kind = Kind::Integer(Bound {
     min: 0,
@@ -269,10 +278,17 @@ pub const OPTIONS: &[ConfOption] = &[
     ),
     ConfOption::new(
         "CACHE_WRITE_STRATEGY",
-        Kind::Choice { now: STRATEGIES, later: &["deadline"] },
-        "sorted",
-        "Which metric is written next: sorted, timesorted, max, bucketmax, naive or random",
+        Kind::Choice { now: STRATEGIES, later: &[] },
+        STRATEGY_DEFAULT,
+        "Which metric is written next: sorted, timesorted, max, bucketmax, naive, random or deadline",
     ),
+    ConfOption::new(
+        "MAX_POINT_AGE",
+        POINT_AGE,
+        "auto",
+        "With deadline: how long a point is held back at most. Default: by the disk, 60 (ssd) or 300 (hdd)",
+    )
+    .unit("seconds"),
     ConfOption::new(
         "MIN_TIMESTAMP_RESOLUTION",
         RESOLUTION,

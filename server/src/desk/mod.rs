@@ -2,6 +2,7 @@
 //! reports the daemon's own metrics, and leads the stop.
 //! It shares no state with the cores but `Peers`; what it wants of them it puts into their inboxes.
 
+mod age;
 mod selfmetrics;
 mod start;
 
@@ -64,6 +65,7 @@ pub fn run(loaded: Loaded) -> Exit {
         settings: loaded.settings,
         peers: running.peers,
         budgets: running.budgets,
+        max_point_age_s: running.max_point_age_s,
     };
     let exit = runtime.block_on(desk.serve(&mut signals));
     for thread in running.threads {
@@ -78,6 +80,8 @@ struct Desk {
     settings: Settings,
     peers: Arc<Peers>,
     budgets: Budgets,
+    /// How long points may be held back.
+    max_point_age_s: u32,
 }
 
 /// The signals that a carbon daemon is sent.
@@ -121,6 +125,7 @@ impl Desk {
         let name = tokio::select! {
             name = signals.end() => name,
             () = self.report_own_metrics() => unreachable!("it never ends"),
+            () = Box::pin(self.watch_lateness()) => unreachable!("it never ends"),
         };
         self.stop(name, signals).await
     }

@@ -103,6 +103,7 @@ fn ours(after: &Totals) -> Vec<(String, f64)> {
         ("waitingPoints", usage.waiting_points),
         ("parkedPoints", usage.parked_points),
         ("recentBytes", usage.recent_bytes),
+        ("oldestUnwrittenSeconds", usage.oldest_age_s),
     ];
     let gauges = gauges.into_iter().map(|(name, value)| (name, float(value)));
     let totals = Counter::ALL

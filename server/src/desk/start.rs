@@ -9,8 +9,9 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
+use std::time::Instant;
 
-use benzene_engine::cache::CacheConfig;
+use benzene_engine::cache::{CacheConfig, Strategy};
 use benzene_engine::clock;
 use benzene_engine::limiter::{Budget, Room};
 use benzene_engine::limits::{
@@ -24,6 +25,7 @@ use benzene_engine::schemas::{Aggregations, Schemas};
 use benzene_engine::shard::{Shard, ShardConfig};
 use benzene_engine::writer::{Budgets, WriterConfig};
 
+use super::age;
 use crate::config::{Drive, Loaded, Rate, Settings};
 use crate::core::{Core, Peers};
 use crate::exit::Exit;
@@ -118,6 +120,7 @@ impl StartError {
 pub(super) struct Running {
     pub(super) peers: Arc<Peers>,
     pub(super) budgets: Budgets,
+    pub(super) max_point_age_s: u32,
     pub(super) threads: Vec<JoinHandle<()>>,
 }
 
@@ -187,6 +190,7 @@ pub(super) fn start(loaded: &Loaded) -> Result<Running, StartError> {
     Ok(Running {
         peers: plan.peers,
         budgets: plan.budgets,
+        max_point_age_s: plan.max_point_age_s,
         threads,
     })
 }
@@ -357,6 +361,11 @@ struct Plan {
     schemas: Arc<Schemas>,
     aggregations: Arc<Aggregations>,
     sync_creates: bool,
+    /// How long a point may be held back, and why so long.
+    max_point_age_s: u32,
+    max_point_age_why: String,
+    /// When the ages of points began to count, on all cores.
+    began: Instant,
     cache_bytes_max: u64,
     /// What of it the caches may count: see `limits::COUNTED_PERCENT`.
     counted_bytes: u64,
@@ -367,6 +376,7 @@ struct Plan {
 impl Plan {
     fn new(settings: &Settings, shards: u16) -> Self {
         let now = clock::now().instant;
+        let (max_point_age_s, max_point_age_why) = age::max_point_age(settings);
         let cache_bytes_max = settings
             .cache_bytes_max
             .unwrap_or_else(|| host::memory_bytes() / 2);
@@ -389,6 +399,9 @@ impl Plan {
             schemas: Arc::new(settings.schemas.clone()),
             aggregations: Arc::new(settings.aggregations.clone()),
             sync_creates: sync_creates(settings),
+            max_point_age_s,
+            max_point_age_why,
+            began: now,
             cache_bytes_max,
             counted_bytes,
             shards,
@@ -407,6 +420,8 @@ impl Plan {
                 seed: self.seed,
                 strategy: settings.strategy,
                 timestamp_lag_s: settings.timestamp_lag_s,
+                max_point_age_s: self.max_point_age_s,
+                began: self.began,
                 recent_bytes_max: self.counted_bytes / RECENT_SHARE / shards,
                 waiting_bytes_max: share(self.counted_bytes),
                 waiting_points_max: settings.cache_points_max.map_or(u64::MAX, share).max(1),
@@ -511,6 +526,13 @@ fn say(loaded: &Loaded, shards: u16, plan: &Plan) {
             .map_or("any number of".to_owned(), |points| points.to_string()),
         settings.strategy.name(),
     );
+    if settings.strategy == Strategy::Deadline {
+        tracing::info!(
+            "points are held for up to {} s, so that an update has many: {}",
+            plan.max_point_age_s,
+            plan.max_point_age_why
+        );
+    }
     let schemas = settings.schemas.iter().map(|rule| rule.name.as_str());
     let aggregations = settings.aggregations.iter().map(|rule| rule.name.as_str());
     tracing::info!(

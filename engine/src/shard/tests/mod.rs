@@ -213,6 +213,8 @@ impl World {
                 seed: 7,
                 strategy: Strategy::Sorted,
                 timestamp_lag_s: 0,
+                max_point_age_s: 60,
+                began: now.instant,
                 recent_bytes_max: 1 << 20,
                 waiting_bytes_max: 1 << 20,
                 waiting_points_max: points_max.unwrap_or(u64::MAX),
