@@ -55,6 +55,9 @@ mod flood;
 // File first, cache second: no accepted point is ever out of sight.
 #[cfg(test)]
 mod gaps;
+// The write order `deadline`: what is in the files when, and what graphite-web sees meanwhile.
+#[cfg(test)]
+mod held;
 // Ten thousand connections that say nothing.
 #[cfg(test)]
 mod idle;

@@ -3,6 +3,7 @@
 //! and checks the accounts after every turn.
 
 mod broken;
+mod held;
 mod routes;
 
 use std::collections::BTreeMap;
@@ -195,6 +196,14 @@ impl World {
     }
 
     fn bounded(shards: u16, points_max: Option<u64>, bytes_max: u64) -> World {
+        World::changed((shards, points_max, bytes_max), |_| {})
+    }
+
+    /// A world of shards that are set up otherwise than usual.
+    fn changed(
+        (shards, points_max, bytes_max): (u16, Option<u64>, u64),
+        change: impl Fn(&mut ShardConfig),
+    ) -> World {
         let mut now = clock::now();
         now.unix_seconds = 1_700_000_000;
         let budget = || Arc::new(Budget::new(None, 0.1, now.instant));
@@ -233,7 +242,11 @@ impl World {
             room: Arc::clone(&room),
         };
         let shards = (0..shards)
-            .map(|index| Shard::new(config(index), now))
+            .map(|index| {
+                let mut config = config(index);
+                change(&mut config);
+                Shard::new(config, now)
+            })
             .collect();
         let (disk, held) = (Disk::default(), Vec::new());
         World {
