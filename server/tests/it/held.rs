@@ -102,71 +102,63 @@ fn a_point_is_in_its_file_before_it_is_too_old_and_not_at_once() {
     assert!(!ended.log.contains("lateUpdates"), "{}", ended.log);
 }
 
-/// Reads the series through graphite-web's reader by the second archive, whose slots are of two
-/// seconds, and compares each slot with the mean of all that was sent for it.
+/// Slots of the second archive in the test of the merge, in seconds.
+const SLOT_S: u32 = 4;
+
+/// Reads the series through graphite-web's reader by the second archive while they are sent, and
+/// compares each slot that is complete with the mean of what was sent for it.
 const MERGE: &str = r#"
-import json, os, time
+import os, time
 from graphite.readers.whisper import WhisperReader
 settings.CARBONLINK_PICKLE_PROTOCOL = 2
-data, sent = sys.argv[3], json.loads(sys.argv[4])
-judged_until, seconds, full = int(sys.argv[5]), float(sys.argv[6]), 0
-begin = time.time()
-while time.time() - begin < seconds:
-    for metric, points in sent.items():
-        slots = {}
-        for t, v in points:
-            slots.setdefault(t - t % 2, []).append(v)
+data, first, last, slot_s, metrics = sys.argv[3], *map(int, sys.argv[4:8])
+looks = 0
+while time.time() < last + 10:
+    for number in range(metrics):
+        metric = "merged.m%d" % number
         path = os.path.join(data, metric.replace(".", "/") + ".wsp")
         now = int(time.time())
         (start, end, step), values = WhisperReader(path, metric).fetch(now - 9000, now)
-        assert step == 2, step
-        seen = {start + 2 * i: v for i, v in enumerate(values)}
-        for slot, values in slots.items():
-            if slot + 2 <= judged_until:
-                want = sum(values) / len(values)
-                assert seen[slot] == want, (metric, slot, seen[slot], values, time.time())
-                full += 1
+        assert step == slot_s, step
+        seen = {start + step * i: v for i, v in enumerate(values)}
+        # A second for the newest point on its way.
+        for slot in range(first, min(last, now - 1) - slot_s + 1, slot_s):
+            values = [t % 100 * 10 + number for t in range(slot, slot + slot_s)]
+            want = sum(values) / len(values)
+            assert seen[slot] == want, (metric, slot - first, seen[slot], values, now - first)
+            looks += 1
     time.sleep(0.05)
-print(full)
+print(looks)
 "#;
 
 #[test]
 fn graphite_web_s_merge_of_coarse_slots_is_right_while_points_are_held() {
-    let daemon = held_daemon("MAX_POINT_AGE = 6", "1s:2h,2s:1d");
-    let names: Vec<String> = (0..5).map(|number| format!("merged.m{number}")).collect();
-    begin(&daemon, &names);
-    // The first update of a file that nobody has read is not cut.
-    std::thread::sleep(Duration::from_secs(1));
-    let mut socket = daemon.connect();
-    let mut points: BTreeMap<&str, Vec<(u32, u32)>> = BTreeMap::new();
-    let first = now() + 1;
-    for second in first..first + SENT_S {
-        wait_for(|| (now() >= second).then_some(())).unwrap();
-        let mut lines = String::new();
-        for (number, name) in (0..).zip(&names) {
-            let value = second % 100 * 10 + number;
-            lines += &format!("{name} {value} {second}\n");
-            points.entry(name).or_default().push((second, value));
-        }
-        socket.write_all(lines.as_bytes()).unwrap();
-    }
-    let data = daemon.data().display().to_string();
-    let list = |points: &Vec<(u32, u32)>| -> String {
-        let pair = |(at, value): &(u32, u32)| format!("[{at}, {value}]");
-        points.iter().map(pair).collect::<Vec<_>>().join(", ")
-    };
-    let sent: Vec<String> = points
-        .iter()
-        .map(|(name, points)| format!("\"{name}\": [{}]", list(points)))
+    const NAMES: u32 = 5;
+    let daemon = held_daemon("MAX_POINT_AGE = 8", &format!("1s:2h,{SLOT_S}s:1d"));
+    let names: Vec<String> = (0..NAMES)
+        .map(|number| format!("merged.m{number}"))
         .collect();
-    let sent = format!("{{{}}}", sent.join(", "));
-    let last = first + SENT_S;
-    wait_for(|| (now() > last).then_some(())).unwrap();
-    // From the first update of this test on slots are whole: the one of its first point is as it
-    // was found. What is still held then goes while this looks.
-    let text = graphite(&daemon, MERGE, &[&data, &sent, &last.to_string(), "12"]);
-    let looks: u32 = text.trim().parse().unwrap();
-    assert!(looks > 500, "{looks} slots were looked at");
+    begin(&daemon, &names);
+    let first = (now() / SLOT_S + 2) * SLOT_S;
+    let last = first + 6 * SLOT_S;
+    let (mut socket, data) = (daemon.connect(), daemon.data().display().to_string());
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for second in first..last {
+                wait_for(|| (now() >= second).then_some(())).unwrap();
+                let mut lines = String::new();
+                for (number, name) in (0..).zip(&names) {
+                    lines += &format!("{name} {} {second}\n", second % 100 * 10 + number);
+                }
+                socket.write_all(lines.as_bytes()).unwrap();
+            }
+        });
+        let numbers = [first, last, SLOT_S, NAMES].map(|number| number.to_string());
+        let mut arguments = vec![data.as_str()];
+        arguments.extend(numbers.iter().map(String::as_str));
+        let looks: u32 = graphite(&daemon, MERGE, &arguments).trim().parse().unwrap();
+        assert!(looks > 500, "{looks} slots were looked at");
+    });
     assert!(daemon.stop().status.success());
 }
 
