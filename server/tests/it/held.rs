@@ -4,6 +4,7 @@
 #![expect(
     clippy::disallowed_methods,
     clippy::format_push_string,
+    clippy::format_collect,
     reason = "a test waits, and builds its text simply"
 )]
 
