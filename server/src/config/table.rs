@@ -24,7 +24,7 @@ const STRATEGIES: &[&str] = &[
     "deadline",
 ];
 /// The write order where carbon.conf names none.
-const STRATEGY_DEFAULT: &str = "sorted";
+const STRATEGY_DEFAULT: &str = "deadline";
 
 /// Ways to the sockets that RING_DRIVER may name.
 const DRIVERS: &[&str] = &["auto", "uring", "poll"];
@@ -281,7 +281,8 @@ pub const OPTIONS: &[ConfOption] = &[
         Kind::Choice { now: STRATEGIES, later: &[] },
         STRATEGY_DEFAULT,
         "Which metric is written next: sorted, timesorted, max, bucketmax, naive, random or deadline",
-    ),
+    )
+    .python("sorted"),
     ConfOption::new(
         "MAX_POINT_AGE",
         POINT_AGE,

@@ -137,7 +137,7 @@ fn an_empty_cache_section_has_the_defaults_of_python() {
     assert_eq!(settings.updates_per_second, Rate::Auto);
     assert_eq!(settings.creates_per_minute, Rate::Auto);
     assert_eq!(settings.updates_per_second_on_shutdown, None);
-    assert_eq!(settings.strategy, Strategy::Sorted);
+    assert_eq!(settings.strategy, Strategy::Deadline);
     assert_eq!(
         (settings.timestamp_lag_s, settings.timestamp_resolution_s),
         (0, 1)
