@@ -236,9 +236,13 @@ fn path_of(operation: &FileOperation) -> Option<PathBuf> {
         | FileOperation::Look { path }
         | FileOperation::SetAside { path, .. }
         | FileOperation::Open { path, .. }
+        | FileOperation::Reserve { path, .. }
+        | FileOperation::Remove { path }
         | FileOperation::Create { path, .. } => Some(path.clone()),
-        FileOperation::Read { .. } | FileOperation::Write { .. } | FileOperation::Close { .. } => {
-            None
-        }
+        FileOperation::Read { .. }
+        | FileOperation::Write { .. }
+        | FileOperation::Append { .. }
+        | FileOperation::Sync { .. }
+        | FileOperation::Close { .. } => None,
     }
 }

@@ -15,6 +15,7 @@ use super::create::{Blueprint, Create, Way, Workshop, c_path};
 use super::operation::{
     Access, ByteRange, FileError, FileOperation, FileOutcome, FileToken, Stage, VisitId,
 };
+use super::segment::Segment;
 use super::visit::Visit;
 use crate::limits::{CREATES_TOGETHER_MAX, FILE_OPERATIONS_MAX};
 
@@ -34,8 +35,10 @@ pub(super) struct Admitted {
 pub(super) enum Holds {
     /// Nothing that is scarce.
     Nothing,
-    /// A visit.
+    /// A visit, which ends with the operation unless that has opened or read it.
     Visit(VisitId),
+    /// A visit that stays, whatever becomes of the operation.
+    Kept(VisitId),
     /// One of the creates that may run together.
     Create,
 }
@@ -49,12 +52,18 @@ enum VisitState {
     Busy,
 }
 
+/// What waits for a free visit.
 #[derive(Debug)]
-struct Open {
-    token: FileToken,
-    path: PathBuf,
-    access: Access,
-    ranges: Vec<ByteRange>,
+enum Opening {
+    Open {
+        path: PathBuf,
+        access: Access,
+        ranges: Vec<ByteRange>,
+    },
+    Reserve {
+        path: PathBuf,
+        bytes: u64,
+    },
 }
 
 /// Who may run, who waits.
@@ -62,7 +71,7 @@ struct Open {
 pub(super) struct Admission {
     visits: Vec<(u32, VisitState)>,
     visits_free: Vec<u32>,
-    opens_waiting: VecDeque<Open>,
+    opens_waiting: VecDeque<(FileToken, Opening)>,
     creates_waiting: VecDeque<(FileToken, Blueprint)>,
     creates: usize,
     /// Operations whose answer nobody has fetched yet.
@@ -139,14 +148,24 @@ impl Admission {
                 access,
                 ranges,
             } => {
-                self.opens_waiting.push_back(Open {
-                    token,
+                let open = Opening::Open {
                     path,
                     access,
                     ranges,
-                });
+                };
+                self.opens_waiting.push_back((token, open));
                 None
             }
+            FileOperation::Reserve { path, bytes } => {
+                let reserve = Opening::Reserve { path, bytes };
+                self.opens_waiting.push_back((token, reserve));
+                None
+            }
+            FileOperation::Remove { path } => free(token, Aside::remove(&path), events),
+            FileOperation::Append { visit, piece, sync } => {
+                Some(self.work_on_kept(token, Segment::append(visit, piece, sync)))
+            }
+            FileOperation::Sync { visit } => Some(self.work_on_kept(token, Segment::sync(visit))),
             FileOperation::Read { visit, ranges } => {
                 Some(self.work_on(token, Visit::read(visit, &ranges)))
             }
@@ -188,23 +207,27 @@ impl Admission {
 
     fn next_open(&mut self, events: &mut VecDeque<Event>) -> Option<Admitted> {
         while !self.visits_free.is_empty() {
-            let Open {
-                token,
-                path,
-                access,
-                ranges,
-            } = self.opens_waiting.pop_front()?;
-            match c_path(&path, Stage::Open) {
-                Ok(path) => {
-                    let visit = self.take_visit();
-                    return Some(Admitted {
-                        token,
-                        machine: Box::new(Visit::open(visit, path, access, self.noatime, &ranges)),
-                        holds: Holds::Visit(visit),
-                    });
+            let (token, opening) = self.opens_waiting.pop_front()?;
+            let (Opening::Open { path, .. } | Opening::Reserve { path, .. }) = &opening;
+            let path = match c_path(path, Stage::Open) {
+                Ok(path) => path,
+                Err(error) => {
+                    refuse(token, error, events);
+                    continue;
                 }
-                Err(error) => refuse(token, error, events),
-            }
+            };
+            let visit = self.take_visit();
+            let machine: Box<dyn Machine> = match opening {
+                Opening::Open { access, ranges, .. } => {
+                    Box::new(Visit::open(visit, path, access, self.noatime, &ranges))
+                }
+                Opening::Reserve { bytes, .. } => Box::new(Segment::reserve(visit, path, bytes)),
+            };
+            return Some(Admitted {
+                token,
+                machine,
+                holds: Holds::Visit(visit),
+            });
         }
         None
     }
@@ -250,16 +273,9 @@ impl Admission {
         }
     }
 
-    /// An operation on an open file that nobody works on.
     fn work_on(&mut self, token: FileToken, machine: Visit) -> Admitted {
         let visit = machine.id();
-        let (generation, state) = &mut self.visits[visit.slot as usize];
-        assert!(
-            *generation == visit.generation,
-            "{visit:?} is over, now {generation}"
-        );
-        assert!(*state == VisitState::Idle, "{visit:?} is {state:?}");
-        *state = VisitState::Busy;
+        self.occupy(visit);
         Admitted {
             token,
             machine: Box::new(machine),
@@ -267,21 +283,43 @@ impl Admission {
         }
     }
 
+    fn work_on_kept(&mut self, token: FileToken, machine: Segment) -> Admitted {
+        let visit = machine.id();
+        self.occupy(visit);
+        Admitted {
+            token,
+            machine: Box::new(machine),
+            holds: Holds::Kept(visit),
+        }
+    }
+
+    /// An operation begins on an open file that nobody works on.
+    fn occupy(&mut self, visit: VisitId) {
+        let (generation, state) = &mut self.visits[visit.slot as usize];
+        assert!(
+            *generation == visit.generation,
+            "{visit:?} is over, now {generation}"
+        );
+        assert!(*state == VisitState::Idle, "{visit:?} is {state:?}");
+        *state = VisitState::Busy;
+    }
+
     /// An operation is over: what it held is free again, but for a file that stays open.
     pub(super) fn let_go(&mut self, holds: Holds, result: &Result<FileOutcome, FileError>) {
         match holds {
             Holds::Nothing => {}
             Holds::Create => self.creates -= 1,
-            Holds::Visit(visit) => {
+            Holds::Visit(visit) | Holds::Kept(visit) => {
                 let (_, state) = &mut self.visits[visit.slot as usize];
                 assert!(
                     *state == VisitState::Busy,
                     "{visit:?} was worked on while {state:?}"
                 );
-                let stays = matches!(
+                let is_open = matches!(
                     result,
                     Ok(FileOutcome::Opened { .. } | FileOutcome::Read(_))
                 );
+                let stays = is_open || holds == Holds::Kept(visit);
                 *state = if stays {
                     VisitState::Idle
                 } else {

@@ -1,8 +1,7 @@
-//! Looking at a file without opening it (is it there? what is it?), and giving it another name if it
-//! is still the same.
+//! Looking at a file without opening it (is it there? what is it?), giving it another name if it
+//! is still the same, and taking a name away.
 //! The rename follows the look in the next request, so that what has changed meanwhile is left
-//! alone but for that moment. Nothing is opened, written or deleted here, and no name is ever
-//! replaced. On failure the file has the name that it had.
+//! alone but for that moment. Nothing is opened or written here, and no name is ever replaced. On failure the file has the name that it had.
 
 use std::ffi::{CStr, CString};
 use std::os::fd::{BorrowedFd, OwnedFd};
@@ -38,6 +37,7 @@ enum Intent {
     /// Whether it is there; nothing else that a file system cannot say matters.
     Probe,
     Look,
+    Remove,
     SetAside {
         aside: CString,
         expected: FileLook,
@@ -48,6 +48,7 @@ enum Intent {
 enum State {
     Looking,
     Renaming,
+    Removing,
 }
 
 /// A look at a file, and its renaming.
@@ -72,6 +73,15 @@ impl Aside {
         Aside::new(path, Intent::Look, Stage::Look)
     }
 
+    /// Takes the name `path` away.
+    pub(super) fn remove(path: &Path) -> Result<Aside, FileError> {
+        let remove = Aside::new(path, Intent::Remove, Stage::Remove)?;
+        Ok(Aside {
+            state: State::Removing,
+            ..remove
+        })
+    }
+
     /// Renames `path` to `aside` if it is still what was seen.
     pub(super) fn set(path: &Path, aside: &Path, expected: FileLook) -> Result<Aside, FileError> {
         let aside = c_path(aside, Stage::SetAside)?;
@@ -94,6 +104,7 @@ impl Aside {
             // One that is there was answered without asking what it is.
             Intent::Probe => self.result = Some(Ok(FileOutcome::Probed(false))),
             Intent::Look => self.result = Some(Ok(FileOutcome::Looked(found))),
+            Intent::Remove => unreachable!("what is removed is not looked at"),
             Intent::SetAside { expected, .. } if found == Some(expected) => {
                 self.patience.renew();
                 self.state = State::Renaming;
@@ -107,6 +118,7 @@ impl Aside {
             Intent::Probe => Stage::Probe,
             Intent::Look => Stage::Look,
             Intent::SetAside { .. } => Stage::SetAside,
+            Intent::Remove => Stage::Remove,
         };
         self.result = Some(Err(FileError { stage, errno }));
     }
@@ -121,6 +133,7 @@ impl Machine for Aside {
         round.push(match self.state {
             State::Looking => Command::Look,
             State::Renaming => Command::Rename,
+            State::Removing => Command::Unlink,
         });
         Next::Together
     }
@@ -138,8 +151,12 @@ impl Machine for Aside {
             },
             (Command::Look, Err(errno)) if absent.contains(&errno) => self.looked(None),
             (Command::Rename, Ok(_)) => self.result = Some(Ok(FileOutcome::SetAside)),
-            (Command::Look | Command::Rename, Err(errno)) if self.patience.forgives(errno) => {}
-            (Command::Look | Command::Rename, Err(errno)) => self.refuse(errno),
+            (Command::Unlink, Ok(_)) => self.result = Some(Ok(FileOutcome::Removed)),
+            (Command::Look | Command::Rename | Command::Unlink, Err(errno)) => {
+                if !self.patience.forgives(errno) {
+                    self.refuse(errno);
+                }
+            }
             (command, answer) => unreachable!("a look was answered {answer:?} to {command:?}"),
         }
     }
@@ -155,9 +172,8 @@ impl Machine for Aside {
     fn path(&self, which: PathOf) -> &CStr {
         match (which, self.state, &self.intent) {
             (PathOf::Target, State::Renaming, Intent::SetAside { aside, .. }) => aside,
-            (PathOf::Target, State::Looking, _) | (PathOf::Temporary, State::Renaming, _) => {
-                &self.path
-            }
+            (PathOf::Target, State::Looking, _)
+            | (PathOf::Temporary, State::Renaming | State::Removing, _) => &self.path,
             (which, state, _) => unreachable!("a look has no {which:?} while {state:?}"),
         }
     }
@@ -251,6 +267,9 @@ mod tests {
             | FileOutcome::Written
             | FileOutcome::Closed
             | FileOutcome::Created
+            | FileOutcome::Appended(_)
+            | FileOutcome::Synced
+            | FileOutcome::Removed
             | FileOutcome::SetAside) => panic!("{other:?}"),
         }
     }

@@ -60,6 +60,10 @@ pub(super) enum Command {
     OpenVisit { slot: u32, noatime: bool },
     /// The same onto a plain descriptor.
     OpenPlain,
+    /// O_CREAT | O_EXCL of the target, into this direct slot.
+    MakeVisit(u32),
+    /// fallocate the file in this direct slot from 0 to this length.
+    AllocateVisit(u32, u64),
     /// Done at once by the driver: flock the plain descriptor, then put it into this direct slot.
     Lock(u32),
     /// POSIX_FADV_RANDOM.
@@ -96,7 +100,7 @@ pub(super) enum Command {
     Rename,
     /// link of the temporary name to the target.
     LinkTemporary,
-    /// unlink of the temporary name.
+    /// unlink of the temporary name; of a file whose name is to go, of that.
     Unlink,
 }
 

@@ -25,7 +25,15 @@ pub(super) fn entry(machine: &mut dyn Machine, command: Command) -> squeue::Entr
     let plain = types::Fd(raw(machine));
     match command {
         Command::Look => look(machine),
-        Command::OpenVisit { slot, noatime } => open_visit(machine, slot, noatime),
+        Command::OpenVisit { slot, noatime } => {
+            let mut flags = OFlags::empty();
+            flags.set(OFlags::NOATIME, noatime);
+            open_visit(machine, slot, flags)
+        }
+        Command::MakeVisit(slot) => open_visit(machine, slot, OFlags::CREATE.union(OFlags::EXCL)),
+        Command::AllocateVisit(slot, bytes) => {
+            opcode::Fallocate::new(types::Fixed(slot), bytes).build()
+        }
         Command::OpenPlain => open(machine, PathOf::Target, OFlags::empty()),
         Command::OpenNameless => open(machine, PathOf::Parent, OFlags::TMPFILE),
         Command::OpenTemporary => open(
@@ -100,17 +108,17 @@ fn look(machine: &mut dyn Machine) -> squeue::Entry {
         .build()
 }
 
-fn open_visit(machine: &dyn Machine, slot: u32, noatime: bool) -> squeue::Entry {
+fn open_visit(machine: &dyn Machine, slot: u32, flags: OFlags) -> squeue::Entry {
     let Ok(slot) = types::DestinationSlot::try_from_slot_target(slot) else {
         unreachable!("slot {slot} is beyond the table of direct files")
     };
     let path = machine.path(PathOf::Target).as_ptr();
-    let mut flags = OFlags::RDWR;
-    flags.set(OFlags::NOATIME, noatime);
+    let flags = flags.union(OFlags::RDWR);
     // A direct file has no descriptor that an exec could inherit: the kernel refuses O_CLOEXEC.
     opcode::OpenAt::new(types::Fd(CWD.as_raw_fd()), path)
         .file_index(Some(slot))
         .flags(flags.bits().cast_signed())
+        .mode(FILE_MODE)
         .build()
 }
 

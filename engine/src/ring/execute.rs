@@ -159,6 +159,15 @@ fn whole(
             workbench.opened_with_trace = !noatime;
             Ok(())
         }
+        Command::MakeVisit(_) => {
+            let flags = OFlags::CREATE.union(OFlags::EXCL);
+            *file = Some(open(machine.path(PathOf::Target), flags)?);
+            Ok(())
+        }
+        Command::AllocateVisit(_, bytes) => {
+            let file = visit(file.as_ref())?;
+            rustix::fs::fallocate(file, FallocateFlags::empty(), 0, bytes)
+        }
         Command::Lock(_) => {
             let locked = plain(machine)?;
             rustix::fs::flock(locked, FlockOperation::NonBlockingLockExclusive)?;

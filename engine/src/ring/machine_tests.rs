@@ -20,6 +20,7 @@ use rustix::io::Errno;
 
 use super::command::{Command, Handle, Machine, Next, PathOf, Span};
 use super::create::{Blueprint, Create, Way, Workshop};
+use super::segment::Segment;
 use super::uring::adopt_descriptor;
 use super::visit::Visit;
 use super::*;
@@ -181,6 +182,7 @@ impl Played {
     fn effect(&mut self, command: Command) {
         match command {
             Command::OpenVisit { .. } => self.open = true,
+            Command::MakeVisit(_) => (self.open, self.temporary) = (true, true),
             Command::CloseVisit(_) => {
                 assert!(self.open, "closed what is not open");
                 self.open = false;
@@ -304,6 +306,48 @@ proptest! {
         prop_assert_eq!(answer, Ok(FileOutcome::Written));
         prop_assert!(kernel.bytes == expected);
         prop_assert!(!kernel.open);
+    }
+
+    #[test]
+    fn a_piece_is_appended_whole_and_the_file_stays_open(
+        len in 1_u8..200,
+        offset in 0_u64..500,
+        moods in passing_moods(),
+        sync: bool,
+    ) {
+        let bytes: Vec<u8> = (0..len).collect();
+        let mut kernel = Played::new(vec![b'.'; 700], true, moods);
+        let piece = Piece { offset, bytes: bytes.clone() };
+        let answer = kernel.play(&mut Segment::append(visit(), piece, sync));
+        let from = usize::try_from(offset).unwrap();
+        prop_assert_eq!(&kernel.bytes[from..from + bytes.len()], &bytes[..]);
+        prop_assert_eq!(answer, Ok(FileOutcome::Appended(bytes)));
+        prop_assert!(kernel.open && (kernel.written || !sync));
+        let answer = kernel.play(&mut Segment::sync(visit()));
+        prop_assert_eq!(answer, Ok(FileOutcome::Synced));
+        prop_assert!(kernel.open && kernel.written);
+    }
+
+    #[test]
+    fn a_segment_is_made_or_leaves_neither_file_nor_name(
+        moods in passing_moods(),
+        errno in prop_oneof![Just(Errno::NOSPC), Just(Errno::IO), Just(Errno::DQUOT)],
+        at in 0_usize..4,
+    ) {
+        let path = CString::new("/journal/0.points").unwrap();
+        let mut kernel = Played::new(Vec::new(), false, moods.clone());
+        let answer = kernel.play(&mut Segment::reserve(visit(), path.clone(), 1 << 20));
+        let opened = FileOutcome::Opened { visit: visit(), pieces: Vec::new() };
+        prop_assert_eq!(answer, Ok(opened));
+        prop_assert!(kernel.open && kernel.temporary);
+
+        let mut moods = moods;
+        moods.truncate(at);
+        moods.push(Mood::Refuses(errno));
+        let mut kernel = Played::new(Vec::new(), false, moods);
+        let answer = kernel.play(&mut Segment::reserve(visit(), path, 1 << 20));
+        prop_assert_eq!(answer.is_ok(), kernel.open);
+        prop_assert_eq!(answer.is_ok(), kernel.temporary);
     }
 
     #[test]

@@ -33,6 +33,7 @@ pub mod mount;
 mod native;
 mod operation;
 mod poll;
+mod segment;
 mod slots;
 pub mod socket;
 mod sockets;

@@ -97,6 +97,33 @@ pub enum FileOperation {
         /// The visit.
         visit: VisitId,
     },
+    /// Make a new file that is kept open and written piece by piece; one that is there answers
+    /// EEXIST. Its directory exists. Begins a visit.
+    Reserve {
+        /// The file.
+        path: PathBuf,
+        /// Room for so many bytes is allocated, where the file system can.
+        bytes: u64,
+    },
+    /// Write a piece of an open file, as long as that may get. The visit stays open, also on failure.
+    Append {
+        /// The visit.
+        visit: VisitId,
+        /// What to write, by one write, resumed when short.
+        piece: Piece,
+        /// `fdatasync` before the answer.
+        sync: bool,
+    },
+    /// `fdatasync` of an open file. The visit stays open, also on failure.
+    Sync {
+        /// The visit.
+        visit: VisitId,
+    },
+    /// Take the name `path` away from its file. No such name is a failure.
+    Remove {
+        /// The file.
+        path: PathBuf,
+    },
     /// What is known of the file at `path` without opening it?
     Look {
         /// The file.
@@ -148,13 +175,19 @@ pub struct FileLook {
 pub enum FileOutcome {
     /// To `Probe`: the file is there (true) or not (false).
     Probed(bool),
-    /// To `Open`.
+    /// To `Open` and to `Reserve`.
     Opened {
         /// The visit that began.
         visit: VisitId,
-        /// One piece a range, in the order asked.
+        /// One piece a range, in the order asked; none to `Reserve`.
         pieces: Vec<Piece>,
     },
+    /// To `Append`: the bytes that were written, given back.
+    Appended(Vec<u8>),
+    /// To `Sync`.
+    Synced,
+    /// To `Remove`.
+    Removed,
     /// To `Read`: one piece a range, in the order asked.
     Read(Vec<Piece>),
     /// To `Write`.
@@ -190,12 +223,16 @@ pub enum Stage {
     Directory,
     /// Making the new file, before it has its name.
     Create,
+    /// Allocating room for it.
+    Allocate,
     /// Giving the new file its name.
     Publish,
     /// Looking at it without opening it.
     Look,
     /// Giving it another name.
     SetAside,
+    /// Taking its name away.
+    Remove,
 }
 
 /// Why an operation failed: the stage and the kernel's error number.

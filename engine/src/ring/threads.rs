@@ -189,7 +189,7 @@ impl Threads {
             self.admission.opened_with_trace();
         }
         self.admission.let_go(job.holds, &result);
-        if let Holds::Visit(visit) = job.holds {
+        if let Holds::Visit(visit) | Holds::Kept(visit) = job.holds {
             self.files[visit.slot as usize] = job.workbench.file;
         } else {
             assert!(
@@ -215,7 +215,7 @@ impl Threads {
             holds,
         } = admitted;
         let file = match holds {
-            Holds::Visit(visit) => self.files[visit.slot as usize].take(),
+            Holds::Visit(visit) | Holds::Kept(visit) => self.files[visit.slot as usize].take(),
             Holds::Nothing | Holds::Create => None,
         };
         self.queued.push_back(Box::new(Job {

@@ -94,7 +94,10 @@ impl Inspect {
                 outcome @ (FileOutcome::Probed(_)
                 | FileOutcome::Created
                 | FileOutcome::Looked(_)
-                | FileOutcome::SetAside),
+                | FileOutcome::SetAside
+                | FileOutcome::Appended(_)
+                | FileOutcome::Synced
+                | FileOutcome::Removed),
             ) => {
                 unreachable!("an inspection was answered with {outcome:?}")
             }

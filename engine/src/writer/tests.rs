@@ -116,6 +116,10 @@ impl Rig {
                     | FileOperation::Write { .. }
                     | FileOperation::Look { .. }
                     | FileOperation::SetAside { .. }
+                    | FileOperation::Reserve { .. }
+                    | FileOperation::Append { .. }
+                    | FileOperation::Sync { .. }
+                    | FileOperation::Remove { .. }
                     | FileOperation::Close { .. }) => {
                         panic!("{other:?} was not to be expected")
                     }

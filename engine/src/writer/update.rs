@@ -116,7 +116,10 @@ impl Update {
                 outcome @ (FileOutcome::Probed(_)
                 | FileOutcome::Created
                 | FileOutcome::Looked(_)
-                | FileOutcome::SetAside),
+                | FileOutcome::SetAside
+                | FileOutcome::Appended(_)
+                | FileOutcome::Synced
+                | FileOutcome::Removed),
             ) => {
                 unreachable!("an update was answered with {outcome:?}")
             }
@@ -300,6 +303,10 @@ mod tests {
                 other @ (FileOperation::Probe { .. }
                 | FileOperation::Look { .. }
                 | FileOperation::SetAside { .. }
+                | FileOperation::Reserve { .. }
+                | FileOperation::Append { .. }
+                | FileOperation::Sync { .. }
+                | FileOperation::Remove { .. }
                 | FileOperation::Create { .. }) => {
                     panic!("an update asked for {other:?}")
                 }

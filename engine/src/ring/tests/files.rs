@@ -27,7 +27,7 @@ fn until_answered(ring: &mut Ring, mut enough: impl FnMut(&mut Ring, FileToken, 
 }
 
 /// Runs one operation to its end.
-fn run(ring: &mut Ring, operation: FileOperation) -> Answer {
+pub(super) fn run(ring: &mut Ring, operation: FileOperation) -> Answer {
     let mut answers = run_all(ring, vec![operation]);
     answers.pop().unwrap()
 }

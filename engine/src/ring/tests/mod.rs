@@ -22,7 +22,9 @@ mod uring {
     }
 
     #[path = "files.rs"]
-    mod files;
+    pub(super) mod files;
+    #[path = "segments.rs"]
+    mod segments;
     #[path = "sockets.rs"]
     pub(super) mod sockets;
 }
@@ -36,7 +38,9 @@ mod uring_sync {
     }
 
     #[path = "files.rs"]
-    mod files;
+    pub(super) mod files;
+    #[path = "segments.rs"]
+    mod segments;
     #[path = "sockets.rs"]
     mod sockets;
 }
@@ -50,7 +54,9 @@ mod poll_sync {
     }
 
     #[path = "files.rs"]
-    mod files;
+    pub(super) mod files;
+    #[path = "segments.rs"]
+    mod segments;
     #[path = "sockets.rs"]
     mod sockets;
 }

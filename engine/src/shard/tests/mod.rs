@@ -76,12 +76,7 @@ impl Disk {
                     });
                 }
                 self.check(Stage::Read)?;
-                let slot = u32::try_from(self.visits.len()).unwrap();
-                self.visits.push(path);
-                let visit = VisitId {
-                    slot,
-                    generation: 0,
-                };
+                let visit = self.visit(path);
                 let pieces = self.ranges(visit, &ranges);
                 Ok(FileOutcome::Opened { visit, pieces })
             }
@@ -94,6 +89,10 @@ impl Disk {
                 self.write(visit, &pieces)
             }
             FileOperation::Close { .. } => Ok(FileOutcome::Closed),
+            FileOperation::Reserve { .. }
+            | FileOperation::Append { .. }
+            | FileOperation::Sync { .. }
+            | FileOperation::Remove { .. } => self.carry_out_segment(operation),
             FileOperation::Look { path } => {
                 self.check(Stage::Look)?;
                 Ok(FileOutcome::Looked(self.look(&path)))
@@ -120,6 +119,67 @@ impl Disk {
                 Ok(FileOutcome::Created)
             }
         }
+    }
+
+    fn carry_out_segment(&mut self, operation: FileOperation) -> Result<FileOutcome, FileError> {
+        match operation {
+            FileOperation::Reserve { path, bytes } => {
+                self.check(Stage::Create)?;
+                if self.files.contains_key(&path) {
+                    return Err(FileError {
+                        stage: Stage::Create,
+                        errno: EEXIST,
+                    });
+                }
+                let bytes = vec![0; usize::try_from(bytes).unwrap()];
+                self.files.insert(path.clone(), bytes);
+                Ok(FileOutcome::Opened {
+                    visit: self.visit(path),
+                    pieces: Vec::new(),
+                })
+            }
+            FileOperation::Append { visit, piece, .. } => {
+                self.check(Stage::Write)?;
+                Ok(FileOutcome::Appended(self.append(visit, piece)))
+            }
+            FileOperation::Sync { .. } => {
+                self.check(Stage::Sync)?;
+                Ok(FileOutcome::Synced)
+            }
+            FileOperation::Remove { path } => {
+                self.check(Stage::Remove)?;
+                assert!(self.files.remove(&path).is_some(), "no {path:?} to remove");
+                Ok(FileOutcome::Removed)
+            }
+            FileOperation::Probe { .. }
+            | FileOperation::Open { .. }
+            | FileOperation::Read { .. }
+            | FileOperation::Write { .. }
+            | FileOperation::Close { .. }
+            | FileOperation::Look { .. }
+            | FileOperation::SetAside { .. }
+            | FileOperation::Create { .. } => unreachable!("{operation:?} is of no segment"),
+        }
+    }
+
+    fn visit(&mut self, path: PathBuf) -> VisitId {
+        let slot = u32::try_from(self.visits.len()).unwrap();
+        self.visits.push(path);
+        VisitId {
+            slot,
+            generation: 0,
+        }
+    }
+
+    /// Writes a piece of a file that may get longer.
+    fn append(&mut self, visit: VisitId, piece: Piece) -> Vec<u8> {
+        let path = &self.visits[visit.slot as usize];
+        let bytes = self.files.get_mut(path).unwrap();
+        let from = usize::try_from(piece.offset).unwrap();
+        let end = from + piece.bytes.len();
+        bytes.resize(bytes.len().max(end), 0);
+        bytes[from..end].copy_from_slice(&piece.bytes);
+        piece.bytes
     }
 
     fn write(&mut self, visit: VisitId, pieces: &[Piece]) -> Result<FileOutcome, FileError> {
