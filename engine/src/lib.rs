@@ -6,6 +6,7 @@
 pub mod cache;
 pub mod clock;
 pub mod device;
+pub mod journal;
 pub mod limiter;
 pub mod limits;
 pub mod metric;

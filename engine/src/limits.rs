@@ -306,6 +306,10 @@ pub const POLL_ACCEPTS_PER_TURN_MAX: usize = 64;
 /// what it still holds then is never freed.
 pub const DRAIN_TURNS_MAX: u32 = 50;
 
+/// Longest payload of a block of the journal that is written or believed: what is read is summed up
+/// before it is known to be one. What a full buffer takes beyond its bound fits.
+pub const JOURNAL_PAYLOAD_BYTES_MAX: u32 = 8 << 20;
+
 /// Devices on the way from a file system down to its disks that are looked at in one line: a
 /// partition of a volume of an encrypted RAID of multipaths has six.
 pub const DEVICE_CHAIN_DEPTH_MAX: usize = 16;

@@ -7,8 +7,11 @@
     reason = "a test fails by panicking, in its helpers too"
 )]
 
+use benzene_engine::journal::{block, entry};
+use benzene_engine::limits::JOURNAL_PAYLOAD_BYTES_MAX;
 use benzene_engine::whisper::{Aggregation, codec};
 
+const JOURNAL: &str = include_str!("../../../docs/formats/journal.md");
 const WHISPER: &str = include_str!("../../../docs/formats/whisper.md");
 
 /// A row of a byte map.
@@ -103,4 +106,93 @@ fn the_whisper_page_lists_every_aggregation() {
     let map = byte_map(WHISPER, "Metadata");
     let listed = Aggregation::ALL.map(|method| format!("{} {}", method.id(), method.name()));
     assert_eq!(map[0].meaning, listed.join(", "));
+}
+
+/// The rows of the first table of the journal's page that begins with this heading, cell by cell.
+fn journal_table(heading: &str) -> Vec<Vec<&'static str>> {
+    let table = JOURNAL.lines().skip_while(|line| *line != heading);
+    let rows = table.skip(2).take_while(|line| line.starts_with('|'));
+    let cells = |row: &'static str| row.trim_matches('|').split('|').map(str::trim).collect();
+    let rows: Vec<Vec<&str>> = rows.map(cells).collect();
+    assert!(!rows.is_empty(), "no table below {heading:?}");
+    rows
+}
+
+#[test]
+fn the_journal_page_and_its_heads_agree() {
+    let fields = [
+        ("magic", block::MAGIC_AT),
+        ("checksum", block::CHECKSUM_AT),
+        ("payload_bytes", block::PAYLOAD_BYTES_AT),
+        ("version", block::VERSION_AT),
+        ("kind", block::KIND_AT),
+        ("shard", block::SHARD_AT),
+        ("epoch", block::EPOCH_AT),
+        ("segment", block::SEGMENT_AT),
+        ("block", block::BLOCK_AT),
+        ("generation", block::GENERATION_AT),
+        ("serial", block::SERIAL_AT),
+        ("received_ms", block::RECEIVED_MS_AT),
+        ("entries", block::ENTRIES_AT),
+        ("retired", block::RETIRED_AT),
+        ("epochs_done", block::EPOCHS_DONE_AT),
+        ("zero", block::ZERO_AT),
+    ];
+    let rows = journal_table("| offset | bytes | field | meaning |");
+    let mut end = 0;
+    for (row, (name, at)) in rows.iter().zip(fields) {
+        assert_eq!((row[2], end), (name, at), "{row:?}");
+        assert_eq!(row[0].parse(), Ok(at), "{row:?}");
+        end += row[1].parse::<usize>().unwrap();
+    }
+    assert_eq!((rows.len(), end), (fields.len(), block::HEAD_BYTES));
+    let meaning = |field: &str| rows.iter().find(|row| row[2] == field).unwrap()[3];
+    let magic = str::from_utf8(&block::MAGIC).unwrap();
+    assert_eq!(meaning("magic"), format!("`{magic}`"));
+    assert_eq!(meaning("version"), block::VERSION.to_string());
+    let [points, names] = block::Kind::ALL.map(block::Kind::number);
+    assert_eq!(meaning("kind"), format!("{points} points, {names} names"));
+    let longest = format!(
+        "at most {} MiB in any version",
+        JOURNAL_PAYLOAD_BYTES_MAX >> 20
+    );
+    assert!(meaning("payload_bytes").ends_with(&longest), "{longest}");
+    for stated in [
+        format!("each at a multiple of {} bytes", block::ALIGNMENT),
+        format!("everything from offset {}", block::PAYLOAD_BYTES_AT),
+    ] {
+        assert!(JOURNAL.contains(&stated), "{stated}");
+    }
+}
+
+#[test]
+fn the_journal_page_and_its_entries_agree() {
+    let bits: Vec<_> = journal_table("| bits of the tag | meaning |")
+        .iter()
+        .map(|row| row[0])
+        .collect();
+    assert_eq!(
+        bits,
+        [
+            format!("{} to {}", entry::VALUE_BITS.0, entry::VALUE_BITS.1),
+            format!("{} and {}", entry::ID_BITS.0, entry::ID_BITS.1),
+            format!(
+                "{} and {}",
+                entry::TIMESTAMP_BITS.0,
+                entry::TIMESTAMP_BITS.1
+            ),
+        ]
+    );
+    let tags = [
+        (entry::WRITTEN, "Z, V", "*written*:"),
+        (entry::WRITTEN_PART, "Z, V, `u32`", "*written in part*:"),
+        (entry::AGE, "V", "*age*:"),
+    ];
+    let rows = journal_table("| tag | fields | meaning |");
+    assert_eq!(rows.len(), tags.len());
+    for (row, (tag, fields, meaning)) in rows.iter().zip(tags) {
+        assert_eq!((row[0], row[1]), (&*format!("0x{tag:02X}"), fields));
+        assert!(row[2].starts_with(meaning), "{row:?}");
+        assert_eq!(tag & 0xf, entry::CONTROL, "{row:?}");
+    }
 }
