@@ -309,6 +309,45 @@ pub const DRAIN_TURNS_MAX: u32 = 50;
 /// Longest payload of a block of the journal that is written or believed: what is read is summed up
 /// before it is known to be one. What a full buffer takes beyond its bound fits.
 pub const JOURNAL_PAYLOAD_BYTES_MAX: u32 = 8 << 20;
+/// Payload at which a block of the journal is full: a hundred thousand points, a tenth of a
+/// millisecond of copying into the page cache, and twice that much memory a shard.
+pub const JOURNAL_BLOCK_BYTES: usize = 1 << 20;
+/// What a full block may take beyond: what its owner takes in one turn before it asks again whether
+/// the journal is congested (a turn's lines, and `TURN_PARCEL_POINTS_MAX` points of other shards with
+/// a message, each with the longest new name), and the ends of updates that were in flight.
+pub const JOURNAL_OVERRUN_BYTES: usize = 5 << 20;
+const _: () =
+    assert!(JOURNAL_BLOCK_BYTES + JOURNAL_OVERRUN_BYTES <= JOURNAL_PAYLOAD_BYTES_MAX as usize);
+const _: () = assert!(
+    JOURNAL_OVERRUN_BYTES
+        >= (TURN_PARCEL_POINTS_MAX + BATCH_POINTS_MAX) * (METRIC_NAME_BYTES_MAX + 50)
+);
+/// Length of a segment of the journal: a minute of a million points, and 160 of them are 10 GB.
+pub const JOURNAL_SEGMENT_BYTES: u32 = 64 << 20;
+/// Shortest segment: the longest name fits in it with its heads.
+pub const JOURNAL_SEGMENT_BYTES_MIN: u32 = 8 << 10;
+const _: () = assert!(JOURNAL_SEGMENT_BYTES_MIN as usize > 2 * METRIC_NAME_BYTES_MAX);
+/// Longest segment: offsets in it are 32 bits with room for a last block.
+pub const JOURNAL_SEGMENT_BYTES_MAX: u32 = 1 << 30;
+const _: () = assert!(JOURNAL_SEGMENT_BYTES <= JOURNAL_SEGMENT_BYTES_MAX);
+/// Fewest segments of a shard, of both kinds together: of points one that is written, one that
+/// waits to be retired and the next one; of names one.
+pub const JOURNAL_SEGMENTS_MIN: u32 = 4;
+/// Segments of points that a shard may have however many its names take: one is written while the
+/// other is retired.
+pub const JOURNAL_POINT_SEGMENTS_MIN: u32 = 2;
+const _: () = assert!(JOURNAL_POINT_SEGMENTS_MIN < JOURNAL_SEGMENTS_MIN);
+/// Blocks that still go into the last segment when no more points are taken: the one that is being
+/// filled, the one that waits, and the records of what is written, by which a segment gets free.
+pub const JOURNAL_BLOCKS_IN_HAND: u64 = 3;
+/// Share of the segments in use, in quarters, at which what pins the oldest is pushed: what is left
+/// then lasts while a few rounds of the writer and of syncs go by.
+pub const JOURNAL_PUSH_QUARTERS: u32 = 3;
+/// Ids after which a journal numbers its names anew: half of what 32 bits hold, so that what is given
+/// until then fits too.
+pub const JOURNAL_IDS_BEFORE_RESET: u32 = 1 << 31;
+/// How long after a failure of the journal's disk a new segment is tried.
+pub const JOURNAL_RETRY: Duration = Duration::from_secs(10);
 
 /// Devices on the way from a file system down to its disks that are looked at in one line: a
 /// partition of a volume of an encrypted RAID of multipaths has six.

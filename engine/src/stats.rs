@@ -118,6 +118,20 @@ counters! {
     QueryHits => "queryHits",
     /// Series forgotten under memory pressure, nothing cached and nothing owed.
     Forgotten => "forgotten",
+    /// Blocks written to the journal.
+    JournalBlocks => "journal.blocks",
+    /// Bytes of these blocks.
+    JournalBytes => "journal.bytes",
+    /// Syncs of the journal's files; `always` syncs with each block.
+    JournalSyncs => "journal.syncs",
+    /// Names noted in the journal.
+    JournalNames => "journal.names",
+    /// Points noted in the journal once more, so that their old segment can be used again.
+    JournalCarried => "journal.carried",
+    /// Points that were accepted and are not in the journal, because its disk failed.
+    JournalMissed => "journal.missed",
+    /// Operations on the journal's files that failed.
+    JournalErrors => "journal.errors",
 }
 
 /// The counters of one shard, or a sum of several.

@@ -10,6 +10,7 @@
 mod append;
 mod codec;
 mod cores;
+mod journal;
 mod pickled;
 mod plan;
 mod receive;
@@ -47,6 +48,8 @@ fn main() -> Result<()> {
     receive::receive(&mut criterion);
     receive::hand_over(&mut criterion)?;
     plan::plan_updates(&mut criterion)?;
+    journal::entries(&mut criterion)?;
+    journal::note(&mut criterion);
     criterion.final_summary();
     Ok(())
 }

@@ -32,6 +32,8 @@ pub const ENTRY_BYTES_MAX: usize = 25;
 /// A buffer grows by so much: it is filled with zeros before it is used, in pieces that cost nothing.
 const GROWTH_BYTES: usize = 16 << 10;
 const _: () = assert!(ENTRY_BYTES_MAX <= WINDOW_BYTES && WINDOW_BYTES <= GROWTH_BYTES);
+/// The highest id.
+pub const ID_MAX: u32 = u32::MAX;
 /// No id: the one below 0.
 const BEFORE_FIRST: u32 = u32::MAX;
 /// Last written before the first such entry.
@@ -139,7 +141,7 @@ pub struct PointEncoder {
 impl PointEncoder {
     /// Begins a block in a buffer, whose bytes are overwritten and whose memory is used.
     pub fn new(bytes: Vec<u8>, received_ms: u64) -> PointEncoder {
-        let mut encoder = PointEncoder {
+        PointEncoder {
             bytes,
             at: HEAD_BYTES,
             id: BEFORE_FIRST,
@@ -147,9 +149,7 @@ impl PointEncoder {
             written: NOTHING_WRITTEN,
             age_s: 0,
             points: 0,
-        };
-        encoder.grow();
-        encoder
+        }
     }
 
     /// Bytes of the payload so far.
@@ -269,7 +269,7 @@ pub(super) fn finished(mut bytes: Vec<u8>, at: usize) -> Vec<u8> {
         payload_bytes <= JOURNAL_PAYLOAD_BYTES_MAX as usize,
         "a payload of {payload_bytes} bytes"
     );
-    bytes.truncate(at);
+    bytes.resize(at, 0);
     bytes
 }
 
