@@ -121,7 +121,7 @@ pub struct Journal {
     /// Rises with each failure: answers of earlier ones are about blocks that were given up.
     era: u32,
     is_stopping: bool,
-    retry_at: Option<Instant>,
+    retry: Retry,
 
     /// A block is begun and nothing stands before a point: the hot path asks only this.
     is_flowing: bool,
@@ -170,6 +170,27 @@ pub struct Journal {
     stats: Stats,
 }
 
+/// When a new segment is tried after a failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Retry {
+    /// There was none, or the process is to stop.
+    Never,
+    /// Then.
+    At(Instant),
+    /// It is being tried; again at this time.
+    Trying(Instant),
+}
+
+impl Retry {
+    /// When it is tried next.
+    fn next_at(self) -> Option<Instant> {
+        match self {
+            Retry::Never => None,
+            Retry::At(at) | Retry::Trying(at) => Some(at),
+        }
+    }
+}
+
 /// When a block began.
 #[derive(Clone, Copy, Debug)]
 struct Began {
@@ -208,7 +229,7 @@ impl Journal {
             state: State::Healthy,
             era: 0,
             is_stopping: false,
-            retry_at: None,
+            retry: Retry::Never,
             is_flowing: false,
             ids: Ids::new(),
             points: PointEncoder::new(Vec::new(), 0),

@@ -42,9 +42,8 @@ impl Journal {
     /// the present segment. Points that are being written are not to be among them: a `Part` of a
     /// take before this does not mean the new copies.
     pub fn carry(&mut self, series: SeriesId, name: &str, points: &[Point], received_s_ago: u32) {
-        let count = points.len() as u64;
         if !self.begin_entry() {
-            self.stats.add(Counter::JournalMissed, count);
+            // They are noted again when it recovers; those that nobody has noted were counted.
             return;
         }
         let id = match self.ids.get(series) {
@@ -59,7 +58,7 @@ impl Journal {
         for point in points {
             self.points.aged_point(id, *point, age_s);
         }
-        self.stats.add(Counter::JournalCarried, count);
+        self.stats.add(Counter::JournalCarried, points.len() as u64);
     }
 
     /// Notes that points of a series need not be replayed: they are in their file, or given up and

@@ -338,9 +338,13 @@ impl Journal {
         }
     }
 
-    /// The owner has carried all unwritten points since `Recovering` began: what is older owes
-    /// nothing.
-    pub fn recovered(&mut self) {
+    /// The owner has carried all unwritten points since `Recovering` began, which it found behind so
+    /// many `failures`: what is older owes nothing. False where it has failed again since: what was
+    /// carried is to be carried once more.
+    pub fn recovered(&mut self, failures: u32) -> bool {
+        if failures != self.era {
+            return false;
+        }
         assert!(
             self.state == State::Recovering,
             "recovered while {:?}",
@@ -351,6 +355,7 @@ impl Journal {
         for kept in &mut self.kept {
             kept.is_carried |= kept.segment < first;
         }
+        true
     }
 
     /// The open segment with this visit.

@@ -91,6 +91,11 @@ impl Journal {
         self.state
     }
 
+    /// How often it has failed.
+    pub fn failures(&self) -> u32 {
+        self.era
+    }
+
     /// Why the process must stop, where a failure of the journal is to stop it.
     pub fn must_stop(&self) -> Option<FileError> {
         match (self.state, self.config.on_error) {

@@ -8,7 +8,7 @@ use std::time::Instant;
 use super::block::{Head, Kind};
 use super::lane::{Finished, Last};
 use super::task::{JournalToken, Task};
-use super::{Journal, OnError, Round, State, Sync};
+use super::{Journal, OnError, Retry, Round, State, Sync};
 use crate::clock::Now;
 use crate::limits::JOURNAL_RETRY;
 use crate::ring::{FileError, FileOperation, Piece};
@@ -60,7 +60,8 @@ impl Journal {
         let began = self.began.filter(|_| self.point_lane.is_done());
         let commit = began.map(|began| began.at + self.config.commit);
         let sync = self.sync_due.filter(|_| self.round.is_none());
-        [commit, sync, self.retry_at].into_iter().flatten().min()
+        let retry = self.retry.next_at();
+        [commit, sync, retry].into_iter().flatten().min()
     }
 
     /// Nothing is noted any more: what there is goes to the disk, and is synced.
@@ -98,29 +99,27 @@ impl Journal {
             let present = self.lane(kind).present.take();
             self.closing.extend(present);
         }
-        self.retry_at = match self.config.on_error {
-            OnError::Stop => None,
-            OnError::Continue => Some(self.now.instant + JOURNAL_RETRY),
+        self.retry = match self.config.on_error {
+            OnError::Stop => Retry::Never,
+            OnError::Continue => Retry::At(self.now.instant + JOURNAL_RETRY),
         };
     }
 
     /// After a failure: asks for new segments from time to time, and notes again once they are there.
     fn recover(&mut self) {
-        let Some(retry_at) = self.retry_at else {
-            return;
-        };
-        if self.point_lane.is_ready() && self.name_lane.is_ready() {
-            self.state = State::Recovering;
-            self.retry_at = None;
-            self.recovery_segment = self.point_lane.upcoming;
-            return;
-        }
-        if self.now.instant >= retry_at && !self.is_stopping {
-            self.retry_at = Some(self.now.instant + JOURNAL_RETRY);
+        let now = self.now.instant;
+        if self.retry.next_at().is_some_and(|at| now >= at) && !self.is_stopping {
+            self.retry = Retry::Trying(now + JOURNAL_RETRY);
             for kind in Kind::ALL {
                 self.lane(kind).failure = None;
                 self.make_next(kind, true);
             }
+        }
+        let are_ready = self.point_lane.is_ready() && self.name_lane.is_ready();
+        if are_ready && matches!(self.retry, Retry::Trying(_)) {
+            self.state = State::Recovering;
+            self.retry = Retry::Never;
+            self.recovery_segment = self.point_lane.upcoming;
         }
     }
 

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::{Rig, START_SECOND, config, name, point};
 use crate::cache::SeriesId;
+use crate::journal::block::Kind;
 use crate::journal::entry::CUT_NONE;
 use crate::journal::{JournalConfig, OnError, Part, Pressure, State, Sync};
 use crate::ring::{FileError, FileOperation, Stage};
@@ -348,12 +349,10 @@ fn a_written_entry_means_the_name_in_all_generations() {
     rig.point(2, 101);
     rig.sync();
     rig.journal.begin_generation();
-    rig.journal
-        .make_next(crate::journal::block::Kind::Names, true);
+    rig.journal.make_next(Kind::Names, true);
     rig.settle();
     let generation = rig.journal.ids.generation();
-    rig.journal
-        .rotate(crate::journal::block::Kind::Names, generation);
+    rig.journal.rotate(Kind::Names, generation);
     rig.journal.written(SeriesId(1), &name(1), None);
     rig.sync();
     assert_eq!(rig.read().values(), [101.0]);
@@ -432,7 +431,9 @@ fn a_failure_is_told_counted_and_made_up_for() {
         &[point(100), point(101), point(102)],
         20,
     );
-    rig.journal.recovered();
+    assert!(!rig.journal.recovered(0), "that was before the failure");
+    assert_eq!(rig.journal.state(), State::Recovering);
+    assert!(rig.journal.recovered(1));
     assert_eq!(rig.journal.state(), State::Healthy);
     rig.oldest_unwritten = Some(START_SECOND);
     rig.sync();
@@ -493,6 +494,26 @@ fn a_segment_that_cannot_be_made_fails_when_it_is_needed() {
     }
     assert_eq!(failure(&rig).errno, ENOSPC);
     assert!(rig.journal.stats().get(Counter::JournalMissed) > before);
+}
+
+#[test]
+fn a_segment_that_was_there_before_a_failure_is_not_tried_at_once() {
+    let mut rig = Rig::new(config());
+    fill(&mut rig, 2);
+    while !(rig.journal.point_lane.is_ready() && rig.journal.name_lane.is_ready()) {
+        rig.journal.make_next(Kind::Names, true);
+        rig.point(1, u32::try_from(rig.journal.serial()).unwrap() * 4099);
+        rig.commit();
+    }
+    rig.point(1, 1);
+    rig.pass_ms(10);
+    rig.end_turn();
+    rig.disk.answer(&mut rig.journal, 0, Some(EIO));
+    rig.settle();
+    rig.wait(Duration::from_secs(9));
+    assert_eq!(failure(&rig).errno, EIO);
+    rig.wait(Duration::from_secs(1));
+    assert_eq!(rig.journal.state(), State::Recovering);
 }
 
 #[test]

@@ -200,7 +200,8 @@ impl Owner {
     fn recover(&mut self) {
         if self.rig.journal.state() == State::Recovering && self.takes.is_empty() {
             self.carry(u32::MAX);
-            self.rig.journal.recovered();
+            let failures = self.rig.journal.failures();
+            assert!(self.rig.journal.recovered(failures));
         }
     }
 
