@@ -348,6 +348,17 @@ pub const JOURNAL_PUSH_QUARTERS: u32 = 3;
 pub const JOURNAL_IDS_BEFORE_RESET: u32 = 1 << 31;
 /// How long after a failure of the journal's disk a new segment is tried.
 pub const JOURNAL_RETRY: Duration = Duration::from_secs(10);
+/// Bytes of the journal that a replay reads at once: a disk that turns gives so much for the price of
+/// two seeks, and copying it takes a tenth of a millisecond.
+pub const JOURNAL_READ_BYTES: u32 = 1 << 20;
+/// Reads of one replay in flight, and of their answers waiting: 4 MiB a shard keep a disk busy.
+pub const JOURNAL_READS_AHEAD_MAX: usize = 4;
+/// Bytes that are given up where the disk cannot read them: a failed read is done again in so small
+/// pieces.
+pub const JOURNAL_REREAD_BYTES: u32 = 16 << 10;
+const _: () = assert!(JOURNAL_READ_BYTES.is_multiple_of(JOURNAL_REREAD_BYTES));
+/// Places of damage that a replay names one by one; the others it counts.
+pub const JOURNAL_HARMS_KEPT_MAX: usize = 256;
 
 /// Devices on the way from a file system down to its disks that are looked at in one line: a
 /// partition of a volume of an encrypted RAID of multipaths has six.

@@ -14,6 +14,7 @@ mod journal;
 mod pickled;
 mod plan;
 mod receive;
+mod replay;
 mod sender;
 
 use std::time::Duration;
@@ -50,6 +51,7 @@ fn main() -> Result<()> {
     plan::plan_updates(&mut criterion)?;
     journal::entries(&mut criterion)?;
     journal::note(&mut criterion);
+    replay::replay(&mut criterion)?;
     criterion.final_summary();
     Ok(())
 }

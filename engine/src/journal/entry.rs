@@ -284,7 +284,46 @@ pub struct PointDecoder<'a> {
     age_s: u32,
 }
 
+/// Where a decoder stands in its payload: a block's reading can be left here and taken up again.
+#[derive(Clone, Copy, Debug)]
+pub struct Place {
+    at: usize,
+    id: u32,
+    timestamp: u32,
+    written: i64,
+    age_s: u32,
+}
+
 impl<'a> PointDecoder<'a> {
+    /// Takes the reading of this payload up again where another decoder of it stood.
+    pub fn resume(payload: &'a [u8], place: Place) -> PointDecoder<'a> {
+        assert!(
+            place.at <= payload.len(),
+            "byte {} of a payload of {}",
+            place.at,
+            payload.len()
+        );
+        PointDecoder {
+            payload,
+            at: place.at,
+            id: place.id,
+            timestamp: place.timestamp,
+            written: place.written,
+            age_s: place.age_s,
+        }
+    }
+
+    /// Where it stands.
+    pub fn place(&self) -> Place {
+        Place {
+            at: self.at,
+            id: self.id,
+            timestamp: self.timestamp,
+            written: self.written,
+            age_s: self.age_s,
+        }
+    }
+
     /// The entries of a block with this payload, whose head says `received_ms`.
     pub fn new(payload: &'a [u8], received_ms: u64) -> PointDecoder<'a> {
         PointDecoder {

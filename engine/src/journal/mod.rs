@@ -24,12 +24,15 @@ mod lane;
 pub mod name_entry;
 mod noting;
 mod number;
+pub mod replay;
 mod segments;
 mod status;
+pub mod survey;
 mod task;
 #[cfg(test)]
 mod tests;
 mod turn;
+pub mod walk;
 
 use std::collections::VecDeque;
 use std::path::PathBuf;
