@@ -1,5 +1,5 @@
 //! The command line: `benzene cache` runs the daemon, `benzene doctor` says whether it can run here,
-//! `benzene query` asks one what it holds.
+//! `benzene query` asks one what it holds, `benzene journal` looks into its journal.
 //! Only words are read here: no file, no socket, no environment. What a setting means stands in
 //! carbon.conf's table (`config`); a flag exists only where an operator wants to try something
 //! without touching a file. Flags win over carbon.conf. Long flags only.
@@ -39,6 +39,8 @@ pub enum Command {
     Doctor(DoctorOptions),
     /// Ask running daemons which points of a metric are still in their caches
     Query(QueryOptions),
+    /// Look into a journal: what is in it, is it sound, its points as carbon lines. Changes nothing
+    Journal(JournalOptions),
 }
 
 const CACHE_EXAMPLES: &str = "\
@@ -240,6 +242,70 @@ pub struct DoctorOptions {
     pub json: bool,
 }
 
+const JOURNAL_EXAMPLES: &str = "\
+Examples:
+  benzene journal inspect /opt/graphite/storage/journal/a
+  benzene journal verify /opt/graphite/storage/journal/a && echo sound
+      ends with 1 where blocks are damaged or points are missing
+  benzene journal export /opt/graphite/storage/journal/a | nc -q 1 10.0.0.2 2003
+      what is in no file yet, to another daemon
+Can be used beside a running daemon: the end of a segment that is being written then moves.
+";
+
+/// What `benzene journal` was told on the command line.
+#[derive(Args, Clone, Debug)]
+#[command(after_help = JOURNAL_EXAMPLES, after_long_help = JOURNAL_EXAMPLES)]
+pub struct JournalOptions {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: JournalCommand,
+}
+
+/// What `benzene journal` can do.
+#[derive(Clone, Debug, Subcommand)]
+pub enum JournalCommand {
+    /// Say what is in each file and stream
+    Inspect(JournalInspectOptions),
+    /// Say whether every block is sound and no point is missing; the exit code tells a script
+    Verify(JournalVerifyOptions),
+    /// Print the points that are owed to files, as lines `name value timestamp`
+    Export(JournalExportOptions),
+}
+
+/// What `benzene journal inspect` was told on the command line.
+#[derive(Args, Clone, Debug)]
+pub struct JournalInspectOptions {
+    /// Directories of journals, or files in them
+    #[arg(value_name = "FILE|DIRECTORY", required = true)]
+    pub paths: Vec<PathBuf>,
+    /// Print one JSON document
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// What `benzene journal verify` was told on the command line.
+#[derive(Args, Clone, Debug)]
+pub struct JournalVerifyOptions {
+    /// Directories of journals; or files, of which only what is inside can be told
+    #[arg(value_name = "FILE|DIRECTORY", required = true)]
+    pub paths: Vec<PathBuf>,
+}
+
+/// What `benzene journal export` was told on the command line.
+#[derive(Args, Clone, Debug)]
+pub struct JournalExportOptions {
+    /// Directories of journals, or files in them; what is written and what names are is read from the
+    /// whole directory
+    #[arg(value_name = "FILE|DIRECTORY", required = true)]
+    pub paths: Vec<PathBuf>,
+    /// Every point that is there, whether it is written or not
+    #[arg(long)]
+    pub all: bool,
+    /// Write the lines into this file, whose contents are replaced
+    #[arg(long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+}
+
 const QUERY_EXAMPLES: &str = "\
 Examples:
   benzene query servers.web1.load
@@ -364,7 +430,9 @@ mod tests {
             .command
         {
             Command::Cache(options) => Ok(options),
-            other @ (Command::Query(_) | Command::Doctor(_)) => panic!("{other:?}"),
+            other @ (Command::Query(_) | Command::Doctor(_) | Command::Journal(_)) => {
+                panic!("{other:?}")
+            }
         }
     }
 
@@ -375,7 +443,9 @@ mod tests {
             .command
         {
             Command::Query(options) => Ok(options),
-            other @ (Command::Cache(_) | Command::Doctor(_)) => panic!("{other:?}"),
+            other @ (Command::Cache(_) | Command::Doctor(_) | Command::Journal(_)) => {
+                panic!("{other:?}")
+            }
         }
     }
 

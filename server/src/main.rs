@@ -26,5 +26,6 @@ fn main() -> Exit {
             tools::doctor::run(&options)
         }
         Command::Query(options) => tools::query::run(&options),
+        Command::Journal(options) => tools::journal::run(&options),
     }
 }

@@ -3,4 +3,5 @@
 //! whether they can be made.
 
 pub mod doctor;
+pub mod journal;
 pub mod query;

@@ -58,6 +58,9 @@ mod gaps;
 // Ten thousand connections that say nothing.
 #[cfg(test)]
 mod idle;
+// `benzene journal`: inspect, verify and export, sound and damaged.
+#[cfg(test)]
+mod journal_tool;
 // As many points as four connections bring: all written, and the memory comes back.
 #[cfg(test)]
 mod ingest;
