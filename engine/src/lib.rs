@@ -3,6 +3,7 @@
 //! Start reading at `shard`, then `writer`, `whisper::plan`, `cache`, `ring`; every bound is in
 //! `limits`.
 
+pub mod breaks;
 pub mod cache;
 pub mod clock;
 pub mod device;

@@ -73,6 +73,25 @@ pub const CREATES_PER_MINUTE_MAX: u64 = UPDATES_PER_SECOND_MAX * 60;
 pub const TIMESTAMP_RESOLUTION_SECONDS_MAX: u64 = 86_400;
 /// Largest MIN_TIMESTAMP_LAG accepted: a day, the span of many a first archive.
 pub const TIMESTAMP_LAG_SECONDS_MAX: u64 = 86_400;
+/// Smallest MAX_POINT_AGE accepted: ages count in whole seconds.
+pub const POINT_AGE_SECONDS_MIN: u64 = 1;
+/// Largest MAX_POINT_AGE accepted: a day, the span of many a first archive.
+pub const POINT_AGE_SECONDS_MAX: u64 = 86_400;
+/// MAX_POINT_AGE where nothing moves in the disk: a minute's points of a metric are one update, and a
+/// reader of files alone is a minute behind.
+pub const POINT_AGE_SSD_SECONDS: u32 = 60;
+/// MAX_POINT_AGE on a spinning disk: an update costs it some seeks, however many points it has.
+pub const POINT_AGE_HDD_SECONDS: u32 = 300;
+const _: () = assert!(POINT_AGE_HDD_SECONDS as u64 <= POINT_AGE_SECONDS_MAX);
+/// Part of its first archive's retention that a point may be held for, one in so many: one that is
+/// held longer might not find a slot there any more.
+pub const HOLD_RETENTION_PART: u32 = 4;
+/// Distinct times for which a shard's series are held; there are as many as short first archives.
+/// Past it, the next shorter one serves.
+pub const HOLD_CLASSES_MAX: usize = 64;
+/// How often updates start that are spread over time: often enough that none of these bursts keeps a
+/// core for long, seldom enough that each has some updates.
+pub const PACE_STEP: Duration = Duration::from_millis(10);
 /// Largest CARBON_METRIC_INTERVAL accepted: a day.
 pub const METRIC_INTERVAL_SECONDS_MAX: u64 = 86_400;
 /// Longest CARBON_METRIC_PREFIX accepted: host, instance and counter still fit behind it.
@@ -121,6 +140,16 @@ pub const UPDATES_IN_FLIGHT_MAX: usize = 128;
 /// Layouts of files that a shard remembers, to foresee what an update reads: more than a site has
 /// schemas, and so few that a new one is looked for among all.
 pub const LAYOUTS_MAX: usize = 64;
+/// Archives of a file whose bases are remembered: usual files have up to three.
+pub const BASES_REMEMBERED: usize = 3;
+/// How far apart two stretches of a file may lie that are read by one request, in bytes: copying
+/// what lies between costs less than a request more.
+pub const READ_GAP_MAX: u64 = 1024;
+/// Slots of a coarse archive that are read before those that will be written: one that is filled
+/// shows that the archive's base is the one remembered. Four intervals may pass without a point.
+pub const WITNESS_SLOTS: u32 = 4;
+/// Slots of a coarse archive that are read in the same stretch as those; for more, its base is read.
+pub const WITNESSED_SLOTS_MAX: u32 = 64;
 /// Creates of one shard in flight: each holds a plain descriptor and several operations.
 pub const CREATES_IN_FLIGHT_MAX: usize = 32;
 /// The same on a disk that is slow: a create waits in a kernel worker until its data is written, and
@@ -309,6 +338,56 @@ pub const DRAIN_TURNS_MAX: u32 = 50;
 /// Longest payload of a block of the journal that is written or believed: what is read is summed up
 /// before it is known to be one. What a full buffer takes beyond its bound fits.
 pub const JOURNAL_PAYLOAD_BYTES_MAX: u32 = 8 << 20;
+/// Payload at which a block of the journal is full: a hundred thousand points, a tenth of a
+/// millisecond of copying into the page cache, and twice that much memory a shard.
+pub const JOURNAL_BLOCK_BYTES: usize = 1 << 20;
+/// What a full block may take beyond: what its owner takes in one turn before it asks again whether
+/// the journal is congested (a turn's lines, and `TURN_PARCEL_POINTS_MAX` points of other shards with
+/// a message, each with the longest new name), and the ends of updates that were in flight.
+pub const JOURNAL_OVERRUN_BYTES: usize = 5 << 20;
+const _: () =
+    assert!(JOURNAL_BLOCK_BYTES + JOURNAL_OVERRUN_BYTES <= JOURNAL_PAYLOAD_BYTES_MAX as usize);
+const _: () = assert!(
+    JOURNAL_OVERRUN_BYTES
+        >= (TURN_PARCEL_POINTS_MAX + BATCH_POINTS_MAX) * (METRIC_NAME_BYTES_MAX + 50)
+);
+/// Length of a segment of the journal: a minute of a million points, and 160 of them are 10 GB.
+pub const JOURNAL_SEGMENT_BYTES: u32 = 64 << 20;
+/// Shortest segment: the longest name fits in it with its heads.
+pub const JOURNAL_SEGMENT_BYTES_MIN: u32 = 8 << 10;
+const _: () = assert!(JOURNAL_SEGMENT_BYTES_MIN as usize > 2 * METRIC_NAME_BYTES_MAX);
+/// Longest segment: offsets in it are 32 bits with room for a last block.
+pub const JOURNAL_SEGMENT_BYTES_MAX: u32 = 1 << 30;
+const _: () = assert!(JOURNAL_SEGMENT_BYTES <= JOURNAL_SEGMENT_BYTES_MAX);
+/// Fewest segments of a shard, of both kinds together: of points one that is written, one that
+/// waits to be retired and the next one; of names one.
+pub const JOURNAL_SEGMENTS_MIN: u32 = 4;
+/// Segments of points that a shard may have however many its names take: one is written while the
+/// other is retired.
+pub const JOURNAL_POINT_SEGMENTS_MIN: u32 = 2;
+const _: () = assert!(JOURNAL_POINT_SEGMENTS_MIN < JOURNAL_SEGMENTS_MIN);
+/// Blocks that still go into the last segment when no more points are taken: the one that is being
+/// filled, the one that waits, and the records of what is written, by which a segment gets free.
+pub const JOURNAL_BLOCKS_IN_HAND: u64 = 3;
+/// Share of the segments in use, in quarters, at which what pins the oldest is pushed: what is left
+/// then lasts while a few rounds of the writer and of syncs go by.
+pub const JOURNAL_PUSH_QUARTERS: u32 = 3;
+/// Ids after which a journal numbers its names anew: half of what 32 bits hold, so that what is given
+/// until then fits too.
+pub const JOURNAL_IDS_BEFORE_RESET: u32 = 1 << 31;
+/// How long after a failure of the journal's disk a new segment is tried.
+pub const JOURNAL_RETRY: Duration = Duration::from_secs(10);
+/// Bytes of the journal that a replay reads at once: a disk that turns gives so much for the price of
+/// two seeks, and copying it takes a tenth of a millisecond.
+pub const JOURNAL_READ_BYTES: u32 = 1 << 20;
+/// Reads of one replay in flight, and of their answers waiting: 4 MiB a shard keep a disk busy.
+pub const JOURNAL_READS_AHEAD_MAX: usize = 4;
+/// Bytes that are given up where the disk cannot read them: a failed read is done again in so small
+/// pieces.
+pub const JOURNAL_REREAD_BYTES: u32 = 16 << 10;
+const _: () = assert!(JOURNAL_READ_BYTES.is_multiple_of(JOURNAL_REREAD_BYTES));
+/// Places of damage that a replay names one by one; the others it counts.
+pub const JOURNAL_HARMS_KEPT_MAX: usize = 256;
 
 /// Devices on the way from a file system down to its disks that are looked at in one line: a
 /// partition of a volume of an encrypted RAID of multipaths has six.
@@ -316,3 +395,46 @@ pub const DEVICE_CHAIN_DEPTH_MAX: usize = 16;
 /// Devices below one file system that are looked at in all: the largest arrays have some hundred.
 pub const DEVICE_CHAIN_LINKS_MAX: usize = 1024;
 const _: () = assert!(DEVICE_CHAIN_DEPTH_MAX < DEVICE_CHAIN_LINKS_MAX);
+/// Largest JOURNAL_MAX_BYTES accepted: at 200 MB a second it takes an hour and a half to read.
+pub const JOURNAL_BYTES_MAX: u64 = 1 << 40;
+/// JOURNAL_MAX_BYTES where nothing is set, unless a tenth of its disk is less: at 9 bytes a point
+/// this is a billion points, 20 minutes of a million a second.
+pub const JOURNAL_BYTES_USUAL: u64 = 10 << 30;
+/// Largest JOURNAL_COMMIT accepted, in milliseconds: who can lose more needs no journal.
+pub const JOURNAL_COMMIT_MS_MAX: u64 = 60_000;
+/// Largest JOURNAL_SYNC accepted, in milliseconds, for the same reason.
+pub const JOURNAL_SYNC_MS_MAX: u64 = 3_600_000;
+/// How often at most the data's file system is synced for the journal's sake: each sync writes out
+/// what is dirty, and a segment is a minute of a million points.
+pub const DATA_SYNC_EVERY: Duration = Duration::from_secs(5);
+/// Series that are looked at in a turn for those that keep the journal's oldest segment: some 20 us,
+/// and a million series in a thousand turns.
+pub const PINS_LOOKED_AT_PER_TURN_MAX: usize = 1024;
+/// Series that are known to keep it and wait to be written: a few turns of updates.
+pub const PINNED_SERIES_MAX: usize = 4096;
+/// What a point that is journaled once more takes at most: tag, id, timestamp and value, and an age.
+pub const JOURNAL_CARRIED_POINT_BYTES: u64 = 20;
+/// Part of a shard's journal (one in so many) that points may take which cannot be written: metrics
+/// that wait for their create, files that are parked. Beyond it they are dropped and counted.
+pub const JOURNAL_CARRIED_SHARE: u64 = 4;
+/// Series that are journaled once more in a turn after the journal's disk has recovered.
+pub const JOURNALED_AGAIN_PER_TURN_MAX: u32 = 512;
+/// How often a shard looks what has become of a sync of the data's file system.
+pub const DATA_SYNC_LOOK: Duration = Duration::from_secs(1);
+/// Points that are decoded of an earlier run's journal in a turn: some 0.4 ms with their insert.
+pub const RECALLED_PER_TURN_MAX: usize = 4096;
+/// Old segments that are removed at a time: each frees 64 MiB, which a file system takes its time for.
+pub const REMOVALS_IN_FLIGHT_MAX: usize = 2;
+/// How often the journal asks whether what was written to files is on their device. After a power cut
+/// what was written since is written once more. The kernel itself writes pages out that are so old
+/// (dirty_expire_centisecs), so that little is written earlier than it would be.
+pub const DATA_MARK_EVERY: Duration = Duration::from_secs(30);
+/// Files that a shard's journal and its replay have open at once: two visits of the present and of the
+/// next segment of each kind, of one that is being closed, and the reads of a replay.
+pub const JOURNAL_VISITS_MAX: usize = 16;
+/// So long before the start the ages of points begin to count: points that came back are older than
+/// the process, up to 12 days.
+pub const AGES_BEFORE_START: Duration = Duration::from_secs(1 << 20);
+/// Segments of a shard's journal where their length is left open and the journal is small: enough that
+/// one that is pinned does not keep the others from going round.
+pub const JOURNAL_SEGMENTS_USUAL_MIN: u64 = 8;

@@ -1,7 +1,7 @@
 //! Counters of one shard, with constant labels, and their sum over shards.
 //! Plain numbers owned by one thread: no atomics, no locks, no names built at run time. The desk
 //! asks each shard for a copy and adds the copies up.
-//! Invariant (the accounts): received + own = committed + cached + superseded + dropped, where
+//! Invariant (the accounts): received + own + replayed = committed + cached + superseded + dropped, where
 //! dropped is the sum of the `dropped.*` counters and cached is a gauge of the cache.
 
 /// Declares the counters: variant, label, meaning.
@@ -27,6 +27,8 @@ counters! {
     Received => "received",
     /// Points of our own metrics, put into the cache like received ones.
     Own => "own",
+    /// Points of an earlier run that came back from the journal.
+    Replayed => "replayed",
     /// Points written into files.
     Committed => "committed",
     /// Points replaced by a later one of the same metric and second.
@@ -39,10 +41,15 @@ counters! {
     DroppedParked => "dropped.parked",
     /// Points older than every archive of their file.
     DroppedTooOld => "dropped.tooOld",
+    /// Points of metrics that could not be written, dropped because they took more of the journal than
+    /// their share.
+    DroppedJournalFull => "dropped.journalFull",
     /// Points that could not be written before the stop was cut short.
     DroppedAtStop => "dropped.atStop",
     /// Updates carried out: one file, all its waiting points.
     Updates => "updates",
+    /// Updates whose oldest point had been held for longer than MAX_POINT_AGE allows.
+    LateUpdates => "lateUpdates",
     /// Points written a second time, because their file was replaced right after they were written.
     WrittenAgain => "writtenAgain",
     /// Files made.
@@ -118,6 +125,20 @@ counters! {
     QueryHits => "queryHits",
     /// Series forgotten under memory pressure, nothing cached and nothing owed.
     Forgotten => "forgotten",
+    /// Blocks written to the journal.
+    JournalBlocks => "journal.blocks",
+    /// Bytes of these blocks.
+    JournalBytes => "journal.bytes",
+    /// Syncs of the journal's files; `always` syncs with each block.
+    JournalSyncs => "journal.syncs",
+    /// Names noted in the journal.
+    JournalNames => "journal.names",
+    /// Points noted in the journal once more, so that their old segment can be used again.
+    JournalCarried => "journal.carried",
+    /// Points that were accepted and are not in the journal, because its disk failed.
+    JournalMissed => "journal.missed",
+    /// Operations on the journal's files that failed.
+    JournalErrors => "journal.errors",
 }
 
 /// The counters of one shard, or a sum of several.

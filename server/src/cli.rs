@@ -1,5 +1,5 @@
 //! The command line: `benzene cache` runs the daemon, `benzene doctor` says whether it can run here,
-//! `benzene query` asks one what it holds.
+//! `benzene query` asks one what it holds, `benzene journal` looks into its journal.
 //! Only words are read here: no file, no socket, no environment. What a setting means stands in
 //! carbon.conf's table (`config`); a flag exists only where an operator wants to try something
 //! without touching a file. Flags win over carbon.conf. Long flags only.
@@ -37,8 +37,12 @@ pub enum Command {
     /// Say what this machine allows: kernel, io_uring, limits, data directory, disk, clock, ports,
     /// and what to change. Changes nothing on disk
     Doctor(DoctorOptions),
+    /// Stop the daemon that uses this journal, and wait for its end; --drain writes all files first
+    Stop(StopOptions),
     /// Ask running daemons which points of a metric are still in their caches
     Query(QueryOptions),
+    /// Look into a journal: what is in it, is it sound, its points as carbon lines. Changes nothing
+    Journal(JournalOptions),
 }
 
 const CACHE_EXAMPLES: &str = "\
@@ -69,6 +73,9 @@ pub struct CacheOptions {
     /// Instead of LOCAL_DATA_DIR: the directory of the Whisper files
     #[arg(long, value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
+    /// Instead of JOURNAL_DIR: the directory of the journal
+    #[arg(long, value_name = "DIR")]
+    pub journal_dir: Option<PathBuf>,
     /// Line receiver (TCP): `[HOST:]PORT`, or off. Port 0 takes a free one and says which
     #[arg(long, value_name = "ADDR")]
     pub line: Option<Listen>,
@@ -240,6 +247,93 @@ pub struct DoctorOptions {
     pub json: bool,
 }
 
+const STOP_EXAMPLES: &str = "\
+Examples:
+  benzene stop --config /opt/graphite/conf/carbon.conf
+      what is cached stays in the journal, and is in the cache after the next start
+  benzene stop --config /opt/graphite/conf/carbon.conf --drain
+      everything goes to its file, as before a return to Python carbon
+";
+
+/// What `benzene stop` was told on the command line.
+#[derive(Args, Clone, Debug)]
+#[command(after_help = STOP_EXAMPLES)]
+pub struct StopOptions {
+    /// The daemon's own options: they say where its journal is.
+    #[command(flatten)]
+    pub daemon: CacheOptions,
+    /// Write everything that is cached to the files first, however long that takes
+    #[arg(long)]
+    pub drain: bool,
+    /// Give up waiting after so many seconds; the daemon goes on stopping
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    pub timeout: Option<Duration>,
+}
+
+const JOURNAL_EXAMPLES: &str = "\
+Examples:
+  benzene journal inspect /opt/graphite/storage/journal/a
+  benzene journal verify /opt/graphite/storage/journal/a && echo sound
+      ends with 1 where blocks are damaged or points are missing
+  benzene journal export /opt/graphite/storage/journal/a | nc -q 1 10.0.0.2 2003
+      what is in no file yet, to another daemon
+Can be used beside a running daemon: the end of a segment that is being written then moves.
+";
+
+/// What `benzene journal` was told on the command line.
+#[derive(Args, Clone, Debug)]
+#[command(after_help = JOURNAL_EXAMPLES, after_long_help = JOURNAL_EXAMPLES)]
+pub struct JournalOptions {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: JournalCommand,
+}
+
+/// What `benzene journal` can do.
+#[derive(Clone, Debug, Subcommand)]
+pub enum JournalCommand {
+    /// Say what is in each file and stream
+    Inspect(JournalInspectOptions),
+    /// Say whether every block is sound and no point is missing; the exit code tells a script
+    Verify(JournalVerifyOptions),
+    /// Print the points that are owed to files, as lines `name value timestamp`
+    Export(JournalExportOptions),
+}
+
+/// What `benzene journal inspect` was told on the command line.
+#[derive(Args, Clone, Debug)]
+pub struct JournalInspectOptions {
+    /// Directories of journals, or files in them
+    #[arg(value_name = "FILE|DIRECTORY", required = true)]
+    pub paths: Vec<PathBuf>,
+    /// Print one JSON document
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// What `benzene journal verify` was told on the command line.
+#[derive(Args, Clone, Debug)]
+pub struct JournalVerifyOptions {
+    /// Directories of journals; or files, of which only what is inside can be told
+    #[arg(value_name = "FILE|DIRECTORY", required = true)]
+    pub paths: Vec<PathBuf>,
+}
+
+/// What `benzene journal export` was told on the command line.
+#[derive(Args, Clone, Debug)]
+pub struct JournalExportOptions {
+    /// Directories of journals, or files in them; what is written and what names are is read from the
+    /// whole directory
+    #[arg(value_name = "FILE|DIRECTORY", required = true)]
+    pub paths: Vec<PathBuf>,
+    /// Every point that is there, whether it is written or not
+    #[arg(long)]
+    pub all: bool,
+    /// Write the lines into this file, whose contents are replaced
+    #[arg(long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+}
+
 const QUERY_EXAMPLES: &str = "\
 Examples:
   benzene query servers.web1.load
@@ -364,7 +458,12 @@ mod tests {
             .command
         {
             Command::Cache(options) => Ok(options),
-            other @ (Command::Query(_) | Command::Doctor(_)) => panic!("{other:?}"),
+            other @ (Command::Query(_)
+            | Command::Doctor(_)
+            | Command::Stop(_)
+            | Command::Journal(_)) => {
+                panic!("{other:?}")
+            }
         }
     }
 
@@ -375,7 +474,12 @@ mod tests {
             .command
         {
             Command::Query(options) => Ok(options),
-            other @ (Command::Cache(_) | Command::Doctor(_)) => panic!("{other:?}"),
+            other @ (Command::Cache(_)
+            | Command::Doctor(_)
+            | Command::Stop(_)
+            | Command::Journal(_)) => {
+                panic!("{other:?}")
+            }
         }
     }
 

@@ -50,6 +50,10 @@ exits! {
     DataDirectory = 6 => "the data directory cannot be used",
     /// The daemon stopped, but points that it had accepted are in no file; the log says how many.
     PointsLost = 7 => "stopped, and points that were accepted are in no file",
+    /// The journal cannot be used: in use by another process, of a newer version, or its directory
+    /// cannot be written, and nothing was started. Or its disk failed while the daemon ran, and
+    /// JOURNAL_ON_ERROR is stop: then everything was written out.
+    Journal = 8 => "the journal cannot be used",
 }
 
 impl From<Exit> for ExitCode {

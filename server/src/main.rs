@@ -25,6 +25,11 @@ fn main() -> Exit {
             logging::start(options.daemon.log);
             tools::doctor::run(&options)
         }
+        Command::Stop(options) => {
+            logging::start(options.daemon.log);
+            tools::stop::run(&options)
+        }
         Command::Query(options) => tools::query::run(&options),
+        Command::Journal(options) => tools::journal::run(&options),
     }
 }

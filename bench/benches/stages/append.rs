@@ -54,6 +54,7 @@ fn ledger() -> Ledger {
     Ledger::new(
         Cache::new(cache_config()),
         Arc::new(Room::new(None, 1 << 40)),
+        None,
     )
 }
 

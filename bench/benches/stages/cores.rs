@@ -72,6 +72,8 @@ impl Cores {
                 writer: writer.clone(),
                 budgets: budgets.clone(),
                 room: Arc::clone(&room),
+                journal: None,
+                recall: None,
             };
             Core::new(Shard::new(config, now))
         });

@@ -10,9 +10,11 @@
 mod append;
 mod codec;
 mod cores;
+mod journal;
 mod pickled;
 mod plan;
 mod receive;
+mod replay;
 mod sender;
 
 use std::time::Duration;
@@ -47,6 +49,9 @@ fn main() -> Result<()> {
     receive::receive(&mut criterion);
     receive::hand_over(&mut criterion)?;
     plan::plan_updates(&mut criterion)?;
+    journal::entries(&mut criterion)?;
+    journal::note(&mut criterion);
+    replay::replay(&mut criterion);
     criterion.final_summary();
     Ok(())
 }
@@ -61,6 +66,8 @@ fn cache_config() -> CacheConfig {
         seed: 1,
         strategy: Strategy::Sorted,
         timestamp_lag_s: 0,
+        max_point_age_s: 60,
+        began: benzene_engine::clock::now().instant,
         recent_bytes_max: 1 << 20,
         waiting_bytes_max: 1 << 40,
         waiting_points_max: u64::MAX,

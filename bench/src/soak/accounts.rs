@@ -1,5 +1,5 @@
 //! The daemon's accounts, by its own metrics while it runs and by the last line of its log when it
-//! has stopped: received + own = committed + cached + superseded + dropped. Exactly, always.
+//! has stopped: received + own + replayed = committed + cached + superseded + dropped. Exactly, always.
 //! A running daemon's numbers are those of one of its reports: all of the same second.
 
 use std::collections::BTreeMap;
@@ -16,6 +16,8 @@ use crate::asker::Asker;
 pub(crate) struct Accounts {
     pub(crate) received: u64,
     pub(crate) own: u64,
+    /// Came back from the journal of the daemon before.
+    pub(crate) replayed: u64,
     pub(crate) committed: u64,
     pub(crate) cached: u64,
     pub(crate) superseded: u64,
@@ -25,7 +27,7 @@ pub(crate) struct Accounts {
 impl Accounts {
     pub(crate) fn balance(&self) -> bool {
         let went = [self.committed, self.cached, self.superseded, self.dropped];
-        self.received + self.own == went.iter().sum::<u64>()
+        self.received + self.own + self.replayed == went.iter().sum::<u64>()
     }
 
     /// What two daemons, one after the other, have counted together. What the first had in its
@@ -34,6 +36,7 @@ impl Accounts {
         Self {
             received: self.received + later.received,
             own: self.own + later.own,
+            replayed: self.replayed + later.replayed,
             committed: self.committed + later.committed,
             cached: self.cached + later.cached,
             superseded: self.superseded + later.superseded,
@@ -47,6 +50,7 @@ impl fmt::Display for Accounts {
         let Self {
             received,
             own,
+            replayed,
             committed,
             cached,
             superseded,
@@ -54,7 +58,7 @@ impl fmt::Display for Accounts {
         } = self;
         write!(
             f,
-            "{received} received + {own} own = {committed} committed + {cached} cached + \
+            "{received} received + {own} own + {replayed} replayed = {committed} committed + {cached} cached + \
              {superseded} superseded + {dropped} dropped"
         )
     }
@@ -103,6 +107,7 @@ impl Totals {
             accounts: Accounts {
                 received: of("received"),
                 own: of("own"),
+                replayed: of("replayed"),
                 committed: of("committed"),
                 cached: of("cached"),
                 superseded: of("superseded"),
@@ -142,6 +147,7 @@ pub(crate) fn at_stop(log: &str) -> Option<Accounts> {
     Some(Accounts {
         received: next()?,
         own: next()?,
+        replayed: next()?,
         committed: next()?,
         cached: next()?,
         superseded: next()?,
@@ -155,7 +161,7 @@ mod tests {
 
     #[test]
     fn last_words_are_read_and_must_balance() {
-        let log = "x\n12:00 INFO stopped: 10 received + 5 own = 9 committed + 1 cached + \
+        let log = "x\n12:00 INFO stopped: 10 received + 4 own + 1 replayed = 9 committed + 1 cached + \
                    2 superseded + 3 dropped\n12:00 ERROR stopped with 4 points\n";
         let log = log.replace("ERROR stopped with", "ERROR ended with");
         let accounts = at_stop(&log).unwrap();

@@ -39,8 +39,9 @@ use scene::Scene;
 use sender::Sender;
 
 /// carbon.conf besides directories and ports: own metrics every second, so that a report is always
-/// answerable; limits and bounds as the daemon chooses them.
-const CONF: &str = "CARBON_METRIC_INTERVAL = 1\n";
+/// answerable; points are written as they come, so that a short run sees files too; a stop writes
+/// everything out, so that the files can be compared; the rest as the daemon chooses it.
+const CONF: &str = "CARBON_METRIC_INTERVAL = 1\nCACHE_WRITE_STRATEGY = sorted\nSHUTDOWN = drain\n";
 /// Own metrics and noise need no long past; regular points are all kept.
 const SCHEMAS: &str = "\
 [own]

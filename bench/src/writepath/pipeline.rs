@@ -116,6 +116,8 @@ impl<D: Driver> Pipeline<D> {
                 seed: 1,
                 strategy: Strategy::Naive,
                 timestamp_lag_s: 0,
+                max_point_age_s: 0,
+                began: now.instant,
                 recent_bytes_max: RECENT_BYTES_MAX,
                 waiting_bytes_max: 1 << 40,
                 waiting_points_max: u64::MAX,
@@ -135,6 +137,8 @@ impl<D: Driver> Pipeline<D> {
                 creates: unlimited(),
             },
             room: Arc::new(Room::new(None, 1 << 40)),
+            journal: None,
+            recall: None,
         };
         Self {
             driver,

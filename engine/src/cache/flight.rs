@@ -2,18 +2,87 @@
 //! While in flight they stay cached and visible; new points of the series gather beside them, and
 //! the series is not chosen again before they have landed. Once written they are recent; where the
 //! write failed they are cached again, except those of seconds that were sent again meanwhile.
+//! An update may take a part of the points only (`cut`); what is left behind stays cached.
 
 use std::time::Instant;
 
+use super::cut::Cut;
+use super::due::Due;
 use super::points::{Put, Run};
 use super::recent::Landing;
 use super::{Cache, Hands, SeriesId, Standing};
 use crate::point::Point;
 
+/// What an update took.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Flight {
+    run: Run,
+    /// The second of the take.
+    taken_at: u32,
+    /// Where the points end, if others were left behind.
+    cut: Option<Cut>,
+    /// What the taker remembers of the moment.
+    mark: u64,
+}
+
+/// That an update did not take all points of its series.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct LeftBehind {
+    /// What the taker remembers of the moment of the take.
+    pub(super) mark: u64,
+    /// Points of this timestamp and later were left behind; those that came since besides.
+    pub(super) cut: Option<u32>,
+}
+
+impl Flight {
+    /// How many points.
+    pub(super) fn len(&self) -> u32 {
+        self.run.len()
+    }
+
+    /// The taker remembers this from now on.
+    pub(super) fn set_mark(&mut self, mark: u64) {
+        self.mark = mark;
+    }
+
+    /// The points.
+    pub(super) fn run(&self) -> &Run {
+        &self.run
+    }
+}
+
 impl Cache {
     /// Takes all cached points of a writable series for a write and adds them to `out`, sorted by
     /// time. They are in flight until `written` or `put_back`.
     pub fn take(&mut self, id: SeriesId, out: &mut Vec<Point>) {
+        self.take_until(id, None, 0, out);
+    }
+
+    /// The same for a series whose file's second archive has this step: with the order `deadline`
+    /// the points end where a slot of that archive does, if that is of use (see `cut`).
+    /// `mark` is what `left_behind` gives back.
+    pub(super) fn take_whole(
+        &mut self,
+        id: SeriesId,
+        step_s: Option<u32>,
+        mark: u64,
+        out: &mut Vec<Point>,
+    ) {
+        self.assert_known(id);
+        let cut = step_s.and_then(|step_s| self.cut(id.0, step_s));
+        self.take_until(id, cut, mark, out);
+    }
+
+    /// What the update in flight of a series does not have of its points; None where it has all.
+    pub(super) fn left_behind(&self, id: SeriesId) -> Option<LeftBehind> {
+        let flight = &self.flights[&id.0];
+        (self.cached_len(id.0) > 0).then(|| LeftBehind {
+            mark: flight.mark,
+            cut: flight.cut.map(|cut| cut.at),
+        })
+    }
+
+    fn take_until(&mut self, id: SeriesId, cut: Option<Cut>, mark: u64, out: &mut Vec<Point>) {
         self.assert_known(id);
         let id = id.0;
         let record = &self.table.records()[id];
@@ -32,21 +101,42 @@ impl Cache {
         let record = &mut self.table.records_mut()[id];
         record.hands = Hands::InFlight;
         record.has_late = false;
+        let rest = cut.map(|cut| self.blocks.split(id, &mut record.cached, cut.at));
         let run = self.blocks.detach(id, &mut record.cached, out);
+        for point in rest.into_iter().flatten() {
+            self.blocks.append(id, &mut record.cached, point);
+        }
+        assert!(run.len() > 0, "series {id} is cut before its first point");
+        if self.order.deadline().is_some() {
+            record.set_due(Due {
+                has_older: false,
+                ..record.due()
+            });
+        }
         self.points_in_flight += u64::from(run.len());
-        let before = self.flights.insert(id, run);
+        let flight = Flight {
+            run,
+            taken_at: self.ages.present(),
+            cut,
+            mark,
+        };
+        let before = self.flights.insert(id, flight);
         assert!(before.is_none(), "series {id} was in flight");
     }
 
     /// The points of a series that were in flight are in its file. They leave the cache and stay
     /// answerable for a while. Says how many.
     pub fn written(&mut self, id: SeriesId, now: Instant) -> u32 {
-        let run = self.land(id);
+        let flight = self.land(id);
         let id = id.0;
+        let run = flight.run;
         let count = run.len();
         self.points -= u64::from(count);
-        let is_done = self.cached_len(id) == 0;
-        self.owed -= usize::from(is_done);
+        if self.cached_len(id) == 0 {
+            self.sleep(id);
+        } else {
+            self.go_on(id, flight.taken_at, flight.cut);
+        }
         let record = &mut self.table.records_mut()[id];
         let landing = Landing {
             series: id,
@@ -63,8 +153,9 @@ impl Cache {
     /// if they had just come. Says how many were superseded by points of the same second that came
     /// meanwhile.
     pub fn put_back(&mut self, id: SeriesId) -> u32 {
-        let run = self.land(id);
+        let run = self.land(id).run;
         let id = id.0;
+        self.note_older(id);
         let newer = self.cached_len(id);
         if let Some(rank) = self.order.rank(newer == 0) {
             self.table[id].enter(rank);
@@ -103,16 +194,16 @@ impl Cache {
         crate::names::slab::number(all - points.len())
     }
 
-    fn land(&mut self, id: SeriesId) -> Run {
+    fn land(&mut self, id: SeriesId) -> Flight {
         self.assert_known(id);
-        let Some(run) = self.flights.remove(&id.0) else {
+        let Some(flight) = self.flights.remove(&id.0) else {
             unreachable!("{id:?} is not in flight");
         };
         if self.flights.len() < self.flights.capacity() / 8 {
             self.flights.shrink_to(self.flights.len() * 2);
         }
-        self.points_in_flight -= u64::from(run.len());
+        self.points_in_flight -= u64::from(flight.len());
         self.table.records_mut()[id.0].hands = Hands::Ours;
-        run
+        flight
     }
 }

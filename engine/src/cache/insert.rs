@@ -84,7 +84,7 @@ impl Cache {
         let bytes = series_bytes(name.len());
         self.share.add(standing, Load { points: 1, bytes });
         self.points += 1;
-        self.owed += 1;
+        self.wake(id);
         SeriesId(id)
     }
 
@@ -147,6 +147,9 @@ impl Cache {
     fn put(&mut self, id: u32, point: Point) -> Insert {
         let points = self.cached_len(id);
         let bytes_before = self.blocks.point_bytes();
+        let is_older = points > 0
+            && self.order.deadline().is_some()
+            && point.timestamp < self.field().oldest(id);
         let record = &mut self.table.records_mut()[id];
         let (in_run, standing, place) = (record.cached.len(), record.standing, record.place);
         let put = self.blocks.put(id, &mut record.cached, point);
@@ -162,6 +165,12 @@ impl Cache {
             record.enter(rank);
         }
         self.points += 1;
+        let is_woken = points == 0 && record.hands != Hands::InFlight;
+        if is_woken {
+            self.wake(id);
+        } else if is_older {
+            self.note_older(id);
+        }
         if place == Place::Ready {
             let field = Field {
                 records: self.table.records(),
@@ -171,7 +180,11 @@ impl Cache {
         } else {
             self.settle(id);
         }
-        self.fate(id, points)
+        if is_woken {
+            Insert::Woke(SeriesId(id))
+        } else {
+            Insert::Added(SeriesId(id))
+        }
     }
 
     /// Counts in the share what a point has changed; `bytes_before` of points were held before.
@@ -192,14 +205,6 @@ impl Cache {
         };
         self.share.add(standing, grown);
         self.share.take(standing, shrunk);
-    }
-
-    fn fate(&mut self, id: u32, points_before: u32) -> Insert {
-        if points_before > 0 || self.table[id].hands == Hands::InFlight {
-            return Insert::Added(SeriesId(id));
-        }
-        self.owed += 1;
-        Insert::Woke(SeriesId(id))
     }
 
     /// Makes room in the share for one point of a series; false where there is none to be had.

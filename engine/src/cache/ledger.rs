@@ -13,8 +13,13 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::keeper::Keeper;
 use super::{Cache, Dropped, Insert, Inserted, SeriesId, Standing, Usage};
+use crate::breaks::{self, Break};
+use crate::clock::Now;
+use crate::journal::Journal;
 use crate::limiter::Room;
+use crate::limits::{JOURNAL_CARRIED_POINT_BYTES, JOURNALED_AGAIN_PER_TURN_MAX};
 use crate::point::Point;
 use crate::stats::{Counter, Stats};
 use crate::whisper::Outcome;
@@ -30,6 +35,7 @@ const EXPIRE_EVERY: Duration = Duration::from_millis(500);
 #[derive(Debug)]
 pub struct Ledger {
     cache: Cache,
+    keeper: Keeper,
     stats: Stats,
     room: Arc<Room>,
     /// Points for which room is reserved and which have not come yet.
@@ -40,10 +46,11 @@ pub struct Ledger {
 }
 
 impl Ledger {
-    /// A ledger of an empty cache.
-    pub fn new(cache: Cache, room: Arc<Room>) -> Self {
+    /// A ledger of an empty cache, and of a journal if there is one.
+    pub fn new(cache: Cache, room: Arc<Room>, journal: Option<Journal>) -> Self {
         Self {
             cache,
+            keeper: Keeper::new(journal),
             stats: Stats::default(),
             room,
             credit: 0,
@@ -52,11 +59,24 @@ impl Ledger {
         }
     }
 
+    /// Sets the time for everything until the next turn.
+    pub fn begin_turn(&mut self, now: Now) {
+        self.cache.begin_turn(now.instant);
+        let second = self.cache.present();
+        if let Some(journal) = self.keeper.journal_mut() {
+            journal.begin_turn(now, second);
+        }
+        self.cache.set_rushed(self.room.is_pressed());
+    }
+
     /// Reserves room for one point; false when the cache is full.
     #[inline(always)]
     pub fn reserve(&mut self) -> bool {
         if self.credit == 0 {
             self.publish_bytes();
+            if self.keeper.is_congested() {
+                return false;
+            }
             self.credit = self.room.take(CREDIT_POINTS);
         }
         let granted = self.credit > 0;
@@ -73,7 +93,7 @@ impl Ledger {
 
     /// True where a point that found no room may be offered again.
     pub fn has_room(&self) -> bool {
-        self.credit > 0 || !self.room.is_full()
+        self.credit > 0 || (!self.room.is_full() && !self.keeper.is_congested())
     }
 
     /// Are bytes so near their bound that what nobody needs is to be forgotten?
@@ -101,7 +121,7 @@ impl Ledger {
     pub fn insert(&mut self, name: &str, point: Point, origin: Counter) -> Insert {
         self.stats.add(origin, 1);
         let inserted = self.cache.insert(name, point);
-        self.inserted(inserted)
+        self.inserted(inserted, point)
     }
 
     /// The same for who has the name's hash, by the cache's seed, already.
@@ -114,7 +134,7 @@ impl Ledger {
     ) -> Insert {
         self.stats.add(origin, 1);
         let inserted = self.cache.insert_hashed(hash, name, point);
-        self.inserted(inserted)
+        self.inserted(inserted, point)
     }
 
     /// The same for a series that is known: its number is linked, or was just compared with the
@@ -123,13 +143,20 @@ impl Ledger {
     pub fn insert_known(&mut self, id: SeriesId, point: Point, origin: Counter) -> Insert {
         self.stats.add(origin, 1);
         if self.cache.append(id, point) {
+            self.keeper.note(&self.cache, id, point);
             return Insert::Added(id);
         }
         let inserted = self.cache.insert_known(id, point);
-        self.inserted(inserted)
+        self.inserted(inserted, point)
     }
 
-    fn inserted(&mut self, inserted: Inserted) -> Insert {
+    fn inserted(&mut self, inserted: Inserted, point: Point) -> Insert {
+        self.keeper
+            .note_insert(&self.cache, inserted.outcome, point);
+        self.account(inserted)
+    }
+
+    fn account(&mut self, inserted: Inserted) -> Insert {
         match inserted.outcome {
             Insert::New(_) | Insert::Woke(_) | Insert::Added(_) | Insert::Refused(_) => {}
             Insert::Superseded(_) => self.superseded(1),
@@ -267,6 +294,37 @@ impl Ledger {
         self.cache.ready()
     }
 
+    /// At most so many of these are to be written now (see `Cache::due`).
+    pub fn due(&self) -> usize {
+        self.cache.due()
+    }
+
+    /// When an order that holds series back may have one to write; None: that is not known.
+    pub fn next_due(&self, now: Instant) -> Option<Instant> {
+        self.cache.next_due(now)
+    }
+
+    /// How long points are usually held, in seconds (see `Cache::usual_hold_s`).
+    pub fn usual_hold_s(&self) -> Option<u32> {
+        self.cache.usual_hold_s()
+    }
+
+    /// How long points of a series may be held (see `Cache::set_hold`).
+    pub fn set_hold(&mut self, series: SeriesId, hold_s: u32) {
+        self.cache.set_hold(series, hold_s);
+    }
+
+    /// The second of the receipt of the oldest point that is in no file (see
+    /// `Cache::oldest_unwritten`).
+    pub fn oldest_unwritten(&self) -> Option<u32> {
+        self.cache.oldest_unwritten()
+    }
+
+    /// Gives a series with unwritten points another stamp (see `Cache::restamp`).
+    pub fn restamp(&mut self, series: SeriesId, second: u32) {
+        self.cache.restamp(series, second);
+    }
+
     /// The write order's choice; none while it is under way (see `is_choosing`).
     pub fn next(&mut self, unix_now: u32) -> Option<SeriesId> {
         self.cache.next(unix_now)
@@ -277,15 +335,26 @@ impl Ledger {
         self.cache.is_choosing()
     }
 
-    /// Takes the cached points of a series for a write.
-    pub fn take(&mut self, series: SeriesId) -> Vec<Point> {
+    /// Takes cached points of a series for a write: all, or those of whole slots of its file's
+    /// second archive, which has this step (see `Cache::take_whole`).
+    pub fn take(&mut self, series: SeriesId, step_s: Option<u32>) -> Vec<Point> {
         let mut points = Vec::new();
-        self.cache.take(series, &mut points);
+        let mark = self.keeper.mark();
+        self.cache.take_whole(series, step_s, mark, &mut points);
+        if breaks::is(Break::Record) {
+            let left = self.cache.left_behind(series);
+            self.keeper.note_written(&self.cache, series, left);
+        }
         points
     }
 
     /// The points of a series that were in flight are in its file, those too old for it excepted.
     pub fn written(&mut self, series: SeriesId, outcome: &Outcome, now: Instant) {
+        if self.cache.late_s(series) > 0 {
+            self.stats.add(Counter::LateUpdates, 1);
+        }
+        let left = self.cache.left_behind(series);
+        self.keeper.note_written(&self.cache, series, left);
         let points = u64::from(self.cache.written(series, now));
         assert!(
             outcome.written + outcome.too_old == points,
@@ -309,6 +378,12 @@ impl Ledger {
         self.dropped(dropped);
     }
 
+    /// The file of a series was just made: it can be written, and is to be at once.
+    pub fn created(&mut self, series: SeriesId) {
+        self.set_standing(series, Standing::Writable);
+        self.cache.hurry(series);
+    }
+
     /// True while a series is parked. One that lost all its points may be forgotten meanwhile.
     pub fn is_parked(&self, series: SeriesId) -> bool {
         self.cache.is_known(series) && self.cache.standing(series) == Standing::Parked
@@ -317,6 +392,7 @@ impl Ledger {
     /// Gives up all cached points of a series, for the reason given.
     pub fn discard(&mut self, series: SeriesId, reason: Counter) {
         let points = self.cache.discard(series);
+        self.keeper.note_written(&self.cache, series, None);
         self.stats.add(reason, points);
         self.room.give(points);
     }
@@ -344,12 +420,100 @@ impl Ledger {
     /// Publishes the bytes held: with every credit and every batch, for a turn alone can bring more
     /// new names than a small cache has room for.
     fn publish_bytes(&mut self) {
-        let bytes = self.cache.usage().bytes;
+        let bytes = self.cache.usage().bytes + self.keeper.bytes();
         if bytes != self.published_bytes {
             self.room
                 .add_bytes(signed(bytes) - signed(self.published_bytes));
             self.published_bytes = bytes;
         }
+    }
+
+    /// The journal, if there is one.
+    pub fn journal(&self) -> Option<&Journal> {
+        self.keeper.journal()
+    }
+
+    /// The same, to be driven.
+    pub fn journal_mut(&mut self) -> Option<&mut Journal> {
+        self.keeper.journal_mut()
+    }
+
+    /// Series with points received up to this second keep the journal from going on: those that can
+    /// be written come first, those that cannot are journaled once more, or given up where that
+    /// takes more than its share (`carried_bytes_max`).
+    pub fn push(&mut self, until: u32, carried_bytes_max: u64) {
+        for series in self.cache.look_for_pins(until) {
+            let (points, age_s) = self.cache.owed(series);
+            let usage = self.cache.usage();
+            let waiting = usage.waiting_points + usage.parked_points;
+            if waiting * JOURNAL_CARRIED_POINT_BYTES > carried_bytes_max {
+                self.discard(series, Counter::DroppedJournalFull);
+                continue;
+            }
+            if let Some(journal) = self.keeper.journal_mut() {
+                journal.carry(series, self.cache.name(series), &points, age_s);
+                self.cache.carried(series);
+            }
+        }
+    }
+
+    /// Journals the points of all series once more, a bounded number a turn from this number on.
+    /// Says where to go on, or that all are done.
+    pub fn journal_again(&mut self, from: u32) -> Option<u32> {
+        let end = self
+            .cache
+            .series_end()
+            .min(from + JOURNALED_AGAIN_PER_TURN_MAX);
+        for series in (from..end).map(SeriesId) {
+            if self.cache.owes(series) {
+                self.journal_series_again(series);
+            }
+        }
+        (end < self.cache.series_end()).then_some(end)
+    }
+
+    /// The same of one series: what is in flight first, so that its record means these copies.
+    fn journal_series_again(&mut self, series: SeriesId) {
+        let (flying, (cached, age_s)) = (self.cache.flying(series), self.cache.owed(series));
+        let name = self.cache.name(series);
+        if let Some(journal) = self.keeper.journal_mut() {
+            journal.carry(series, name, &flying, age_s);
+            let mark = journal.serial();
+            journal.carry(series, name, &cached, age_s);
+            self.cache.mark_again(series, mark);
+        }
+    }
+
+    /// Points of an earlier run up to this second come back from now on.
+    pub fn begin_recall(&mut self, until: u32) {
+        self.keeper.begin_recall(until);
+    }
+
+    /// None comes back any more.
+    pub fn end_recall(&mut self) {
+        self.keeper.end_recall();
+    }
+
+    /// Puts in a point of an earlier run that was received so many seconds ago; room was reserved.
+    /// One of a second that was received since the start is superseded. Says its series.
+    pub fn recall(&mut self, known: Result<SeriesId, &str>, point: Point, age_s: u32) -> SeriesId {
+        self.stats.add(Counter::Replayed, 1);
+        let known = known.or_else(|name| self.cache.find(name).ok_or(name));
+        if let Ok(id) = known
+            && self.keeper.is_overruled(id, point.timestamp)
+        {
+            self.superseded(1);
+            return id;
+        }
+        let inserted = match known {
+            Ok(id) => self.cache.insert_known(id, point),
+            Err(name) => self.cache.insert(name, point),
+        };
+        self.keeper
+            .note_recalled(&self.cache, inserted.outcome, point, age_s);
+        let id = self.account(inserted).series();
+        self.cache.age(id, age_s);
+        id
     }
 
     /// When `settle` is due though nothing happens.
@@ -359,7 +523,7 @@ impl Ledger {
 
     /// From now on no order holds points back.
     pub fn drain(&mut self) {
-        self.cache.set_lag(0);
+        self.cache.drain();
     }
 
     /// What the cache holds.
@@ -389,11 +553,13 @@ mod tests {
             seed: 1,
             strategy: Strategy::Sorted,
             timestamp_lag_s: 0,
+            max_point_age_s: 0,
+            began: crate::clock::now().instant,
             recent_bytes_max: bytes_max,
             waiting_bytes_max: bytes_max,
             waiting_points_max: u64::MAX,
         });
-        let mut ledger = Ledger::new(cache, Arc::new(Room::new(None, bytes_max)));
+        let mut ledger = Ledger::new(cache, Arc::new(Room::new(None, bytes_max)), None);
         let point = Point {
             timestamp: 1,
             value: 1.0,

@@ -10,13 +10,19 @@
 //! series has points that are cached, in flight or recent (a waiting series that was seen once and
 //! was not handed out excepted) or a link, and until `forget_idle` otherwise.
 
+mod ages;
+mod cut;
+mod deadline;
+mod due;
 mod encoding;
 mod flight;
 mod idle;
 mod insert;
+mod keeper;
 mod ledger;
 mod links;
 mod order;
+mod pins;
 mod points;
 mod queues;
 mod ranks;
@@ -30,6 +36,8 @@ mod standing;
 mod tests;
 mod usage;
 
+use std::time::Instant;
+
 use hashbrown::HashMap;
 
 pub use insert::{Insert, Inserted};
@@ -41,7 +49,11 @@ pub use usage::Usage;
 
 use crate::names;
 use crate::point::Point;
+use ages::Ages;
+use due::Due;
+use flight::Flight;
 use order::{Field, Order};
+use pins::Pins;
 use points::{Blocks, Run};
 use queues::Queues;
 use recent::Recent;
@@ -61,6 +73,10 @@ pub struct CacheConfig {
     pub strategy: Strategy,
     /// MIN_TIMESTAMP_LAG in seconds, for the order by time.
     pub timestamp_lag_s: u32,
+    /// With the order `deadline`: how long a point may be held, in seconds (MAX_POINT_AGE).
+    pub max_point_age_s: u32,
+    /// When the process began; the ages of points count in seconds from there.
+    pub began: Instant,
     /// Bound of the recent points, in bytes.
     pub recent_bytes_max: u64,
     /// Bound of what waiting and parked series hold, in bytes of records, names and points.
@@ -79,14 +95,16 @@ pub struct Cache {
     order: Order,
     share: Share,
     recent: Recent,
+    began: Instant,
+    /// Since when series have points that are in no file.
+    ages: Ages,
+    pins: Pins,
     /// Points being written, by series.
-    flights: HashMap<u32, Run, foldhash::fast::FixedState>,
+    flights: HashMap<u32, Flight, foldhash::fast::FixedState>,
     /// Cached points, those in flight included.
     points: u64,
     /// Points in flight.
     points_in_flight: u64,
-    /// Series with cached points, those in flight included.
-    owed: usize,
 }
 
 impl Cache {
@@ -97,16 +115,18 @@ impl Cache {
             seed: config.seed,
             blocks: Blocks::default(),
             queues: Queues::default(),
-            order: Order::new(config.strategy, config.timestamp_lag_s, config.seed),
+            order: Order::new(&config),
             share: Share::new(Load {
                 points: config.waiting_points_max,
                 bytes: config.waiting_bytes_max,
             }),
             recent: Recent::new(config.recent_bytes_max),
+            began: config.began,
+            ages: Ages::default(),
+            pins: Pins::default(),
             flights: HashMap::default(),
             points: 0,
             points_in_flight: 0,
-            owed: 0,
         }
     }
 
@@ -135,7 +155,7 @@ impl Cache {
     /// Cached points of a series, those in flight included.
     pub fn len(&self, id: SeriesId) -> u32 {
         self.assert_known(id);
-        self.cached_len(id.0) + self.flights.get(&id.0).map_or(0, Run::len)
+        self.cached_len(id.0) + self.flights.get(&id.0).map_or(0, Flight::len)
     }
 
     /// Has the cache no point that must still be written?
@@ -149,6 +169,9 @@ impl Cache {
     /// nothing old enough; or the choice is still under way (`is_choosing`), for no call looks at
     /// more than a bounded number of series.
     pub fn next(&mut self, unix_now: u32) -> Option<SeriesId> {
+        if let Some(id) = self.next_pinned() {
+            return Some(SeriesId(id));
+        }
         let field = Field {
             records: self.table.records(),
             blocks: &self.blocks,
@@ -176,9 +199,94 @@ impl Cache {
         self.queues.len(Place::Repeated) + self.queues.len(Place::Once) > 0
     }
 
-    /// MIN_TIMESTAMP_LAG from now on; 0 for a drain, as Python does at shutdown.
-    pub fn set_lag(&mut self, lag_s: u32) {
-        self.order.set_lag(lag_s);
+    /// At most so many series are to be written now: fewer than are ready where an order holds
+    /// them back, and then `next` says when there are none.
+    pub fn due(&self) -> usize {
+        self.order.due(self.table.records()).max(self.pinned())
+    }
+
+    /// From now on no order holds points back, as Python does at shutdown.
+    pub fn drain(&mut self) {
+        self.order.drain();
+    }
+
+    /// Memory is short: what is held is written, the oldest first; or it is so no longer.
+    pub fn set_rushed(&mut self, is_rushed: bool) {
+        if let Some(deadline) = self.order.deadline_mut() {
+            deadline.set_rushed(is_rushed);
+        }
+    }
+
+    /// When an order that holds series back may have one to write; None: that is not known.
+    pub fn next_due(&self, now: Instant) -> Option<Instant> {
+        let deadline = self.order.deadline()?;
+        Some(now + deadline.next_look(self.table.records()))
+    }
+
+    /// The time until the next turn.
+    pub fn begin_turn(&mut self, now: Instant) {
+        let since = now.saturating_duration_since(self.began);
+        let second = u32::try_from(since.as_secs()).unwrap_or(u32::MAX);
+        self.ages.advance(second);
+        self.order.begin_turn(since, second);
+    }
+
+    /// The second of this turn, since the process began.
+    pub(crate) fn present(&self) -> u32 {
+        self.ages.present()
+    }
+
+    /// The second, since the process began, at which or before which the oldest point was received
+    /// that is in no file. None where every point is.
+    pub fn oldest_unwritten(&self) -> Option<u32> {
+        self.ages.oldest()
+    }
+
+    /// Gives a series with unwritten points another stamp: somebody has seen to it that nothing of
+    /// it depends on what came before this second.
+    pub fn restamp(&mut self, id: SeriesId, second: u32) {
+        self.assert_known(id);
+        let id = id.0;
+        self.ages.set(id, second);
+        if self.order.deadline().is_none() {
+            return;
+        }
+        let is_ready = self.table.records()[id].place == Place::Ready;
+        if is_ready {
+            self.unlist(id);
+        }
+        let record = &mut self.table.records_mut()[id];
+        let due = record.due();
+        record.set_due(Due {
+            since: due.since.max(second),
+            taken_after_s: 0,
+            ..due
+        });
+        self.settle(id);
+    }
+
+    /// The point of a series that was put in last was received so many seconds ago, by an earlier
+    /// run: nothing of it is younger than that.
+    pub(super) fn age(&mut self, id: SeriesId, age_s: u32) {
+        self.assert_known(id);
+        let (id, second) = (id.0, self.ages.present().saturating_sub(age_s));
+        if !self.ages.has(id) || self.ages.stamp(id) <= second {
+            return;
+        }
+        self.ages.set(id, second);
+        if self.order.deadline().is_none() {
+            return;
+        }
+        if self.table.records()[id].place == Place::Ready {
+            self.unlist(id);
+        }
+        let record = &mut self.table.records_mut()[id];
+        let due = record.due();
+        record.set_due(Due {
+            since: due.since.min(second),
+            ..due
+        });
+        self.settle(id);
     }
 
     /// Adds to `out` what a query sees of a series: recent, in flight and cached points, sorted by
@@ -189,7 +297,7 @@ impl Cache {
         let begin = out.len();
         self.read_recent(id, out);
         if record.hands == Hands::InFlight {
-            self.blocks.read(&self.flights[&id.0], out);
+            self.blocks.read(self.flights[&id.0].run(), out);
         }
         self.blocks.read_all(id.0, &record.cached, out);
         keep_latest(out, begin);
@@ -254,6 +362,26 @@ impl Cache {
             Standing::Waiting => Place::Repeated,
             Standing::Parked => Place::Nowhere,
         }
+    }
+
+    /// A series without unwritten points gets one now.
+    fn wake(&mut self, id: u32) {
+        self.ages.begin(id);
+        if self.order.deadline().is_some() {
+            let since = self.ages.present();
+            let record = &mut self.table[id];
+            let class = record.due().class;
+            record.set_due(Due {
+                since,
+                class,
+                ..Due::default()
+            });
+        }
+    }
+
+    /// A series has no unwritten points any more.
+    fn sleep(&mut self, id: u32) {
+        self.ages.end(id);
     }
 
     /// Moves a series to the list in which it belongs; one that is there already keeps its turn.

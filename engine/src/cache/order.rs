@@ -1,6 +1,6 @@
 //! The write order: which series is written next.
-//! The names are those of CACHE_WRITE_STRATEGY in carbon.conf, and so are the choices: Python's,
-//! restricted to the series that can be written now (*ready*: writable, with cached points, nothing
+//! The names are those of CACHE_WRITE_STRATEGY in carbon.conf, and so are the choices: Python's (and
+//! `deadline`, ours, which is in a file of its own), restricted to the series that can be written now (*ready*: writable, with cached points, nothing
 //! in flight). What Python reads off its dict, the order of insertion, is here a tick that a series
 //! gets when it comes to have cached points; a series that was written and gets points again comes
 //! last, as a key that was popped and set again.
@@ -13,6 +13,10 @@
 //! in time that grows with the series: up to 28 ms of a million.
 //! Choosing changes nothing: who is chosen stays so until it is taken or is no longer ready.
 
+use std::time::Duration;
+
+use super::CacheConfig;
+use super::deadline::Deadline;
 use super::points::Blocks;
 use super::ranks::{Rank, Ranks};
 use super::series::{Place, Record};
@@ -20,7 +24,7 @@ use super::snapshot::{First, Ranked, Snapshot};
 use crate::limits::SNAPSHOT_STEP_SERIES;
 use crate::names::slab::{Slab, number};
 
-/// A write order of Python carbon, by its carbon.conf name.
+/// A write order, by its carbon.conf name; all but the last are Python carbon's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Strategy {
     /// Snapshot of all series, the latest to enter the cache first.
@@ -35,6 +39,9 @@ pub enum Strategy {
     BucketMax,
     /// Any series, all with the same chance.
     Random,
+    /// Every series before its oldest point has been held for MAX_POINT_AGE; the one longest held
+    /// first.
+    Deadline,
 }
 
 impl Strategy {
@@ -46,6 +53,7 @@ impl Strategy {
         Strategy::TimeSorted,
         Strategy::BucketMax,
         Strategy::Random,
+        Strategy::Deadline,
     ];
 
     /// The strategy that carbon.conf calls `name` (lower case, as Python compares it).
@@ -65,6 +73,7 @@ impl Strategy {
             Strategy::TimeSorted => "timesorted",
             Strategy::BucketMax => "bucketmax",
             Strategy::Random => "random",
+            Strategy::Deadline => "deadline",
         }
     }
 }
@@ -98,6 +107,7 @@ pub(super) struct Order {
     /// timesorted: no ready series outside the snapshot has a point older than this.
     oldest_left: u32,
     ranks: Ranks,
+    deadline: Deadline,
     /// Ready series.
     count: usize,
 }
@@ -122,7 +132,7 @@ impl Field<'_> {
     }
 
     /// Oldest cached timestamp of a series.
-    fn oldest(self, id: u32) -> u32 {
+    pub(super) fn oldest(self, id: u32) -> u32 {
         let record = &self.records[id];
         let late = if record.has_late {
             self.blocks.late_oldest(id)
@@ -153,11 +163,11 @@ impl Field<'_> {
 
 impl Order {
     /// An order without series.
-    pub(super) fn new(strategy: Strategy, lag_s: u32, seed: u64) -> Self {
+    pub(super) fn new(config: &CacheConfig) -> Self {
         Self {
-            strategy,
-            lag_s,
-            random: seed,
+            strategy: config.strategy,
+            lag_s: config.timestamp_lag_s,
+            random: config.seed,
             tick: 0,
             ready: Vec::new(),
             snapshot: Snapshot::default(),
@@ -166,19 +176,47 @@ impl Order {
             snapshot_tick: 0,
             oldest_left: u32::MAX,
             ranks: Ranks::default(),
+            deadline: Deadline::new(config.max_point_age_s),
             count: 0,
         }
     }
 
-    /// MIN_TIMESTAMP_LAG from now on; 0 for a drain.
-    pub(super) fn set_lag(&mut self, lag_s: u32) {
-        self.lag_s = lag_s;
+    /// From now on nothing is held back.
+    pub(super) fn drain(&mut self) {
+        self.lag_s = 0;
+        self.deadline.drain();
+    }
+
+    /// The time since the beginning, and its second.
+    pub(super) fn begin_turn(&mut self, now: Duration, second: u32) {
+        if self.strategy == Strategy::Deadline {
+            self.deadline.begin_turn(now, second);
+        }
+    }
+
+    /// What there is of the order `deadline`, where that is the order.
+    pub(super) fn deadline(&self) -> Option<&Deadline> {
+        (self.strategy == Strategy::Deadline).then_some(&self.deadline)
+    }
+
+    /// The same, to be changed.
+    pub(super) fn deadline_mut(&mut self) -> Option<&mut Deadline> {
+        (self.strategy == Strategy::Deadline).then_some(&mut self.deadline)
     }
 
     /// A rank behind everybody's, for a series that got its first or one more cached point; None
     /// where it keeps the one it has.
     pub(super) fn rank(&mut self, is_first: bool) -> Option<u64> {
-        if !is_first && self.strategy != Strategy::BucketMax {
+        let is_ranked = match self.strategy {
+            Strategy::BucketMax => true,
+            Strategy::Deadline => false,
+            Strategy::Naive
+            | Strategy::Max
+            | Strategy::Sorted
+            | Strategy::TimeSorted
+            | Strategy::Random => is_first,
+        };
+        if !is_ranked {
             return None;
         }
         self.tick += 1;
@@ -194,6 +232,9 @@ impl Order {
         );
         records[id].place = Place::Ready;
         self.count += 1;
+        if self.strategy == Strategy::Deadline {
+            return self.deadline.enter(records, id);
+        }
         if self.ranks_points() {
             let points = Field { records, blocks }.len(id);
             let entered = records[id].entered();
@@ -214,6 +255,9 @@ impl Order {
         );
         records[id].place = Place::Nowhere;
         self.count -= 1;
+        if self.strategy == Strategy::Deadline {
+            return self.deadline.leave(records, id);
+        }
         if self.ranks_points() {
             let field = Field { records, blocks };
             let points = field.len(id);
@@ -261,9 +305,18 @@ impl Order {
                 self.ranks.first(|points, rank| field.holds(rank, points))
             }
             Strategy::Random => self.any(),
+            Strategy::Deadline => self.deadline.first(field.records),
             Strategy::Naive | Strategy::Sorted | Strategy::TimeSorted => {
                 self.next_of_snapshot(field, unix_now)
             }
+        }
+    }
+
+    /// At most so many ready series are to be written now; fewer than ready where they are held.
+    pub(super) fn due(&self, records: &Slab<Record>) -> usize {
+        match self.deadline() {
+            Some(deadline) => deadline.due(records, self.count),
+            None => self.count,
         }
     }
 
@@ -286,6 +339,7 @@ impl Order {
         (self.ready.capacity() + missed) * size_of::<u32>()
             + self.snapshot.bytes()
             + self.ranks.bytes()
+            + self.deadline.bytes()
     }
 
     /// Does every point of a series change its rank, and not only the first?

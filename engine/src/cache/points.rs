@@ -204,6 +204,21 @@ impl Blocks {
         whole
     }
 
+    /// Takes the points of `series` from a second on away and returns them, in order. It has none
+    /// outside its run.
+    pub(super) fn split(&mut self, series: u32, run: &mut Run, from: u32) -> Vec<Point> {
+        assert!(
+            self.late_len(series) == 0,
+            "series {series} has late points"
+        );
+        let mut taken = Vec::new();
+        while run.len() > 0 && run.newest().timestamp >= from {
+            taken.push(self.pop(series, run));
+        }
+        taken.reverse();
+        taken
+    }
+
     /// Makes a run that was detached the points of `series` again, which has none.
     pub(super) fn attach(&mut self, series: u32, run: Run) -> Run {
         assert!(

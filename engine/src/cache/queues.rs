@@ -7,10 +7,10 @@ use crate::names::slab::Slab;
 
 /// One list.
 #[derive(Clone, Copy, Debug)]
-struct Queue {
+pub(super) struct Queue {
     first: u32,
     last: u32,
-    len: usize,
+    len: u32,
 }
 
 const EMPTY: Queue = Queue {
@@ -18,6 +18,60 @@ const EMPTY: Queue = Queue {
     last: NONE,
     len: 0,
 };
+
+impl Default for Queue {
+    fn default() -> Self {
+        EMPTY
+    }
+}
+
+impl Queue {
+    /// Puts a series that is in no list at the end; its place is the caller's to note.
+    pub(super) fn push(&mut self, records: &mut Slab<Record>, id: u32) {
+        let last = std::mem::replace(&mut self.last, id);
+        self.len += 1;
+        if last == NONE {
+            self.first = id;
+        } else {
+            records[last].after = id;
+        }
+        let record = &mut records[id];
+        record.before = last;
+        record.after = NONE;
+    }
+
+    /// Takes a series out, which is in this list.
+    pub(super) fn remove(&mut self, records: &mut Slab<Record>, id: u32) {
+        let Record { before, after, .. } = records[id];
+        assert!(self.len > 0, "series {id} is in a list that is empty");
+        self.len -= 1;
+        if before == NONE {
+            assert!(self.first == id, "series {id} is not first in its list");
+            self.first = after;
+        } else {
+            records[before].after = after;
+        }
+        if after == NONE {
+            assert!(self.last == id, "series {id} is not last in its list");
+            self.last = before;
+        } else {
+            records[after].before = before;
+        }
+        let record = &mut records[id];
+        record.before = NONE;
+        record.after = NONE;
+    }
+
+    /// The series that has been in it for longest.
+    pub(super) fn first(&self) -> Option<u32> {
+        (self.first != NONE).then_some(self.first)
+    }
+
+    /// How many series are in it.
+    pub(super) fn len(&self) -> usize {
+        self.len as usize
+    }
+}
 
 /// The lists of a shard. `Place::Nowhere` and `Place::Ready` are not among them.
 #[derive(Debug)]
@@ -44,54 +98,20 @@ impl Queues {
     pub(super) fn push(&mut self, records: &mut Slab<Record>, place: Place, id: u32) {
         let now = records[id].place;
         assert!(now == Place::Nowhere, "series {id} is in {now:?}");
-        let queue = self.of(place);
-        let last = std::mem::replace(&mut queue.last, id);
-        queue.len += 1;
-        if last == NONE {
-            queue.first = id;
-        } else {
-            records[last].after = id;
-        }
-        let record = &mut records[id];
-        record.place = place;
-        record.before = last;
-        record.after = NONE;
+        self.of(place).push(records, id);
+        records[id].place = place;
     }
 
     /// Takes a series out of its list; it is nowhere then.
     pub(super) fn remove(&mut self, records: &mut Slab<Record>, id: u32) {
-        let Record {
-            before,
-            after,
-            place,
-            ..
-        } = records[id];
-        let queue = self.of(place);
-        assert!(
-            queue.len > 0,
-            "{place:?} is empty, and series {id} is in it"
-        );
-        queue.len -= 1;
-        if before == NONE {
-            queue.first = after;
-        } else {
-            records[before].after = after;
-        }
-        if after == NONE {
-            queue.last = before;
-        } else {
-            records[after].before = before;
-        }
-        let record = &mut records[id];
-        record.place = Place::Nowhere;
-        record.before = NONE;
-        record.after = NONE;
+        let place = records[id].place;
+        self.of(place).remove(records, id);
+        records[id].place = Place::Nowhere;
     }
 
     /// The series that has been in a list for longest.
     pub(super) fn first(&self, place: Place) -> Option<u32> {
-        let first = self.get(place).first;
-        (first != NONE).then_some(first)
+        self.get(place).first()
     }
 
     /// Who comes after a series in its list.
@@ -102,7 +122,7 @@ impl Queues {
 
     /// How many series are in a list.
     pub(super) fn len(&self, place: Place) -> usize {
-        self.get(place).len
+        self.get(place).len()
     }
 
     fn get(&self, place: Place) -> &Queue {

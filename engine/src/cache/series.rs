@@ -1,5 +1,6 @@
 //! What is known of a series: its record in the series table. One cache line.
 
+use super::due::Due;
 use super::points::Run;
 use crate::names::{ENTRY_BYTES, NameRef, NameTable, Named};
 
@@ -63,7 +64,8 @@ pub(super) struct Record {
     /// Cached points, not in flight, without those that came too late for it.
     pub(super) cached: Run,
     /// When it came to its rank in the write order, in ticks of the order, above the number of
-    /// links in the lowest byte. Ten million points a second take 200 years to fill 56 bits.
+    /// links in the lowest byte. Ten million points a second take 200 years to fill 56 bits. With
+    /// the order `deadline`, its `Due` instead of a tick.
     entered_links: u64,
     /// Neighbours in its list; in the write order, `before` is its place there.
     pub(super) before: u32,
@@ -114,6 +116,18 @@ impl Record {
     pub(super) fn enter(&mut self, tick: u64) {
         assert!(tick < 1 << 56, "the order has ticked {tick} times");
         self.entered_links = tick << 8 | u64::from(self.links());
+    }
+
+    /// What the order `deadline` notes here.
+    #[inline]
+    pub(super) fn due(&self) -> Due {
+        Due::unpack(self.entered())
+    }
+
+    /// It notes this from now on.
+    #[inline]
+    pub(super) fn set_due(&mut self, due: Due) {
+        self.enter(due.pack());
     }
 
     /// How many routes lead here.

@@ -124,7 +124,9 @@ impl Cache {
             self.blocks.put(id, &mut record.cached, *point);
         }
         self.points -= gone as u64;
-        self.owed -= usize::from(kept == 0);
+        if kept == 0 {
+            self.sleep(id);
+        }
         gone as u64
     }
 
@@ -168,7 +170,9 @@ impl Cache {
         record.has_late = false;
         self.blocks.clear(id, &mut record.cached);
         self.points -= load.points;
-        self.owed -= usize::from(load.points > 0);
+        if load.points > 0 {
+            self.sleep(id);
+        }
         load.points
     }
 

@@ -34,6 +34,9 @@ pub struct Usage {
     pub parked_bytes: u64,
     /// Bytes of recent points.
     pub recent_bytes: u64,
+    /// Seconds since the oldest point was received that is in no file, or some more; 0 where every
+    /// point is. Of several shards the largest.
+    pub oldest_age_s: u64,
 }
 
 impl std::ops::AddAssign for Usage {
@@ -51,13 +54,17 @@ impl std::ops::AddAssign for Usage {
         self.parked_points += other.parked_points;
         self.parked_bytes += other.parked_bytes;
         self.recent_bytes += other.recent_bytes;
+        self.oldest_age_s = self.oldest_age_s.max(other.oldest_age_s);
     }
 }
 
 impl Cache {
     /// What the cache holds now. Costs the same however much that is.
     pub fn usage(&self) -> Usage {
-        let lists = self.order.bytes() + self.recent.queue_bytes() + self.flights.allocation_size();
+        let lists = self.order.bytes()
+            + self.recent.queue_bytes()
+            + self.flights.allocation_size()
+            + self.ages.bytes();
         let used = self.table.used_bytes() + self.blocks.used_bytes() + lists;
         let held = self.table.held_bytes() + self.blocks.held_bytes() + lists;
         let waiting = self.share.held(Standing::Waiting);
@@ -68,7 +75,7 @@ impl Cache {
             bytes: used as u64,
             held_bytes: held as u64,
             series: self.table.len() as u64,
-            queues: self.owed as u64,
+            queues: self.ages.len() as u64,
             idle_series: self.queues.len(Place::Idle) as u64,
             unproven_series: self.queues.len(Place::Unproven) as u64,
             waiting_points: waiting.points,
@@ -76,6 +83,9 @@ impl Cache {
             parked_points: parked.points,
             parked_bytes: parked.bytes,
             recent_bytes: self.recent.bytes(),
+            oldest_age_s: u64::from(
+                self.ages.present() - self.ages.oldest().unwrap_or(self.ages.present()),
+            ),
         }
     }
 }

@@ -36,10 +36,10 @@ pub const ENTRIES_AT: usize = RECEIVED_MS_AT + size_of::<u64>();
 pub const RETIRED_AT: usize = ENTRIES_AT + size_of::<u32>();
 /// Of the first epoch that owes something.
 pub const EPOCHS_DONE_AT: usize = RETIRED_AT + size_of::<u32>();
-/// Of the zeros.
-pub const ZERO_AT: usize = EPOCHS_DONE_AT + size_of::<u32>();
+/// Of the mount of the data.
+pub const MOUNT_AT: usize = EPOCHS_DONE_AT + size_of::<u32>();
 /// Length of a head; the payload begins here.
-pub const HEAD_BYTES: usize = ZERO_AT + size_of::<u32>();
+pub const HEAD_BYTES: usize = MOUNT_AT + size_of::<u32>();
 /// Blocks begin at multiples of this: a cache line, so that one search finds every block.
 pub const ALIGNMENT: usize = 64;
 const _: () = assert!(HEAD_BYTES == ALIGNMENT);
@@ -96,6 +96,8 @@ pub struct Head {
     pub retired: u32,
     /// Epochs below this one owe nothing.
     pub epochs_done: u32,
+    /// Which mount of the data's file system the files were written through.
+    pub mount: u32,
 }
 
 /// A block that was read and proven.
@@ -182,6 +184,7 @@ impl Head {
         put(&mut head, ENTRIES_AT, self.entries.to_le_bytes());
         put(&mut head, RETIRED_AT, self.retired.to_le_bytes());
         put(&mut head, EPOCHS_DONE_AT, self.epochs_done.to_le_bytes());
+        put(&mut head, MOUNT_AT, self.mount.to_le_bytes());
         block[..HEAD_BYTES].copy_from_slice(&head);
         let checksum = crc32fast::hash(&block[PAYLOAD_BYTES_AT..end]);
         block[CHECKSUM_AT..PAYLOAD_BYTES_AT].copy_from_slice(&checksum.to_le_bytes());
@@ -244,6 +247,7 @@ fn parse_head(head: &[u8; HEAD_BYTES]) -> Result<Head, BlockError> {
         entries: u32::from_le_bytes(get(head, ENTRIES_AT)),
         retired: u32::from_le_bytes(get(head, RETIRED_AT)),
         epochs_done: u32::from_le_bytes(get(head, EPOCHS_DONE_AT)),
+        mount: u32::from_le_bytes(get(head, MOUNT_AT)),
     })
 }
 
@@ -265,7 +269,7 @@ mod tests {
 
     fn heads() -> impl Strategy<Value = Head> {
         let place = (any::<bool>(), any::<u16>(), any::<[u32; 4]>());
-        (place, any::<[u64; 2]>(), any::<[u32; 3]>()).prop_map(|(place, wide, rest)| Head {
+        (place, any::<[u64; 2]>(), any::<[u32; 4]>()).prop_map(|(place, wide, rest)| Head {
             kind: Kind::ALL[usize::from(place.0)],
             shard: place.1,
             epoch: place.2[0],
@@ -277,6 +281,7 @@ mod tests {
             entries: rest[0],
             retired: rest[1],
             epochs_done: rest[2],
+            mount: rest[3],
         })
     }
 
@@ -354,6 +359,7 @@ mod tests {
             entries: 8,
             retired: 9,
             epochs_done: 10,
+            mount: 11,
         }
     }
 

@@ -27,11 +27,20 @@ pub const WRITTEN_PART: u8 = 0x1f;
 /// Tag: the points that follow were received some time before the block.
 pub const AGE: u8 = 0x2f;
 
+/// Tag: a place among the entries, to be referred to.
+pub const MARK: u8 = 0x3f;
+/// Tag: what was written to files before a mark is on the data's device.
+pub const DATA_SYNCED: u8 = 0x4f;
+/// Tag: as `AGE`, and the points that follow are copies of an earlier epoch's.
+pub const COPY: u8 = 0x5f;
+
 /// Most bytes of an entry of points: a tag, two numbers of ten bytes, and a `u32`.
 pub const ENTRY_BYTES_MAX: usize = 25;
 /// A buffer grows by so much: it is filled with zeros before it is used, in pieces that cost nothing.
 const GROWTH_BYTES: usize = 16 << 10;
 const _: () = assert!(ENTRY_BYTES_MAX <= WINDOW_BYTES && WINDOW_BYTES <= GROWTH_BYTES);
+/// The highest id.
+pub const ID_MAX: u32 = u32::MAX;
 /// No id: the one below 0.
 const BEFORE_FIRST: u32 = u32::MAX;
 /// Last written before the first such entry.
@@ -82,6 +91,10 @@ pub enum Entry {
         /// Points of this timestamp and later are not meant; `CUT_NONE`: all times are.
         cut: u32,
     },
+    /// A place among the entries: this mark, one more than the one before.
+    Mark(u32),
+    /// What the written entries before this mark say is true on the data's device too.
+    DataSynced(u32),
 }
 
 /// Bytes that are no entry.
@@ -112,6 +125,9 @@ pub enum Fault {
     /// An age of more than 2^32 seconds.
     #[error("its age is past all clocks")]
     Age,
+    /// A mark of more than 2^32.
+    #[error("its mark is past 2^32")]
+    Mark,
     /// A name that is empty, too long, or no text.
     #[error("its name cannot be one")]
     Name,
@@ -132,24 +148,31 @@ pub struct PointEncoder {
     id: u32,
     timestamp: u32,
     written: i64,
-    age_s: u32,
+    origin: Origin,
     points: u32,
+}
+
+/// Where points come from that were not received with their block.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Origin {
+    /// How many seconds before the block they were received.
+    age_s: u32,
+    /// An earlier epoch has them too.
+    is_copy: bool,
 }
 
 impl PointEncoder {
     /// Begins a block in a buffer, whose bytes are overwritten and whose memory is used.
     pub fn new(bytes: Vec<u8>, received_ms: u64) -> PointEncoder {
-        let mut encoder = PointEncoder {
+        PointEncoder {
             bytes,
             at: HEAD_BYTES,
             id: BEFORE_FIRST,
             timestamp: timestamp_of(received_ms),
             written: NOTHING_WRITTEN,
-            age_s: 0,
+            origin: Origin::default(),
             points: 0,
-        };
-        encoder.grow();
-        encoder
+        }
     }
 
     /// Bytes of the payload so far.
@@ -165,16 +188,39 @@ impl PointEncoder {
     /// Appends a point that was received with the block or later.
     #[inline]
     pub fn point(&mut self, id: u32, point: Point) {
-        if self.age_s != 0 {
-            self.set_age(0);
+        if self.origin != Origin::default() {
+            self.set_origin(Origin::default());
         }
         self.append(id, point);
     }
 
     /// Appends a point that was received some seconds before the block.
     pub fn aged_point(&mut self, id: u32, point: Point, age_s: u32) {
-        if self.age_s != age_s {
-            self.set_age(age_s);
+        self.point_of(
+            id,
+            point,
+            Origin {
+                age_s,
+                is_copy: false,
+            },
+        );
+    }
+
+    /// Appends a copy of an earlier epoch's point, received some seconds before the block.
+    pub fn copied_point(&mut self, id: u32, point: Point, age_s: u32) {
+        self.point_of(
+            id,
+            point,
+            Origin {
+                age_s,
+                is_copy: true,
+            },
+        );
+    }
+
+    fn point_of(&mut self, id: u32, point: Point, origin: Origin) {
+        if self.origin != origin {
+            self.set_origin(origin);
         }
         self.append(id, point);
     }
@@ -231,17 +277,33 @@ impl PointEncoder {
         self.at += at + 4;
     }
 
+    /// Appends a mark.
+    pub fn mark(&mut self, mark: u32) {
+        self.numbered(MARK, mark);
+    }
+
+    /// Appends that what was written before a mark is on the data's device.
+    pub fn data_synced(&mut self, mark: u32) {
+        self.numbered(DATA_SYNCED, mark);
+    }
+
+    fn numbered(&mut self, tag: u8, number: u32) {
+        let window = self.window();
+        window[0] = tag;
+        self.at += put_varint(window, 1, u64::from(number));
+    }
+
     /// Ends the block: its first `HEAD_BYTES` are free for the head, the rest is the payload.
     pub fn finish(self) -> Vec<u8> {
         finished(self.bytes, self.at)
     }
 
     #[cold]
-    fn set_age(&mut self, age_s: u32) {
-        self.age_s = age_s;
+    fn set_origin(&mut self, origin: Origin) {
+        self.origin = origin;
         let window = self.window();
-        window[0] = AGE;
-        self.at += put_varint(window, 1, u64::from(age_s));
+        window[0] = if origin.is_copy { COPY } else { AGE };
+        self.at += put_varint(window, 1, u64::from(origin.age_s));
     }
 
     /// Where the next entry goes.
@@ -269,7 +331,7 @@ pub(super) fn finished(mut bytes: Vec<u8>, at: usize) -> Vec<u8> {
         payload_bytes <= JOURNAL_PAYLOAD_BYTES_MAX as usize,
         "a payload of {payload_bytes} bytes"
     );
-    bytes.truncate(at);
+    bytes.resize(at, 0);
     bytes
 }
 
@@ -281,10 +343,49 @@ pub struct PointDecoder<'a> {
     id: u32,
     timestamp: u32,
     written: i64,
-    age_s: u32,
+    origin: Origin,
+}
+
+/// Where a decoder stands in its payload: a block's reading can be left here and taken up again.
+#[derive(Clone, Copy, Debug)]
+pub struct Place {
+    at: usize,
+    id: u32,
+    timestamp: u32,
+    written: i64,
+    origin: Origin,
 }
 
 impl<'a> PointDecoder<'a> {
+    /// Takes the reading of this payload up again where another decoder of it stood.
+    pub fn resume(payload: &'a [u8], place: Place) -> PointDecoder<'a> {
+        assert!(
+            place.at <= payload.len(),
+            "byte {} of a payload of {}",
+            place.at,
+            payload.len()
+        );
+        PointDecoder {
+            payload,
+            at: place.at,
+            id: place.id,
+            timestamp: place.timestamp,
+            written: place.written,
+            origin: place.origin,
+        }
+    }
+
+    /// Where it stands.
+    pub fn place(&self) -> Place {
+        Place {
+            at: self.at,
+            id: self.id,
+            timestamp: self.timestamp,
+            written: self.written,
+            origin: self.origin,
+        }
+    }
+
     /// The entries of a block with this payload, whose head says `received_ms`.
     pub fn new(payload: &'a [u8], received_ms: u64) -> PointDecoder<'a> {
         PointDecoder {
@@ -293,8 +394,14 @@ impl<'a> PointDecoder<'a> {
             id: BEFORE_FIRST,
             timestamp: timestamp_of(received_ms),
             written: NOTHING_WRITTEN,
-            age_s: 0,
+            origin: Origin::default(),
         }
+    }
+
+    /// Is the last point a copy of an earlier epoch's?
+    #[inline]
+    pub fn is_copy(&self) -> bool {
+        self.origin.is_copy
     }
 
     /// Bytes read so far.
@@ -345,7 +452,7 @@ impl<'a> PointDecoder<'a> {
             id: self.id,
             timestamp: self.timestamp,
             value: f64::from_bits(bits),
-            age_s: self.age_s,
+            age_s: self.origin.age_s,
         };
         (entry, at + kept)
     }
@@ -373,10 +480,23 @@ impl<'a> PointDecoder<'a> {
                 self.written = i64::from(id);
                 Ok((Some(Entry::WrittenPart { id, back, cut }), at + 4))
             }
-            AGE => {
+            tag @ (AGE | COPY) => {
                 let (age_s, at) = get_varint(window, 1)?;
-                self.age_s = u32::try_from(age_s).ok().ok_or(Fault::Age)?;
+                self.origin = Origin {
+                    age_s: u32::try_from(age_s).ok().ok_or(Fault::Age)?,
+                    is_copy: tag == COPY,
+                };
                 Ok((None, at))
+            }
+            MARK => {
+                let (mark, at) = get_varint(window, 1)?;
+                let mark = u32::try_from(mark).ok().ok_or(Fault::Mark)?;
+                Ok((Some(Entry::Mark(mark)), at))
+            }
+            DATA_SYNCED => {
+                let (mark, at) = get_varint(window, 1)?;
+                let mark = u32::try_from(mark).ok().ok_or(Fault::Mark)?;
+                Ok((Some(Entry::DataSynced(mark)), at))
             }
             tag => Err(Fault::Tag(tag)),
         }

@@ -44,7 +44,9 @@ fn entries() -> impl Strategy<Value = Entry> {
     let cut = prop_oneof![Just(CUT_NONE), any::<u32>()];
     let back = prop_oneof![0..200_u64, any::<u64>()];
     let part = (id(), back, cut).prop_map(|(id, back, cut)| Entry::WrittenPart { id, back, cut });
-    prop_oneof![6 => points(), 1 => written, 1 => part]
+    let mark = any::<u32>().prop_map(Entry::Mark);
+    let synced = any::<u32>().prop_map(Entry::DataSynced);
+    prop_oneof![12 => points(), 2 => written, 2 => part, 1 => mark, 1 => synced]
 }
 
 fn encode(encoder: &mut PointEncoder, entry: &Entry) {
@@ -64,6 +66,8 @@ fn encode(encoder: &mut PointEncoder, entry: &Entry) {
         }
         Entry::Written { first, count } => encoder.written(first, count),
         Entry::WrittenPart { id, back, cut } => encoder.written_part(id, back, cut),
+        Entry::Mark(mark) => encoder.mark(mark),
+        Entry::DataSynced(mark) => encoder.data_synced(mark),
     }
 }
 
@@ -254,7 +258,8 @@ fn each_form_has_the_bytes_of_the_page() {
 fn what_no_encoder_writes_is_an_error_with_its_place() {
     let rows: &[(&[u8], usize, Fault)] = &[
         (&[0x00, 0x09], 1, Fault::Tag(0x09)),
-        (&[0x3f], 0, Fault::Tag(0x3f)),
+        (&[0x6f], 0, Fault::Tag(0x6f)),
+        (&[0x3f, 0x80, 0x80, 0x80, 0x80, 0x10], 0, Fault::Mark),
         (&[0x01], 0, Fault::Cut),
         (&[0x00, 0x00, 0x30, 1, 2, 3], 2, Fault::Cut),
         (&[0x0f, 0, 0], 0, Fault::Ids),

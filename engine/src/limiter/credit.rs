@@ -118,6 +118,12 @@ impl Room {
         self.bytes() > self.bytes_max / 10 * 9
     }
 
+    /// Are points or bytes within a tenth of their bound? Then what is held back is to be written,
+    /// before reading has to stop.
+    pub fn is_pressed(&self) -> bool {
+        self.is_near_full() || self.points() > self.points_max / 10 * 9
+    }
+
     /// Are the bytes above the low mark, where reading goes on once it has stopped?
     pub fn is_short_of_bytes(&self) -> bool {
         self.bytes().unsigned_abs() >= low_mark(self.bytes_max.unsigned_abs())

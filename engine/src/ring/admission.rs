@@ -16,7 +16,7 @@ use super::operation::{
     Access, ByteRange, FileError, FileOperation, FileOutcome, FileToken, Stage, VisitId,
 };
 use super::segment::Segment;
-use super::visit::Visit;
+use super::visit::{Visit, end_of};
 use crate::limits::{CREATES_TOGETHER_MAX, FILE_OPERATIONS_MAX};
 
 /// An operation that may run now.
@@ -66,10 +66,19 @@ enum Opening {
     },
 }
 
+/// A slot for a visit.
+#[derive(Clone, Debug)]
+struct VisitSlot {
+    generation: u32,
+    state: VisitState,
+    /// The file is known to reach so far: this visit has read what lies before.
+    seen: u64,
+}
+
 /// Who may run, who waits.
 #[derive(Debug)]
 pub(super) struct Admission {
-    visits: Vec<(u32, VisitState)>,
+    visits: Vec<VisitSlot>,
     visits_free: Vec<u32>,
     opens_waiting: VecDeque<(FileToken, Opening)>,
     creates_waiting: VecDeque<(FileToken, Blueprint)>,
@@ -89,8 +98,13 @@ impl Admission {
     /// No operations; `visits_max` files may be open. `origin` is another number for every ring of
     /// the process, so that no two of them make the same temporary name.
     pub(super) fn new(visits_max: u32, ftruncate: bool, origin: u16) -> Admission {
+        let empty = VisitSlot {
+            generation: 0,
+            state: VisitState::Free,
+            seen: 0,
+        };
         Admission {
-            visits: vec![(0, VisitState::Free); visits_max as usize],
+            visits: vec![empty; visits_max as usize],
             visits_free: (0..visits_max).rev().collect(),
             opens_waiting: VecDeque::new(),
             creates_waiting: VecDeque::new(),
@@ -173,7 +187,10 @@ impl Admission {
                 visit,
                 pieces,
                 sync,
-            } => Some(self.work_on(token, Visit::write(visit, pieces, sync))),
+            } => {
+                let seen = self.visits[visit.slot as usize].seen;
+                Some(self.work_on(token, Visit::write(visit, pieces, seen, sync)))
+            }
             FileOperation::Close { visit } => Some(self.work_on(token, Visit::close(visit))),
             FileOperation::Create {
                 path,
@@ -260,17 +277,18 @@ impl Admission {
         let Some(slot) = self.visits_free.pop() else {
             unreachable!("the caller has seen a free slot")
         };
-        let (generation, state) = &mut self.visits[slot as usize];
+        let visit = &mut self.visits[slot as usize];
         assert!(
-            *state == VisitState::Free,
-            "slot {slot} was in the free list: {state:?}"
+            visit.state == VisitState::Free,
+            "slot {slot} was in the free list: {visit:?}"
         );
-        *generation = generation.wrapping_add(1);
-        *state = VisitState::Busy;
-        VisitId {
-            slot,
-            generation: *generation,
-        }
+        let generation = visit.generation.wrapping_add(1);
+        *visit = VisitSlot {
+            generation,
+            state: VisitState::Busy,
+            seen: 0,
+        };
+        VisitId { slot, generation }
     }
 
     fn work_on(&mut self, token: FileToken, machine: Visit) -> Admitted {
@@ -295,13 +313,13 @@ impl Admission {
 
     /// An operation begins on an open file that nobody works on.
     fn occupy(&mut self, visit: VisitId) {
-        let (generation, state) = &mut self.visits[visit.slot as usize];
+        let slot = &mut self.visits[visit.slot as usize];
         assert!(
-            *generation == visit.generation,
-            "{visit:?} is over, now {generation}"
+            slot.generation == visit.generation,
+            "{visit:?} is over, now {slot:?}"
         );
-        assert!(*state == VisitState::Idle, "{visit:?} is {state:?}");
-        *state = VisitState::Busy;
+        assert!(slot.state == VisitState::Idle, "{visit:?} is {slot:?}");
+        slot.state = VisitState::Busy;
     }
 
     /// An operation is over: what it held is free again, but for a file that stays open.
@@ -310,22 +328,18 @@ impl Admission {
             Holds::Nothing => {}
             Holds::Create => self.creates -= 1,
             Holds::Visit(visit) | Holds::Kept(visit) => {
-                let (_, state) = &mut self.visits[visit.slot as usize];
+                let slot = &mut self.visits[visit.slot as usize];
                 assert!(
-                    *state == VisitState::Busy,
-                    "{visit:?} was worked on while {state:?}"
+                    slot.state == VisitState::Busy,
+                    "{visit:?} was worked on as {slot:?}"
                 );
-                let is_open = matches!(
-                    result,
-                    Ok(FileOutcome::Opened { .. } | FileOutcome::Read(_))
-                );
-                let stays = is_open || holds == Holds::Kept(visit);
-                *state = if stays {
-                    VisitState::Idle
+                if let Ok(FileOutcome::Opened { pieces, .. } | FileOutcome::Read(pieces)) = result {
+                    slot.state = VisitState::Idle;
+                    slot.seen = end_of(pieces).unwrap_or(0).max(slot.seen);
+                } else if holds == Holds::Kept(visit) {
+                    slot.state = VisitState::Idle;
                 } else {
-                    VisitState::Free
-                };
-                if !stays {
+                    slot.state = VisitState::Free;
                     self.visits_free.push(visit.slot);
                 }
             }

@@ -38,6 +38,8 @@ pub(super) struct Files {
     /// Who may run, who waits.
     pub admission: Admission,
     running: Slots<Running>,
+    /// Rounds of operations that are over, to be used again; as many as have run together.
+    rounds: Vec<Vec<Command>>,
     /// Scratch for the entries of a round.
     entries: Vec<squeue::Entry>,
 }
@@ -50,6 +52,7 @@ impl Files {
         Files {
             admission: Admission::new(visits_max, uring.features().ftruncate, origin),
             running: Slots::new(FILE_OPERATIONS_MAX),
+            rounds: Vec::new(),
             entries: Vec::new(),
         }
     }
@@ -156,7 +159,7 @@ impl Files {
         let key = self.running.insert(Running {
             token,
             machine,
-            round: Vec::new(),
+            round: self.rounds.pop().unwrap_or_default(),
             outstanding: 0,
             holds,
         });
@@ -179,7 +182,8 @@ impl Files {
                 Next::Linked => true,
                 Next::Done(result) => {
                     let (token, holds) = (running.token, running.holds);
-                    drop(self.running.remove(key));
+                    let ended = self.running.remove(key);
+                    self.rounds.extend(ended.map(|running| running.round));
                     self.admission.let_go(holds, &result);
                     events.push_back(Event::File { token, result });
                     return;

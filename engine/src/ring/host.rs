@@ -7,7 +7,8 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use rustix::process::{Resource, Rlimit};
+use rustix::fs::{AtFlags, CWD, StatxFlags};
+use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process};
 use rustix::thread::CpuSet;
 use rustix::time::ClockId;
 
@@ -193,6 +194,42 @@ const TMPFS: i128 = 0x0102_1994;
 pub fn keeps_order(directory: &Path) -> io::Result<bool> {
     let kind = i128::from(rustix::fs::statfs(directory)?.f_type);
     Ok([EXT4, XFS, TMPFS].contains(&kind))
+}
+
+/// How large the file system of a directory is, in bytes.
+pub fn disk_bytes(directory: &Path) -> io::Result<u64> {
+    let size = rustix::fs::statvfs(directory)?;
+    Ok(size.f_blocks.saturating_mul(size.f_frsize))
+}
+
+/// Sends a process SIGTERM.
+pub fn terminate(process: i32) -> io::Result<()> {
+    let Some(process) = Pid::from_raw(process) else {
+        return Err(io::ErrorKind::InvalidInput.into());
+    };
+    Ok(kill_process(process, Signal::TERM)?)
+}
+
+/// A number for the mount of a directory's file system in this run of the machine: another one after
+/// it was unmounted, or the machine restarted, and what was written and not synced may be gone.
+/// Kernels before 6.8 may give a number twice.
+pub fn mount_number(directory: &Path) -> io::Result<u32> {
+    const UNIQUE: StatxFlags = StatxFlags::from_bits_retain(0x4000);
+    let flags = AtFlags::empty();
+    let unique = rustix::fs::statx(CWD, directory, flags, UNIQUE)?;
+    let found = if StatxFlags::from_bits_retain(unique.stx_mask).contains(UNIQUE) {
+        unique
+    } else {
+        rustix::fs::statx(CWD, directory, flags, StatxFlags::MNT_ID)?
+    };
+    let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id")?;
+    let text = format!("{} {}", boot.trim(), found.stx_mnt_id);
+    Ok(crc32fast::hash(text.as_bytes()))
+}
+
+/// Brings everything that was written to the file system of a directory to its device. Blocks.
+pub fn sync_file_system(directory: &Path) -> io::Result<()> {
+    Ok(rustix::fs::syncfs(fs::File::open(directory)?)?)
 }
 
 /// One directory of the control group file system that applies to us.

@@ -66,7 +66,7 @@ pub enum FileOperation {
         /// The file.
         path: PathBuf,
     },
-    /// Open `path` for reading and writing and read stretches of it, all in one chain. Begins a
+    /// Open `path` for reading and writing and read stretches of it, all in one go. Begins a
     /// visit.
     Open {
         /// The file; it is not created.

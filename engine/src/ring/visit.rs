@@ -1,8 +1,11 @@
 //! Operations on a file that is there: open, read, write, close, as state machines.
-//! An open is one chain (open into a direct slot, read what was asked for); a write is one chain (a
-//! read of the last byte to be written, which cuts the chain where the file ends before it, the
-//! pieces in order, fdatasync, close). Reads of an open file go out together, unlinked, because a
-//! short one would cut the link. Where a chain is cut, the next round asks for what is still missing.
+//! An open goes out together with the reads of what was asked for, unlinked: an open that need not
+//! wait is done before the kernel looks at the reads, and those that come too early find the slot
+//! empty (EBADF) and go out again. Reads of an open file are not linked either, because a short one
+//! would cut the link. A write is one chain (the pieces in order, fdatasync, close). Where nothing
+//! that was read shows that the file reaches as far as the pieces do, the chain begins with a read of
+//! the last byte to be written, which cuts it where the file ends before that byte. Where a chain is
+//! cut, the next round asks for what is still missing.
 //! Invariant: `open` says whether the direct slot holds a file; no machine ends with an error
 //! before it is empty, and a write never ends with it full.
 
@@ -32,12 +35,15 @@ enum Intent {
         /// The time of the last access is left alone; given up where that is not permitted.
         noatime: bool,
         advised: bool,
+        /// The open is in the round that is out.
+        opening: bool,
     },
     Read,
     Write {
         sync: bool,
         /// The last byte that is to be written is still to be seen in the file: files of this
-        /// format never grow, and a header that lies would make one of gigabytes.
+        /// format never grow, and a header that lies would make one of gigabytes. None where what
+        /// the visit has read lies further back.
         unseen: Option<Span>,
     },
     Close,
@@ -73,6 +79,7 @@ impl Visit {
             access,
             noatime,
             advised: !access.random,
+            opening: false,
         };
         Visit {
             open: false,
@@ -85,11 +92,9 @@ impl Visit {
         Visit::new(id, Intent::Read, empty(ranges))
     }
 
-    /// Writes to the open file and closes it.
-    pub(super) fn write(id: VisitId, pieces: Vec<Piece>, sync: bool) -> Visit {
-        let end = |piece: &Piece| piece.offset + piece.bytes.len() as u64;
-        let end = pieces.iter().map(end).max().filter(|end| *end > 0);
-        let unseen = end.map(|end| Span {
+    /// Writes to the open file, which is known to reach to `seen` at least, and closes it.
+    pub(super) fn write(id: VisitId, pieces: Vec<Piece>, seen: u64, sync: bool) -> Visit {
+        let unseen = end_of(&pieces).filter(|end| *end > seen).map(|end| Span {
             buffer: REACH_BUFFER,
             from: 0,
             bytes: 1,
@@ -127,11 +132,13 @@ impl Visit {
             access,
             noatime,
             advised,
+            opening,
             ..
-        } = &self.intent
+        } = &mut self.intent
         else {
             unreachable!("only an open opens")
         };
+        *opening = !self.open;
         if !self.open && access.lock {
             let locked = self.plain.is_some();
             round.push(if locked {
@@ -147,10 +154,11 @@ impl Visit {
                 noatime: *noatime,
             });
         }
-        if !advised {
+        // Advice comes before the first read.
+        let is_chain = !*advised;
+        if is_chain {
             round.push(Command::Advise(slot));
         }
-        let is_chain = !round.is_empty();
         let spans = self.transfers.missing(LINKED_TOGETHER_MAX);
         round.extend(spans.map(|span| Command::Read(slot, span)));
         if round.is_empty() {
@@ -186,11 +194,25 @@ impl Visit {
         Next::Linked
     }
 
+    /// Whether a read has failed because the slot was empty when the kernel looked at it.
+    fn came_too_early(&self, errno: i32) -> bool {
+        errno == Errno::BADF.raw_os_error()
+            && matches!(self.intent, Intent::Open { opening: true, .. })
+    }
+
     fn fail(&mut self, stage: Stage, errno: i32) {
         if !self.patience.forgives(errno) {
             note(&mut self.failure, stage, errno);
         }
     }
+}
+
+/// Where the last of these pieces ends; none where there is no byte in them.
+pub(super) fn end_of(pieces: &[Piece]) -> Option<u64> {
+    let filled = pieces.iter().filter(|piece| !piece.bytes.is_empty());
+    filled
+        .map(|piece| piece.offset + piece.bytes.len() as u64)
+        .max()
 }
 
 /// Pieces to be read into.
@@ -302,6 +324,7 @@ impl Machine for Visit {
             (Command::Read(_, span), Err(errno)) if span.buffer == REACH_BUFFER => {
                 self.fail(Stage::Reach, errno);
             }
+            (Command::Read(..), Err(errno)) if self.came_too_early(errno) => {}
             (Command::Read(..), Err(errno)) => self.fail(Stage::Read, errno),
             (Command::Write(..), Err(errno)) => self.fail(Stage::Write, errno),
             (Command::Sync(_), Err(errno)) => self.fail(Stage::Sync, errno),

@@ -11,8 +11,10 @@
 
 mod inbound;
 mod inbox;
+mod keep;
 mod message;
 mod outbox;
+mod recall;
 mod receive;
 mod routes;
 #[cfg(test)]
@@ -25,10 +27,12 @@ use hashbrown::HashMap;
 
 pub use inbox::Inbox;
 pub use message::{Answer, Ask, Message, Origin, PointBatch, Question, Reply};
+pub use recall::{RecallConfig, Recalled, Together};
 pub use routes::{Guesses, Known, Trail};
 
 use crate::cache::{Cache, CacheConfig, Ledger, SeriesId, Usage};
 use crate::clock::Now;
+use crate::journal::{Journal, JournalConfig, Status};
 use crate::limiter::Room;
 use crate::limits::WARMED_TOGETHER_MAX;
 use crate::metric::{Metric, NameError, ShardIndex, TaggedLeaf, owner};
@@ -36,8 +40,10 @@ use crate::ring::{FileError, FileOperation, FileOutcome, FileToken};
 use crate::stats::{Counter, Stats};
 use crate::writer::{Budgets, Inspection, Writer, WriterConfig};
 use inbound::{Inbound, Lead};
+use keep::{Asker, Keep};
 use message::RouteChange;
 use outbox::Outbox;
+use recall::Recall;
 use routes::Routes;
 
 /// What a shard is made of.
@@ -57,6 +63,10 @@ pub struct ShardConfig {
     pub budgets: Budgets,
     /// The bound on cached points and bytes, shared by all shards.
     pub room: Arc<Room>,
+    /// Its journal; none is without one.
+    pub journal: Option<JournalConfig>,
+    /// What earlier runs have left in the journal's directory; none is nothing.
+    pub recall: Option<RecallConfig>,
 }
 
 /// What became of a point that was offered.
@@ -77,6 +87,8 @@ pub struct Report {
     pub stats: Stats,
     /// What its cache holds.
     pub usage: Usage,
+    /// Its journal; none is without one.
+    pub journal: Option<Status>,
 }
 
 /// One core's storage.
@@ -94,6 +106,8 @@ pub struct Shard {
     /// What was last published of the bytes of both, and of what the writer remembers of files.
     beside_bytes: u64,
     writer: Writer,
+    keep: Keep,
+    recall: Option<Box<Recall>>,
     budgets: Budgets,
     outboxes: Vec<Outbox>,
     answers: Vec<Answer>,
@@ -113,12 +127,29 @@ impl Shard {
             config.index,
             config.shards
         );
+        let mut cache = Cache::new(config.cache);
+        cache.begin_turn(now.instant);
+        let journal_bytes = config.journal.as_ref().map_or(0, JournalConfig::bytes_max);
+        let journal = config
+            .journal
+            .map(|config| Journal::new(config, now, cache.present()));
+        let secrets = (config.seed, config.writer.leaf);
+        let recall = config
+            .recall
+            .map(|it| Box::new(Recall::new(it, config.index, config.shards, secrets)));
+        let mut ledger = Ledger::new(cache, config.room, journal);
+        if recall.is_some() {
+            // Until it is known which seconds may come back, all may.
+            ledger.begin_recall(u32::MAX);
+        }
         Self {
             index: config.index,
             shards: config.shards,
             seed: config.seed,
             leaf: config.writer.leaf,
-            ledger: Ledger::new(Cache::new(config.cache), config.room),
+            ledger,
+            keep: Keep::new(journal_bytes),
+            recall,
             routes: Routes::new(config.index, config.seed),
             inbound: (0..config.shards).map(|_| Inbound::default()).collect(),
             beside_bytes: 0,
@@ -138,6 +169,7 @@ impl Shard {
     /// Sets the time for everything until the next turn.
     pub fn begin_turn(&mut self, now: Now) {
         self.now = now;
+        self.ledger.begin_turn(now);
     }
 
     /// Counts a point that was offered, found no room and cannot wait.
@@ -264,13 +296,11 @@ impl Shard {
                     .into_iter()
                     .map(|(index, name)| (index, self.ledger.points(&name)))
                     .collect();
-                self.reply(
-                    from,
-                    Answer {
-                        ticket,
-                        reply: Reply::Points(points),
-                    },
-                );
+                let answer = Answer {
+                    ticket,
+                    reply: Reply::Points(points),
+                };
+                self.reply_when_safe(from, answer);
             }
             Ask::Metadata { name, inspection } => {
                 self.inspections_begun += 1;
@@ -292,6 +322,15 @@ impl Shard {
 
     /// Takes the outcome of a file operation.
     pub fn complete(&mut self, token: FileToken, result: Result<FileOutcome, FileError>) {
+        match Asker::of(token) {
+            Asker::Writer => self.complete_of_writer(token, result),
+            Asker::Journal(number) => self.complete_of_journal(number, result),
+            Asker::Replay(number) => self.complete_of_replay(number, result),
+            Asker::Removal(_) => self.complete_of_removal(&result),
+        }
+    }
+
+    fn complete_of_writer(&mut self, token: FileToken, result: Result<FileOutcome, FileError>) {
         self.writer
             .complete(&mut self.ledger, token, result, self.now);
         while let Some((ticket, metadata)) = self.writer.next_answer() {
@@ -311,13 +350,20 @@ impl Shard {
     /// Starts what may start, lets go of what is past its time, balances the accounts.
     pub fn end_turn(&mut self) {
         self.settle_memory();
-        self.writer.start(&mut self.ledger, &self.budgets, self.now);
+        self.recall();
+        if self.may_write() {
+            self.writer.start(&mut self.ledger, &self.budgets, self.now);
+        }
         self.ledger.settle(self.now.instant);
+        self.keep();
     }
 
     /// The next operation for the driver.
     pub fn next_operation(&mut self) -> Option<(FileToken, FileOperation)> {
-        self.writer.next_operation()
+        self.writer
+            .next_operation()
+            .or_else(|| self.next_of_journal())
+            .or_else(|| self.next_of_recall())
     }
 
     /// The next message for another shard.
@@ -355,9 +401,13 @@ impl Shard {
     /// When a turn is due though nothing happens; `None`: only an event can tell.
     pub fn next_deadline(&self) -> Option<Instant> {
         let writer = self
-            .writer
-            .next_deadline(&self.ledger, &self.budgets, self.now);
-        [writer, self.ledger.next_deadline()]
+            .may_write()
+            .then(|| {
+                self.writer
+                    .next_deadline(&self.ledger, &self.budgets, self.now)
+            })
+            .flatten();
+        [writer, self.ledger.next_deadline(), self.journal_deadline()]
             .into_iter()
             .flatten()
             .min()
@@ -371,14 +421,23 @@ impl Shard {
 
     /// True when nothing is cached, in flight or waiting for another shard.
     pub fn is_drained(&self) -> bool {
-        self.ledger.usage().points == 0 && self.writer.in_flight() == 0 && !self.has_messages()
+        self.is_drained_of_recall()
+            && self.ledger.usage().points == 0
+            && self.writer.in_flight() == 0
+            && !self.has_messages()
     }
 
     /// This shard's numbers.
     pub fn report(&self) -> Report {
+        let journal = self.ledger.journal();
+        let mut stats = self.ledger.stats().clone();
+        if let Some(journal) = journal {
+            stats.merge(journal.stats());
+        }
         Report {
-            stats: self.ledger.stats().clone(),
+            stats,
             usage: self.ledger.usage(),
+            journal: journal.map(Journal::status),
         }
     }
 }

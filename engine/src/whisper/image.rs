@@ -1,19 +1,28 @@
 //! What has been read of one file during one visit: pieces of it, and its end where that was seen.
-//! Never holds more than it was given and never guesses: a byte that was not read is not there.
+//! Never holds more than it was given and never guesses: a byte that was not read is not there, and
+//! a base that is only remembered counts once a slot was read that holds what it may hold by it.
 //! Invariants: pieces are sorted by offset and none lies inside another, so that their ends are
 //! sorted too, and one look finds whatever is there.
 
 use crate::point::Point;
 use crate::ring::{ByteRange, Piece};
 
+use super::archive::Archive;
 use super::codec::{self, POINT_BYTES};
 use super::header::Header;
+use crate::limits::BASES_REMEMBERED;
+
+/// Bases that a file's first archives had, 0 where unknown or where the archive was empty.
+pub type Bases = [u32; BASES_REMEMBERED];
 
 /// The pieces of one file that have been read.
 #[derive(Clone, Debug, Default)]
 pub struct Image {
     pieces: Vec<Piece>,
     file_end: Option<u64>,
+    bases: Bases,
+    /// The bases count as read.
+    is_foreseen: bool,
 }
 
 impl Image {
@@ -22,22 +31,22 @@ impl Image {
         Self::default()
     }
 
-    /// What the start of a file would read as: its header's bytes, and `base` in the first slot of
-    /// its first archive, 0 where that is empty.
-    pub fn start(header: &[u8], base: u32) -> Self {
-        let mut bytes = Vec::with_capacity(header.len() + POINT_BYTES);
-        bytes.extend_from_slice(header);
-        codec::encode_point(
-            Point {
-                timestamp: base,
-                value: 0.0,
-            },
-            &mut bytes,
-        );
-        let pieces = vec![Piece { offset: 0, bytes }];
+    /// What one reads of a file whose archives have these bases, when nothing but its bases was read;
+    /// a first archive of base 0 is empty.
+    pub fn foreseen(bases: Bases) -> Self {
         Self {
-            pieces,
-            file_end: None,
+            bases,
+            is_foreseen: true,
+            ..Self::default()
+        }
+    }
+
+    /// Nothing read yet of a file whose archives had these bases. A base is a file's own only once
+    /// what was read bears it out.
+    pub fn remembering(bases: Bases) -> Self {
+        Self {
+            bases,
+            ..Self::default()
         }
     }
 
@@ -52,6 +61,15 @@ impl Image {
             self.file_end = Some(self.file_end.map_or(end, |known| known.min(end)));
         }
         if bytes.is_empty() {
+            return;
+        }
+        if self
+            .pieces
+            .last()
+            .is_none_or(|last| end_of(last) <= asked.offset)
+        {
+            let offset = asked.offset;
+            self.pieces.push(Piece { offset, bytes });
             return;
         }
         let place = self
@@ -87,10 +105,68 @@ impl Image {
         self.file_end
     }
 
-    /// The timestamp in the first slot of the first archive, if it was read; 0 where it is empty.
-    pub fn base(&self, header: &Header) -> Option<u32> {
-        self.point(header.archives[0].offset)
-            .map(|point| point.timestamp)
+    /// What was read of the file's start, without a gap.
+    pub fn head(&self) -> &[u8] {
+        match self.pieces.first() {
+            Some(Piece { offset: 0, bytes }) => bytes,
+            _ => &[],
+        }
+    }
+
+    /// The stretch with the whole header, where what was read of the start ends within it and the
+    /// file may go on.
+    pub fn missing_head(&self) -> Option<ByteRange> {
+        let head = self.head();
+        let len = u32::try_from(Header::needed_bytes(head)?).ok()?;
+        let have = head.len() as u64;
+        let goes_on = self.file_end.is_none_or(|end| end > have);
+        goes_on.then_some(ByteRange { offset: 0, len })
+    }
+
+    /// The timestamp in the first slot of an archive, if it is known; 0 where it is empty. One that
+    /// is remembered is given, too, where slots were read that lie as it says: the one in the file
+    /// may then differ by whole rounds, which leave every slot where it is.
+    pub fn base(&self, header: &Header, number: usize) -> Option<u32> {
+        let archive = &header.archives[number];
+        if let Some(first) = self.point(archive.offset) {
+            return Some(first.timestamp);
+        }
+        let base = *self.bases.get(number)?;
+        if self.is_foreseen {
+            return (base != 0 || number == 0).then_some(base);
+        }
+        (base != 0 && self.bears_out(archive, base)).then_some(base)
+    }
+
+    /// Whether a filled slot of this archive was read, and none that another base would fill.
+    fn bears_out(&self, archive: &Archive, base: u32) -> bool {
+        let mut is_witnessed = false;
+        let after = archive.offset + archive.bytes();
+        for piece in &self.pieces {
+            if end_of(piece) <= archive.offset || piece.offset >= after {
+                continue;
+            }
+            let behind = piece.offset.saturating_sub(archive.offset);
+            let first = behind.div_ceil(POINT_BYTES as u64);
+            let skipped = archive.offset + first * POINT_BYTES as u64 - piece.offset;
+            let Some(bytes) = usize::try_from(skipped)
+                .ok()
+                .and_then(|skipped| piece.bytes.get(skipped..))
+            else {
+                continue;
+            };
+            for (slot, point) in (first..u64::from(archive.points)).zip(codec::decode_points(bytes))
+            {
+                if point.timestamp == 0 {
+                    continue;
+                }
+                if u64::from(archive.slot(base, i64::from(point.timestamp))) != slot {
+                    return false;
+                }
+                is_witnessed = true;
+            }
+        }
+        is_witnessed
     }
 
     /// The point at `offset`, if all its bytes were read.
@@ -110,6 +186,7 @@ fn end_of(piece: &Piece) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::whisper::{Aggregation, Retention};
 
     fn asked(offset: u64, len: u32) -> ByteRange {
         ByteRange { offset, len }
@@ -155,6 +232,47 @@ mod tests {
             }
         }
         assert_eq!(image.point(60), None);
+    }
+
+    #[test]
+    fn a_remembered_base_counts_where_a_filled_slot_bears_it_out() {
+        let retentions = [(60, 10), (300, 8)].map(|(step_s, points)| Retention { step_s, points });
+        let header = Header::new(&retentions, 0.5, Aggregation::Average).unwrap();
+        let archive = header.archives[1];
+        let slots = |stored: &[u32]| -> Vec<u8> {
+            let slot = |time: &u32| time.to_be_bytes().into_iter().chain([0; 8]);
+            stored.iter().flat_map(slot).collect()
+        };
+        let base = |first: u64, stored: &[u32]| {
+            let mut image = Image::remembering([60, 3000, 0]);
+            // Begins in the middle of the slot before.
+            let mut bytes = vec![7; 5];
+            bytes.extend(slots(stored));
+            let offset = archive.offset + 12 * first - 5;
+            image.add(asked(offset, u32::try_from(bytes.len()).unwrap()), bytes);
+            image.base(&header, 1)
+        };
+        // Slot 2 is that of second 3600, and of every eighth interval from there.
+        for (stored, expected) in [
+            (&[3600, 3900][..], Some(3000)),
+            (&[0, 3900], Some(3000)),
+            (&[6000, 1500], Some(3000)),
+            (&[0, 0], None),
+            (&[3900, 0], None),
+            (&[3600, 3600], None),
+            (&[], None),
+        ] {
+            assert_eq!(base(2, stored), expected, "{stored:?}");
+        }
+        // What is read of the base itself decides, also where the memory is of something else.
+        assert_eq!(base(0, &[3300, 3600]), Some(3300));
+        assert_eq!(base(0, &[0]), Some(0));
+        // Slots of a later archive say nothing of this one.
+        assert_eq!(base(8, &[3600]), None);
+        assert_eq!(Image::remembering([60, 3000, 0]).base(&header, 1), None);
+        assert_eq!(Image::foreseen([60, 3000, 0]).base(&header, 1), Some(3000));
+        assert_eq!(Image::foreseen([0; 3]).base(&header, 0), Some(0));
+        assert_eq!(Image::foreseen([0; 3]).base(&header, 1), None);
     }
 
     #[test]

@@ -28,7 +28,7 @@ pub fn kept(header: &Header, point: Point, now: u32, image: &Image) -> Kept {
         return Kept::Yes;
     }
     let at = |offset| byte_range(offset, 1);
-    let Some(base) = image.base(header) else {
+    let Some(base) = image.base(header, 0) else {
         return Kept::Unread(at(archive.offset));
     };
     if base == 0 {
@@ -61,7 +61,13 @@ mod tests {
             value: 1.0,
         };
         let first = header.archives[0].align(now) - 600;
-        let mut image = Image::start(&header.encode(), first);
+        let slot = |stored: u32| stored.to_be_bytes().into_iter().chain([0; 8]).collect();
+        let start = ByteRange {
+            offset: 28,
+            len: 12,
+        };
+        let mut image = Image::new();
+        image.add(start, slot(first));
         let said = |point, image: &Image| kept(&header, point, now, image);
         assert_eq!(said(point(first + 59), &image), Kept::Yes);
         assert_eq!(said(point(first - 6000), &image), Kept::Yes);
@@ -76,16 +82,12 @@ mod tests {
             (first + 120 + 6000, Kept::Yes),
         ] {
             let mut image = image.clone();
-            let bytes = u32::to_be_bytes(stored).into_iter().chain([0; 8]).collect();
-            image.add(range, bytes);
+            image.add(range, slot(stored));
             assert_eq!(said(point(first + 125), &image), expected, "{stored}");
         }
-        image = Image::start(&header.encode(), 0);
+        image = Image::new();
+        image.add(start, slot(0));
         assert_eq!(said(point(first), &image), Kept::No);
-        let start = ByteRange {
-            offset: 28,
-            len: 12,
-        };
         assert_eq!(said(point(first), &Image::new()), Kept::Unread(start));
     }
 }

@@ -20,6 +20,6 @@ pub use archive::{Archive, archive_points};
 pub use create::{LayoutError, Retention};
 pub use fetch::{FetchAnswer, FetchError, FetchPlan, FetchRequest, Series, fetch};
 pub use header::{HEAD_READ_BYTES, Header, HeaderError};
-pub use image::Image;
+pub use image::{Bases, Image};
 pub use kept::{Kept, kept};
-pub use plan::{NEED_ROUNDS_MAX, Outcome, Plan, PlanError, plan};
+pub use plan::{NEED_ROUNDS_MAX, Outcome, Plan, PlanError, merged, plan, witness};

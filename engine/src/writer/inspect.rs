@@ -5,9 +5,8 @@
 use std::path::PathBuf;
 
 use super::layouts::HEAD;
-use super::update::missing_head;
-use crate::ring::{Access, FileError, FileOperation, FileOutcome, Piece, VisitId};
-use crate::whisper::{Aggregation, Header, HeaderError};
+use crate::ring::{Access, ByteRange, FileError, FileOperation, FileOutcome, Piece, VisitId};
+use crate::whisper::{Aggregation, HEAD_READ_BYTES, Header, HeaderError};
 
 /// What a client wants of a file's header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -141,4 +140,15 @@ impl Inspect {
         };
         Step::Operation(self, operation)
     }
+}
+
+/// What the first read did not reach of a header with many archives. A head shorter than what was
+/// asked for is the whole file: nothing is missing, and parsing says what is wrong with it.
+fn missing_head(head: &[u8]) -> Option<ByteRange> {
+    let have = u32::try_from(head.len()).ok()?;
+    let needed = u32::try_from(Header::needed_bytes(head)?).ok()?;
+    (needed > have && have == HEAD_READ_BYTES).then(|| ByteRange {
+        offset: u64::from(have),
+        len: needed - have,
+    })
 }

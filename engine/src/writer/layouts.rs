@@ -1,17 +1,19 @@
-//! What files looked like when they were last read: their layout and where their first archive
-//! begins, so that the next visit asks for all that its plan will need in the chain that opens the
+//! What files looked like when they were last read: their layout and where their first archives
+//! begin, so that the next visit asks for all that its plan will need together with the open of the
 //! file, and a header that is the same needs no parsing.
 //! Saves planning, never a check: what is read on the descriptor decides, and a memory that is wrong
 //! (the file was resized, replaced, made anew; the number is another series' by now) costs one more
 //! read (docs/decisions/0014).
-//! Bounded: eight bytes a series that was written, counted in MAX_CACHE_BYTES, and `LAYOUTS_MAX`
+//! Bounded: sixteen bytes a series that was written, counted in MAX_CACHE_BYTES, and `LAYOUTS_MAX`
 //! layouts; files of further ones are read as if seen for the first time.
 
 use crate::cache::SeriesId;
-use crate::limits::LAYOUTS_MAX;
+use crate::limits::{BASES_REMEMBERED, LAYOUTS_MAX, READ_GAP_MAX};
 use crate::point::Point;
 use crate::ring::ByteRange;
-use crate::whisper::{HEAD_READ_BYTES, Header, Image, Kept, Plan, codec, kept, plan};
+use crate::whisper::{
+    Bases, HEAD_READ_BYTES, Header, Image, Kept, Plan, codec, kept, merged, plan, witness,
+};
 
 /// The stretch that every visit reads first.
 pub(super) const HEAD: ByteRange = ByteRange {
@@ -30,17 +32,29 @@ struct Layout {
 /// What was last seen of a series' file.
 #[derive(Clone, Copy, Debug)]
 struct Seen {
-    /// Timestamp in the first slot of the first archive: it decides which slot a second has. It
-    /// changes by whole rounds of the archive, which leave every slot where it is.
-    base: u32,
+    /// Timestamps in the first slots of the first archives: they decide which slot a second has.
+    /// They change by whole rounds of an archive, which leave every slot where it is.
+    bases: Bases,
     layout: u32,
 }
 
 impl Seen {
     const NOTHING: Self = Self {
-        base: 0,
+        bases: [0; BASES_REMEMBERED],
         layout: u32::MAX,
     };
+}
+
+impl Seen {
+    /// Notes the bases of which something was read; the others stay as they were.
+    fn note(&mut self, header: &Header, image: &Image) {
+        let numbers = 0..header.archives.len();
+        for (seen, number) in self.bases.iter_mut().zip(numbers) {
+            if let Some(base) = image.base(header, number) {
+                *seen = base;
+            }
+        }
+    }
 }
 
 /// What was last seen of the files of a shard.
@@ -64,10 +78,10 @@ impl Layouts {
         let Some(seen) = self.seen.get(series.0 as usize) else {
             return ranges;
         };
-        let Some(Layout { header, bytes }) = self.layouts.get(seen.layout as usize) else {
+        let Some(Layout { header, .. }) = self.layouts.get(seen.layout as usize) else {
             return ranges;
         };
-        let image = Image::start(bytes, seen.base);
+        let image = Image::foreseen(seen.bases);
         if let Ok(Plan::Need(needs)) = plan(header, points, now, &image) {
             ranges.extend(needs);
         }
@@ -76,18 +90,44 @@ impl Layouts {
         {
             ranges.push(range);
         }
-        ranges
+        let bases = header.archives.iter().zip(seen.bases).enumerate();
+        for (number, (archive, base)) in bases {
+            // The first base is read with the head. Where there is no coarser archive, its slots
+            // show how far the file reaches.
+            let is_wanted = base != 0 && (number > 0 || header.archives.len() == 1);
+            ranges.extend(is_wanted.then(|| witness(archive, base, points)).flatten());
+        }
+        merged(ranges, READ_GAP_MAX)
+    }
+
+    /// The bases that a series' file had.
+    pub(super) fn bases(&self, series: SeriesId) -> Bases {
+        let seen = self.seen.get(series.0 as usize);
+        seen.unwrap_or(&Seen::NOTHING).bases
+    }
+
+    /// The header that a series' file had when it was last read.
+    pub(super) fn header(&self, series: SeriesId) -> Option<&Header> {
+        let seen = self.seen.get(series.0 as usize)?;
+        self.layouts
+            .get(seen.layout as usize)
+            .map(|layout| &layout.header)
+    }
+
+    /// Seconds a point of the second archive of a series' file, as it was when it was last read.
+    pub(super) fn second_step_s(&self, series: SeriesId) -> Option<u32> {
+        Some(self.header(series)?.archives.get(1)?.step_s)
     }
 
     /// The header with which a file begins that reads so, if it is the one seen last; where its
     /// archives begin is noted anew.
-    pub(super) fn same(&mut self, series: SeriesId, head: &[u8], image: &Image) -> Option<&Header> {
+    pub(super) fn same(&mut self, series: SeriesId, image: &Image) -> Option<&Header> {
         let seen = self.seen.get_mut(series.0 as usize)?;
         let layout = self.layouts.get(seen.layout as usize)?;
-        if !head.starts_with(&layout.bytes) {
+        if !image.head().starts_with(&layout.bytes) {
             return None;
         }
-        seen.base = image.base(&layout.header).unwrap_or(0);
+        seen.note(&layout.header, image);
         Some(&layout.header)
     }
 
@@ -96,12 +136,15 @@ impl Layouts {
         let Some(layout) = self.number(header) else {
             return;
         };
-        let base = image.base(header).unwrap_or(0);
         let index = series.0 as usize;
         if self.seen.len() <= index {
             self.seen.resize(index + 1, Seen::NOTHING);
         }
-        self.seen[index] = Seen { base, layout };
+        self.seen[index] = Seen {
+            layout,
+            ..Seen::NOTHING
+        };
+        self.seen[index].note(header, image);
     }
 
     /// The number of a layout, which may be a new one; none where there are too many, or where its

@@ -11,6 +11,7 @@
 mod broken;
 mod creates;
 mod faults;
+mod holds;
 mod inspect;
 mod jobs;
 mod layouts;
@@ -38,6 +39,7 @@ use crate::stats::Counter;
 use broken::Broken;
 use creates::Pressure;
 use faults::{Fault, Faults};
+use holds::Holds;
 use jobs::{Job, Jobs};
 use layouts::Layouts;
 use pace::Pace;
@@ -89,6 +91,7 @@ pub struct Writer {
     config: WriterConfig,
     jobs: Jobs,
     layouts: Layouts,
+    holds: Holds,
     /// Series without a file that no limit has held back yet; bounded by the probes.
     missing: VecDeque<SeriesId>,
     pace: Pace,
@@ -107,6 +110,7 @@ impl Writer {
     /// A writer with nothing in flight.
     pub fn new(config: WriterConfig) -> Self {
         Self {
+            holds: Holds::new(&config.schemas, &config.aggregations),
             config,
             jobs: Jobs::default(),
             layouts: Layouts::default(),
@@ -170,7 +174,7 @@ impl Writer {
             return;
         }
         let free = UPDATES_IN_FLIGHT_MAX - self.jobs.updates();
-        let wanted = u32::try_from(free.min(ledger.ready())).unwrap_or(u32::MAX);
+        let wanted = u32::try_from(free.min(ledger.due())).unwrap_or(u32::MAX);
         if wanted == 0 {
             return;
         }
@@ -181,7 +185,7 @@ impl Writer {
                 break;
             };
             let access = self.config.access;
-            let points = ledger.take(series);
+            let points = ledger.take(series, self.layouts.second_step_s(series));
             assert!(
                 !points.is_empty(),
                 "series {series:?} was chosen with nothing to write"
@@ -226,6 +230,7 @@ impl Writer {
     ) {
         match (self.jobs.remove(token), result) {
             (Job::Probe { series }, Ok(FileOutcome::Probed(true))) => {
+                self.foresee_hold(ledger, series);
                 ledger.set_standing(series, Standing::Writable);
             }
             (Job::Probe { series }, Ok(FileOutcome::Probed(false))) => {
@@ -235,11 +240,13 @@ impl Writer {
                 self.pressure
                     .took(now.instant.saturating_duration_since(since));
                 ledger.count(Counter::Creates, 1);
-                ledger.set_standing(series, Standing::Writable);
+                self.foresee_hold(ledger, series);
+                ledger.created(series);
             }
             // Somebody else made it meanwhile: it is used as it is.
             (Job::Create { series, .. }, Err(error)) if error.is_exists() => {
-                ledger.set_standing(series, Standing::Writable);
+                self.foresee_hold(ledger, series);
+                ledger.created(series);
             }
             (Job::Probe { series } | Job::Create { series, .. }, Err(error)) => {
                 self.park(ledger, series, &Fault::Io(error), now);
@@ -281,6 +288,7 @@ impl Writer {
                     Counter::UpdateMicros,
                     u64::try_from(micros).unwrap_or(u64::MAX),
                 );
+                self.note_hold(ledger, series);
                 ledger.written(series, &outcome, now.instant);
             }
             update::Step::Failed(fault) => {
@@ -347,6 +355,11 @@ impl Writer {
         self.answers.pop()
     }
 
+    /// Is no job in flight? Series may wait for their create.
+    pub fn is_idle(&self) -> bool {
+        self.jobs.len() == 0
+    }
+
     /// Jobs in flight, and series about to be created.
     pub fn in_flight(&self) -> usize {
         self.jobs.len() + self.missing.len()
@@ -365,9 +378,11 @@ impl Writer {
         let creates = self.creates_due(ledger, budgets, now);
         let updates =
             (ledger.ready() > 0 && self.jobs.updates() < UPDATES_IN_FLIGHT_MAX).then(|| {
-                match budgets.updates.next_at(now.instant) {
-                    Some(at) => at.max(soonest),
-                    None => now.instant + ORDER_RETRY,
+                let granted = budgets.updates.next_at(now.instant);
+                match (granted, ledger.next_due(now.instant)) {
+                    (None, None) => now.instant + ORDER_RETRY,
+                    (Some(at), due) => at.max(soonest).max(due.unwrap_or(at)),
+                    (None, Some(due)) => due.max(soonest),
                 }
             });
         let probes = (self.probes_wanted(ledger) > 0).then(|| {

@@ -28,6 +28,8 @@ pub(super) fn bare(waiting_bytes_max: u64) -> (Ledger, Writer) {
         seed: 7,
         strategy: Strategy::Sorted,
         timestamp_lag_s: 0,
+        max_point_age_s: 60,
+        began: clock::now().instant,
         recent_bytes_max: 1 << 20,
         waiting_bytes_max,
         waiting_points_max: u64::MAX,
@@ -44,7 +46,7 @@ pub(super) fn bare(waiting_bytes_max: u64) -> (Ledger, Writer) {
         aggregations: Arc::new(Aggregations::builtin()),
     });
     (
-        Ledger::new(cache, Arc::new(Room::new(None, 1 << 30))),
+        Ledger::new(cache, Arc::new(Room::new(None, 1 << 30)), None),
         writer,
     )
 }

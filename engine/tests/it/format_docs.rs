@@ -136,7 +136,7 @@ fn the_journal_page_and_its_heads_agree() {
         ("entries", block::ENTRIES_AT),
         ("retired", block::RETIRED_AT),
         ("epochs_done", block::EPOCHS_DONE_AT),
-        ("zero", block::ZERO_AT),
+        ("mount", block::MOUNT_AT),
     ];
     let rows = journal_table("| offset | bytes | field | meaning |");
     let mut end = 0;
@@ -187,6 +187,9 @@ fn the_journal_page_and_its_entries_agree() {
         (entry::WRITTEN, "Z, V", "*written*:"),
         (entry::WRITTEN_PART, "Z, V, `u32`", "*written in part*:"),
         (entry::AGE, "V", "*age*:"),
+        (entry::MARK, "V", "*mark*:"),
+        (entry::DATA_SYNCED, "V", "*data synced*:"),
+        (entry::COPY, "V", "*copy*:"),
     ];
     let rows = journal_table("| tag | fields | meaning |");
     assert_eq!(rows.len(), tags.len());

@@ -41,6 +41,7 @@ pub(super) struct Directories {
     pub(super) storage: PathBuf,
     pub(super) conf: PathBuf,
     pub(super) data: PathBuf,
+    pub(super) journal: PathBuf,
 }
 
 impl Surroundings {
@@ -108,11 +109,17 @@ impl Surroundings {
         if data.as_os_str().len() > DATA_DIR_BYTES_MAX {
             return Err(ConfigError::DataDirectoryTooLong { path: data });
         }
+        let journal = match (&options.journal_dir, written("JOURNAL_DIR")) {
+            (Some(flag), _) => normal_path(flag),
+            (None, Some(journal)) => journal,
+            (None, None) => storage.join("journal").join(&options.instance),
+        };
         let conf = written("CONF_DIR").unwrap_or_else(|| self.conf_dir.clone());
         Ok(Directories {
             storage,
             conf,
             data,
+            journal,
         })
     }
 

@@ -13,6 +13,7 @@ use benzene_engine::schemas::{Aggregations, Schemas};
 use super::address::Addresses;
 use super::directories::Directories;
 use super::error::ConfigError;
+use super::journal::{self, JournalSettings, Shutdown};
 use super::low::Low;
 use super::option;
 use super::value::{Fault, Kind, Rate};
@@ -57,10 +58,17 @@ pub struct Settings {
     pub creates_per_minute: Rate,
     /// Updates a second while stopping; None is as before.
     pub updates_per_second_on_shutdown: Option<Rate>,
+    /// How the journal is kept; None is without one.
+    pub journal: Option<JournalSettings>,
+    /// What a stop does with what is cached.
+    pub shutdown: Shutdown,
     /// Which metric is written next.
     pub strategy: Strategy,
     /// With `Strategy::TimeSorted`: seconds that a metric's oldest point waits.
     pub timestamp_lag_s: u32,
+    /// With `Strategy::Deadline`: seconds that a point is held back at most; None is decided at start
+    /// from the disk.
+    pub max_point_age_s: Option<u32>,
     /// Timestamps are cut to a multiple of so many seconds; at least 1.
     pub timestamp_resolution_s: u32,
     /// How the space of a new file is made.
@@ -116,6 +124,8 @@ pub(super) fn settle(
         schemas,
         aggregations,
     } = prepared;
+    let journal = journal::journal(low, directories.journal);
+    let shutdown = journal::shutdown(low, journal.is_some())?;
     Ok(Settings {
         instance: options.instance.clone(),
         config_file: low.file.clone(),
@@ -133,8 +143,11 @@ pub(super) fn settle(
         updates_per_second: low.rate("MAX_UPDATES_PER_SECOND").unwrap_or(Rate::Auto),
         creates_per_minute: low.rate("MAX_CREATES_PER_MINUTE").unwrap_or(Rate::Auto),
         updates_per_second_on_shutdown: low.rate("MAX_UPDATES_PER_SECOND_ON_SHUTDOWN"),
+        journal,
+        shutdown,
         strategy: strategy(low),
         timestamp_lag_s: seconds(low, "MIN_TIMESTAMP_LAG"),
+        max_point_age_s: open_seconds(low, "MAX_POINT_AGE"),
         timestamp_resolution_s: seconds(low, "MIN_TIMESTAMP_RESOLUTION").max(1),
         allocation: allocation(low),
         autoflush: low.switch("WHISPER_AUTOFLUSH"),
@@ -185,6 +198,11 @@ fn seconds(low: &Low, name: &str) -> u32 {
         Some(Ok(seconds)) => seconds,
         other => unreachable!("{name} has a default and a bound of a day: {other:?}"),
     }
+}
+
+/// The same where nothing needs to be said.
+fn open_seconds(low: &Low, name: &str) -> Option<u32> {
+    low.integer(name).map(|_| seconds(low, name))
 }
 
 fn strategy(low: &Low) -> Strategy {

@@ -210,6 +210,10 @@ fn values(option: &ConfOption) -> String {
         Kind::Limit(bound) => format!("{}, inf", numbers(bound)),
         Kind::Rate(bound) => format!("above 0 to {}, inf, auto", bound.max),
         Kind::Bytes(bound) => format!("{}; k, m, g or t may follow", numbers(bound)),
+        Kind::Time { bound, words } => {
+            let times = format!("{} ms to {} s", bound.min, bound.max / 1000);
+            [&[times.as_str()], words].concat().join(", ")
+        }
         Kind::Host => "host name or address".to_owned(),
         Kind::Path => "path".to_owned(),
         Kind::Text => "text".to_owned(),

@@ -4,8 +4,10 @@
 //! The file is long because it is one list, and one list cannot contradict itself.
 
 use benzene_engine::limits::{
-    CACHE_BYTES_MAX, CACHE_BYTES_MIN, CACHE_POINTS_MAX, CREATES_PER_MINUTE_MAX,
-    METRIC_INTERVAL_SECONDS_MAX, PICKLE_FRAME_BYTES_MAX, PICKLE_FRAME_BYTES_MIN, SHARDS_MAX,
+    CACHE_BYTES_MAX, CACHE_BYTES_MIN, CACHE_POINTS_MAX, CREATES_PER_MINUTE_MAX, JOURNAL_BYTES_MAX,
+    JOURNAL_COMMIT_MS_MAX, JOURNAL_SEGMENT_BYTES_MAX, JOURNAL_SEGMENT_BYTES_MIN,
+    JOURNAL_SYNC_MS_MAX, METRIC_INTERVAL_SECONDS_MAX, PICKLE_FRAME_BYTES_MAX,
+    PICKLE_FRAME_BYTES_MIN, POINT_AGE_SECONDS_MAX, POINT_AGE_SECONDS_MIN, SHARDS_MAX,
     TIMESTAMP_LAG_SECONDS_MAX, TIMESTAMP_RESOLUTION_SECONDS_MAX, UPDATES_PER_SECOND_MAX,
 };
 
@@ -20,7 +22,10 @@ const STRATEGIES: &[&str] = &[
     "bucketmax",
     "naive",
     "random",
+    "deadline",
 ];
+/// The write order where carbon.conf names none.
+const STRATEGY_DEFAULT: &str = "deadline";
 
 /// Ways to the sockets that RING_DRIVER may name.
 const DRIVERS: &[&str] = &["auto", "uring", "poll"];
@@ -77,6 +82,11 @@ const LAG: Kind = Kind::Integer(Bound {
     max: TIMESTAMP_LAG_SECONDS_MAX,
     why: "points held for more than a day may outlive their first archive",
 });
+const POINT_AGE: Kind = Kind::Integer(Bound {
+    min: POINT_AGE_SECONDS_MIN,
+    max: POINT_AGE_SECONDS_MAX,
+    why: "ages are whole seconds, and points held for more than a day may outlive their first archive",
+});
 const INTERVAL: Kind = Kind::Integer(Bound {
     min: 0,
     max: METRIC_INTERVAL_SECONDS_MAX,
@@ -86,6 +96,37 @@ const SHARDS: Kind = Kind::Integer(Bound {
     min: 1,
     max: SHARDS_MAX as u64,
     why: "shard numbers are small and no machine has more cores",
+});
+
+/// What JOURNAL_ON_ERROR may name.
+const ON_ERROR: &[&str] = &["continue", "stop"];
+/// What SHUTDOWN may name.
+const SHUTDOWNS: &[&str] = &["auto", "journal", "drain"];
+const JOURNAL_COMMIT: Kind = Kind::Time {
+    bound: Bound {
+        min: 1,
+        max: JOURNAL_COMMIT_MS_MAX,
+        why: "a killed process loses that much, and less costs a write for every few points",
+    },
+    words: &[],
+};
+const JOURNAL_SYNC: Kind = Kind::Time {
+    bound: Bound {
+        min: 1,
+        max: JOURNAL_SYNC_MS_MAX,
+        why: "a power cut loses that much (never leaves it to the kernel)",
+    },
+    words: &["always", "never"],
+};
+const JOURNAL_BYTES: Kind = Kind::Bytes(Bound {
+    min: JOURNAL_SEGMENT_BYTES_MIN as u64,
+    max: JOURNAL_BYTES_MAX,
+    why: "a journal has segments, and one that large takes hours to read",
+});
+const JOURNAL_SEGMENT: Kind = Kind::Bytes(Bound {
+    min: JOURNAL_SEGMENT_BYTES_MIN as u64,
+    max: JOURNAL_SEGMENT_BYTES_MAX as u64,
+    why: "it holds a few blocks at least, and places in it have 32 bits",
 });
 
 const ANY_HOST: &str = "0.0.0.0";
@@ -269,10 +310,18 @@ pub const OPTIONS: &[ConfOption] = &[
     ),
     ConfOption::new(
         "CACHE_WRITE_STRATEGY",
-        Kind::Choice { now: STRATEGIES, later: &["deadline"] },
-        "sorted",
-        "Which metric is written next: sorted, timesorted, max, bucketmax, naive or random",
-    ),
+        Kind::Choice { now: STRATEGIES, later: &[] },
+        STRATEGY_DEFAULT,
+        "Which metric is written next: sorted, timesorted, max, bucketmax, naive, random or deadline",
+    )
+    .python("sorted"),
+    ConfOption::new(
+        "MAX_POINT_AGE",
+        POINT_AGE,
+        "auto",
+        "With deadline: how long a point is held back at most. Default: by the disk, 60 (ssd) or 300 (hdd)",
+    )
+    .unit("seconds"),
     ConfOption::new(
         "MIN_TIMESTAMP_RESOLUTION",
         RESOLUTION,
@@ -312,6 +361,60 @@ pub const OPTIONS: &[ConfOption] = &[
     )
     .python("inf")
     .unit("creates/min"),
+    // Journal.
+    ConfOption::new(
+        "JOURNAL",
+        Kind::Switch,
+        "True",
+        "Whether what is accepted is journaled, so that a killed daemon or a power cut loses next to nothing",
+    ),
+    ConfOption::new(
+        "JOURNAL_DIR",
+        Kind::Path,
+        "",
+        "Holds the journal; may be on another disk. Default: STORAGE_DIR/journal/INSTANCE",
+    )
+    .flag("--journal-dir"),
+    ConfOption::new(
+        "JOURNAL_COMMIT",
+        JOURNAL_COMMIT,
+        "10ms",
+        "A killed daemon loses what it accepted in so long at most",
+    )
+    .unit("time"),
+    ConfOption::new(
+        "JOURNAL_SYNC",
+        JOURNAL_SYNC,
+        "1s",
+        "A power cut loses what was accepted in so long at most; always: queries show nothing that it could take",
+    )
+    .unit("time"),
+    ConfOption::new(
+        "JOURNAL_MAX_BYTES",
+        JOURNAL_BYTES,
+        "auto",
+        "Most bytes of the journal; near it the writer is pushed, at it senders wait. Default: 10 GB, or a tenth of its disk",
+    )
+    .unit("bytes"),
+    ConfOption::new(
+        "JOURNAL_SEGMENT_BYTES",
+        JOURNAL_SEGMENT,
+        "auto",
+        "Bytes of one of its files. Default: 64 MiB, less where the journal is small",
+    )
+    .unit("bytes"),
+    ConfOption::new(
+        "JOURNAL_ON_ERROR",
+        Kind::Choice { now: ON_ERROR, later: &[] },
+        "continue",
+        "When the journal cannot be written: continue without it, loudly, and try again; or stop",
+    ),
+    ConfOption::new(
+        "SHUTDOWN",
+        Kind::Choice { now: SHUTDOWNS, later: &[] },
+        "auto",
+        "What a stop does with cached points: journal (seconds), drain (writes all files), auto (journal where there is one)",
+    ),
     ConfOption::new(
         "WRITER_BACKEND",
         Kind::Choice { now: BACKENDS, later: &[] },

@@ -167,6 +167,34 @@ fn an_indented_line_is_named() {
     );
 }
 
+#[test]
+fn times_have_units_and_words() {
+    let kind = Kind::Time {
+        bound: Bound {
+            min: 1,
+            max: 60_000,
+            why: "a test said so",
+        },
+        words: &["always", "never"],
+    };
+    for (text, ms) in [
+        ("10ms", 10),
+        ("1", 1000),
+        ("0.5", 500),
+        ("1.5 s", 1500),
+        ("1m", 60_000),
+    ] {
+        assert_eq!(kind.read(text), Ok(Value::Integer(ms)), "{text}");
+    }
+    assert_eq!(kind.read("never"), Ok(Value::Choice("never")));
+    for text in ["", "ms", "1d", "-1", "nan", "inf", "Never"] {
+        let fault = kind.read(text).unwrap_err().to_string();
+        assert!(fault.ends_with("(10ms), or always, or never"), "{fault}");
+    }
+    assert!(matches!(kind.read("1h"), Err(Fault::TooLarge { .. })));
+    assert!(matches!(kind.read("0"), Err(Fault::TooSmall { .. })));
+}
+
 proptest! {
     #[test]
     fn no_text_makes_a_reader_panic(text in "\\PC{0,24}") {

@@ -49,6 +49,13 @@ pub enum Kind {
     Rate(Bound),
     /// Whole bytes, with k, m, g or t (powers of 1024) after them.
     Bytes(Bound),
+    /// A time: a number of seconds, or with ms, s, m or h after it; or one of these words.
+    Time {
+        /// In milliseconds.
+        bound: Bound,
+        /// Words that may stand instead.
+        words: &'static [&'static str],
+    },
     /// An interface: host name or address.
     Host,
     /// A path.
@@ -73,7 +80,7 @@ pub enum Value {
     Unset,
     /// Of a `Switch`.
     Switch(bool),
-    /// Of an `Integer` or `Bytes`.
+    /// Of an `Integer` or `Bytes`; of a `Time` its milliseconds.
     Integer(u64),
     /// Of a `Limit`; `None` is no limit.
     Limit(Option<u64>),
@@ -81,7 +88,7 @@ pub enum Value {
     Rate(Rate),
     /// Of a `Host`, `Path`, `Text` or `List`.
     Text(String),
-    /// Of a `Choice`.
+    /// Of a `Choice`, or a word of a `Time`.
     Choice(&'static str),
 }
 
@@ -136,6 +143,14 @@ pub enum Fault {
     /// Not an amount of bytes.
     #[error("that is no amount of bytes; write a whole number, k, m, g or t may follow (2g)")]
     NotBytes,
+    /// Not a time.
+    #[error(
+        "that is no time; write a number of seconds, or with ms, s, m or h after it (10ms){or}"
+    )]
+    NotTime {
+        /// What else could be written: the end of the sentence.
+        or: String,
+    },
     /// Below the bound.
     #[error("the smallest is {min}, {why}; write that or more")]
     TooSmall {
@@ -213,6 +228,7 @@ impl Kind {
                 let bytes = read_bytes(text).ok_or(Fault::NotBytes)?;
                 bound.check(bytes).map(Value::Integer)
             }
+            Kind::Time { bound, words } => read_time(text, bound, words),
             Kind::Host | Kind::Path | Kind::Text | Kind::List => Ok(Value::Text(text.to_owned())),
             Kind::Choice { now, later } => {
                 let word =
@@ -317,6 +333,24 @@ fn read_bytes(text: &str) -> Option<u64> {
         _ => (text, 0),
     };
     whole(digits.trim_end())?.checked_mul(1 << shift)
+}
+
+fn read_time(text: &str, bound: Bound, words: &'static [&'static str]) -> Result<Value, Fault> {
+    if let Some(word) = words.iter().find(|word| **word == text) {
+        return Ok(Value::Choice(word));
+    }
+    let units = [("ms", 1.0), ("s", 1e3), ("m", 60e3), ("h", 3600e3)];
+    let (digits, unit_ms) = units
+        .iter()
+        .find_map(|(unit, ms)| Some((text.strip_suffix(unit)?, *ms)))
+        .unwrap_or((text, 1e3));
+    let milliseconds = float(digits.trim_end()).map(|number| (number * unit_ms).round());
+    let whole = milliseconds.and_then(|number| whole(&format!("{number:.0}")));
+    let Some(number) = whole else {
+        let or = [&[""], words].concat().join(", or ");
+        return Err(Fault::NotTime { or });
+    };
+    bound.check(number).map(Value::Integer)
 }
 
 /// A whole number as Python's int() or float() reads it: `2003`, `1_000`, `+5`, `1e6`, `60.0`.

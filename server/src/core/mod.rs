@@ -16,6 +16,7 @@
 
 mod bulk;
 mod peers;
+mod recalled;
 
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
@@ -28,12 +29,12 @@ use benzene_engine::limits::{
 };
 use benzene_engine::metric::ShardIndex;
 use benzene_engine::ring::{End, Event, Lane, Ring, SocketId, socket};
-use benzene_engine::shard::{Message, Shard};
+use benzene_engine::shard::{Message, Recalled, Shard};
 use benzene_engine::stats::Counter;
 
 use crate::front::{Command, Front, Service};
 use bulk::{Bulk, Waiting};
-pub(crate) use peers::{Parcel, Peers};
+pub(crate) use peers::{Ending, Parcel, Peers};
 
 /// How soon a message is offered again to an inbox that was full.
 const INBOX_RETRY: Duration = Duration::from_micros(200);
@@ -76,7 +77,7 @@ pub(crate) struct Core {
     accept_again: Vec<(Instant, SocketId)>,
     /// When a failing accept was last said, and how many failed since.
     accept_said: Option<(Instant, u64)>,
-    is_stop_asked: bool,
+    stop_asked: Option<Ending>,
     phase: Phase,
 }
 
@@ -101,7 +102,7 @@ impl Core {
             listeners: Vec::new(),
             accept_again: Vec::new(),
             accept_said: None,
-            is_stop_asked: false,
+            stop_asked: None,
             phase: Phase::Running,
         }
     }
@@ -151,8 +152,10 @@ impl Core {
         }
         self.take_parcels();
         // After the events: a stop then finds every connection that the ring has accepted.
-        if self.is_stop_asked && self.phase == Phase::Running {
-            self.stop();
+        if let Some(ending) = self.stop_asked
+            && self.phase == Phase::Running
+        {
+            self.stop(ending);
         }
         self.accept_again(now);
         self.pass_on();
@@ -162,8 +165,18 @@ impl Core {
         self.front.resume(TURN_BYTES_MAX, &mut self.shard);
         self.last_words();
         self.shard.end_turn();
+        self.say_recalled();
         self.pass_on();
         self.advance();
+    }
+
+    /// Says what has come back from the journal, once.
+    fn say_recalled(&mut self) {
+        match self.shard.recalled() {
+            None => {}
+            Some(Recalled::All(report)) => recalled::say(self.index, &report),
+            Some(Recalled::Refused(newer)) => self.peers.fail(newer.to_string()),
+        }
     }
 
     /// Submits, fetches what has completed, and waits for it where there is nothing else to do.
@@ -192,7 +205,7 @@ impl Core {
     /// How long the ring may wait for something to happen.
     fn wait(&self) -> Option<Duration> {
         let has_bulk = !self.bulk.is_empty() && !self.shard.is_congested();
-        if has_bulk || self.front.has_work() {
+        if has_bulk || self.front.has_work() || self.shard.has_work() {
             return Some(Duration::ZERO);
         }
         let now = clock::now().instant;
@@ -218,6 +231,10 @@ impl Core {
     fn take_parcels(&mut self) {
         let (mut points, deadline) = (0, clock::now().instant + TURN_TIME_MAX);
         while points < TURN_PARCEL_POINTS_MAX && (points == 0 || clock::now().instant < deadline) {
+            // What others have accepted waits in the inbox while the journal's buffers are full.
+            if self.shard.is_journal_overrun() {
+                return;
+            }
             let Some(parcel) = self.peers.inbox(self.index).pop() else {
                 return;
             };
@@ -227,7 +244,7 @@ impl Core {
                 Parcel::Shard(Message::Question(_) | Message::Answer(_))
                 | Parcel::Connection(..)
                 | Parcel::Report(_)
-                | Parcel::Stop
+                | Parcel::Stop(_)
                 | Parcel::Exit => TURN_POINTS_PER_PARCEL,
             };
             self.take(parcel);
@@ -285,7 +302,7 @@ impl Core {
                 self.count_kernel_drops();
                 drop(desk.send((self.shard.report(), self.front.senders())));
             }
-            Parcel::Stop => self.is_stop_asked = true,
+            Parcel::Stop(ending) => self.stop_asked = Some(ending),
             Parcel::Exit => self.phase = Phase::Exit,
         }
     }
@@ -442,7 +459,7 @@ impl Core {
         }
     }
 
-    fn stop(&mut self) {
+    fn stop(&mut self, ending: Ending) {
         self.phase = Phase::Stopping;
         let receivers: Vec<_> = self
             .listeners
@@ -463,7 +480,10 @@ impl Core {
             self.peers.end_accepting();
         }
         self.front.stop();
-        self.shard.drain();
+        self.shard.take_all();
+        if ending == Ending::Drain {
+            self.shard.drain();
+        }
     }
 
     /// While stopping: reads, without waiting, what the sockets still hold.
@@ -499,11 +519,17 @@ impl Core {
             self.phase = Phase::Quiet;
             self.peers.quiet();
         }
-        if self.phase == Phase::Quiet
-            && self.peers.all_quiet()
-            && self.peers.inbox(self.index).is_empty()
-            && self.shard.is_drained()
+        if self.phase != Phase::Quiet
+            || !self.peers.all_quiet()
+            || !self.peers.inbox(self.index).is_empty()
         {
+            return;
+        }
+        // After a drain too the journal has last words: what is in files now.
+        if self.stop_asked == Some(Ending::Rest) || self.shard.is_drained() {
+            self.shard.rest();
+        }
+        if self.shard.is_at_rest() {
             self.phase = Phase::Drained;
             self.peers.drained();
         }

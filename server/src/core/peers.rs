@@ -13,6 +13,15 @@ use benzene_engine::shard::{Inbox, Message, Report};
 
 use crate::front::Service;
 
+/// How the daemon ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ending {
+    /// Everything is written to its file.
+    Drain,
+    /// What is cached stays in the journal.
+    Rest,
+}
+
 /// What can lie in a core's inbox.
 #[derive(Debug)]
 pub(crate) enum Parcel {
@@ -24,8 +33,8 @@ pub(crate) enum Parcel {
     Own(Vec<(String, Point)>),
     /// The desk wants this core's numbers, and how many senders it serves.
     Report(tokio::sync::mpsc::UnboundedSender<(Report, usize)>),
-    /// Read what the sockets hold, take no more, write everything out.
-    Stop,
+    /// Read what the sockets hold, take no more, and end in this way.
+    Stop(Ending),
     /// End the loop.
     Exit,
 }
@@ -50,6 +59,8 @@ pub(crate) struct Peers {
     quiet: AtomicUsize,
     /// Cores that have written everything out since all were quiet.
     drained: AtomicUsize,
+    /// Why the daemon cannot go on.
+    failure: OnceLock<String>,
 }
 
 impl Peers {
@@ -63,6 +74,7 @@ impl Peers {
             accepting_ended: AtomicBool::new(false),
             quiet: AtomicUsize::new(0),
             drained: AtomicUsize::new(0),
+            failure: OnceLock::new(),
         }
     }
 
@@ -183,6 +195,17 @@ impl Peers {
         self.drained.fetch_add(1, Ordering::Release);
     }
 
+    /// Something makes going on impossible; the desk ends the process.
+    pub(crate) fn fail(&self, why: String) {
+        // The first reason counts.
+        drop(self.failure.set(why));
+    }
+
+    /// Why the daemon cannot go on.
+    pub(crate) fn failure(&self) -> Option<&str> {
+        self.failure.get().map(String::as_str)
+    }
+
     /// True when everything is written out.
     pub(crate) fn all_drained(&self) -> bool {
         self.drained.load(Ordering::Acquire) == self.cores.len()
@@ -204,7 +227,10 @@ mod tests {
         assert!(peers.fall_asleep(SLEEPER));
         assert!(peers.must_wake(SLEEPER));
         assert!(!peers.must_wake(SLEEPER), "a second sender wakes it again");
-        peers.inbox(SLEEPER).push(Parcel::Stop).unwrap();
+        peers
+            .inbox(SLEEPER)
+            .push(Parcel::Stop(Ending::Drain))
+            .unwrap();
         assert!(!peers.fall_asleep(SLEEPER), "it sleeps over a parcel");
         assert!(!peers.must_wake(SLEEPER), "it is awake");
         peers.inbox(SLEEPER).pop().unwrap();
@@ -233,7 +259,10 @@ mod tests {
     /// Sends parcels one by one, each once the inbox is empty again.
     fn send(peers: &Peers, sleeper: &std::thread::Thread, parcels: usize) {
         for _ in 0..parcels {
-            peers.inbox(SLEEPER).push(Parcel::Stop).unwrap();
+            peers
+                .inbox(SLEEPER)
+                .push(Parcel::Stop(Ending::Drain))
+                .unwrap();
             if peers.must_wake(SLEEPER) {
                 sleeper.unpark();
             }

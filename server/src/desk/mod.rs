@@ -2,6 +2,8 @@
 //! reports the daemon's own metrics, and leads the stop.
 //! It shares no state with the cores but `Peers`; what it wants of them it puts into their inboxes.
 
+mod age;
+mod journal;
 mod selfmetrics;
 mod start;
 
@@ -19,10 +21,12 @@ use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, interval_at, sleep};
 
 use crate::config::{Loaded, Rate, Settings};
-use crate::core::{Parcel, Peers};
+use crate::core::{Ending, Parcel, Peers};
 use crate::exit::Exit;
 use selfmetrics::Totals;
 
+use journal::JournalPlan;
+pub(crate) use journal::{DRAIN_NAME, LOCK_NAME};
 pub(crate) use start::{core_ring, shards_of};
 
 /// How often the desk looks whether the cores have written everything out.
@@ -64,6 +68,8 @@ pub fn run(loaded: Loaded) -> Exit {
         settings: loaded.settings,
         peers: running.peers,
         budgets: running.budgets,
+        max_point_age_s: running.max_point_age_s,
+        journal: running.journal,
     };
     let exit = runtime.block_on(desk.serve(&mut signals));
     for thread in running.threads {
@@ -78,6 +84,10 @@ struct Desk {
     settings: Settings,
     peers: Arc<Peers>,
     budgets: Budgets,
+    /// How long points may be held back.
+    max_point_age_s: u32,
+    /// Held until the process ends.
+    journal: Option<JournalPlan>,
 }
 
 /// The signals that a carbon daemon is sent.
@@ -118,11 +128,24 @@ impl Signals {
 
 impl Desk {
     async fn serve(self, signals: &mut Signals) -> Exit {
-        let name = tokio::select! {
-            name = signals.end() => name,
-            () = self.report_own_metrics() => unreachable!("it never ends"),
+        let (name, exit) = tokio::select! {
+            name = signals.end() => (name, Exit::Success),
+            () = Box::pin(self.report_own_metrics()) => unreachable!("it never ends"),
+            () = Box::pin(self.watch_lateness()) => unreachable!("it never ends"),
+            name = Box::pin(self.watch_journal()) => (name, Exit::Journal),
         };
-        self.stop(name, signals).await
+        let stopped = Box::pin(self.stop(name, signals)).await;
+        if stopped == Exit::Success {
+            exit
+        } else {
+            stopped
+        }
+    }
+
+    fn wake_all(&self) {
+        for index in self.peers.indices() {
+            self.peers.wake(index);
+        }
     }
 
     /// Puts a parcel into one core's inbox, waiting while it is full.
@@ -202,9 +225,17 @@ impl Desk {
 
     /// Reads what the sockets hold, writes everything out, ends the cores.
     async fn stop(&self, signal: &str, signals: &mut Signals) -> Exit {
-        tracing::info!("{signal}: receivers stop, what is cached is written out");
+        let ending = Box::pin(self.ending()).await;
+        tracing::info!(
+            "{signal}: receivers stop, what is cached {}",
+            match ending {
+                Ending::Drain => "is written out",
+                Ending::Rest => "stays in the journal",
+            }
+        );
         let now = clock::now().instant;
         match self.settings.updates_per_second_on_shutdown {
+            _ if ending == Ending::Rest => {}
             Some(rate) => {
                 self.budgets.updates.set_rate(rate.limit(), now);
                 self.budgets.creates.set_rate(rate.limit(), now);
@@ -212,14 +243,23 @@ impl Desk {
             // Points that were accepted get their files at a stop, whatever the limit on creates.
             None => self.budgets.creates.set_rate(Rate::Unlimited.limit(), now),
         }
-        self.tell_all(|| Parcel::Stop).await;
+        self.tell_all(|| Parcel::Stop(ending)).await;
         let cut_short = tokio::select! {
             () = self.drained() => None,
             signal = signals.end() => Some(signal),
+            // What has come back from the journal is written once earlier writes are on the device.
+            () = self.sync_data() => unreachable!("it never ends"),
         };
-        let totals = self.totals().await;
+        let totals = Box::pin(self.totals()).await;
         self.tell_all(|| Parcel::Exit).await;
-        let lost = totals.usage.points + totals.stats.get(Counter::DroppedAtStop);
+        Self::say_end(&totals, ending, cut_short)
+    }
+
+    /// Says what became of every point, and how the process is to end.
+    fn say_end(totals: &Totals, ending: Ending, cut_short: Option<&str>) -> Exit {
+        let is_kept = ending == Ending::Rest && cut_short.is_none();
+        let cached = if is_kept { 0 } else { totals.usage.points };
+        let lost = cached + totals.stats.get(Counter::DroppedAtStop);
         let count = |counter| totals.stats.get(counter);
         let counts: Vec<String> = Counter::ALL
             .iter()
@@ -228,9 +268,10 @@ impl Desk {
             .collect();
         tracing::info!("counted: {}", counts.join(", "));
         tracing::info!(
-            "stopped: {} received + {} own = {} committed + {} cached + {} superseded + {} dropped",
+            "stopped: {} received + {} own + {} replayed = {} committed + {} cached + {} superseded + {} dropped",
             count(Counter::Received),
             count(Counter::Own),
+            count(Counter::Replayed),
             count(Counter::Committed),
             totals.usage.points,
             count(Counter::Superseded),

@@ -4,6 +4,7 @@
 //! from any two of them: received + own = committed + cached + superseded + dropped.*.
 
 use benzene_engine::cache::Usage;
+use benzene_engine::journal::{State, Status};
 use benzene_engine::shard::Report;
 use benzene_engine::stats::{Counter, Stats};
 
@@ -20,6 +21,54 @@ pub(crate) struct Totals {
     pub(crate) cpu_s: f64,
     /// Resident bytes of the process.
     pub(crate) resident_bytes: u64,
+    /// The shards' journals together.
+    pub(crate) journal: JournalTotals,
+}
+
+/// What the shards' journals stand at.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct JournalTotals {
+    /// The worst state of all; none is without a journal.
+    worst: Option<State>,
+    bytes: u64,
+    segments: u64,
+    /// Points noted that are not on the journal's device.
+    unsynced: u64,
+}
+
+impl JournalTotals {
+    /// How the journals are: as the worst of them.
+    pub(crate) fn state(&self) -> State {
+        self.worst.unwrap_or(State::Healthy)
+    }
+
+    /// 0 well, 1 gets what is cached again, 2 failed.
+    fn severity(state: State) -> u64 {
+        match state {
+            State::Healthy => 0,
+            State::Recovering => 1,
+            State::Failed(_) => 2,
+        }
+    }
+
+    fn add(&mut self, status: &Status) {
+        let is_worse = |known: State| Self::severity(known) < Self::severity(status.state);
+        if self.worst.is_none_or(is_worse) {
+            self.worst = Some(status.state);
+        }
+        self.bytes += status.bytes;
+        self.segments += (status.segments + status.name_segments) as u64;
+        self.unsynced += status.serial.saturating_sub(status.synced_serial);
+    }
+
+    fn gauges(&self) -> [(&'static str, u64); 4] {
+        [
+            ("journal.state", Self::severity(self.state())),
+            ("journal.diskBytes", self.bytes),
+            ("journal.segments", self.segments),
+            ("journal.unsyncedPoints", self.unsynced),
+        ]
+    }
 }
 
 impl Totals {
@@ -28,6 +77,9 @@ impl Totals {
         self.stats.merge(&report.stats);
         self.usage += report.usage;
         self.connections += senders as u64;
+        if let Some(status) = &report.journal {
+            self.journal.add(status);
+        }
     }
 }
 
@@ -103,8 +155,10 @@ fn ours(after: &Totals) -> Vec<(String, f64)> {
         ("waitingPoints", usage.waiting_points),
         ("parkedPoints", usage.parked_points),
         ("recentBytes", usage.recent_bytes),
+        ("oldestUnwrittenSeconds", usage.oldest_age_s),
     ];
-    let gauges = gauges.into_iter().map(|(name, value)| (name, float(value)));
+    let gauges = gauges.into_iter().chain(after.journal.gauges());
+    let gauges = gauges.map(|(name, value)| (name, float(value)));
     let totals = Counter::ALL
         .iter()
         .map(|counter| (counter.label(), float(after.stats.get(*counter))));

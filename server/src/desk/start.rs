@@ -9,14 +9,15 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
+use std::time::Instant;
 
-use benzene_engine::cache::CacheConfig;
+use benzene_engine::cache::{CacheConfig, Strategy};
 use benzene_engine::clock;
 use benzene_engine::limiter::{Budget, Room};
 use benzene_engine::limits::{
-    BUDGET_BURST_S, COUNTED_PERCENT, DATA_DIR_BYTES_MAX, LISTEN_BACKLOG, OPEN_FILES_WANTED,
-    RECENT_SHARE, RING_ENTRIES, RING_ENTRIES_MIN, RING_WORKERS_MAX, SHARDS_MAX,
-    UDP_SOCKET_BUFFER_BYTES, UPDATES_IN_FLIGHT_MAX, WAITING_SHARE,
+    AGES_BEFORE_START, BUDGET_BURST_S, COUNTED_PERCENT, DATA_DIR_BYTES_MAX, JOURNAL_VISITS_MAX,
+    LISTEN_BACKLOG, OPEN_FILES_WANTED, RECENT_SHARE, RING_ENTRIES, RING_ENTRIES_MIN,
+    RING_WORKERS_MAX, SHARDS_MAX, UDP_SOCKET_BUFFER_BYTES, UPDATES_IN_FLIGHT_MAX, WAITING_SHARE,
 };
 use benzene_engine::metric::{ShardIndex, TaggedLeaf};
 use benzene_engine::ring::{Access, Driver, Ring, RingConfig, RingError, host, socket};
@@ -24,6 +25,8 @@ use benzene_engine::schemas::{Aggregations, Schemas};
 use benzene_engine::shard::{Shard, ShardConfig};
 use benzene_engine::writer::{Budgets, WriterConfig};
 
+use super::age;
+use super::journal::{Journal, JournalError, JournalPlan};
 use crate::config::{Drive, Loaded, Rate, Settings};
 use crate::core::{Core, Peers};
 use crate::exit::Exit;
@@ -97,6 +100,9 @@ pub(super) enum StartError {
     /// A core's thread cannot be started.
     #[error("cannot start a core's thread: {0}")]
     Thread(#[source] std::io::Error),
+    /// The journal cannot be used.
+    #[error("{0}")]
+    Journal(#[from] JournalError),
 }
 
 impl StartError {
@@ -107,6 +113,7 @@ impl StartError {
             StartError::DataDirectory { .. } | StartError::DataDirectoryLong { .. } => {
                 Exit::DataDirectory
             }
+            StartError::Journal(_) => Exit::Journal,
             StartError::RingAskedFor(_) => Exit::RingUnavailable,
             StartError::Bind { .. } | StartError::Shards { .. } => Exit::Config,
             StartError::Ring(_) | StartError::Cpus(_) | StartError::Thread(_) => Exit::Failure,
@@ -118,6 +125,8 @@ impl StartError {
 pub(super) struct Running {
     pub(super) peers: Arc<Peers>,
     pub(super) budgets: Budgets,
+    pub(super) max_point_age_s: u32,
+    pub(super) journal: Option<JournalPlan>,
     pub(super) threads: Vec<JoinHandle<()>>,
 }
 
@@ -155,7 +164,11 @@ pub(super) fn start(loaded: &Loaded) -> Result<Running, StartError> {
         .filter(|count| usize::from(*count) <= SHARDS_MAX);
     let count = count.ok_or(StartError::Shards { found: shards })?;
 
-    let plan = Plan::new(settings, count);
+    let journal = match &settings.journal {
+        Some(journal) => Some(Journal::open(journal)?.plan(journal, &settings.data_dir, count)?),
+        None => None,
+    };
+    let plan = Plan::new(settings, count, journal);
     let mut threads = Vec::new();
     let (send, ready) = mpsc::channel();
     let mut sockets = Some(sockets);
@@ -187,6 +200,8 @@ pub(super) fn start(loaded: &Loaded) -> Result<Running, StartError> {
     Ok(Running {
         peers: plan.peers,
         budgets: plan.budgets,
+        max_point_age_s: plan.max_point_age_s,
+        journal: plan.journal,
         threads,
     })
 }
@@ -293,7 +308,7 @@ pub(crate) fn core_ring(driver: Driver) -> RingConfig {
     RingConfig {
         driver,
         entries: RING_ENTRIES,
-        visits_max: u32::try_from(UPDATES_IN_FLIGHT_MAX).unwrap_or(u32::MAX),
+        visits_max: u32::try_from(UPDATES_IN_FLIGHT_MAX + JOURNAL_VISITS_MAX).unwrap_or(u32::MAX),
         kernel_workers_max: RING_WORKERS_MAX,
         ..RingConfig::default()
     }
@@ -357,6 +372,12 @@ struct Plan {
     schemas: Arc<Schemas>,
     aggregations: Arc<Aggregations>,
     sync_creates: bool,
+    /// How long a point may be held back, and why so long.
+    max_point_age_s: u32,
+    max_point_age_why: String,
+    /// When the ages of points began to count, on all cores.
+    began: Instant,
+    journal: Option<JournalPlan>,
     cache_bytes_max: u64,
     /// What of it the caches may count: see `limits::COUNTED_PERCENT`.
     counted_bytes: u64,
@@ -365,8 +386,9 @@ struct Plan {
 }
 
 impl Plan {
-    fn new(settings: &Settings, shards: u16) -> Self {
+    fn new(settings: &Settings, shards: u16, journal: Option<JournalPlan>) -> Self {
         let now = clock::now().instant;
+        let (max_point_age_s, max_point_age_why) = age::max_point_age(settings);
         let cache_bytes_max = settings
             .cache_bytes_max
             .unwrap_or_else(|| host::memory_bytes() / 2);
@@ -389,6 +411,11 @@ impl Plan {
             schemas: Arc::new(settings.schemas.clone()),
             aggregations: Arc::new(settings.aggregations.clone()),
             sync_creates: sync_creates(settings),
+            max_point_age_s,
+            max_point_age_why,
+            // So that points of earlier runs have an age too.
+            began: now.checked_sub(AGES_BEFORE_START).unwrap_or(now),
+            journal,
             cache_bytes_max,
             counted_bytes,
             shards,
@@ -407,6 +434,8 @@ impl Plan {
                 seed: self.seed,
                 strategy: settings.strategy,
                 timestamp_lag_s: settings.timestamp_lag_s,
+                max_point_age_s: self.max_point_age_s,
+                began: self.began,
                 recent_bytes_max: self.counted_bytes / RECENT_SHARE / shards,
                 waiting_bytes_max: share(self.counted_bytes),
                 waiting_points_max: settings.cache_points_max.map_or(u64::MAX, share).max(1),
@@ -426,6 +455,8 @@ impl Plan {
             },
             budgets: self.budgets.clone(),
             room: Arc::clone(&self.room),
+            journal: self.journal.as_ref().map(|journal| journal.config(index)),
+            recall: self.journal.as_ref().and_then(JournalPlan::recall),
         }
     }
 
@@ -511,6 +542,13 @@ fn say(loaded: &Loaded, shards: u16, plan: &Plan) {
             .map_or("any number of".to_owned(), |points| points.to_string()),
         settings.strategy.name(),
     );
+    if settings.strategy == Strategy::Deadline {
+        tracing::info!(
+            "points are held for up to {} s, so that an update has many: {}",
+            plan.max_point_age_s,
+            plan.max_point_age_why
+        );
+    }
     let schemas = settings.schemas.iter().map(|rule| rule.name.as_str());
     let aggregations = settings.aggregations.iter().map(|rule| rule.name.as_str());
     tracing::info!(

@@ -3,4 +3,6 @@
 //! whether they can be made.
 
 pub mod doctor;
+pub mod journal;
 pub mod query;
+pub mod stop;

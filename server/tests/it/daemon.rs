@@ -96,7 +96,8 @@ pub(crate) fn command(wrapper: &[String]) -> Command {
 /// How a test wants its daemon.
 #[derive(Default)]
 pub(crate) struct Setup {
-    /// Lines of `[cache]` besides the directories.
+    /// Lines of `[cache]` besides the directories. Where they name no write order it is `sorted`,
+    /// which writes points as soon as it can, so that a test need not wait for its files.
     pub(crate) conf: String,
     /// storage-schemas.conf; the default is one schema, `1s:6h` for everything.
     pub(crate) schemas: Option<String>,
@@ -158,8 +159,19 @@ impl Daemon {
     /// Starts a daemon in a directory that may hold another's files.
     pub(crate) fn start_in(setup: &Setup, root: tempfile::TempDir) -> Daemon {
         let way = setup.way.unwrap_or_else(Way::of_this_run);
+        let order = if setup.conf.contains("CACHE_WRITE_STRATEGY") {
+            ""
+        } else {
+            "CACHE_WRITE_STRATEGY = sorted\n"
+        };
+        // A test looks at the files after the stop, unless it is about what a stop leaves.
+        let stop = if setup.conf.lines().any(|line| line.starts_with("SHUTDOWN")) {
+            ""
+        } else {
+            "SHUTDOWN = drain\n"
+        };
         let conf = format!(
-            "[cache]\nSTORAGE_DIR = {}\n{}{}\n",
+            "[cache]\nSTORAGE_DIR = {}\n{order}{stop}{}{}\n",
             root.path().display(),
             way.conf(),
             setup.conf

@@ -24,7 +24,7 @@ from django.conf import settings
 "#;
 
 /// Runs Python with graphite-web's settings; the daemon's query port is known to it.
-fn graphite(daemon: &Daemon, script: &str, arguments: &[&str]) -> String {
+pub(crate) fn graphite(daemon: &Daemon, script: &str, arguments: &[&str]) -> String {
     let fixtures = benzene_fixtures::path("python");
     let port = daemon.query.port().to_string();
     let mut all = vec![fixtures.to_str().unwrap(), port.as_str()];

@@ -16,6 +16,9 @@ mod datagrams;
 // Starts and stops the real program for the other modules.
 #[cfg(test)]
 mod daemon;
+// A thousand open files, and any number of metrics.
+#[cfg(test)]
+mod descriptors;
 // `benzene doctor`, and the seccomp profile that it names.
 #[cfg(test)]
 mod doctor;
@@ -55,9 +58,27 @@ mod flood;
 // File first, cache second: no accepted point is ever out of sight.
 #[cfg(test)]
 mod gaps;
+// The write order `deadline`: what is in the files when, and what graphite-web sees meanwhile.
+#[cfg(test)]
+mod held;
 // Ten thousand connections that say nothing.
 #[cfg(test)]
 mod idle;
+// What is accepted survives kill -9 and fast stops.
+#[cfg(test)]
+mod journal;
+// Points come back from the journal, whole, damaged and through crashes.
+#[cfg(test)]
+mod journal_replay;
+// A journal whose disk is full, or that is at its bound.
+#[cfg(test)]
+mod journal_faults;
+// Power cuts with a journal, on ext4 and XFS.
+#[cfg(test)]
+mod journal_power;
+// `benzene journal`: inspect, verify and export, sound and damaged.
+#[cfg(test)]
+mod journal_tool;
 // As many points as four connections bring: all written, and the memory comes back.
 #[cfg(test)]
 mod ingest;

@@ -35,14 +35,15 @@ fn cuts() -> usize {
 }
 
 /// A file system in a file.
-struct Disk {
+pub(crate) struct Disk {
     image: PathBuf,
-    at: PathBuf,
+    /// Where it is mounted.
+    pub(crate) at: PathBuf,
     _directory: tempfile::TempDir,
 }
 
 impl Disk {
-    fn new(kind: &str) -> Disk {
+    pub(crate) fn new(kind: &str) -> Disk {
         let directory = tempfile::tempdir().unwrap();
         let (image, at) = (directory.path().join("image"), directory.path().join("at"));
         fs::File::create(&image).unwrap().set_len(4 << 30).unwrap();
@@ -60,7 +61,7 @@ impl Disk {
         }
     }
 
-    fn mount(&self) {
+    pub(crate) fn mount(&self) {
         let status = Command::new("mount")
             .args(["-o", "loop"])
             .args([&self.image, &self.at])
@@ -70,7 +71,7 @@ impl Disk {
 
     /// Takes the file system off for good: what a killed daemon's rings still hold is let go a
     /// moment later, and a file system that is only detached would be found again by the next mount.
-    fn unmount(&self) {
+    pub(crate) fn unmount(&self) {
         let unmounted = wait_for(|| {
             let status = Command::new("umount")
                 .arg(&self.at)
@@ -82,7 +83,7 @@ impl Disk {
     }
 
     /// The power fails: nothing more reaches the device.
-    fn cut(&self) {
+    pub(crate) fn cut(&self) {
         const SCRIPT: &str = "
 import fcntl, os, struct, sys
 SHUTDOWN = 2 << 30 | 4 << 16 | ord('X') << 8 | 125  # _IOR('X', 125, __u32), ext4 and XFS alike
@@ -142,7 +143,7 @@ impl Drop for Syncer {
 }
 
 /// Looks at every Whisper file, with our eyes and Python whisper's; how many there are.
-fn whole_files(data: &Path) -> usize {
+pub(crate) fn whole_files(data: &Path) -> usize {
     const SCRIPT: &str = "
 import os, sys, whisper
 count = 0

@@ -101,7 +101,7 @@ fn accounts_balance(report: &Values) {
         .filter(|(name, _)| name.starts_with("benzene.dropped."))
         .map(|(_, value)| value)
         .sum();
-    let came = value("received") + value("own");
+    let came = value("received") + value("own") + value("replayed");
     let went = value("committed") + value("cached") + value("superseded") + dropped;
     assert!(
         same(came, went),

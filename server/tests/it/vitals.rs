@@ -151,6 +151,7 @@ fn count(value: f64) -> u64 {
 pub(crate) struct Accounts {
     pub(crate) received: u64,
     pub(crate) own: u64,
+    pub(crate) replayed: u64,
     pub(crate) committed: u64,
     pub(crate) cached: u64,
     pub(crate) superseded: u64,
@@ -162,14 +163,15 @@ pub(crate) fn accounts(log: &str) -> Accounts {
     let number = |word| number_before(log, word);
     let accounts = Accounts {
         received: number(" received"),
-        own: number(" own = "),
+        own: number(" own + "),
+        replayed: number(" replayed = "),
         committed: number(" committed"),
         cached: number(" cached + "),
         superseded: number(" superseded"),
         dropped: number(" dropped"),
     };
     assert_eq!(
-        accounts.received + accounts.own,
+        accounts.received + accounts.own + accounts.replayed,
         accounts.committed + accounts.cached + accounts.superseded + accounts.dropped,
         "{log}"
     );

@@ -1,7 +1,8 @@
 //! Tests of the cache: single promises here, random operations in `model`, the write orders against
 //! Python's in `orders`, points in any order in `runs`, what is written of a point in `encoding`,
-//! series by number in `links`.
+//! series by number in `links`, ages and the order `deadline` in `deadline`.
 
+mod deadline;
 mod encoding;
 mod links;
 mod model;
@@ -18,6 +19,8 @@ fn config(strategy: Strategy) -> CacheConfig {
         seed: 42,
         strategy,
         timestamp_lag_s: 0,
+        max_point_age_s: 0,
+        began: begin(),
         recent_bytes_max: 1 << 20,
         waiting_bytes_max: 1 << 20,
         waiting_points_max: u64::MAX,

@@ -358,6 +358,7 @@ impl World {
         expected.waiting_bytes = usage.waiting_bytes;
         expected.parked_bytes = usage.parked_bytes;
         expected.recent_bytes = usage.recent_bytes;
+        expected.oldest_age_s = usage.oldest_age_s;
         assert_eq!(usage, expected);
         assert_eq!(self.cache.share.held(Standing::Unproven), unproven);
     }

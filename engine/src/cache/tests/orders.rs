@@ -81,7 +81,7 @@ impl Python {
                     .min_by_key(|metric| metric.arrival)
                     .map(|metric| metric.name)
             }
-            Strategy::Random => None,
+            Strategy::Random | Strategy::Deadline => None,
             Strategy::Naive | Strategy::Sorted | Strategy::TimeSorted => self.choose_queued(now),
         }
     }
@@ -109,7 +109,11 @@ impl Python {
                 let lags = |metric: &Metric| i64::from(now) - i64::from(oldest(metric)) > lag;
                 metrics.retain(|metric| lag == 0 || lags(metric));
             }
-            Strategy::Naive | Strategy::Max | Strategy::BucketMax | Strategy::Random => {}
+            Strategy::Naive
+            | Strategy::Max
+            | Strategy::BucketMax
+            | Strategy::Random
+            | Strategy::Deadline => {}
         }
         metrics.iter().map(|metric| metric.name).collect()
     }
@@ -273,7 +277,7 @@ proptest! {
             pair.step(step);
         }
         pair.python.lag = 0;
-        pair.ours.set_lag(0);
+        pair.ours.drain();
         for name in 0..8 {
             pair.park(name, false);
         }
@@ -313,7 +317,11 @@ fn many_series_leave_in_pythons_order() {
             Strategy::TimeSorted => {
                 expected.sort_by_key(|number| (!oldest(*number), *number));
             }
-            Strategy::Max | Strategy::BucketMax | Strategy::Naive | Strategy::Random => {
+            Strategy::Max
+            | Strategy::BucketMax
+            | Strategy::Naive
+            | Strategy::Random
+            | Strategy::Deadline => {
                 expected.sort_by_key(|number| (points(*number), count - *number));
             }
         }
@@ -371,7 +379,11 @@ fn a_snapshot_of_many_is_gathered_in_steps_and_misses_nobody() {
         let expected = |number: u32| match strategy {
             Strategy::Sorted => (u64::from(number.is_multiple_of(2)), number),
             Strategy::TimeSorted => (u64::from(number % 3), number),
-            Strategy::Naive | Strategy::Max | Strategy::BucketMax | Strategy::Random => (0, number),
+            Strategy::Naive
+            | Strategy::Max
+            | Strategy::BucketMax
+            | Strategy::Random
+            | Strategy::Deadline => (0, number),
         };
         let mut order: Vec<u32> = (0..series)
             .filter(|number| !gone.contains(&ids[*number as usize]))

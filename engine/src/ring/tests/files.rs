@@ -189,6 +189,41 @@ fn a_write_reaches_the_last_byte_of_its_file() {
 }
 
 #[test]
+fn a_file_does_not_grow_whatever_was_read_before() {
+    let directory = tempfile::tempdir().unwrap();
+    let (short, long) = (
+        directory.path().join("short"),
+        directory.path().join("long"),
+    );
+    fs::write(&short, b"0123456789").unwrap();
+    fs::write(&long, vec![b'.'; 100]).unwrap();
+    let mut ring = Ring::new(small()).unwrap();
+    let refused = Err(FileError {
+        stage: Stage::Reach,
+        errno: Errno::NODATA.raw_os_error(),
+    });
+    for read_bytes in [0, 5, 10, 100] {
+        // What was seen of the file before, in the same slot, says nothing of this one.
+        let (visit, _) = opened(run(&mut ring, open(&long, 100)));
+        assert_eq!(
+            write(&mut ring, visit, &[(99, b"#")], false),
+            Ok(FileOutcome::Written)
+        );
+        for (offset, bytes) in [(5, b"abcdef"), (94, b"ghijkl")] {
+            let (visit, _) = opened(run(&mut ring, open(&short, read_bytes)));
+            read(&mut ring, visit, &[(3, 2), (8, 100), (94, 6)]);
+            let answer = write(&mut ring, visit, &[(offset, bytes)], false);
+            assert_eq!(answer, refused, "after {read_bytes} bytes were read");
+        }
+        let (visit, _) = opened(run(&mut ring, open(&short, read_bytes)));
+        let answer = write(&mut ring, visit, &[(4, b"456789")], false);
+        assert_eq!(answer, Ok(FileOutcome::Written));
+        assert_eq!(fs::read(&short).unwrap(), b"0123456789");
+    }
+    assert_nothing_left(&ring, directory.path());
+}
+
+#[test]
 fn a_short_file_has_a_short_head() {
     let directory = tempfile::tempdir().unwrap();
     let mut ring = Ring::new(small()).unwrap();

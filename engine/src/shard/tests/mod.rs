@@ -3,6 +3,7 @@
 //! and checks the accounts after every turn.
 
 mod broken;
+mod held;
 mod routes;
 
 use std::collections::BTreeMap;
@@ -255,6 +256,14 @@ impl World {
     }
 
     fn bounded(shards: u16, points_max: Option<u64>, bytes_max: u64) -> World {
+        World::changed((shards, points_max, bytes_max), |_| {})
+    }
+
+    /// A world of shards that are set up otherwise than usual.
+    fn changed(
+        (shards, points_max, bytes_max): (u16, Option<u64>, u64),
+        change: impl Fn(&mut ShardConfig),
+    ) -> World {
         let mut now = clock::now();
         now.unix_seconds = 1_700_000_000;
         let budget = || Arc::new(Budget::new(None, 0.1, now.instant));
@@ -273,6 +282,8 @@ impl World {
                 seed: 7,
                 strategy: Strategy::Sorted,
                 timestamp_lag_s: 0,
+                max_point_age_s: 60,
+                began: now.instant,
                 recent_bytes_max: 1 << 20,
                 waiting_bytes_max: 1 << 20,
                 waiting_points_max: points_max.unwrap_or(u64::MAX),
@@ -289,9 +300,15 @@ impl World {
             },
             budgets: budgets.clone(),
             room: Arc::clone(&room),
+            journal: None,
+            recall: None,
         };
         let shards = (0..shards)
-            .map(|index| Shard::new(config(index), now))
+            .map(|index| {
+                let mut config = config(index);
+                change(&mut config);
+                Shard::new(config, now)
+            })
             .collect();
         let (disk, held) = (Disk::default(), Vec::new());
         World {
@@ -361,7 +378,7 @@ impl World {
     }
 
     fn check_accounts(&self, index: usize) {
-        let Report { stats, usage } = self.shards[index].report();
+        let Report { stats, usage, .. } = self.shards[index].report();
         let came = stats.get(Counter::Received) + stats.get(Counter::Own);
         let went = stats.get(Counter::Committed) + stats.get(Counter::Superseded) + stats.dropped();
         assert_eq!(came, went + usage.points, "{stats:?} {usage:?}");

@@ -9,7 +9,7 @@
 
 use std::borrow::Cow;
 
-use crate::limits::WHISPER_WINDOW_BYTES_MAX;
+use crate::limits::{WHISPER_WINDOW_BYTES_MAX, WITNESS_SLOTS, WITNESSED_SLOTS_MAX};
 use crate::point::Point;
 use crate::ring::{ByteRange, Piece};
 
@@ -87,7 +87,7 @@ pub fn plan(header: &Header, points: &[Point], now: u32, image: &Image) -> Resul
     update.outcome.superseded = (points.len() - sorted.len()) as u64;
     update.take(&sorted, now);
     if !update.needs.is_empty() {
-        return Ok(Plan::Need(merged(update.needs)));
+        return Ok(Plan::Need(merged(update.needs, 0)));
     }
     assert_eq!(
         update.outcome.written + update.outcome.superseded + update.outcome.too_old,
@@ -184,19 +184,19 @@ struct Update<'a> {
 
 impl<'a> Update<'a> {
     fn new(header: &'a Header, image: &'a Image) -> Self {
-        let level = |archive: &Archive| Level {
+        let level = |(number, archive): (usize, &Archive)| Level {
             archive: *archive,
-            base: match image.point(archive.offset) {
+            base: match image.base(header, number) {
                 None => Base::Unread,
-                Some(point) if point.timestamp == 0 => Base::Empty,
-                Some(point) => Base::Stored(point.timestamp),
+                Some(0) => Base::Empty,
+                Some(base) => Base::Stored(base),
             },
             writes: Vec::new(),
         };
         Self {
             header,
             image,
-            levels: header.archives.iter().map(level).collect(),
+            levels: header.archives.iter().enumerate().map(level).collect(),
             needs: Vec::new(),
             outcome: Outcome::default(),
         }
@@ -447,14 +447,31 @@ pub(super) fn byte_range(offset: u64, slots: u32) -> ByteRange {
     ByteRange { offset, len }
 }
 
-/// Sorts stretches and joins those that touch or overlap, as long as one read stays within bounds.
-fn merged(mut needs: Vec<ByteRange>) -> Vec<ByteRange> {
+/// What to read of an archive that has this base to see, in one stretch, that it still has it, and
+/// that the file reaches as far as the slots of these points, oldest first: those slots and some
+/// before. Where they pass the archive's end or are many, its first slot, which holds the base.
+pub fn witness(archive: &Archive, base: u32, points: &[Point]) -> Option<ByteRange> {
+    let [oldest, newest] =
+        [points.first()?, points.last()?].map(|point| archive.align(point.timestamp));
+    let slots = newest.checked_sub(oldest)? / archive.step_s + 1;
+    let first = archive.slot(base, i64::from(oldest));
+    if slots > WITNESSED_SLOTS_MAX || slots > archive.points - first {
+        return Some(byte_range(archive.offset, 1));
+    }
+    let before = WITNESS_SLOTS.min(first);
+    let offset = archive.slot_offset(first - before);
+    Some(byte_range(offset, before + slots))
+}
+
+/// Sorts stretches and joins those that overlap or lie no more than `gap_max` bytes apart, as long as
+/// one read stays within bounds.
+pub fn merged(mut needs: Vec<ByteRange>, gap_max: u64) -> Vec<ByteRange> {
     needs.sort_unstable_by_key(|range| (range.offset, range.len));
     needs.dedup_by(|next, kept| {
         let kept_end = kept.offset + u64::from(kept.len);
         let end = kept_end.max(next.offset + u64::from(next.len));
         let len = end - kept.offset;
-        let joins = next.offset <= kept_end && len <= WHISPER_WINDOW_BYTES_MAX;
+        let joins = next.offset <= kept_end + gap_max && len <= WHISPER_WINDOW_BYTES_MAX;
         if joins && let Ok(len) = u32::try_from(len) {
             kept.len = len;
         }

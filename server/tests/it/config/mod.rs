@@ -137,7 +137,7 @@ fn an_empty_cache_section_has_the_defaults_of_python() {
     assert_eq!(settings.updates_per_second, Rate::Auto);
     assert_eq!(settings.creates_per_minute, Rate::Auto);
     assert_eq!(settings.updates_per_second_on_shutdown, None);
-    assert_eq!(settings.strategy, Strategy::Sorted);
+    assert_eq!(settings.strategy, Strategy::Deadline);
     assert_eq!(
         (settings.timestamp_lag_s, settings.timestamp_resolution_s),
         (0, 1)
@@ -201,6 +201,10 @@ fn settings_that_do_less_than_they_seem_to_are_named() {
             "MIN_TIMESTAMP_LAG = 5",
             "only with CACHE_WRITE_STRATEGY = timesorted",
         ),
+        (
+            "MAX_POINT_AGE = 30\nCACHE_WRITE_STRATEGY = max",
+            "only with CACHE_WRITE_STRATEGY = deadline; it is max",
+        ),
         ("MIN_TIMESTAMP_RESOLUTION = 0", "acts as 1"),
         (
             "USER =\n[cache:a]\nSTORAGE_DIR = /b",
@@ -216,6 +220,20 @@ fn settings_that_do_less_than_they_seem_to_are_named() {
     }
     let conf = "[cache]\nMIN_TIMESTAMP_LAG = 5\nCACHE_WRITE_STRATEGY = timesorted\n";
     assert_eq!(Start::with(conf).load().unwrap().warnings, [""; 0]);
+    let conf = "[cache]\nMAX_POINT_AGE = 5\nCACHE_WRITE_STRATEGY = deadline\n";
+    let loaded = Start::with(conf).load().unwrap();
+    assert_eq!(loaded.warnings, [""; 0]);
+    let settings = loaded.settings;
+    assert_eq!(
+        (settings.strategy, settings.max_point_age_s),
+        (Strategy::Deadline, Some(5))
+    );
+    let conf = "[cache]\nMAX_POINT_AGE = auto\n";
+    let loaded = Start::with(conf).load().unwrap();
+    assert_eq!(
+        (loaded.warnings.as_slice(), loaded.settings.max_point_age_s),
+        (&[][..], None)
+    );
 }
 
 #[test]

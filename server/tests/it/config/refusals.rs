@@ -27,7 +27,9 @@ const REFUSALS: &str = r"
 2 | MAX_CREATES_PER_MINUTE = none | MAX_CREATES_PER_MINUTE | above 0 | inf | auto
 2 | MAX_UPDATES_PER_SECOND = 1e99 | MAX_UPDATES_PER_SECOND | largest is | or less
 2 | CACHE_WRITE_STRATEGY = fast | CACHE_WRITE_STRATEGY = fast | sorted, timesorted
-2 | CACHE_WRITE_STRATEGY = deadline | CACHE_WRITE_STRATEGY | later version | write one of sorted, timesorted
+2 | MAX_POINT_AGE = 0 | MAX_POINT_AGE = 0 | smallest is 1 | or more
+2 | MAX_POINT_AGE = 90000 | MAX_POINT_AGE = 90000 | largest is 86400 | outlive | or less
+2 | MAX_POINT_AGE = inf | MAX_POINT_AGE = inf | no whole number
 2 | RING_DRIVER = epoll | RING_DRIVER = epoll | auto, uring, poll
 2 | WRITER_BACKEND = poll | WRITER_BACKEND = poll | auto, uring, sync
 3 | RING_DRIVER = poll\nWRITER_BACKEND = uring | WRITER_BACKEND = uring | without io_uring | write sync

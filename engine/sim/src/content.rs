@@ -1,0 +1,86 @@
+//! Whisper files as everybody reads them: where a metric's file is, and what is in it.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use benzene_engine::metric::{Metric, TaggedLeaf};
+use benzene_engine::whisper::{Header, archive_points};
+
+use crate::workload::Workload;
+
+/// Where data files are.
+pub(crate) const DATA_DIR: &str = "/data";
+/// Where the journal is.
+pub(crate) const JOURNAL_DIR: &str = "/journal";
+/// The first archives reach further back than a run lasts (`world::REACH_US`).
+pub(crate) const SCHEMAS: &str = "\
+[once]
+pattern = ^once\\.
+retentions = 1m:6h
+[all]
+pattern = .*
+retentions = 1s:6h,1m:2d
+";
+/// Bytes of a point in a file.
+const POINT_BYTES: usize = 12;
+
+/// The file of a metric.
+pub(crate) fn file_of(metric: usize) -> PathBuf {
+    let (name, mut scratch) = (Workload::name(metric), String::new());
+    let Ok(parsed) = Metric::parse(&name, &mut scratch) else {
+        unreachable!("{name} is a metric")
+    };
+    Path::new(DATA_DIR).join(parsed.file_path(TaggedLeaf::Hashed))
+}
+
+/// Is this a file that somebody broke?
+pub(crate) fn is_broken(bytes: &[u8]) -> bool {
+    Header::parse(bytes).map_or(true, |header| header.file_bytes() != bytes.len() as u64)
+}
+
+/// How many archives a sound file has.
+pub(crate) fn archives(bytes: &[u8]) -> usize {
+    header_of(bytes).archives.len()
+}
+
+/// The points of a sound file's archive.
+pub(crate) fn points_of(bytes: &[u8], archive: usize) -> BTreeMap<u32, f64> {
+    let archive = header_of(bytes).archives[archive];
+    let (Ok(start), Ok(length)) = (
+        usize::try_from(archive.offset),
+        usize::try_from(archive.bytes()),
+    ) else {
+        unreachable!("the file is in memory")
+    };
+    // As Python reads: what does not belong into its slot, counted from the first, is not there.
+    let slots = &bytes[start..start + length];
+    let point = |slot: &[u8]| {
+        let is_empty = slot[..4] == [0; 4];
+        (!is_empty).then(|| archive_points(&archive, slot).pop())?
+    };
+    let Some(base) = point(&slots[..POINT_BYTES]) else {
+        return BTreeMap::new();
+    };
+    let count = i64::from(archive.points);
+    let numbered = (0_i64..).zip(slots.chunks_exact(POINT_BYTES));
+    let points = numbered.filter_map(|(number, slot)| {
+        let point = point(slot)?;
+        let steps =
+            (i64::from(point.timestamp) - i64::from(base.timestamp)) / i64::from(archive.step_s);
+        (steps.rem_euclid(count) == number).then_some((point.timestamp, point.value))
+    });
+    points.collect()
+}
+
+fn header_of(bytes: &[u8]) -> Header {
+    let header = match Header::parse(bytes) {
+        Ok(header) => header,
+        Err(error) => panic!("a file has no header: {error}"),
+    };
+    assert_eq!(
+        header.file_bytes(),
+        bytes.len() as u64,
+        "a file is not whole"
+    );
+    header
+}

@@ -1,0 +1,243 @@
+//! A running daemon: its shards, their inboxes, the senders' connections, and what is on its way to
+//! the disk. It is dropped where it ends, whatever it was about.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use benzene_engine::cache::CacheConfig;
+use benzene_engine::clock::Now;
+use benzene_engine::journal::survey::Survey;
+use benzene_engine::journal::{DataSync, JournalConfig, OnError, State};
+use benzene_engine::limiter::{Budget, Room};
+use benzene_engine::limits::{AGES_BEFORE_START, BUDGET_BURST_S, RECENT_SHARE, WAITING_SHARE};
+use benzene_engine::metric::{ShardIndex, TaggedLeaf};
+use benzene_engine::point::Point;
+use benzene_engine::ring::{Access, Allocation, FileOperation, FileToken};
+use benzene_engine::schemas::{Aggregations, Schemas};
+use benzene_engine::shard::{Message, RecallConfig, Shard, ShardConfig, Together, Trail};
+use benzene_engine::writer::{Budgets, WriterConfig};
+
+use crate::content::{DATA_DIR, JOURNAL_DIR, SCHEMAS};
+use crate::disk::SyncMark;
+use crate::query::Query;
+use crate::settings::Settings;
+
+/// Messages that an inbox takes, small so that it fills.
+const INBOX_MESSAGES: usize = 4;
+/// Points that a sender has in hand while it is held up; what comes beyond is never sent.
+const PENDING_MAX: usize = 500;
+
+/// An operation under way.
+#[derive(Debug)]
+pub(crate) struct Flying {
+    pub(crate) due_us: u64,
+    pub(crate) shard: usize,
+    pub(crate) token: FileToken,
+    pub(crate) operation: FileOperation,
+    pub(crate) mark: SyncMark,
+}
+
+/// A sync of the data that is under way.
+#[derive(Debug)]
+pub(crate) struct Syncing {
+    pub(crate) number: u64,
+    pub(crate) due_us: u64,
+    pub(crate) mark: SyncMark,
+    pub(crate) has_failed: bool,
+}
+
+/// When and as what a daemon starts.
+#[derive(Debug)]
+pub(crate) struct Start {
+    pub(crate) shards: u16,
+    pub(crate) seed: u64,
+    pub(crate) now: Now,
+    pub(crate) survey: Survey,
+    pub(crate) mount: u32,
+}
+
+/// A running daemon.
+#[derive(Debug)]
+pub(crate) struct Process {
+    pub(crate) shards: Vec<Shard>,
+    pub(crate) inboxes: Vec<VecDeque<Message>>,
+    pub(crate) trails: Vec<Trail>,
+    /// What senders have in hand, by the shard that reads them.
+    pub(crate) pending: Vec<VecDeque<(usize, Point)>>,
+    pub(crate) flying: Vec<Flying>,
+    pub(crate) data_sync: Arc<DataSync>,
+    pub(crate) syncing: Option<Syncing>,
+    /// Number of the last sync of the data that began, and of the last that is done.
+    pub(crate) syncs_begun: u64,
+    pub(crate) syncs_done: u64,
+    pub(crate) budgets: Budgets,
+    pub(crate) queries: BTreeMap<u64, Query>,
+    /// Points that were dropped for the journal's sake, by shard.
+    pub(crate) journal_dropped: Vec<u64>,
+    /// Points were dropped by a bound that allows it.
+    pub(crate) has_dropped: bool,
+}
+
+impl Process {
+    /// A daemon that has just started.
+    pub(crate) fn new(settings: &Settings, start: &Start) -> Process {
+        let count = usize::from(start.shards);
+        let budget = |rate| Arc::new(Budget::new(rate, BUDGET_BURST_S, start.now.instant));
+        let common = Shared {
+            budgets: Budgets {
+                updates: budget(settings.updates_per_s),
+                creates: budget(settings.creates_per_s),
+            },
+            room: Arc::new(Room::new(
+                settings.cache_points_max,
+                settings.cache_bytes_max,
+            )),
+            schemas: schemas(),
+            data_sync: Arc::new(DataSync::default()),
+            together: Arc::new(Together::new(start.shards)),
+        };
+        let shard = |index| Shard::new(common.config(settings, start, index), start.now);
+        Process {
+            shards: (0..start.shards).map(shard).collect(),
+            inboxes: (0..count).map(|_| VecDeque::new()).collect(),
+            trails: vec![Trail::default(); count],
+            pending: (0..count).map(|_| VecDeque::new()).collect(),
+            flying: Vec::new(),
+            data_sync: Arc::clone(&common.data_sync),
+            syncing: None,
+            syncs_begun: 0,
+            syncs_done: 0,
+            budgets: common.budgets,
+            queries: BTreeMap::new(),
+            journal_dropped: vec![0; count],
+            has_dropped: false,
+        }
+    }
+
+    /// Do points of earlier runs come back?
+    pub(crate) fn is_recalling(&self) -> bool {
+        self.shards.iter().any(Shard::is_recalling)
+    }
+
+    /// Is what is accepted noted everywhere?
+    pub(crate) fn is_healthy(&self) -> bool {
+        let reports = self.shards.iter().map(Shard::report);
+        reports
+            .filter_map(|report| report.journal)
+            .all(|journal| journal.state == State::Healthy)
+    }
+
+    /// Is nothing on its way between shards?
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.inboxes.iter().all(VecDeque::is_empty) && !self.shards.iter().any(Shard::has_messages)
+    }
+
+    /// Senders bring points; each metric has one connection, so that its points keep their order.
+    pub(crate) fn send(&mut self, points: &[(usize, Point)]) {
+        let fronts = self.shards.len();
+        for (metric, point) in points {
+            let pending = &mut self.pending[metric % fronts];
+            if pending.len() < PENDING_MAX {
+                pending.push_back((*metric, *point));
+            }
+        }
+    }
+
+    /// Messages of a shard go to their inboxes, as far as these have room.
+    pub(crate) fn pass_messages(&mut self, from: usize) {
+        for to in 0..self.shards.len() {
+            let Ok(target) = u16::try_from(to).map(ShardIndex) else {
+                unreachable!("a few shards at most")
+            };
+            while let Some(message) = self.shards[from].next_message(target) {
+                if self.inboxes[to].len() == INBOX_MESSAGES {
+                    self.shards[from].return_message(target, message);
+                    break;
+                }
+                self.inboxes[to].push_back(message);
+            }
+        }
+    }
+}
+
+/// What the shards of a process share.
+#[derive(Debug)]
+struct Shared {
+    budgets: Budgets,
+    room: Arc<Room>,
+    schemas: Arc<Schemas>,
+    data_sync: Arc<DataSync>,
+    together: Arc<Together>,
+}
+
+impl Shared {
+    fn config(&self, settings: &Settings, start: &Start, index: u16) -> ShardConfig {
+        let shards = u64::from(start.shards);
+        let has_left_something = !start.survey.files.is_empty();
+        ShardConfig {
+            index: ShardIndex(index),
+            shards: start.shards,
+            seed: start.seed,
+            cache: cache(settings, start, shards),
+            writer: WriterConfig {
+                data_dir: PathBuf::from(DATA_DIR),
+                leaf: TaggedLeaf::Hashed,
+                access: Access::default(),
+                allocation: Allocation::Sparse,
+                sync: false,
+                sync_creates: false,
+                schemas: Arc::clone(&self.schemas),
+                aggregations: Arc::new(Aggregations::builtin()),
+            },
+            budgets: self.budgets.clone(),
+            room: Arc::clone(&self.room),
+            journal: Some(JournalConfig {
+                directory: PathBuf::from(JOURNAL_DIR),
+                shard: index,
+                epoch: start.survey.epoch_highest.map_or(1, |highest| highest + 1),
+                segment_bytes: settings.segment_bytes,
+                segments_max: settings.segments_max,
+                commit: Duration::from_millis(10),
+                sync: settings.sync,
+                on_error: OnError::Continue,
+                data_sync: Arc::clone(&self.data_sync),
+                mount: start.mount,
+            }),
+            recall: has_left_something.then(|| RecallConfig {
+                survey: start.survey.clone(),
+                together: Arc::clone(&self.together),
+                data_sync: Arc::clone(&self.data_sync),
+                mount: start.mount,
+            }),
+        }
+    }
+}
+
+fn cache(settings: &Settings, start: &Start, shards: u64) -> CacheConfig {
+    let waiting = |total: u64| (total / WAITING_SHARE / shards).max(1);
+    let (bytes, points) = (settings.cache_bytes_max, settings.cache_points_max);
+    let is_bounded = settings.is_waiting_bounded;
+    CacheConfig {
+        seed: start.seed,
+        strategy: settings.strategy,
+        timestamp_lag_s: 0,
+        max_point_age_s: settings.max_point_age_s,
+        began: start
+            .now
+            .instant
+            .checked_sub(AGES_BEFORE_START)
+            .unwrap_or(start.now.instant),
+        recent_bytes_max: bytes / RECENT_SHARE / shards,
+        waiting_bytes_max: if is_bounded { waiting(bytes) } else { 1 << 40 },
+        waiting_points_max: points.filter(|_| is_bounded).map_or(u64::MAX, waiting),
+    }
+}
+
+fn schemas() -> Arc<Schemas> {
+    let Ok((schemas, _)) = Schemas::parse(SCHEMAS) else {
+        unreachable!("the schemas are sound")
+    };
+    Arc::new(schemas)
+}

@@ -1,0 +1,143 @@
+//! What goes wrong beside kills and power cuts: disks that fail or are full for a while, files that
+//! somebody breaks; and what a failing journal excuses.
+
+use benzene_engine::limits::JOURNAL_CARRIED_POINT_BYTES;
+use benzene_engine::limits::JOURNAL_CARRIED_SHARE;
+use benzene_engine::shard::Report;
+use benzene_engine::stats::Counter;
+
+use crate::content::file_of;
+use crate::disk::Faults;
+use crate::process::Process;
+use crate::settings::Settings;
+use crate::world::World;
+
+/// Bytes that somebody writes into a file by mistake.
+const GARBAGE: &[u8] = b"a text that somebody put there for whatever reason, longer than a header";
+/// What goes into the journal past its bound, in files: one more of points, and one of names.
+const FILES_PAST_BOUND: u64 = 2;
+/// The same in bytes: what other shards had accepted, in full inboxes and outboxes, and its records.
+const BYTES_PAST_BOUND: u64 = 96 << 10;
+
+/// Whether what is accepted may be missing in the journal, whose disk fails or failed a moment ago.
+#[derive(Debug, Default)]
+pub(crate) struct Frail {
+    /// What was accepted from then on may be lost by a crash, in milliseconds.
+    pub(crate) since_ms: Option<u64>,
+    /// When all journals were healthy again, and the number of the last sync of the data before.
+    healed: Option<(u64, u64)>,
+}
+
+impl Frail {
+    /// Looks at a process after a turn. What was written to files while nothing was noted is safe
+    /// after a sync of the data, and what was cached when what was noted again has been synced.
+    pub(crate) fn look(&mut self, process: &Process, now_ms: u64, slack_ms: u64) {
+        if !process.is_healthy() {
+            self.since_ms.get_or_insert(now_ms.saturating_sub(slack_ms));
+            self.healed = None;
+            return;
+        }
+        if self.since_ms.is_none() {
+            return;
+        }
+        let (healed_ms, begun) = *self.healed.get_or_insert((now_ms, process.syncs_begun));
+        if process.syncs_done > begun && now_ms > healed_ms + 2 * slack_ms {
+            *self = Frail::default();
+        }
+    }
+}
+
+impl World {
+    /// Something goes wrong, or is mended.
+    pub(crate) fn stir(&mut self) {
+        let troubles = self.settings.troubles;
+        if self.prng.once_in(150) {
+            let prng = &mut self.prng;
+            let some = |has: bool, once_in: u64, prng: &mut crate::prng::Prng| {
+                if has && prng.once_in(2) { once_in } else { 0 }
+            };
+            let data_once_in = 2 + prng.below(40);
+            let journal_once_in = 1 + prng.below(60);
+            self.disk.faults = Faults {
+                data_once_in: some(troubles.has_data_faults, data_once_in, prng),
+                journal_once_in: some(troubles.has_journal_faults, journal_once_in, prng),
+                is_full: troubles.has_full_disk && prng.once_in(2),
+            };
+            let faults = self.disk.faults;
+            self.say(|| format!("disks: {faults:?}"));
+        }
+        if troubles.has_broken_files && self.prng.once_in(1_000) {
+            self.break_a_file();
+        }
+    }
+
+    /// Somebody breaks the file of a metric, or puts a broken one where there was none.
+    pub(crate) fn break_a_file(&mut self) {
+        let metric = self.workload.regular(&mut self.prng);
+        let path = file_of(metric);
+        let mut bytes = self.disk.file(&path).unwrap_or_default().to_vec();
+        match self.prng.below(4) {
+            0 => bytes.clear(),
+            1 => bytes = GARBAGE.to_vec(),
+            2 => bytes = vec![0; 4096],
+            _ => bytes.truncate(self.prng.index(bytes.len() + 1) / 12),
+        }
+        self.say(|| format!("somebody breaks the file of metric {metric}"));
+        self.disk.plant(&path, bytes);
+        self.oracle.forgive(metric);
+        self.tampered.insert(metric);
+    }
+}
+
+/// Checks what is always so of a shard, after a turn of it; `journal_dropped` is what it had dropped
+/// for its journal's sake before. Says whether anything was dropped that may be.
+pub(crate) fn check_report(
+    settings: &Settings,
+    report: &Report,
+    journal_dropped: &mut u64,
+) -> bool {
+    check_accounts(report);
+    let stats = &report.stats;
+    assert!(
+        stats.get(Counter::DroppedCacheFull) == 0 && stats.get(Counter::DroppedTooOld) == 0,
+        "nobody is in a hurry, and nothing is old: {report:?}"
+    );
+    let waited = stats.get(Counter::DroppedCreateWait) + stats.get(Counter::DroppedParked);
+    assert!(
+        waited == 0 || settings.is_waiting_bounded,
+        "what waits has no bound: {report:?}"
+    );
+    let dropped = stats.get(Counter::DroppedJournalFull);
+    let dropped_now = dropped - *journal_dropped;
+    *journal_dropped = dropped;
+    let journal_bytes = u64::from(settings.segments_max) * u64::from(settings.segment_bytes);
+    let usage = &report.usage;
+    let waiting = usage.waiting_points + usage.parked_points + dropped_now;
+    assert!(
+        dropped_now == 0
+            || waiting * JOURNAL_CARRIED_POINT_BYTES > journal_bytes / JOURNAL_CARRIED_SHARE,
+        "{dropped_now} points were dropped for a journal with room for them: {report:?}"
+    );
+    // Nothing retires while the journal's disk fails, and each new try may take a file.
+    let journal = report.journal.as_ref();
+    if let Some(journal) = journal.filter(|_| !settings.troubles.has_journal_faults) {
+        let names = journal.name_segments as u64;
+        let files = u64::from(settings.segments_max).max(names + 2) + FILES_PAST_BOUND;
+        assert!(
+            journal.bytes <= files * u64::from(settings.segment_bytes) + BYTES_PAST_BOUND,
+            "the journal is beyond its bound: {journal:?}"
+        );
+    }
+    waited + dropped > 0
+}
+
+/// What came is somewhere, and counted once.
+fn check_accounts(report: &Report) {
+    let stats = &report.stats;
+    let came = [Counter::Received, Counter::Own, Counter::Replayed]
+        .map(|counter| stats.get(counter))
+        .iter()
+        .sum::<u64>();
+    let went = stats.get(Counter::Committed) + stats.get(Counter::Superseded) + stats.dropped();
+    assert_eq!(came, went + report.usage.points, "{report:?}");
+}

@@ -1,0 +1,126 @@
+//! What senders send: metrics at their intervals, repeated seconds, points that come late, bursts,
+//! new metrics all the time, and where the seed says so names that come once and never again. Every
+//! value is sent once only, so that a wrong one is known.
+
+use benzene_engine::point::Point;
+
+use crate::prng::Prng;
+
+/// Names that come once have numbers from here on.
+const ONCE_FIRST: usize = 1 << 20;
+/// Most of them in a run: each is a file.
+const ONCE_MAX: usize = 500;
+/// Most points of them in one turn.
+const ONCE_TOGETHER_MAX: usize = 12;
+/// The step of their only archive, in seconds.
+const ONCE_STEP_S: u32 = 60;
+
+/// The senders.
+#[derive(Debug)]
+pub(crate) struct Workload {
+    metrics: usize,
+    has_generations: bool,
+    once: usize,
+    sent: u32,
+}
+
+impl Workload {
+    /// Senders of a few metrics, and of many names that come once.
+    pub(crate) fn new(has_generations: bool, prng: &mut Prng) -> Workload {
+        Workload {
+            metrics: 3 + prng.index(40),
+            has_generations,
+            once: 0,
+            sent: 0,
+        }
+    }
+
+    /// The name of a metric; those that come once are long, so that few of them fill a segment.
+    pub(crate) fn name(metric: usize) -> String {
+        match metric.checked_sub(ONCE_FIRST) {
+            None => format!("sim.host{}.m{metric}", metric % 7),
+            Some(once) => format!("once.g{}.{once:0>150}", once % 13),
+        }
+    }
+
+    /// One of the metrics that come all the time.
+    pub(crate) fn regular(&self, prng: &mut Prng) -> usize {
+        prng.index(self.metrics)
+    }
+
+    /// All metrics there have been.
+    pub(crate) fn metrics(&self) -> impl Iterator<Item = usize> + use<> {
+        (0..self.metrics).chain(ONCE_FIRST..ONCE_FIRST + self.once)
+    }
+
+    /// A value of its own, of two to eight bytes in the journal.
+    fn value(&mut self, prng: &mut Prng) -> f64 {
+        let fraction = match prng.below(3) {
+            0 => 0.0,
+            1 => 0.5,
+            _ => 1.0 / 3.0,
+        };
+        self.sent += 1;
+        f64::from(self.sent) + fraction
+    }
+
+    /// What comes in one turn.
+    pub(crate) fn points(&mut self, unix_seconds: u32, prng: &mut Prng) -> Vec<(usize, Point)> {
+        let mut points = Vec::new();
+        self.add_regular(unix_seconds, prng, &mut points);
+        if self.has_generations && prng.once_in(5) {
+            self.add_once(unix_seconds, prng, &mut points);
+        }
+        points
+    }
+
+    fn add_regular(
+        &mut self,
+        unix_seconds: u32,
+        prng: &mut Prng,
+        points: &mut Vec<(usize, Point)>,
+    ) {
+        if prng.once_in(200) {
+            self.metrics += 1;
+        }
+        let count = match prng.below(10) {
+            0..=4 => 0,
+            5..=8 => 1 + prng.index(4),
+            _ => 1 + prng.index(60),
+        };
+        let first = prng.index(self.metrics);
+        let in_order = prng.once_in(2);
+        for index in 0..count {
+            let metric = if in_order {
+                (first + index) % self.metrics
+            } else {
+                prng.index(self.metrics)
+            };
+            let age_s = match prng.below(20) {
+                0 => prng.below(300),
+                1 | 2 => prng.below(5),
+                _ => 0,
+            };
+            let Ok(age_s) = u32::try_from(age_s) else {
+                unreachable!("ages are small")
+            };
+            let point = Point {
+                timestamp: unix_seconds - age_s,
+                value: self.value(prng),
+            };
+            points.push((metric, point));
+        }
+    }
+
+    fn add_once(&mut self, unix_seconds: u32, prng: &mut Prng, points: &mut Vec<(usize, Point)>) {
+        let count = (1 + prng.index(ONCE_TOGETHER_MAX)).min(ONCE_MAX - self.once);
+        for _ in 0..count {
+            let point = Point {
+                timestamp: unix_seconds / ONCE_STEP_S * ONCE_STEP_S,
+                value: self.value(prng),
+            };
+            points.push((ONCE_FIRST + self.once, point));
+            self.once += 1;
+        }
+    }
+}

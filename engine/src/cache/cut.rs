@@ -1,0 +1,138 @@
+//! Where an update of the order `deadline` ends, and what is then known of the points it left.
+//! graphite-web lets cached points override the file's, for each slot of the archive it reads with
+//! only those points that are cached. So an update ends where a slot of the second archive does, if
+//! it can: what stays cached is then the whole newest slot, and no slot is half here, half there.
+//! Not everything is cut: a backfill, whose points span more than the time in which they came, is
+//! written whole, and so is everything while memory is short or the daemon stops, and what would be
+//! due again at once.
+//!
+//! What is left behind came before the update and nobody has noted when. The order works with an
+//! estimate: as long after the first point as its timestamp is. The series' stamp in `ages` must not
+//! be an estimate. It becomes the second of the take before, where all that is left has come since:
+//! no point older than those that were left last time came (`has_older`), so these stood first, in
+//! slots that are written now. So a stamp is an update's interval behind.
+
+use super::due::{Due, TAKEN_AFTER_S_MAX};
+use super::{Cache, Place, SeriesId};
+
+/// Where an update ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Cut {
+    /// Points of this second and later ones stay.
+    pub(super) at: u32,
+    /// When the first of these was received, as far as can be told; not in the future.
+    pub(super) since: u32,
+}
+
+impl Cache {
+    /// Where an update of a series ends whose file's second archive has this step; None: it takes
+    /// all.
+    pub(super) fn cut(&self, id: u32, step_s: u32) -> Option<Cut> {
+        let deadline = self.order.deadline()?;
+        let record = &self.table.records()[id];
+        let due = record.due();
+        if deadline.is_everything_due() || record.has_late || due.has_older {
+            return None;
+        }
+        let (oldest, newest) = (record.cached.oldest(), record.cached.newest().timestamp);
+        let at = newest - newest.checked_rem(step_s)?;
+        if oldest >= at {
+            return None;
+        }
+        let present = self.ages.present();
+        let received_in_s = present - due.since;
+        if newest - oldest > received_in_s.saturating_add(step_s) {
+            return None;
+        }
+        let since = due.since.saturating_add(at - oldest).min(present);
+        let opens_at = deadline.opens_at(Due { since, ..due });
+        (opens_at > present).then_some(Cut { at, since })
+    }
+
+    /// An update is written that left points behind, or points have come since it was taken.
+    pub(super) fn go_on(&mut self, id: u32, taken_at: u32, cut: Option<Cut>) {
+        let stamp = self.ages.stamp(id);
+        if self.order.deadline().is_none() {
+            return self.ages.set(id, stamp.max(taken_at));
+        }
+        let record = &mut self.table.records_mut()[id];
+        let mut due = record.due();
+        let taken_before = stamp + u32::from(due.taken_after_s);
+        let came_after = if cut.is_some() {
+            taken_before
+        } else {
+            taken_at
+        };
+        // Somebody may have given it a later stamp meanwhile.
+        let stamp = stamp.max(came_after.min(taken_at));
+        let taken_after_s = u16::try_from(taken_at.saturating_sub(stamp)).unwrap_or(u16::MAX);
+        due.taken_after_s = taken_after_s.min(TAKEN_AFTER_S_MAX);
+        due.since = cut.map_or(taken_at, |cut| cut.since).max(stamp);
+        due.is_hurried = false;
+        record.set_due(due);
+        self.ages.set(id, stamp);
+    }
+
+    /// A point older than all cached ones of a series may have come.
+    pub(super) fn note_older(&mut self, id: u32) {
+        if self.order.deadline().is_some() {
+            let record = &mut self.table.records_mut()[id];
+            let mut due = record.due();
+            due.has_older = true;
+            record.set_due(due);
+        }
+    }
+
+    /// How long points of a series may be held, in seconds, from now on. The series is in hand: its
+    /// file is looked for, made or written. Without effect on other orders than `deadline`.
+    pub fn set_hold(&mut self, id: SeriesId, hold_s: u32) {
+        self.assert_known(id);
+        let Some(deadline) = self.order.deadline_mut() else {
+            return;
+        };
+        let class = deadline.class(hold_s.min(deadline.hold_s()));
+        let record = &mut self.table.records_mut()[id.0];
+        assert!(
+            record.place != Place::Ready,
+            "{id:?} is in the order by another hold"
+        );
+        let due = record.due();
+        record.set_due(Due { class, ..due });
+    }
+
+    /// How long points are usually held, in seconds; None where the order is another.
+    pub fn usual_hold_s(&self) -> Option<u32> {
+        Some(self.order.deadline()?.hold_s())
+    }
+
+    /// A series whose file was just made is written at once, where the order is `deadline`.
+    pub fn hurry(&mut self, id: SeriesId) {
+        self.assert_known(id);
+        if self.order.deadline().is_none() || !self.ages.has(id.0) {
+            return;
+        }
+        self.unlist(id.0);
+        let record = &mut self.table.records_mut()[id.0];
+        let due = record.due();
+        record.set_due(Due {
+            is_hurried: true,
+            ..due
+        });
+        self.settle(id.0);
+    }
+
+    /// Seconds by which an update that is written now has held its oldest point longer than it may.
+    /// The first update of a new file waited for its create and does not count.
+    pub fn late_s(&self, id: SeriesId) -> u32 {
+        let Some(deadline) = self.order.deadline() else {
+            return 0;
+        };
+        let due = self.table.records()[id.0].due();
+        let hold_s = deadline.class_hold_s(due.class);
+        if due.is_hurried {
+            return 0;
+        }
+        let waited_s = self.ages.present().saturating_sub(due.since);
+        waited_s.saturating_sub(hold_s.max(1))
+    }
+}

@@ -1,0 +1,139 @@
+//! What the accounts of a shard's points tell its journal, and what a replay may not overrule.
+//! Every point that enters the cache is noted, every one that leaves it is noted as written, so that
+//! the journal owes what the cache holds, never less. Without a journal nothing here does anything.
+//! While an earlier run's points come back, those received now are remembered by their second: they
+//! were received later and win, whatever comes back afterwards.
+
+use hashbrown::HashMap;
+
+use super::flight::LeftBehind;
+use super::{Cache, Insert, SeriesId};
+use crate::journal::entry::CUT_NONE;
+use crate::journal::{Journal, Part};
+use crate::point::Point;
+
+/// The journal, if there is one.
+#[derive(Debug, Default)]
+pub(super) struct Keeper {
+    journal: Option<Box<Journal>>,
+    /// Points up to this second may be among those that come back; 0: nothing comes back.
+    recalled_until: u32,
+    /// Seconds received since the start, of series by number, while points come back.
+    live: HashMap<u32, Vec<u32>, foldhash::fast::FixedState>,
+}
+
+impl Keeper {
+    pub(super) fn new(journal: Option<Journal>) -> Keeper {
+        Keeper {
+            journal: journal.map(Box::new),
+            ..Keeper::default()
+        }
+    }
+
+    pub(super) fn journal(&self) -> Option<&Journal> {
+        self.journal.as_deref()
+    }
+
+    pub(super) fn journal_mut(&mut self) -> Option<&mut Journal> {
+        self.journal.as_deref_mut()
+    }
+
+    /// May no point be taken before the journal has got on?
+    #[inline]
+    pub(super) fn is_congested(&self) -> bool {
+        self.journal.as_ref().is_some_and(|it| it.is_congested())
+    }
+
+    /// A point was received and cached under a number that stood for its series before.
+    #[inline]
+    pub(super) fn note(&mut self, cache: &Cache, id: SeriesId, point: Point) {
+        if let Some(journal) = &mut self.journal {
+            journal.point(id, || cache.name(id), point);
+        }
+        if point.timestamp <= self.recalled_until {
+            self.live.entry(id.0).or_default().push(point.timestamp);
+        }
+    }
+
+    /// A point was received, with this outcome.
+    pub(super) fn note_insert(&mut self, cache: &Cache, insert: Insert, point: Point) {
+        match insert {
+            Insert::New(id) => {
+                self.rename(id);
+                self.note(cache, id, point);
+            }
+            Insert::Woke(id) | Insert::Added(id) | Insert::Superseded(id) => {
+                self.note(cache, id, point);
+            }
+            Insert::Refused(_) => {}
+        }
+    }
+
+    /// A point that came back was cached: it is noted with its age.
+    pub(super) fn note_recalled(
+        &mut self,
+        cache: &Cache,
+        insert: Insert,
+        point: Point,
+        age_s: u32,
+    ) {
+        if let Insert::New(id) = insert {
+            self.rename(id);
+        }
+        if let (Some(journal), false) = (&mut self.journal, matches!(insert, Insert::Refused(_))) {
+            let id = insert.series();
+            journal.copy(id, cache.name(id), point, age_s);
+        }
+    }
+
+    /// The number stands for another series from now on.
+    fn rename(&mut self, id: SeriesId) {
+        if let Some(journal) = &mut self.journal {
+            journal.forget(id);
+        }
+        self.live.remove(&id.0);
+    }
+
+    /// What a take remembers.
+    pub(super) fn mark(&self) -> u64 {
+        self.journal.as_ref().map_or(0, |journal| journal.serial())
+    }
+
+    /// The points of a series that were taken are written, those left behind excepted; or all were
+    /// given up.
+    pub(super) fn note_written(&mut self, cache: &Cache, id: SeriesId, left: Option<LeftBehind>) {
+        if let Some(journal) = &mut self.journal {
+            let part = left.map(|left| Part {
+                serial: left.mark,
+                cut: left.cut.unwrap_or(CUT_NONE),
+            });
+            journal.written(id, cache.name(id), part);
+        }
+    }
+
+    /// Points up to this second may come back from now on.
+    pub(super) fn begin_recall(&mut self, until: u32) {
+        self.recalled_until = until;
+    }
+
+    /// Nothing comes back any more.
+    pub(super) fn end_recall(&mut self) {
+        self.recalled_until = 0;
+        self.live = HashMap::default();
+    }
+
+    /// Was a point of this second received since the start?
+    pub(super) fn is_overruled(&self, id: SeriesId, timestamp: u32) -> bool {
+        self.live
+            .get(&id.0)
+            .is_some_and(|seconds| seconds.contains(&timestamp))
+    }
+
+    /// Bytes of what is remembered here, the journal's included.
+    pub(super) fn bytes(&self) -> u64 {
+        let journal = self.journal.as_ref();
+        let seconds: usize = self.live.values().map(Vec::capacity).sum();
+        let live = self.live.capacity() * size_of::<(u32, Vec<u32>)>() + seconds * size_of::<u32>();
+        journal.map_or(0, |journal| journal.status().memory_bytes) + live as u64
+    }
+}

@@ -1,0 +1,510 @@
+//! The order `deadline` and the ages of points, against maps: every point with the second of its
+//! receipt. What is promised: a stamp is never later than the receipt of the oldest unwritten
+//! point, nothing is written before its time, everything before it is late, an update is cut at
+//! slots of the second archive or not at all.
+
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+use proptest::strategy::Strategy as Generate;
+
+use super::super::Strategy;
+use super::*;
+
+const HOLD_S: u32 = 20;
+/// Seconds of holding after which a series may be written, and is to be written.
+const OPEN_S: u32 = 16;
+const LATE_S: u32 = 19;
+const STEP_S: u32 = 30;
+const NAMES: usize = 6;
+
+fn cache() -> Cache {
+    Cache::new(CacheConfig {
+        max_point_age_s: HOLD_S,
+        ..config(Strategy::Deadline)
+    })
+}
+
+/// A cache whose time is set by hand.
+struct Clocked {
+    cache: Cache,
+    began: Instant,
+    now: Duration,
+}
+
+impl Clocked {
+    fn new() -> Self {
+        let cache = cache();
+        let began = cache.began;
+        let now = Duration::ZERO;
+        Self { cache, began, now }
+    }
+
+    fn at(&mut self, seconds: f64) {
+        self.now = Duration::from_secs_f64(seconds);
+        self.cache.begin_turn(self.began + self.now);
+    }
+
+    fn instant(&self) -> Instant {
+        self.began + self.now
+    }
+
+    /// A series whose file is there, with points of these seconds.
+    fn put(&mut self, name: &str, timestamps: &[u32]) -> SeriesId {
+        let mut id = SeriesId(0);
+        for timestamp in timestamps {
+            id = put(&mut self.cache, name, *timestamp);
+        }
+        if self.cache.standing(id) == Standing::Unproven {
+            stand(&mut self.cache, id, Standing::Writable);
+        }
+        id
+    }
+
+    fn take(&mut self, id: SeriesId) -> Vec<u32> {
+        let mut out = Vec::new();
+        self.cache.take_whole(id, Some(STEP_S), 0, &mut out);
+        out.iter().map(|point| point.timestamp).collect()
+    }
+
+    fn write(&mut self, id: SeriesId) -> Vec<u32> {
+        let taken = self.take(id);
+        let now = self.instant();
+        self.cache.written(id, now);
+        taken
+    }
+
+    /// Turns at this moment until nothing is due; who was written, in order.
+    fn write_due(&mut self) -> Vec<SeriesId> {
+        let mut written = Vec::new();
+        while let Some(id) = self.cache.next(0) {
+            self.write(id);
+            written.push(id);
+        }
+        written
+    }
+
+    /// Goes on in time as it is asked to, writing what is due, until then. Who was written when.
+    fn run(&mut self, until: f64) -> Vec<(SeriesId, Duration)> {
+        let mut log = Vec::new();
+        let until = Duration::from_secs_f64(until);
+        for turns in 0.. {
+            assert!(turns < 20_000, "a turn is due again and again");
+            log.extend(self.write_due().into_iter().map(|id| (id, self.now)));
+            let due = self.cache.next_due(self.instant()).unwrap();
+            let next = (due - self.began).max(self.now + Duration::from_millis(1));
+            if next > until {
+                break;
+            }
+            self.at(next.as_secs_f64());
+        }
+        self.at(until.as_secs_f64());
+        log
+    }
+}
+
+#[test]
+fn a_point_is_held_and_written_before_it_is_late() {
+    let mut clocked = Clocked::new();
+    clocked.at(100.5);
+    let id = clocked.put("a", &[1000]);
+    let log = clocked.run(110.0);
+    assert_eq!(log, [], "held");
+    clocked.put("a", &[1010]);
+    let log = clocked.run(130.0);
+    let [(written, at)] = log.as_slice() else {
+        panic!("{log:?}")
+    };
+    assert_eq!(*written, id);
+    let at = at.as_secs_f64();
+    assert!((116.0..=119.0).contains(&at), "{at}");
+    assert_eq!(clocked.cache.usage().points, 0);
+}
+
+#[test]
+fn a_burst_is_spread_over_the_window_and_in_order() {
+    let mut clocked = Clocked::new();
+    clocked.at(50.0);
+    let ids: Vec<SeriesId> = (0..3_000)
+        .map(|number| clocked.put(&format!("m{number}"), &[1000]))
+        .collect();
+    let log = clocked.run(75.0);
+    let (written, times): (Vec<_>, Vec<_>) = log.into_iter().unzip();
+    assert_eq!(written, ids, "first in, first out");
+    let (first, last) = (times[0].as_secs_f64(), times[2_999].as_secs_f64());
+    assert!((66.0..66.2).contains(&first), "{first}");
+    assert!((68.5..=69.1).contains(&last), "{last}");
+    for tenth in 660..690 {
+        let begin = Duration::from_millis(tenth * 100);
+        let end = begin + Duration::from_millis(100);
+        let count = times.iter().filter(|at| (begin..end).contains(*at)).count();
+        assert!(
+            count <= 200,
+            "{count} in the tenth of a second at {begin:?}"
+        );
+    }
+}
+
+#[test]
+fn a_stream_settles_within_the_window() {
+    let mut clocked = Clocked::new();
+    let mut late = Duration::ZERO;
+    let mut received = BTreeMap::new();
+    let mut written = 0;
+    for second in 1..200_u32 {
+        clocked.at(f64::from(second));
+        for number in 0..10 {
+            let id = clocked.put(&format!("m{}", second % 40 * 10 + number), &[second]);
+            received.entry(id).or_insert(second);
+        }
+        for (id, at) in clocked.run(f64::from(second) + 0.999) {
+            let came = Duration::from_secs(u64::from(received.remove(&id).unwrap()));
+            let age = at.checked_sub(came).unwrap();
+            assert!(age >= Duration::from_secs(u64::from(OPEN_S)), "{age:?}");
+            late = late.max(age);
+            written += 1;
+        }
+    }
+    assert!(late <= Duration::from_millis(19_100), "{late:?}");
+    assert!(written > 1_700, "{written}");
+}
+
+#[test]
+fn who_may_not_be_held_is_written_at_once_and_the_shorter_hold_first() {
+    let mut clocked = Clocked::new();
+    clocked.at(10.0);
+    let held = clocked.put("held", &[1]);
+    let short = put(&mut clocked.cache, "short", 1);
+    clocked.cache.set_hold(short, 10);
+    stand(&mut clocked.cache, short, Standing::Writable);
+    assert_eq!(clocked.write_due(), []);
+    clocked.at(12.0);
+    let at_once = put(&mut clocked.cache, "at once", 1);
+    clocked.cache.set_hold(at_once, 0);
+    stand(&mut clocked.cache, at_once, Standing::Writable);
+    let new = clocked.put("new", &[1]);
+    clocked.cache.hurry(new);
+    assert_eq!(clocked.write_due(), [at_once, new]);
+    let order: Vec<SeriesId> = clocked.run(40.0).into_iter().map(|(id, _)| id).collect();
+    assert_eq!(order, [short, held]);
+    // The hold stays, the hurry was for once.
+    clocked.put("at once", &[50]);
+    clocked.put("new", &[50]);
+    assert_eq!(clocked.write_due(), [at_once]);
+}
+
+#[test]
+fn rushed_and_draining_everything_goes_the_oldest_first() {
+    for is_drain in [false, true] {
+        let mut clocked = Clocked::new();
+        let mut ids = Vec::new();
+        for second in 1..5_u32 {
+            clocked.at(f64::from(second));
+            ids.push(clocked.put(&format!("m{second}"), &[second]));
+        }
+        assert_eq!((clocked.cache.next(0), clocked.cache.due()), (None, 0));
+        if is_drain {
+            clocked.cache.drain();
+        } else {
+            clocked.cache.set_rushed(true);
+        }
+        assert_eq!(clocked.cache.due(), 4);
+        assert_eq!(clocked.write_due(), ids);
+        clocked.put("m1", &[9]);
+        clocked.cache.set_rushed(false);
+        assert_eq!(clocked.cache.next(0).is_some(), is_drain);
+    }
+}
+
+#[test]
+fn too_many_holds_share_the_next_shorter_one() {
+    let mut clocked = Clocked::new();
+    clocked.at(1.0);
+    let mut hold = |name: &str, hold_s| {
+        let id = put(&mut clocked.cache, name, 1);
+        clocked.cache.set_hold(id, hold_s);
+        let class = clocked.cache.table[id.0].due().class;
+        clocked.cache.order.deadline().unwrap().class_hold_s(class)
+    };
+    assert_eq!([hold("a", 7), hold("b", 500), hold("c", 7)], [7, HOLD_S, 7]);
+    let mut deadline = super::super::deadline::Deadline::new(1_000);
+    for hold_s in (1..300).rev() {
+        let class = deadline.class(hold_s);
+        let given = deadline.class_hold_s(class);
+        let is_own = hold_s > 300 - 63;
+        assert_eq!(given, if is_own { hold_s } else { 0 }, "{hold_s}");
+    }
+    let class = deadline.class(999);
+    assert_eq!(deadline.class_hold_s(class), 299);
+}
+
+#[test]
+fn an_update_ends_where_a_slot_of_the_second_archive_does() {
+    let mut clocked = Clocked::new();
+    clocked.at(100.0);
+    let id = clocked.put("a", &[1010]);
+    clocked.at(110.0);
+    clocked.put("a", &[1019, 1020]);
+    clocked.at(116.0);
+    clocked.put("a", &[1026]);
+    assert_eq!(clocked.take(id), [1010, 1019]);
+    assert_eq!(clocked.cache.usage().points_in_flight, 2);
+    let all = [1010, 1019, 1020, 1026].map(|at| (at, 1.0));
+    assert_eq!(seen(&clocked.cache, id), all);
+    clocked.put("a", &[1030]);
+    let now = clocked.instant();
+    assert_eq!(clocked.cache.written(id, now), 2);
+    // Held from about the second at which the first of those left came, 110.
+    assert_eq!(clocked.cache.table[id.0].due().since, 110);
+    assert_eq!(clocked.cache.oldest_unwritten(), Some(100));
+    clocked.at(125.0);
+    assert_eq!(clocked.write_due(), []);
+    clocked.at(126.0);
+    clocked.put("a", &[1036, 1050]);
+    assert_eq!(clocked.take(id), [1020, 1026, 1030, 1036]);
+    let now = clocked.instant();
+    clocked.cache.written(id, now);
+    // All that is left came after the take at 116.
+    assert_eq!(clocked.cache.oldest_unwritten(), Some(116));
+    assert_eq!(seen(&clocked.cache, id).len(), 5, "still answerable");
+    clocked.cache.drain();
+    assert_eq!(clocked.write(id), [1050]);
+    assert_eq!(clocked.cache.oldest_unwritten(), None);
+}
+
+#[test]
+fn what_is_not_cut() {
+    let mut clocked = Clocked::new();
+    clocked.at(10.0);
+    let one_slot = clocked.put("a", &[1000, 1019]);
+    let backfill = clocked.put("b", &[5, 1000, 1025]);
+    let old = clocked.put("c", &[1019, 1020]);
+    let late = clocked.put("d", &[1000, 1030, 990]);
+    let rushed = clocked.put("e", &[1000, 1030]);
+    let cut = clocked.put("f", &[1000, 1030]);
+    clocked.at(27.0);
+    assert_eq!(clocked.take(one_slot), [1000, 1019]);
+    assert_eq!(clocked.take(backfill), [5, 1000, 1025]);
+    assert_eq!(clocked.take(old), [1019, 1020], "due again at once");
+    assert_eq!(clocked.take(late), [990, 1000, 1030]);
+    assert_eq!(clocked.take(cut), [1000]);
+    clocked.cache.set_rushed(true);
+    assert_eq!(clocked.take(rushed), [1000, 1030]);
+    // What could not be written is written whole.
+    clocked.cache.set_rushed(false);
+    clocked.cache.put_back(cut);
+    assert_eq!(clocked.take(cut), [1000, 1030]);
+}
+
+/// What is known of a series beside the cache: of each unwritten point its second of receipt.
+#[derive(Clone, Debug, Default)]
+struct Known {
+    id: Option<SeriesId>,
+    cached: BTreeMap<u32, u32>,
+    in_flight: Option<BTreeMap<u32, u32>>,
+    /// Somebody said that nothing depends on what came before.
+    restamped: u32,
+}
+
+impl Known {
+    fn oldest(&self) -> Option<u32> {
+        let flight = self.in_flight.iter().flat_map(BTreeMap::values);
+        flight.chain(self.cached.values()).min().copied()
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Step {
+    /// A point so many seconds of timestamp after the present one, less 40.
+    Insert(usize, u32),
+    Take(usize),
+    TakeNext,
+    Land(usize, bool),
+    Stand(usize, bool),
+    Restamp(usize),
+    Later(u32),
+}
+
+fn step() -> impl Generate<Value = Step> {
+    prop_oneof![
+        10 => (0..NAMES, 0..45_u32).prop_map(|(name, at)| Step::Insert(name, at)),
+        6 => (0..NAMES).prop_map(|name| Step::Insert(name, 40)),
+        2 => (0..NAMES).prop_map(Step::Take),
+        3 => Just(Step::TakeNext),
+        5 => (0..NAMES, prop::bool::weighted(0.8)).prop_map(|(name, is_written)| Step::Land(name, is_written)),
+        1 => (0..NAMES, any::<bool>()).prop_map(|(name, is_parked)| Step::Stand(name, is_parked)),
+        1 => (0..NAMES).prop_map(Step::Restamp),
+        6 => (1..9_u32).prop_map(Step::Later),
+    ]
+}
+
+struct World {
+    clocked: Clocked,
+    known: Vec<Known>,
+    second: u32,
+}
+
+impl World {
+    fn step(&mut self, step: Step) {
+        match step {
+            Step::Insert(name, at) => self.insert(name, 1_000 + self.second + at - 40),
+            Step::Take(name) => {
+                let series = &self.known[name];
+                if let Some(id) = series.id
+                    && series.in_flight.is_none()
+                    && !series.cached.is_empty()
+                    && self.clocked.cache.standing(id) == Standing::Writable
+                {
+                    self.take(name);
+                }
+            }
+            Step::TakeNext => {
+                if let Some(id) = self.clocked.cache.next(0) {
+                    let is_id = |series: &Known| series.id == Some(id);
+                    let name = self.known.iter().position(is_id).unwrap();
+                    self.check_time(name);
+                    self.take(name);
+                }
+            }
+            Step::Land(name, is_written) => self.land(name, is_written),
+            Step::Stand(name, is_parked) => {
+                let series = &self.known[name];
+                if let Some(id) = series.id
+                    && series.in_flight.is_none()
+                {
+                    let parked = [Standing::Writable, Standing::Parked][usize::from(is_parked)];
+                    stand(&mut self.clocked.cache, id, parked);
+                }
+            }
+            Step::Restamp(name) => {
+                if self.known[name].oldest().is_some() {
+                    let id = self.known[name].id.unwrap();
+                    self.clocked.cache.restamp(id, self.second);
+                    self.known[name].restamped = self.second;
+                }
+            }
+            Step::Later(seconds) => {
+                self.second += seconds;
+                self.clocked.at(f64::from(self.second));
+            }
+        }
+        self.check();
+    }
+
+    fn insert(&mut self, name: usize, timestamp: u32) {
+        let id = put(&mut self.clocked.cache, &format!("m{name}"), timestamp);
+        let series = &mut self.known[name];
+        if series.id.is_none() {
+            stand(&mut self.clocked.cache, id, Standing::Writable);
+        }
+        series.id = Some(id);
+        series.cached.entry(timestamp).or_insert(self.second);
+    }
+
+    fn take(&mut self, name: usize) {
+        let taken = self.clocked.take(self.known[name].id.unwrap());
+        let series = &mut self.known[name];
+        let rest = series.cached.split_off(&(taken.last().unwrap() + 1));
+        assert!(taken.iter().eq(series.cached.keys()), "{taken:?}");
+        if let Some((first, _)) = rest.first_key_value() {
+            let newest = *rest.last_key_value().unwrap().0;
+            assert_eq!(first - first % STEP_S, newest - newest % STEP_S, "one slot");
+            assert!(taken.iter().all(|at| *at < newest - newest % STEP_S));
+        }
+        series.in_flight = Some(std::mem::replace(&mut series.cached, rest));
+    }
+
+    fn land(&mut self, name: usize, is_written: bool) {
+        let series = &mut self.known[name];
+        let Some(points) = series.in_flight.take() else {
+            return;
+        };
+        let id = series.id.unwrap();
+        if is_written {
+            let now = self.clocked.instant();
+            self.clocked.cache.written(id, now);
+        } else {
+            for (at, received) in points {
+                series.cached.entry(at).or_insert(received);
+            }
+            self.clocked.cache.put_back(id);
+        }
+    }
+
+    /// Nothing is chosen before its time. What was left by a cut is held by an estimate.
+    fn check_time(&self, name: usize) {
+        if self
+            .clocked
+            .cache
+            .order
+            .deadline()
+            .unwrap()
+            .is_everything_due()
+        {
+            return;
+        }
+        let due = self.clocked.cache.table[self.known[name].id.unwrap().0].due();
+        assert!(due.since + OPEN_S <= self.second);
+    }
+
+    fn check(&mut self) {
+        let cache = &mut self.clocked.cache;
+        let mut oldest = None;
+        for series in &self.known {
+            let unwritten = series.oldest();
+            let Some(id) = series.id else { continue };
+            assert_eq!(cache.ages.has(id.0), unwritten.is_some());
+            let Some(unwritten) = unwritten else { continue };
+            let stamp = cache.ages.stamp(id.0);
+            assert!(
+                stamp <= unwritten.max(series.restamped),
+                "{stamp} {series:?}"
+            );
+            assert!(cache.table[id.0].due().since <= self.second);
+            oldest = oldest.min(Some(stamp)).or(Some(stamp));
+            let points =
+                series.cached.len() + series.in_flight.iter().map(BTreeMap::len).sum::<usize>();
+            assert_eq!(cache.len(id) as usize, points);
+        }
+        assert_eq!(cache.oldest_unwritten(), oldest);
+        let is_late = |series: &Known| {
+            series.in_flight.is_none()
+                && series.id.is_some_and(|id| {
+                    cache.standing(id) == Standing::Writable
+                        && !series.cached.is_empty()
+                        && cache.table[id.0].due().since + LATE_S <= self.second
+                })
+        };
+        let late = self.known.iter().any(is_late);
+        assert!(!late || cache.next(0).is_some(), "somebody is late");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(500))]
+    #[test]
+    fn stamps_are_never_later_than_receipts(steps in prop::collection::vec(step(), 1..200)) {
+        let mut world = World {
+            clocked: Clocked::new(),
+            known: vec![Known::default(); NAMES],
+            second: 50,
+        };
+        world.clocked.at(50.0);
+        for step in steps {
+            world.step(step);
+        }
+        world.clocked.cache.drain();
+        for name in 0..NAMES {
+            world.land(name, true);
+            world.step(Step::Stand(name, false));
+        }
+        while world.clocked.cache.next(0).is_some() {
+            world.step(Step::TakeNext);
+            for name in 0..NAMES {
+                world.land(name, true);
+            }
+        }
+        prop_assert_eq!(world.clocked.cache.oldest_unwritten(), None);
+        prop_assert!(world.clocked.cache.is_empty());
+    }
+}

@@ -1,0 +1,93 @@
+//! What the shards' journals and the thread that syncs the data disk tell each other: numbers in
+//! atomics. A segment may go once what was written from it is on the disk; one syncfs serves all
+//! shards. Nothing here syncs, waits or reads a clock.
+//! Invariants: a ticket is the number of a syncfs that had not begun when it was asked for, so that
+//! it covers everything written before; numbers only rise; a syncfs that failed is never `done`, and
+//! its tickets wait for the next.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Syncs of one data disk, by number from 1.
+#[derive(Debug, Default)]
+pub struct DataSync {
+    /// The last one that has begun.
+    begun: AtomicU64,
+    /// The highest one that succeeded.
+    done: AtomicU64,
+    /// The highest one that somebody waits for.
+    wanted: AtomicU64,
+}
+
+impl DataSync {
+    /// The number of the next syncfs to begin, which is asked for by this.
+    pub fn ticket(&self) -> u64 {
+        // One order for all three numbers: a ticket must not miss a syncfs that has begun already.
+        let ticket = self.begun.load(Ordering::SeqCst) + 1;
+        self.wanted.fetch_max(ticket, Ordering::SeqCst);
+        ticket
+    }
+
+    /// Whether a syncfs is waited for that has not succeeded: for who begins one at a time.
+    pub fn is_wanted(&self) -> bool {
+        self.wanted.load(Ordering::SeqCst) > self.done.load(Ordering::SeqCst)
+    }
+
+    /// A syncfs begins: call it before the system call. Says its number.
+    pub fn begin(&self) -> u64 {
+        self.begun.fetch_add(1, Ordering::SeqCst) + 1
+    }
+
+    /// The syncfs of this number has succeeded.
+    pub fn done(&self, number: u64) {
+        let begun = self.begun.load(Ordering::SeqCst);
+        assert!(
+            (1..=begun).contains(&number),
+            "sync {number} of {begun} is done"
+        );
+        self.done.fetch_max(number, Ordering::SeqCst);
+    }
+
+    /// Whether what was written before this ticket was asked for is on the disk.
+    pub fn has_done(&self, ticket: u64) -> bool {
+        self.done.load(Ordering::SeqCst) >= ticket
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_ticket_waits_for_a_sync_that_begins_later() {
+        let sync = DataSync::default();
+        assert!(!sync.is_wanted());
+        let running = sync.begin();
+        let ticket = sync.ticket();
+        sync.done(running);
+        assert!(!sync.has_done(ticket), "it may have begun before the write");
+        assert!(sync.is_wanted());
+        let next = sync.begin();
+        assert_eq!(next, ticket);
+        sync.done(next);
+        assert!(sync.has_done(ticket));
+        assert!(!sync.is_wanted());
+    }
+
+    #[test]
+    fn a_failed_sync_is_made_up_for_by_the_next() {
+        let sync = DataSync::default();
+        let ticket = sync.ticket();
+        sync.begin();
+        assert!(sync.is_wanted());
+        let next = sync.begin();
+        assert!(!sync.has_done(ticket));
+        sync.done(next);
+        assert!(sync.has_done(ticket));
+    }
+
+    #[test]
+    #[should_panic(expected = "sync 1 of 0 is done")]
+    fn a_sync_that_never_began_is_not_done() {
+        DataSync::default().done(1);
+    }
+}

@@ -1,0 +1,176 @@
+//! What the journal says of itself: whether it can take points, what presses, and its numbers.
+
+use super::lane::Lane;
+use super::{Intake, Journal, OnError, State, Sync};
+use crate::limits::{JOURNAL_OVERRUN_BYTES, JOURNAL_PUSH_QUARTERS};
+use crate::ring::FileError;
+use crate::stats::Stats;
+
+/// How short of segments the journal is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pressure {
+    /// There are enough.
+    None,
+    /// Series with points that were noted up to this second and are not written pin the oldest
+    /// segment: they should be written first, or carried.
+    Push(u32),
+    /// There are none: no more points are taken before a segment retires. `Status::oldest_second`
+    /// says what pins it.
+    Full,
+}
+
+/// What the journal holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Status {
+    /// How it is.
+    pub state: State,
+    /// Bytes of its files, whatever is in them.
+    pub bytes: u64,
+    /// Bytes of its tables and of what waits in its buffers.
+    pub memory_bytes: u64,
+    /// Segments of points that owe something, the present one included.
+    pub segments: usize,
+    /// Files of names.
+    pub name_segments: usize,
+    /// When the newest point of the oldest segment that owes something, and is not the present one,
+    /// was noted.
+    pub oldest_second: Option<u32>,
+    /// Points noted, written, and on the disk.
+    pub serial: u64,
+    /// Of these, written.
+    pub committed_serial: u64,
+    /// Of these, synced.
+    pub synced_serial: u64,
+}
+
+impl Journal {
+    /// Whether the owner is to take no new point: the buffers are full, or there is no segment to go
+    /// on in. What other shards have accepted already still has room.
+    pub fn is_congested(&self) -> bool {
+        match self.state {
+            State::Failed(_) => {
+                self.config.on_error == OnError::Stop && self.intake == Intake::Open
+            }
+            State::Healthy | State::Recovering => {
+                self.is_blocked() || (self.is_out_of_segments() && self.intake == Intake::Open)
+            }
+        }
+    }
+
+    /// Whether the buffers are full: the owner is to begin no update either, for its record would
+    /// have no room.
+    pub fn is_blocked(&self) -> bool {
+        let full = self.block_bytes_full();
+        let is_full = |bytes: usize, lane: &Lane| bytes >= full && !lane.is_done();
+        self.is_noting()
+            && (is_full(self.points.payload_bytes(), &self.point_lane)
+                || is_full(self.names.payload_bytes(), &self.name_lane))
+    }
+
+    /// Whether not even points that others have accepted have room: what its buffers take beyond their
+    /// bound is used up to what one more turn may bring.
+    pub fn is_overrun(&self) -> bool {
+        let most = self.block_bytes_full() + JOURNAL_OVERRUN_BYTES / 5;
+        self.is_noting() && self.points.payload_bytes().max(self.names.payload_bytes()) >= most
+    }
+
+    /// How short of segments it is.
+    pub fn pressure(&self) -> Pressure {
+        if self.is_noting() && self.is_out_of_segments() {
+            return Pressure::Full;
+        }
+        let (used, most) = (self.kept.len() * 4, self.point_files_max());
+        match self.oldest_second() {
+            Some(second) if used >= most * JOURNAL_PUSH_QUARTERS as usize => Pressure::Push(second),
+            _ => Pressure::None,
+        }
+    }
+
+    /// Of the oldest segment that is pinned and not the present one.
+    fn oldest_second(&self) -> Option<u32> {
+        let present = self.point_lane.present.as_ref();
+        let present = present.map(|present| present.segment);
+        let mut pinned = self
+            .kept
+            .iter()
+            .filter(|kept| kept.retires.is_none() && Some(kept.segment) != present);
+        pinned.next().and_then(|kept| kept.last_second)
+    }
+
+    /// How it is.
+    pub fn state(&self) -> State {
+        self.state
+    }
+
+    /// How often it has failed.
+    pub fn failures(&self) -> u32 {
+        self.era
+    }
+
+    /// Why the process must stop, where a failure of the journal is to stop it.
+    pub fn must_stop(&self) -> Option<FileError> {
+        match (self.state, self.config.on_error) {
+            (State::Failed(error), OnError::Stop) => Some(error),
+            (State::Failed(_) | State::Healthy | State::Recovering, _) => None,
+        }
+    }
+
+    /// Points below this serial are written, or were given up by a failure.
+    pub fn committed_serial(&self) -> u64 {
+        self.committed_serial
+    }
+
+    /// Points below this serial are on the disk, or were given up by a failure.
+    pub fn synced_serial(&self) -> u64 {
+        self.synced_serial
+    }
+
+    /// Points below this serial are as safe as they get: on the disk, or written where nothing is
+    /// ever synced.
+    pub fn safe_serial(&self) -> u64 {
+        match self.config.sync {
+            Sync::Every(_) | Sync::Always => self.synced_serial,
+            Sync::Never => self.committed_serial,
+        }
+    }
+
+    /// Is each block synced as it is written (JOURNAL_SYNC = always)?
+    pub fn syncs_always(&self) -> bool {
+        self.config.sync == Sync::Always
+    }
+
+    /// This run of the daemon.
+    pub fn epoch(&self) -> u32 {
+        self.config.epoch
+    }
+
+    /// Is what `seal_epochs_done` said last as safe as it gets?
+    pub fn has_sealed_epochs(&self) -> bool {
+        let sealed = match self.config.sync {
+            Sync::Every(_) | Sync::Always => self.epochs_done_synced,
+            Sync::Never => self.epochs_done_committed,
+        };
+        sealed == self.epochs_done
+    }
+
+    /// Counters of this journal.
+    pub fn stats(&self) -> &Stats {
+        &self.stats
+    }
+
+    /// What it holds.
+    pub fn status(&self) -> Status {
+        let buffered = self.points.payload_bytes() + self.names.payload_bytes();
+        Status {
+            state: self.state,
+            bytes: self.files() as u64 * u64::from(self.config.segment_bytes),
+            memory_bytes: self.ids.bytes() + buffered as u64,
+            segments: self.kept.len(),
+            name_segments: self.name_files.len(),
+            oldest_second: self.oldest_second(),
+            serial: self.serial(),
+            committed_serial: self.committed_serial,
+            synced_serial: self.synced_serial,
+        }
+    }
+}

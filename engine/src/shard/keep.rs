@@ -1,0 +1,247 @@
+//! A shard's journal in its turns: what presses it, what it asks of the disk, how it recovers, how it
+//! ends.
+//! Operations of the writer and of the journal go to the same driver; a mark in the token says whose
+//! they are.
+
+use std::collections::VecDeque;
+use std::time::Instant;
+
+use super::{Answer, Shard};
+use crate::journal::{Journal, JournalToken, Pressure, State};
+use crate::limits::{DATA_SYNC_LOOK, JOURNAL_CARRIED_SHARE};
+use crate::metric::ShardIndex;
+use crate::ring::{FileError, FileOperation, FileOutcome, FileToken};
+
+/// Whose operation it is, in the two highest bits of the token's lower half: slots of the writer
+/// never reach them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Asker {
+    Writer,
+    Journal(u64),
+    Replay(u64),
+    Removal(u64),
+}
+
+const MARK_SHIFT: u32 = 30;
+const NUMBER_MASK: u64 = (1 << MARK_SHIFT) - 1;
+
+impl Asker {
+    /// Who asked.
+    pub(super) fn of(token: FileToken) -> Asker {
+        let number = token.0 >> 32 << MARK_SHIFT | token.0 & NUMBER_MASK;
+        match token.0 >> MARK_SHIFT & 3 {
+            0 => Asker::Writer,
+            1 => Asker::Journal(number),
+            2 => Asker::Replay(number),
+            _ => Asker::Removal(number),
+        }
+    }
+
+    /// The token of a journal's or a replay's operation.
+    pub(super) fn token(self) -> FileToken {
+        let (mark, number) = match self {
+            Asker::Writer => unreachable!("the writer makes its tokens itself"),
+            Asker::Journal(number) => (1, number),
+            Asker::Replay(number) => (2, number),
+            Asker::Removal(number) => (3, number),
+        };
+        assert!(number < 1 << 62, "{number} operations");
+        FileToken(number >> MARK_SHIFT << 32 | mark << MARK_SHIFT | number & NUMBER_MASK)
+    }
+}
+
+/// What a shard knows of its journal besides.
+#[derive(Debug, Default)]
+pub(super) struct Keep {
+    /// Bytes of the journal that points may take which cannot be written.
+    pub(super) carried_bytes_max: u64,
+    /// Points are journaled once more: after how many failures, and the next series.
+    again: Option<(u32, u32)>,
+    /// The daemon ends, and what is cached stays in the journal.
+    pub(super) is_resting: bool,
+    /// The journal was told so.
+    has_stopped: bool,
+    /// JOURNAL_SYNC = always: answers that show points up to a serial, and to whom they go.
+    held: VecDeque<(u64, ShardIndex, Answer)>,
+}
+
+impl Keep {
+    pub(super) fn new(journal_bytes_max: u64) -> Keep {
+        Keep {
+            carried_bytes_max: journal_bytes_max / JOURNAL_CARRIED_SHARE,
+            ..Keep::default()
+        }
+    }
+}
+
+impl Shard {
+    /// The journal's part of the end of a turn.
+    pub(super) fn keep(&mut self) {
+        self.press();
+        self.recover();
+        let oldest = self.ledger.oldest_unwritten();
+        let is_resting = self.keep.is_resting && self.writer.is_idle();
+        self.keep.has_stopped |= is_resting;
+        let Some(journal) = self.ledger.journal_mut() else {
+            return;
+        };
+        if is_resting {
+            journal.stop();
+        }
+        journal.end_turn(oldest);
+        self.release_answers();
+    }
+
+    /// May updates begin? Not while the daemon ends with its points in the journal, nor where their
+    /// record would find no room.
+    pub(super) fn may_write(&self) -> bool {
+        let journal = self.ledger.journal();
+        !self.keep.is_resting
+            && !self.is_held_by_recall()
+            && !journal.is_some_and(Journal::is_blocked)
+    }
+
+    /// Answers a question about points. With JOURNAL_SYNC = always nobody sees a point before it is on
+    /// the journal's device: then the answer waits for that.
+    pub(super) fn reply_when_safe(&mut self, to: ShardIndex, answer: Answer) {
+        let journal = self.ledger.journal();
+        match journal.filter(|journal| journal.syncs_always()) {
+            Some(journal) => self.keep.held.push_back((journal.serial(), to, answer)),
+            None => self.reply(to, answer),
+        }
+    }
+
+    /// Sends the answers that have waited for long enough: all, where the journal has failed.
+    fn release_answers(&mut self) {
+        while let Some((serial, _, _)) = self.keep.held.front()
+            && self.ledger.journal().is_none_or(|journal| {
+                matches!(journal.state(), State::Failed(_)) || journal.synced_serial() >= *serial
+            })
+            && let Some((_, to, answer)) = self.keep.held.pop_front()
+        {
+            self.reply(to, answer);
+        }
+    }
+
+    /// Where the journal is short of segments, what keeps the oldest is written first.
+    fn press(&mut self) {
+        let pressure = self.ledger.journal().map(Journal::pressure);
+        let until = match pressure {
+            None | Some(Pressure::None) => return,
+            Some(Pressure::Push(until)) => until,
+            Some(Pressure::Full) => {
+                let status = self.ledger.journal().map(Journal::status);
+                let Some(until) = status.and_then(|status| status.oldest_second) else {
+                    return;
+                };
+                until
+            }
+        };
+        self.ledger.push(until, self.keep.carried_bytes_max);
+    }
+
+    /// After a failure of its disk the journal knows nothing of what is cached: it is told again.
+    fn recover(&mut self) {
+        let journal = self.ledger.journal();
+        let Some(journal) = journal.filter(|journal| journal.state() == State::Recovering) else {
+            self.keep.again = None;
+            return;
+        };
+        let failures = journal.failures();
+        // Where only segments are missing, what is carried goes into one past the bound: none retires
+        // before all is carried.
+        if journal.is_blocked() {
+            return;
+        }
+        let from = match self.keep.again {
+            Some((known, from)) if known == failures => from,
+            _ => 0,
+        };
+        let next = self.ledger.journal_again(from);
+        self.keep.again = next.map(|next| (failures, next));
+        if next.is_none()
+            && let Some(journal) = self.ledger.journal_mut()
+        {
+            // Where it says no, it has failed again meanwhile, which the next turn sees.
+            let _is_well = journal.recovered(failures);
+        }
+    }
+
+    /// May no points of others be delivered just now, as the journal's buffers are full?
+    pub fn is_journal_overrun(&self) -> bool {
+        self.ledger.journal().is_some_and(Journal::is_overrun)
+    }
+
+    /// The journal's next operation.
+    pub(super) fn next_of_journal(&mut self) -> Option<(FileToken, FileOperation)> {
+        let (token, operation) = self.ledger.journal_mut()?.next_operation()?;
+        Some((Asker::Journal(token.0).token(), operation))
+    }
+
+    /// Takes the outcome of one.
+    pub(super) fn complete_of_journal(
+        &mut self,
+        number: u64,
+        result: Result<FileOutcome, FileError>,
+    ) {
+        let Some(journal) = self.ledger.journal_mut() else {
+            unreachable!("operation {number} of a journal that is not there")
+        };
+        journal.complete(JournalToken(number), result);
+    }
+
+    /// When the journal wants a turn though nothing happens.
+    pub(super) fn journal_deadline(&self) -> Option<Instant> {
+        let journal = self.ledger.journal()?;
+        let look = self.now.instant + DATA_SYNC_LOOK;
+        Some(journal.deadline().map_or(look, |at| at.min(look)))
+    }
+
+    /// The daemon ends: what its senders were read of is still taken, however the journal is.
+    pub fn take_all(&mut self) {
+        if let Some(journal) = self.ledger.journal_mut() {
+            journal.take_all();
+        }
+    }
+
+    /// The daemon ends and what is cached, if anything, stays in the journal: no further update
+    /// begins.
+    pub fn rest(&mut self) {
+        self.keep.is_resting = true;
+    }
+
+    /// Is the journal to be told of the end, which no event brings about?
+    pub(super) fn has_to_stop(&self) -> bool {
+        self.keep.is_resting && !self.keep.has_stopped && self.writer.is_idle()
+    }
+
+    /// Is everything that was accepted in a file or in the journal, on its disk, and what the journal
+    /// says of files?
+    pub fn is_at_rest(&self) -> bool {
+        let journal = self.ledger.journal();
+        self.keep.has_stopped
+            && self.writer.is_idle()
+            && !self.has_messages()
+            && journal.is_none_or(Journal::is_quiet)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tokens_lead_back_to_who_asked() {
+        for number in [0, 1, NUMBER_MASK, NUMBER_MASK + 1, (1 << 62) - 1] {
+            for asker in [
+                Asker::Journal(number),
+                Asker::Replay(number),
+                Asker::Removal(number),
+            ] {
+                assert_eq!(Asker::of(asker.token()), asker);
+            }
+        }
+        let of_writer = FileToken(u64::from(u32::MAX) << 32 | 1023);
+        assert_eq!(Asker::of(of_writer), Asker::Writer);
+    }
+}

@@ -1,0 +1,422 @@
+//! The journal's directory as the desk sees it: it is made, held against other processes, and looked
+//! through, before anything is accepted; and while the daemon runs, the data's file system is synced
+//! when a shard asks for it.
+//! A directory that another process holds, or that a newer version has written, ends the start.
+
+use std::fs::{self, File, TryLockError};
+use std::io::{Read, Seek, Write};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use benzene_engine::journal::survey::{self, Looked, NewerVersion, Survey};
+use benzene_engine::journal::{DataSync, JournalConfig, OnError, State, Sync};
+use benzene_engine::limits::{
+    DATA_SYNC_EVERY, DATA_SYNC_LOOK, JOURNAL_BYTES_USUAL, JOURNAL_SEGMENT_BYTES,
+    JOURNAL_SEGMENT_BYTES_MIN, JOURNAL_SEGMENTS_MIN, JOURNAL_SEGMENTS_USUAL_MIN,
+};
+use benzene_engine::metric::ShardIndex;
+use benzene_engine::ring::host;
+use benzene_engine::shard::{RecallConfig, Together};
+use tokio::time::sleep;
+
+use super::Desk;
+use crate::config::{JournalSettings, JournalSync, Settings, Shutdown};
+use crate::core::Ending;
+
+/// The file that the process which uses the directory holds a lock on; has its number in it.
+pub(crate) const LOCK_NAME: &str = "lock";
+/// Segments of no given length are a multiple of this: a page of the page cache, many times.
+const SEGMENT_UNIT_BYTES: u64 = 64 << 10;
+/// How long a failing sync of the data rests.
+const SYNC_RETRY: Duration = Duration::from_secs(10);
+/// The file that asks the next stop to write everything out (`benzene stop --drain`).
+pub(crate) const DRAIN_NAME: &str = "drain";
+
+/// Why the journal cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum JournalError {
+    /// Its directory cannot be made, read or written.
+    #[error(
+        "the journal's directory {} cannot be used: {source}; make it writable for this user, set \
+         JOURNAL_DIR in carbon.conf, or JOURNAL = False for a cache that a crash loses",
+        path.display()
+    )]
+    Directory {
+        /// The directory, or a file in it.
+        path: PathBuf,
+        /// What the kernel said.
+        source: std::io::Error,
+    },
+    /// Another process uses it.
+    #[error(
+        "the journal in {} is in use by process {holder}: stop that one first, or set JOURNAL_DIR \
+         (or --instance) so that each process has its own", path.display()
+    )]
+    InUse {
+        /// The directory.
+        path: PathBuf,
+        /// The number of the other process, as it wrote it down.
+        holder: String,
+    },
+    /// It cannot be replayed by this version.
+    #[error(
+        "the journal cannot be read: {0}; start the version that wrote it, and stop it with \
+         `benzene stop --drain`"
+    )]
+    Newer(#[source] NewerVersion),
+    /// Its bound leaves too little for each shard.
+    #[error(
+        "a journal of {bytes} bytes has no room for {shards} shards with {JOURNAL_SEGMENTS_MIN} \
+         segments of {segment_bytes} bytes each: raise JOURNAL_MAX_BYTES or lower \
+         JOURNAL_SEGMENT_BYTES"
+    )]
+    TooSmall {
+        /// The bound.
+        bytes: u64,
+        /// How many shards there are.
+        shards: u16,
+        /// Bytes of a segment.
+        segment_bytes: u64,
+    },
+}
+
+/// The directory, held for this process.
+#[derive(Debug)]
+pub(super) struct Journal {
+    /// Where it is.
+    pub(super) directory: PathBuf,
+    /// What earlier processes have left in it.
+    pub(super) survey: Survey,
+    /// The lock, until the process ends.
+    _lock: File,
+}
+
+impl Journal {
+    /// Makes, locks and looks through the directory.
+    pub(super) fn open(settings: &JournalSettings) -> Result<Journal, JournalError> {
+        let path = &settings.dir;
+        let unusable = |source| JournalError::Directory {
+            path: path.clone(),
+            source,
+        };
+        fs::create_dir_all(path).map_err(unusable)?;
+        let lock = hold(path)?;
+        // One that was left behind asks for nothing any more.
+        Journal::takes_drain_note(path);
+        let files = look_through(path).map_err(unusable)?;
+        let survey = Survey::new(files).map_err(JournalError::Newer)?;
+        for stranger in &survey.strangers {
+            tracing::warn!(
+                "{} is no file of the journal, and left alone",
+                stranger.display()
+            );
+        }
+        Ok(Journal {
+            directory: path.clone(),
+            survey,
+            _lock: lock,
+        })
+    }
+
+    /// What all shards share of it.
+    pub(super) fn plan(
+        self,
+        settings: &JournalSettings,
+        data_dir: &Path,
+        shards: u16,
+    ) -> Result<JournalPlan, JournalError> {
+        let mount = host::mount_number(data_dir).unwrap_or_else(|error| {
+            tracing::warn!(
+                "the mount of the data directory is not to be had: {error}; what was written last \
+                 is written again after each start"
+            );
+            std::process::id()
+        });
+        let (segment_bytes, segments_max) = self.segments(settings, shards)?;
+        tracing::info!(
+            "the journal is in {}: up to {} MiB, in segments of {} KiB",
+            self.directory.display(),
+            (u64::from(segment_bytes) * u64::from(segments_max) * u64::from(shards)) >> 20,
+            segment_bytes >> 10,
+        );
+        Ok(JournalPlan {
+            epoch: self.epoch(),
+            segments_max,
+            segment_bytes,
+            commit: settings.commit,
+            sync: match settings.sync {
+                JournalSync::Every(every) => Sync::Every(every),
+                JournalSync::Always => Sync::Always,
+                JournalSync::Never => Sync::Never,
+            },
+            on_error: if settings.stop_on_error {
+                OnError::Stop
+            } else {
+                OnError::Continue
+            },
+            together: Arc::new(Together::new(shards)),
+            data_sync: Arc::default(),
+            mount,
+            journal: self,
+        })
+    }
+
+    /// This run of the daemon: one more than the highest that is known.
+    fn epoch(&self) -> u32 {
+        self.survey.epoch_highest.map_or(1, |highest| highest + 1)
+    }
+
+    /// Whether the last `benzene stop` asked for everything to be written out; it is forgotten.
+    fn takes_drain_note(directory: &Path) -> bool {
+        fs::remove_file(directory.join(DRAIN_NAME)).is_ok()
+    }
+
+    /// How long a segment is, and how many each shard may have.
+    fn segments(
+        &self,
+        settings: &JournalSettings,
+        shards: u16,
+    ) -> Result<(u32, u32), JournalError> {
+        let bytes = match settings.bytes_max {
+            Some(bytes) => bytes,
+            None => usual_bytes(&self.directory)?,
+        };
+        let share = bytes / u64::from(shards);
+        let few = share / JOURNAL_SEGMENTS_USUAL_MIN / SEGMENT_UNIT_BYTES * SEGMENT_UNIT_BYTES;
+        let segment_bytes = settings.segment_bytes.unwrap_or_else(|| {
+            few.clamp(
+                u64::from(JOURNAL_SEGMENT_BYTES_MIN),
+                u64::from(JOURNAL_SEGMENT_BYTES),
+            )
+        });
+        let segments = u32::try_from(share / segment_bytes).unwrap_or(u32::MAX);
+        if segments < JOURNAL_SEGMENTS_MIN {
+            return Err(JournalError::TooSmall {
+                bytes,
+                shards,
+                segment_bytes,
+            });
+        }
+        Ok((u32::try_from(segment_bytes).unwrap_or(u32::MAX), segments))
+    }
+}
+
+/// The journal of all shards.
+#[derive(Debug)]
+pub(super) struct JournalPlan {
+    /// The directory, held.
+    journal: Journal,
+    epoch: u32,
+    segments_max: u32,
+    segment_bytes: u32,
+    commit: Duration,
+    sync: Sync,
+    on_error: OnError,
+    together: Arc<Together>,
+    /// Wishes for a sync of the data.
+    pub(super) data_sync: Arc<DataSync>,
+    mount: u32,
+}
+
+impl JournalPlan {
+    /// One shard's journal.
+    pub(super) fn config(&self, index: ShardIndex) -> JournalConfig {
+        JournalConfig {
+            directory: self.journal.directory.clone(),
+            shard: index.0,
+            epoch: self.epoch,
+            segment_bytes: self.segment_bytes,
+            segments_max: self.segments_max,
+            commit: self.commit,
+            sync: self.sync,
+            on_error: self.on_error,
+            data_sync: Arc::clone(&self.data_sync),
+            mount: self.mount,
+        }
+    }
+
+    /// What comes back to each shard; none where earlier runs have left nothing.
+    pub(super) fn recall(&self) -> Option<RecallConfig> {
+        let survey = &self.journal.survey;
+        (!survey.files.is_empty()).then(|| RecallConfig {
+            survey: survey.clone(),
+            together: Arc::clone(&self.together),
+            data_sync: Arc::clone(&self.data_sync),
+            mount: self.mount,
+        })
+    }
+}
+
+impl Desk {
+    /// Serves the journal's wishes for a sync of the data, and says how it is when that changes.
+    /// Ends when the daemon is to stop for its sake.
+    pub(super) async fn watch_journal(&self) -> &'static str {
+        let Some(plan) = &self.journal else {
+            return std::future::pending().await;
+        };
+        tokio::select! {
+            () = self.sync_data() => unreachable!("it never ends"),
+            name = self.watch_state(plan.on_error) => name,
+        }
+    }
+
+    /// Syncs the data's file system when a shard asks for it, for as long as this is asked.
+    pub(super) async fn sync_data(&self) {
+        let Some(plan) = &self.journal else {
+            return std::future::pending().await;
+        };
+        let (directory, wish) = (self.settings.data_dir.clone(), Arc::clone(&plan.data_sync));
+        sync_data(directory, wish, || self.wake_all()).await;
+    }
+
+    async fn watch_state(&self, on_error: OnError) -> &'static str {
+        let mut before = State::Healthy;
+        loop {
+            sleep(DATA_SYNC_LOOK).await;
+            if let Some(why) = self.peers.failure() {
+                tracing::error!("{why}");
+                return "the journal";
+            }
+            let state = Box::pin(self.totals()).await.journal.state();
+            if std::mem::replace(&mut before, state) == state {
+                continue;
+            }
+            match (state, on_error) {
+                (State::Healthy, _) => tracing::info!("the journal is well again"),
+                (State::Recovering, _) => {
+                    tracing::info!("the journal can be written again, and gets what is cached");
+                }
+                (State::Failed(error), OnError::Continue) => tracing::error!(
+                    "the journal cannot be written: {error}. What is cached is lost if the daemon is \
+                     killed now; it is tried again every 10 seconds (JOURNAL_ON_ERROR = continue)"
+                ),
+                (State::Failed(error), OnError::Stop) => {
+                    tracing::error!(
+                        "the journal cannot be written: {error}. The daemon writes everything out \
+                         and ends (JOURNAL_ON_ERROR = stop); make room in {} or see to its disk",
+                        plan_directory(&self.settings)
+                    );
+                    return "JOURNAL_ON_ERROR = stop";
+                }
+            }
+        }
+    }
+
+    /// Whether a stop may leave what is cached in the journal: where that was asked for, or nothing
+    /// else was, and the journal is well.
+    pub(super) async fn ending(&self) -> Ending {
+        let Some(settings) = &self.settings.journal else {
+            return Ending::Drain;
+        };
+        let is_asked = Journal::takes_drain_note(&settings.dir);
+        if is_asked || self.settings.shutdown == Shutdown::Drain {
+            return Ending::Drain;
+        }
+        if self.totals().await.journal.state() == State::Healthy {
+            return Ending::Rest;
+        }
+        tracing::warn!("the journal is not well: everything is written out instead");
+        Ending::Drain
+    }
+}
+
+/// Where the journal is, for messages.
+fn plan_directory(settings: &Settings) -> String {
+    let journal = settings.journal.as_ref();
+    journal.map_or_else(String::new, |journal| journal.dir.display().to_string())
+}
+
+/// The bound where none is set: what is usual, or a tenth of its disk where that is less.
+fn usual_bytes(directory: &Path) -> Result<u64, JournalError> {
+    let disk = host::disk_bytes(directory).map_err(|source| JournalError::Directory {
+        path: directory.to_owned(),
+        source,
+    })?;
+    Ok(JOURNAL_BYTES_USUAL.min(disk / 10))
+}
+
+/// Locks the directory and writes our number down.
+fn hold(directory: &Path) -> Result<File, JournalError> {
+    let path = directory.join(LOCK_NAME);
+    let unusable = |source| JournalError::Directory {
+        path: path.clone(),
+        source,
+    };
+    let mut lock = File::options()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(&path)
+        .map_err(unusable)?;
+    match lock.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => {
+            let mut holder = String::new();
+            // Only for the message.
+            drop(lock.read_to_string(&mut holder));
+            return Err(JournalError::InUse {
+                path: directory.to_owned(),
+                holder: holder.trim().to_owned(),
+            });
+        }
+        Err(TryLockError::Error(error)) => return Err(unusable(error)),
+    }
+    lock.set_len(0)
+        .and_then(|()| lock.rewind())
+        .and_then(|()| writeln!(lock, "{}", std::process::id()))
+        .map_err(unusable)?;
+    Ok(lock)
+}
+
+/// The files of the directory with their first bytes.
+fn look_through(directory: &Path) -> std::io::Result<Vec<Looked>> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(directory)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        if name == LOCK_NAME || name == DRAIN_NAME || !entry.file_type()?.is_file() {
+            continue;
+        }
+        let (path, bytes) = (entry.path(), entry.metadata()?.len());
+        let file = File::open(&path)?;
+        let mut first = Vec::new();
+        while let Some(wanted) = survey::wants(&first, bytes) {
+            let mut more = vec![0; wanted - first.len()];
+            file.read_exact_at(&mut more, first.len() as u64)?;
+            first.extend(more);
+        }
+        files.push(Looked { path, bytes, first });
+    }
+    Ok(files)
+}
+
+/// Syncs the data's file system when a shard asks for it, for as long as the daemon runs.
+pub(super) async fn sync_data(data_dir: PathBuf, wish: Arc<DataSync>, on_done: impl Fn()) {
+    loop {
+        if !wish.is_wanted() {
+            sleep(DATA_SYNC_LOOK).await;
+            continue;
+        }
+        let number = wish.begin();
+        let directory = data_dir.clone();
+        let synced = tokio::task::spawn_blocking(move || host::sync_file_system(&directory)).await;
+        match synced {
+            Ok(Ok(())) => {
+                wish.done(number);
+                on_done();
+                sleep(DATA_SYNC_EVERY).await;
+            }
+            Ok(Err(error)) => {
+                tracing::error!(
+                    "the data directory's file system cannot be synced: {error}; the journal is \
+                     kept until it can"
+                );
+                sleep(SYNC_RETRY).await;
+            }
+            Err(error) => tracing::error!("the sync of the data directory was cut off: {error}"),
+        }
+    }
+}

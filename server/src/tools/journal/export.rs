@@ -1,0 +1,63 @@
+//! `benzene journal export`: points as lines of carbon's line protocol, `name value timestamp`, in the
+//! order in which a start of the daemon would take them. Python's float() reads a value as the same
+//! double.
+
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+
+use benzene_engine::journal::replay::{Owed, Replay, Wanted};
+
+use super::files::{Asked, JournalError, asked, drive, survey};
+use super::say;
+use crate::cli::JournalExportOptions;
+use crate::exit::Exit;
+
+/// Bytes of lines that are written at once.
+const BUFFER_BYTES: usize = 256 << 10;
+
+/// Exports.
+pub(super) fn export(options: &JournalExportOptions) -> Result<Exit, JournalError> {
+    let asked = asked(&options.paths)?;
+    match &options.output {
+        Some(path) => {
+            let file = File::create(path).map_err(JournalError::at(path))?;
+            export_to(&asked, options.all, file)
+        }
+        None => export_to(&asked, options.all, io::stdout().lock()),
+    }
+}
+
+fn export_to(asked: &[Asked], all: bool, output: impl Write) -> Result<Exit, JournalError> {
+    let mut output = BufWriter::with_capacity(BUFFER_BYTES, output);
+    let mut spaced = 0_u64;
+    let mut exit = Exit::Success;
+    for asked in asked {
+        let wanted = if all { Wanted::All } else { Wanted::Owed };
+        let survey = survey(&asked.directory)?;
+        let replay = Replay::new(survey, Box::new(|_| true), 0);
+        let mut replay = replay.wanting(wanted, asked.only.clone());
+        drive(&mut replay, &mut |name, owed| {
+            spaced += u64::from(name.contains(char::is_whitespace));
+            line(&mut output, name, owed).map_err(JournalError::Output)
+        })?;
+        if !replay.report().is_sound() {
+            let directory = asked.directory.display();
+            say(&format!(
+                "{directory} is damaged and not all of its points are exported: see `benzene journal verify {directory}`"
+            ));
+            exit = Exit::Failure;
+        }
+    }
+    output.flush().map_err(JournalError::Output)?;
+    if spaced > 0 {
+        say(&format!(
+            "{spaced} points have spaces in their names, which receivers of lines refuse"
+        ));
+    }
+    Ok(exit)
+}
+
+/// A value in the fewest digits that are read as the same double.
+fn line(output: &mut impl Write, name: &str, owed: Owed) -> io::Result<()> {
+    writeln!(output, "{name} {:?} {}", owed.value, owed.timestamp)
+}

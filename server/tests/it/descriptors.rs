@@ -1,0 +1,92 @@
+//! A limit of 1,024 open files, which many systems set, and far more metrics than that: a file is
+//! open only while it is made or written, so that the metrics may be any number.
+#![expect(clippy::disallowed_methods, reason = "a test looks while others work")]
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use benzene_engine::limits::{CREATES_IN_FLIGHT_MAX, UPDATES_IN_FLIGHT_MAX};
+
+use crate::daemon::{Daemon, Setup, Way};
+use crate::faults::{files_below, lines};
+use crate::first_use::now;
+use crate::vitals::{Own, accounts, is_long};
+
+const SHARDS: usize = 2;
+/// The test's own connections: one that sends, one that asks for the daemon's metrics.
+const CONNECTIONS: usize = 2;
+
+/// How many metrics; `BENZENE_LONG` asks for a million.
+fn metrics() -> usize {
+    if is_long() { 1_000_000 } else { 8_000 }
+}
+
+/// Descriptors that the files of all shards may take at a time. Through io_uring only creates take
+/// some, a second each where directories are made; files that are updated take the ring's own.
+fn budget() -> usize {
+    let creates = 2 * CREATES_IN_FLIGHT_MAX;
+    SHARDS
+        * match Way::of_this_run() {
+            Way::Uring => creates,
+            Way::Sync | Way::Poll | Way::Forbidden => creates + UPDATES_IN_FLIGHT_MAX,
+        }
+}
+
+fn descriptors(pid: u32) -> usize {
+    std::fs::read_dir(format!("/proc/{pid}/fd"))
+        .unwrap()
+        .count()
+}
+
+#[test]
+fn a_thousand_open_files_are_enough_for_any_number_of_metrics() {
+    let count = metrics();
+    let daemon = Daemon::start(&Setup {
+        conf: "CARBON_METRIC_INTERVAL = 1\nMAX_CREATES_PER_MINUTE = inf\n\
+               MAX_UPDATES_PER_SECOND = inf"
+            .to_owned(),
+        schemas: Some(
+            "[own]\npattern = ^carbon\\.\nretentions = 1s:1h\n\
+             [all]\npattern = .*\nretentions = 60s:1h\n"
+                .to_owned(),
+        ),
+        shards: Some(SHARDS),
+        open_files: Some(1024),
+        ..Setup::default()
+    });
+    let mut own = Own::of(&daemon);
+    own.wait_until(&["benzene.committed"], |_| true);
+    let (pid, quiet) = (daemon.pid(), descriptors(daemon.pid()));
+    let is_done = AtomicBool::new(false);
+    let most = std::thread::scope(|scope| {
+        let watch = scope.spawn(|| {
+            let mut most = 0;
+            while !is_done.load(Ordering::Relaxed) {
+                most = descriptors(pid).max(most);
+                std::thread::sleep(Duration::from_micros(500));
+            }
+            most
+        });
+        // The first points make the files, the later ones find them.
+        let time = now() - 600;
+        for round in 1..=3_u32 {
+            daemon.send(&lines("many.metrics", count, time + 60 * round));
+            let wanted = count as u64 * u64::from(round);
+            own.wait_until(&["benzene.committed"], |values| values[0] >= wanted);
+        }
+        is_done.store(true, Ordering::Relaxed);
+        watch.join().unwrap()
+    });
+    let allowed = quiet + CONNECTIONS + budget();
+    assert!(allowed < 1024, "a budget of {allowed} is none");
+    assert!(most > quiet, "no file was seen open beside {quiet}");
+    assert!(most <= allowed, "{most} open, {allowed} allowed");
+    let files = files_below(&daemon.data().join("many")).len();
+    assert_eq!(files, count);
+    let ended = daemon.stop();
+    assert!(ended.status.success(), "{}", ended.log);
+    assert!(!ended.log.contains("Too many open files"), "{}", ended.log);
+    let accounts = accounts(&ended.log);
+    assert_eq!(accounts.dropped + accounts.cached, 0, "{}", ended.log);
+    assert!(accounts.committed >= 3 * count as u64, "{}", ended.log);
+}

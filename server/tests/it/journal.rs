@@ -1,0 +1,602 @@
+//! What docs/durability.md promises of a process that ends, with the real program: kill -9 under
+//! full load, SIGTERM, `benzene stop`, with a journal and without one.
+//! Senders send rounds, one point of each metric a round, and a new metric with each. How far a
+//! connection has been read is told by marks at the end of each round, which the cache is asked for
+//! all the time: when all marks of a round are answered, all of that round is in some cache.
+//! The load and its check are lent to the tests of power cuts.
+#![expect(
+    clippy::disallowed_methods,
+    clippy::format_push_string,
+    reason = "a test waits, reads clocks, and builds its text simply"
+)]
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::Output;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use benzene_engine::whisper::{Header, archive_points};
+use benzene_server::wire::client::{self, Reply};
+
+use crate::daemon::{Daemon, Ended, PATIENCE, Querier, Setup, file_of, program, wait_for};
+use crate::first_use::now;
+use crate::stop::number_before;
+use crate::vitals::{file_points, is_long};
+
+const CONNECTIONS: u32 = 4;
+/// Marks of each connection: so many names that each of three shards has one of them.
+const MARKS: u32 = 16;
+/// Most rounds: they are a second apart, and end before now.
+const ROUNDS_MAX: u32 = 1_000;
+const STEP_S: u32 = 10;
+const SCHEMAS: &str = "[all]\npattern = .*\nretentions = 1s:30m,10s:1h\n";
+
+/// What a test sends.
+#[derive(Clone, Copy)]
+pub(crate) struct Load {
+    /// Metrics of each connection in the first round; each round has one more.
+    pub(crate) metrics: u32,
+    /// Rest between two rounds.
+    pub(crate) pace: Duration,
+    /// What is promised of a point that was read this long ago.
+    pub(crate) promised_after: Duration,
+    /// The second of the first round.
+    start: u32,
+}
+
+/// What came of it.
+#[derive(Debug)]
+pub(crate) struct Sent {
+    /// By connection: rounds that are promised.
+    pub(crate) promised: Vec<u32>,
+    /// By connection: rounds of which a part may have been sent.
+    begun: Vec<u32>,
+}
+
+impl Load {
+    pub(crate) fn new(metrics: u32, pace: Duration, promised_after: Duration) -> Load {
+        let start = now() - ROUNDS_MAX;
+        Load {
+            metrics,
+            pace,
+            promised_after,
+            start,
+        }
+    }
+
+    /// Rounds begin with this one for a metric.
+    fn first_round(&self, metric: u32) -> u32 {
+        (metric + 1).saturating_sub(self.metrics)
+    }
+
+    /// Sends until `cut` has been called, which is so long after each connection was read once.
+    /// Says how far each had been read `promised_after` before that.
+    pub(crate) fn run(&self, daemon: &Daemon, lead: Duration, cut: impl FnOnce()) -> Sent {
+        let stop = AtomicBool::new(false);
+        let begun: Vec<AtomicU32> = (0..CONNECTIONS).map(|_| AtomicU32::new(0)).collect();
+        let promised = std::thread::scope(|scope| {
+            for (connection, begun) in (0..).zip(&begun) {
+                let (address, stop) = (daemon.line, &stop);
+                scope.spawn(move || self.send(connection, address, begun, stop));
+            }
+            let mut looks = Vec::new();
+            let mut querier = Querier::connect(daemon.query);
+            let mut begun_at = None;
+            let waiting = Instant::now();
+            while begun_at.is_none_or(|at: Instant| at.elapsed() < lead) {
+                assert!(waiting.elapsed() < PATIENCE, "nothing is read");
+                let read = rounds_read(&mut querier);
+                if read.iter().all(|rounds| *rounds > 0) {
+                    begun_at.get_or_insert_with(Instant::now);
+                }
+                looks.push((Instant::now(), read));
+                std::thread::sleep(Duration::from_millis(3));
+            }
+            let cut_at = Instant::now();
+            cut();
+            stop.store(true, Ordering::SeqCst);
+            let old = looks
+                .iter()
+                .rev()
+                .find(|(at, _)| *at + self.promised_after <= cut_at);
+            old.map_or(vec![0; CONNECTIONS as usize], |(_, read)| read.clone())
+        });
+        let begun = begun.iter().map(|rounds| rounds.load(Ordering::SeqCst));
+        Sent {
+            promised,
+            begun: begun.collect(),
+        }
+    }
+
+    fn send(&self, connection: u32, address: SocketAddr, begun: &AtomicU32, stop: &AtomicBool) {
+        let mut socket = std::net::TcpStream::connect(address).unwrap();
+        for round in 0..ROUNDS_MAX {
+            let mut text = String::new();
+            for metric in 0..self.metrics + round {
+                let value = value(connection, metric, round);
+                text += &format!(
+                    "load.c{connection}.m{metric} {value} {}\n",
+                    self.start + round
+                );
+            }
+            for mark in 0..MARKS {
+                text += &format!(
+                    "{} {} {}\n",
+                    mark_name(connection, mark),
+                    round + 1,
+                    self.start
+                );
+            }
+            begun.store(round + 1, Ordering::SeqCst);
+            if stop.load(Ordering::SeqCst) || socket.write_all(text.as_bytes()).is_err() {
+                return;
+            }
+            std::thread::sleep(self.pace);
+        }
+        while !stop.load(Ordering::SeqCst) {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// Compares every archive of every metric with what was sent. How many points are there.
+    /// Without gaps: what is there beyond the promise goes on where that ends. A power cut takes
+    /// pages in any order.
+    pub(crate) fn check(&self, data: &Path, sent: &Sent, is_gapless: bool) -> u64 {
+        let mut count = 0;
+        for (connection, (promised, begun)) in (0..).zip(sent.promised.iter().zip(&sent.begun)) {
+            for metric in 0..self.metrics + begun {
+                let rounds = Rounds {
+                    first: self.first_round(metric),
+                    promised: *promised,
+                    begun: *begun,
+                };
+                let name = format!("load.c{connection}.m{metric}");
+                let Some(archives) = archives(&file_of(data, &name)) else {
+                    assert!(rounds.promised <= rounds.first, "{name} is lost: {sent:?}");
+                    continue;
+                };
+                let value = |second: u32| value(connection, metric, second - self.start);
+                self.check_raw((&name, is_gapless), &archives[0], &rounds, value);
+                self.check_coarse(&name, &archives, &rounds, is_gapless);
+                count += archives[0].len() as u64;
+            }
+            for mark in 0..MARKS {
+                let name = mark_name(connection, mark);
+                let points = file_points(&file_of(data, &name)).unwrap_or_default();
+                let expected = f64::from(*promised)..=f64::from(*begun);
+                let found = points.get(&self.start).copied();
+                assert!(
+                    found.map_or(*promised == 0, |value| expected.contains(&value)),
+                    "{name}: {points:?}, {sent:?}"
+                );
+                count += points.len() as u64;
+            }
+        }
+        count
+    }
+
+    fn check_raw(
+        &self,
+        (name, is_gapless): (&str, bool),
+        raw: &BTreeMap<u32, f64>,
+        rounds: &Rounds,
+        value: impl Fn(u32) -> f64,
+    ) {
+        for (second, found) in raw {
+            let expected = value(*second);
+            assert!(
+                found.total_cmp(&expected).is_eq(),
+                "{name} at {second}: {found}, {expected}"
+            );
+        }
+        let must = self.start + rounds.first..self.start + rounds.promised;
+        let missing: Vec<u32> = must.filter(|second| !raw.contains_key(second)).collect();
+        assert!(missing.is_empty(), "{name} has lost {missing:?} {rounds:?}");
+        let may = self.start + rounds.first..self.start + rounds.begun;
+        assert!(
+            raw.keys().all(|second| may.contains(second)),
+            "{name}: {raw:?}"
+        );
+        if let (Some((first, _)), Some((last, _)), true) =
+            (raw.first_key_value(), raw.last_key_value(), is_gapless)
+        {
+            let seconds = usize::try_from(last - first + 1).unwrap();
+            assert_eq!(raw.len(), seconds, "{name} has gaps");
+        }
+    }
+
+    /// A coarse slot is the mean of its seconds. Where the last ones were not promised, it may be the
+    /// mean without them.
+    fn check_coarse(
+        &self,
+        name: &str,
+        archives: &[BTreeMap<u32, f64>],
+        rounds: &Rounds,
+        is_gapless: bool,
+    ) {
+        let (raw, coarse) = (&archives[0], &archives[1]);
+        let promised_end = self.start + rounds.promised;
+        let slots = raw.keys().map(|second| second / STEP_S * STEP_S);
+        for slot in slots.chain(coarse.keys().copied()) {
+            if !is_gapless && slot + STEP_S > promised_end {
+                continue;
+            }
+            let seconds: Vec<f64> = raw
+                .range(slot..slot + STEP_S)
+                .map(|(_, value)| *value)
+                .collect();
+            let least = raw
+                .range(slot..promised_end.clamp(slot, slot + STEP_S))
+                .count();
+            let found = coarse.get(&slot).map(|value| value.to_bits());
+            let is_right = (least..=seconds.len())
+                .any(|count| mean(&seconds[..count]).map(f64::to_bits) == found);
+            assert!(
+                is_right,
+                "{name} at {slot}: {found:?}, {seconds:?}, {least} promised"
+            );
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Rounds {
+    first: u32,
+    promised: u32,
+    begun: u32,
+}
+
+fn value(connection: u32, metric: u32, round: u32) -> f64 {
+    f64::from((connection * 31 + metric * 7 + round * 3) % 1_000)
+}
+
+fn mark_name(connection: u32, mark: u32) -> String {
+    format!("mark.c{connection}.k{mark}")
+}
+
+/// The mean of a slot, where at least half of it is there (xFilesFactor).
+#[expect(clippy::cast_precision_loss, reason = "ten at most")]
+fn mean(values: &[f64]) -> Option<f64> {
+    let is_enough = values.len() * 2 >= STEP_S as usize;
+    is_enough.then(|| values.iter().sum::<f64>() / values.len() as f64)
+}
+
+/// By connection: of how many rounds all marks are answered.
+fn rounds_read(querier: &mut Querier) -> Vec<u32> {
+    let names: Vec<String> = (0..CONNECTIONS)
+        .flat_map(|connection| (0..MARKS).map(move |mark| mark_name(connection, mark)))
+        .collect();
+    let mut request = Vec::new();
+    client::encode_bulk_query(names.iter().map(String::as_str), &mut request).unwrap();
+    let Reply::Bulk(found) = querier.ask(&request) else {
+        panic!("asked for {names:?}")
+    };
+    let found: BTreeMap<String, _> = found.into_iter().collect();
+    let round = |connection, mark| {
+        let points = found.get(&mark_name(connection, mark));
+        let newest = points.and_then(|points| points.first());
+        newest.map_or(0, |point| whole(point.value))
+    };
+    (0..CONNECTIONS)
+        .map(|connection| (0..MARKS).map(|mark| round(connection, mark)).min())
+        .map(|least| least.unwrap_or(0))
+        .collect()
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "rounds are whole and few"
+)]
+fn whole(value: f64) -> u32 {
+    value as u32
+}
+
+/// The points of all archives of a file; `None` where there is none.
+fn archives(file: &Path) -> Option<Vec<BTreeMap<u32, f64>>> {
+    if !file.exists() {
+        return None;
+    }
+    let bytes = std::fs::read(file).unwrap();
+    let header =
+        Header::parse(&bytes).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+    assert_eq!(
+        bytes.len() as u64,
+        header.file_bytes(),
+        "{}",
+        file.display()
+    );
+    let points = header.archives.iter().map(|archive| {
+        let body = &bytes[usize::try_from(archive.offset).unwrap()..];
+        let points = archive_points(archive, body).into_iter();
+        points.map(|point| (point.timestamp, point.value)).collect()
+    });
+    Some(points.collect())
+}
+
+/// A daemon of a test of the journal: no own metrics, so that the accounts are the test's.
+pub(crate) fn setup(shards: usize, conf: &str) -> Setup {
+    let has_own = conf.lines().any(|line| line.starts_with("SHUTDOWN"));
+    let stop = if has_own { "" } else { "SHUTDOWN = auto\n" };
+    Setup {
+        conf: format!("{stop}CARBON_METRIC_INTERVAL = 0\n{conf}"),
+        schemas: Some(SCHEMAS.to_owned()),
+        shards: Some(shards),
+        ..Setup::default()
+    }
+}
+
+/// A writer that all but stands still.
+pub(crate) const THROTTLED: &str = "MAX_UPDATES_PER_SECOND = 1\nMAX_CREATES_PER_MINUTE = 1\n";
+
+/// Kills it, and gives its directory back.
+pub(crate) fn kill(daemon: Daemon) -> Ended {
+    daemon.signal("KILL");
+    daemon.wait()
+}
+
+/// Waits until every shard has got what the journal owes; how many points that were.
+pub(crate) fn wait_for_recall(daemon: &Daemon, shards: usize) -> u64 {
+    let came = wait_for(|| {
+        let log = daemon.log();
+        (came_back(&log).len() == shards).then_some(log)
+    });
+    let log = came.unwrap_or_else(|| panic!("it never came back: {}", daemon.log()));
+    came_back(&log).iter().sum()
+}
+
+/// What the shards said of the replay so far.
+pub(crate) fn came_back(log: &str) -> Vec<u64> {
+    let lines = log
+        .lines()
+        .filter(|line| line.contains(" came back to shard "));
+    lines
+        .map(|line| number_before(line, " points of "))
+        .collect()
+}
+
+/// The accounts of a daemon that has ended: received, replayed, committed, superseded.
+#[derive(Debug)]
+pub(crate) struct Balance {
+    pub(crate) received: u64,
+    pub(crate) replayed: u64,
+    pub(crate) committed: u64,
+    pub(crate) cached: u64,
+    pub(crate) superseded: u64,
+}
+
+/// They must balance, and nothing may be dropped.
+pub(crate) fn balance(log: &str) -> Balance {
+    let balance = Balance {
+        received: number_before(log, " received"),
+        replayed: number_before(log, " replayed = "),
+        committed: number_before(log, " committed"),
+        cached: number_before(log, " cached + "),
+        superseded: number_before(log, " superseded"),
+    };
+    assert_eq!(number_before(log, " dropped"), 0, "{log}");
+    assert_eq!(
+        balance.received + balance.replayed,
+        balance.committed + balance.cached + balance.superseded,
+        "{log}"
+    );
+    balance
+}
+
+/// Runs `benzene WORDS`.
+pub(crate) fn benzene(words: &[&str]) -> Output {
+    program().args(words).output().unwrap()
+}
+
+/// Where its journal is.
+pub(crate) fn journal_dir(data: &Path) -> std::path::PathBuf {
+    data.parent().unwrap().join("journal").join("a")
+}
+
+/// `benzene stop` on the daemon's own carbon.conf.
+fn stop_by_command(daemon: Daemon, words: &[&str]) -> Ended {
+    let conf = daemon.data().parent().unwrap().join("carbon.conf");
+    let output = benzene(&[&["stop", "--config", conf.to_str().unwrap()], words].concat());
+    assert!(output.status.success(), "{output:?}: {}", daemon.log());
+    daemon.wait()
+}
+
+/// The journal owes nothing.
+pub(crate) fn assert_nothing_owed(data: &Path) {
+    let output = benzene(&["journal", "export", journal_dir(data).to_str().unwrap()]);
+    assert!(
+        output.status.success() && output.stdout.is_empty(),
+        "{output:?}"
+    );
+}
+
+/// What is known of a metric: what its file has, and over it what the cache answers.
+pub(crate) fn known(daemon: &Daemon, querier: &mut Querier, metric: &str) -> BTreeMap<u32, f64> {
+    // Asked first: what is written in between is then in the file.
+    let cached = querier.points(metric);
+    let mut points = file_points(&daemon.file(metric)).unwrap_or_default();
+    points.extend(cached);
+    points
+}
+
+/// Shards of the run that is killed, and of the next one.
+const SHARDS: [(usize, usize); 3] = [(2, 3), (1, 2), (3, 1)];
+
+#[test]
+fn a_killed_daemon_loses_nothing_that_was_read_a_moment_before() {
+    let rounds: usize = if is_long() { 50 } else { 3 };
+    for round in 0..rounds {
+        killed_under_load(round);
+    }
+}
+
+fn killed_under_load(round: usize) {
+    let (before, after) = SHARDS[round % SHARDS.len()];
+    // JOURNAL_COMMIT is 10 ms.
+    let load = Load::new(100, Duration::ZERO, Duration::from_millis(60));
+    let daemon = Daemon::start(&setup(before, ""));
+    let until_kill = Duration::from_millis(200 + u64::try_from(round).unwrap() * 7919 % 1_500);
+    let sent = load.run(&daemon, until_kill, || daemon.signal("KILL"));
+    let ended = daemon.wait();
+    let promised: u32 = sent.promised.iter().sum();
+    assert!(
+        promised > 0,
+        "round {round}: nothing was promised: {sent:?}"
+    );
+    let daemon = Daemon::start_in(&setup(after, "SHUTDOWN = drain"), ended.root);
+    let replayed = wait_for_recall(&daemon, after);
+    let ended = daemon.stop();
+    assert!(ended.status.success(), "{}", ended.log);
+    let balance = balance(&ended.log);
+    assert_eq!(
+        (balance.replayed, balance.received, balance.cached),
+        (replayed, 0, 0)
+    );
+    assert!(
+        replayed > 0,
+        "round {round}: everything was in the files: {}",
+        ended.log
+    );
+    assert!(!ended.log.contains("cannot be read"), "{}", ended.log);
+    load.check(&ended.data(), &sent, true);
+    assert_nothing_owed(&ended.data());
+}
+
+const CACHED_METRICS: u32 = 2_000;
+const CACHED_POINTS: u32 = 100;
+
+/// Sends 200,000 points to a daemon that writes next to nothing; the second before the first.
+fn cache_many(daemon: &Daemon) -> u32 {
+    let start = now() - 1_000;
+    let mut socket = daemon.connect();
+    for round in 0..CACHED_POINTS {
+        let mut text = String::new();
+        for metric in 0..CACHED_METRICS {
+            text += &format!("many.m{metric} {} {}\n", metric + round, start + round);
+        }
+        socket.write_all(text.as_bytes()).unwrap();
+    }
+    assert_many(daemon, start);
+    start
+}
+
+/// All points are in a file or answered by the cache.
+fn assert_many(daemon: &Daemon, start: u32) {
+    let mut querier = Querier::connect(daemon.query);
+    // The last ones may be on their way.
+    for metric in (0..CACHED_METRICS).rev() {
+        let name = format!("many.m{metric}");
+        let found = wait_for(|| {
+            let known = known(daemon, &mut querier, &name);
+            (known.len() == CACHED_POINTS as usize).then_some(known)
+        });
+        let found = found.unwrap_or_else(|| panic!("{name} is not there: {}", daemon.log()));
+        let sent = (0..CACHED_POINTS).map(|round| (start + round, f64::from(metric + round)));
+        assert!(found.into_iter().eq(sent), "{name}");
+    }
+}
+
+fn assert_many_in_files(data: &Path, start: u32) {
+    for metric in 0..CACHED_METRICS {
+        let found = file_points(&file_of(data, &format!("many.m{metric}"))).unwrap_or_default();
+        let sent = (0..CACHED_POINTS).map(|round| (start + round, f64::from(metric + round)));
+        assert!(found.into_iter().eq(sent), "many.m{metric}");
+    }
+}
+
+/// What a fast stop may take: two seconds, and what other work on the machine adds.
+const FAST: Duration = Duration::from_secs(5);
+
+#[test]
+fn a_stop_is_fast_and_the_next_start_has_every_point() {
+    let daemon = Daemon::start(&setup(2, THROTTLED));
+    let start = cache_many(&daemon);
+    let begun = Instant::now();
+    let ended = daemon.stop();
+    let (elapsed, first) = (begun.elapsed(), balance(&ended.log));
+    assert!(
+        ended.status.success() && elapsed < FAST,
+        "{elapsed:?}: {}",
+        ended.log
+    );
+    assert!(
+        ended
+            .log
+            .contains("SIGTERM: receivers stop, what is cached stays in the journal")
+    );
+    assert!(first.cached > 190_000, "{first:?}");
+    // The same by command, after the points came back; and once more.
+    let daemon = Daemon::start_in(&setup(2, THROTTLED), ended.root);
+    assert_eq!(wait_for_recall(&daemon, 2), first.cached);
+    assert_many(&daemon, start);
+    let begun = Instant::now();
+    let ended = stop_by_command(daemon, &[]);
+    let elapsed = begun.elapsed();
+    assert!(
+        ended.status.success() && elapsed < FAST,
+        "{elapsed:?}: {}",
+        ended.log
+    );
+    let second = balance(&ended.log);
+    assert_eq!(second.replayed, first.cached);
+    let daemon = Daemon::start_in(&setup(2, ""), ended.root);
+    // So soon after a start the journal may hold some points twice.
+    assert!(wait_for_recall(&daemon, 2) >= second.cached);
+    assert_many(&daemon, start);
+    let ended = stop_by_command(daemon, &["--drain"]);
+    assert!(ended.status.success(), "{}", ended.log);
+    assert!(
+        ended
+            .log
+            .contains("SIGTERM: receivers stop, what is cached is written out")
+    );
+    assert_many_in_files(&ended.data(), start);
+    assert_nothing_owed(&ended.data());
+    // A drain is for once.
+    let daemon = Daemon::start_in(&setup(2, THROTTLED), ended.root);
+    daemon.send(&format!("many.again 1 {start}\n"));
+    daemon.wait_for_points("many.again", 1);
+    let ended = daemon.stop();
+    assert!(
+        ended.log.contains("what is cached stays in the journal"),
+        "{}",
+        ended.log
+    );
+}
+
+#[test]
+fn a_stop_is_a_drain_where_that_is_asked_for_or_no_journal_is() {
+    for conf in ["SHUTDOWN = drain\n", "JOURNAL = False\n"] {
+        let fast = "MAX_UPDATES_PER_SECOND_ON_SHUTDOWN = 100000\n";
+        let daemon = Daemon::start(&setup(2, &format!("{THROTTLED}{fast}{conf}")));
+        let start = now() - 1_000;
+        let mut text = String::new();
+        for metric in 0..500 {
+            text += &format!("drained.m{metric} {metric} {start}\n");
+        }
+        daemon.send(&text);
+        daemon.wait_for_points("drained.m499", 1);
+        let journal = journal_dir(&daemon.data());
+        assert_eq!(journal.exists(), !conf.starts_with("JOURNAL"), "{conf}");
+        let ended = daemon.stop();
+        assert!(ended.status.success(), "{}", ended.log);
+        assert!(
+            ended.log.contains("what is cached is written out"),
+            "{}",
+            ended.log
+        );
+        let balance = balance(&ended.log);
+        assert_eq!((balance.committed, balance.cached), (500, 0), "{conf}");
+        for metric in 0..500_u32 {
+            let file = file_of(&ended.data(), &format!("drained.m{metric}"));
+            let expected = BTreeMap::from([(start, f64::from(metric))]);
+            assert_eq!(file_points(&file), Some(expected), "{conf}");
+        }
+        if journal.exists() {
+            assert_nothing_owed(&ended.data());
+        }
+    }
+}

@@ -1,0 +1,288 @@
+//! `benzene journal` on journals that the codec wrote: what it says of them, what it exports, and how
+//! it ends where they are damaged.
+
+use std::fs;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use benzene_engine::journal::block::{HEAD_BYTES, Head, Kind};
+use benzene_engine::journal::entry::PointEncoder;
+use benzene_engine::journal::name_entry::NameEncoder;
+use benzene_engine::point::Point;
+use serde_json::Value;
+
+const AT_S: u32 = 1_700_000_000;
+/// Doubles that are hard to print.
+const VALUES: [f64; 8] = [
+    0.1,
+    -0.0,
+    1e300,
+    5e-324,
+    1.797_693_134_862_315_7e308,
+    123_456_789.123_456_79,
+    f64::INFINITY,
+    2.5,
+];
+const NAMES: [&str; 3] = ["a.b", "tagged;host=web1", "with space"];
+
+fn head(kind: Kind, block: u32, serial: u64, entries: u32) -> Head {
+    Head {
+        kind,
+        shard: 2,
+        epoch: 7,
+        segment: 0,
+        block,
+        generation: 0,
+        serial,
+        received_ms: u64::from(AT_S) * 1000 + 123,
+        entries,
+        retired: 0,
+        epochs_done: 6,
+        mount: 0,
+    }
+}
+
+/// A journal of three names and four blocks of points; the last says that the first name is written
+/// up to there, but for a point that comes behind.
+fn journal(directory: &Path) -> PathBuf {
+    let mut encoder = NameEncoder::new(Vec::new());
+    for (id, name) in (0..).zip(NAMES) {
+        encoder.name(id, name);
+    }
+    let mut names = encoder.finish();
+    head(Kind::Names, 0, 0, 3).seal(&mut names);
+    fs::write(directory.join("00000007-00002-00000001.names"), names).unwrap();
+    let mut bytes = Vec::new();
+    for block in 0..4 {
+        let received_ms = u64::from(AT_S) * 1000 + 123;
+        let mut encoder = PointEncoder::new(Vec::new(), received_ms);
+        if block == 3 {
+            encoder.written(0, 1);
+        }
+        for id in 0..3 {
+            let value = VALUES[usize::try_from((block * 3 + id) % 8).unwrap()];
+            let timestamp = AT_S + 10 * block;
+            encoder.point(id, Point { timestamp, value });
+        }
+        let mut sealed = encoder.finish();
+        head(Kind::Points, block, u64::from(block) * 3, 3).seal(&mut sealed);
+        bytes.extend(sealed);
+    }
+    bytes.resize(4096, 0);
+    fs::write(directory.join("lock"), "").unwrap();
+    let path = directory.join("00000007-00002-00000000.points");
+    fs::write(&path, bytes).unwrap();
+    path
+}
+
+fn benzene(words: &[&str], path: &Path) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_benzene"));
+    command.arg("journal").args(words).arg(path);
+    command.output().unwrap()
+}
+
+fn text(bytes: &[u8]) -> &str {
+    str::from_utf8(bytes).unwrap()
+}
+
+#[test]
+fn a_journal_is_inspected() {
+    let directory = tempfile::tempdir().unwrap();
+    journal(directory.path());
+    let output = benzene(&["inspect", "--json"], directory.path());
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let document: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let stream = &document["streams"][0];
+    for (field, value) in [
+        ("epoch", 7),
+        ("shard", 2),
+        ("points", 12),
+        ("names", 3),
+        ("epochs_done", 6),
+    ] {
+        assert_eq!(stream[field], value, "{field}: {document:#}");
+    }
+    let file = &document["files"][0];
+    for (field, value) in [
+        ("blocks", 4),
+        ("points", 12),
+        ("written", 1),
+        ("file_bytes", 4096),
+    ] {
+        assert_eq!(file[field], value, "{field}: {document:#}");
+    }
+    assert_eq!(file["serials"], serde_json::json!([0, 12]));
+    assert_eq!(file["received_ms"][1], u64::from(AT_S) * 1000 + 123);
+    assert_eq!(document["files"].as_array().unwrap().len(), 2);
+    let output = benzene(&["inspect"], directory.path());
+    let said = text(&output.stdout);
+    assert!(
+        said.contains("epoch 7 shard 2: 12 points in 1 segments, 3 names in 1"),
+        "{said}"
+    );
+    assert!(said.contains("received 1700000000.123"), "{said}");
+}
+
+#[test]
+fn export_is_what_is_owed_as_python_reads_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = journal(directory.path());
+    let output = benzene(&["export"], directory.path());
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert!(
+        text(&output.stderr).contains("4 points have spaces"),
+        "{output:?}"
+    );
+    let lines: Vec<&str> = text(&output.stdout).lines().collect();
+    // Three of the first name's four points are written.
+    assert_eq!(lines.len(), 9, "{lines:?}");
+    assert!(lines.contains(&"a.b -0.0 1700000030"), "{lines:?}");
+    let all = benzene(&["export", "--all"], &file);
+    assert_eq!(all.status.code(), Some(0), "{all:?}");
+    let python = benzene_fixtures::python().unwrap();
+    let script = "import struct, sys\nfor line in sys.stdin:\n    name, value, at = line.rsplit(' ', 2)\n    print(name, struct.pack('>d', float(value)).hex(), int(at), sep='|')\n";
+    let exported = directory.path().join("lines");
+    fs::write(&exported, &all.stdout).unwrap();
+    let read = Command::new(python)
+        .args(["-c", script])
+        .stdin(fs::File::open(&exported).unwrap())
+        .output()
+        .unwrap();
+    let expected: Vec<String> = (0..12_u32)
+        .map(|place| {
+            let value = VALUES[usize::try_from(place % 8).unwrap()].to_bits();
+            let name = NAMES[usize::try_from(place % 3).unwrap()];
+            format!("{name}|{value:016x}|{}", AT_S + 10 * (place / 3))
+        })
+        .collect();
+    assert_eq!(
+        text(&read.stdout).lines().collect::<Vec<_>>(),
+        expected,
+        "{read:?}"
+    );
+}
+
+#[test]
+fn export_goes_into_a_file_and_a_closed_pipe_is_no_error() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = journal(directory.path());
+    let target = directory.path().join("target");
+    let words = ["export", "--output", target.to_str().unwrap()];
+    let output = benzene(&words, directory.path());
+    assert_eq!(
+        (output.status.code(), output.stdout.len()),
+        (Some(0), 0),
+        "{output:?}"
+    );
+    assert_eq!(fs::read_to_string(&target).unwrap().lines().count(), 9);
+    // Far more lines than a pipe holds, and a reader that goes after the first bytes.
+    let mut many = Command::new(env!("CARGO_BIN_EXE_benzene"));
+    many.args(["journal", "export", "--all"]);
+    for index in 0..400 {
+        let copy = directory.path().join(index.to_string());
+        fs::create_dir(&copy).unwrap();
+        for name in [
+            "00000007-00002-00000000.points",
+            "00000007-00002-00000001.names",
+        ] {
+            fs::copy(directory.path().join(name), copy.join(name)).unwrap();
+        }
+        many.arg(&copy);
+    }
+    assert!(file.exists());
+    let mut child = many
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut pipe = child.stdout.take().unwrap();
+    let mut first = [0; 3];
+    pipe.read_exact(&mut first).unwrap();
+    drop(pipe);
+    let ended = child.wait_with_output().unwrap();
+    assert_eq!(
+        (&first, ended.status.code()),
+        (b"a.b", Some(0)),
+        "{ended:?}"
+    );
+}
+
+#[test]
+fn verify_names_the_damaged_place_and_ends_with_one() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = journal(directory.path());
+    let names = directory.path().join("00000007-00002-00000001.names");
+    for path in [directory.path(), &file, &names] {
+        let output = benzene(&["verify"], path);
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        assert!(text(&output.stdout).contains(": sound: "), "{output:?}");
+    }
+    let whole = fs::read(&file).unwrap();
+    let second = whole[HEAD_BYTES..]
+        .windows(4)
+        .position(|word| word == b"BzJl")
+        .unwrap()
+        + HEAD_BYTES;
+    let mut damaged = whole.clone();
+    damaged[second + HEAD_BYTES] ^= 1;
+    fs::write(&file, &damaged).unwrap();
+    let output = benzene(&["verify"], directory.path());
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let said = text(&output.stdout);
+    assert!(
+        said.contains(&format!("{} at byte {second}: ", file.display())),
+        "{said}"
+    );
+    assert!(said.contains(": 3 points are gone"), "{said}");
+    let output = benzene(&["verify"], &file);
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let output = benzene(&["export", "--all"], directory.path());
+    assert_eq!(
+        (output.status.code(), text(&output.stdout).lines().count()),
+        (Some(1), 9)
+    );
+    assert!(
+        text(&output.stderr).contains("benzene journal verify"),
+        "{output:?}"
+    );
+    // A torn tail was never promised.
+    let mut torn = whole;
+    let last = torn.windows(4).rposition(|word| word == b"BzJl").unwrap();
+    torn[last + HEAD_BYTES..].fill(0);
+    fs::write(&file, &torn).unwrap();
+    let output = benzene(&["verify"], directory.path());
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert!(
+        text(&output.stdout).contains("bytes of unfinished blocks"),
+        "{output:?}"
+    );
+    // Without names nobody knows whose the points are.
+    fs::remove_file(&names).unwrap();
+    let output = benzene(&["verify"], directory.path());
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    assert!(
+        text(&output.stdout).contains("9 owed points have no name"),
+        "{output:?}"
+    );
+}
+
+#[test]
+fn what_is_not_there_is_named() {
+    let directory = tempfile::tempdir().unwrap();
+    let missing = directory.path().join("none");
+    for word in ["inspect", "verify", "export"] {
+        let output = benzene(&[word], &missing);
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+        assert!(
+            text(&output.stderr).contains("none: No such file"),
+            "{output:?}"
+        );
+        let output = benzene(&[word], directory.path());
+        assert_eq!(
+            (output.status.code(), output.stderr.len()),
+            (Some(0), 0),
+            "{output:?}"
+        );
+    }
+}
