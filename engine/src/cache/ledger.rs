@@ -91,6 +91,11 @@ impl Ledger {
         }
     }
 
+    /// True where there are as many points or bytes as there may be.
+    pub fn is_full(&self) -> bool {
+        self.credit == 0 && self.room.is_full()
+    }
+
     /// True where a point that found no room may be offered again.
     pub fn has_room(&self) -> bool {
         self.credit > 0 || (!self.room.is_full() && !self.keeper.is_congested())

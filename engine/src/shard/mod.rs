@@ -183,6 +183,11 @@ impl Shard {
         self.ledger.count(counter, amount);
     }
 
+    /// True where the cache holds as many points or bytes as it may.
+    pub fn is_full(&self) -> bool {
+        self.ledger.is_full()
+    }
+
     /// True where a point that found no room would find it now.
     pub fn has_room(&self) -> bool {
         self.ledger.has_room()

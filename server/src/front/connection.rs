@@ -146,6 +146,11 @@ impl Connection {
             self.held.drain(..self.held_at);
             self.held_at = 0;
         }
+        // The last line of a datagram needs no newline, and is not the next one's first.
+        if self.service == Service::Datagram && self.held.last().is_some_and(|last| *last != b'\n')
+        {
+            self.held.push(b'\n');
+        }
         self.held.extend_from_slice(bytes);
         self.held_bytes() > HELD_BYTES_MAX
     }
@@ -155,11 +160,24 @@ impl Connection {
         self.held.len() - self.held_at
     }
 
+    /// How many of these bytes, `bytes_max` or about as many, can be worked on by themselves: a
+    /// datagram is cut behind a line only; one without a newline is short work or none.
+    pub(super) fn cut(&self, bytes: &[u8], bytes_max: usize) -> usize {
+        if bytes.len() <= bytes_max {
+            return bytes.len();
+        }
+        if self.service == Service::Datagram {
+            let line_end = memchr::memrchr(b'\n', &bytes[..bytes_max]);
+            return line_end.map_or(bytes.len(), |at| at + 1);
+        }
+        bytes_max
+    }
+
     /// Works on at most `bytes_max` of what is held; what is left stays held.
     pub(super) fn work_held(&mut self, bytes_max: usize, means: &mut Means<'_>) -> Progress {
         let (held, mut at) = (std::mem::take(&mut self.held), self.held_at);
         self.held_at = 0;
-        let end = held.len().min(at.saturating_add(bytes_max));
+        let end = at + self.cut(&held[at..], bytes_max);
         let progress = self.work(&held[..end], &mut at, means);
         if at == held.len() {
             return progress;
@@ -171,11 +189,6 @@ impl Connection {
                 progress
             }
         }
-    }
-
-    /// Takes the points of a datagram.
-    pub(super) fn datagram(&mut self, bytes: &[u8], intake: &Intake, shard: &mut Shard) {
-        intake.datagram(&mut self.trail, bytes, shard);
     }
 
     /// Works on `bytes` from `at` on, as far as there is room; `at` tells how far.
@@ -207,7 +220,13 @@ impl Connection {
                     Progress::Broken
                 }
             },
-            Talk::Datagram => unreachable!("datagrams are taken whole"),
+            Talk::Datagram => {
+                *at += means.intake.datagram(trail, &bytes[*at..], means.shard);
+                if *at < bytes.len() {
+                    return Progress::Stalled;
+                }
+                Progress::Done
+            }
         }
     }
 

@@ -102,15 +102,23 @@ impl Intake {
         self.taken(&accept, shard)
     }
 
-    /// Takes what a datagram holds; it cannot wait.
-    pub(super) fn datagram(&self, trail: &mut Trail, bytes: &[u8], shard: &mut Shard) {
-        for line in line::datagram_lines(bytes) {
+    /// Takes lines of a datagram, and says how many bytes of them are done with: all, unless a point
+    /// has to wait for a place on its way. What the cache has no room for is dropped.
+    pub(super) fn datagram(&self, trail: &mut Trail, bytes: &[u8], shard: &mut Shard) -> usize {
+        let mut lines = line::datagram_lines(bytes);
+        loop {
+            let at = bytes.len() - lines.rest().len();
+            let Some(line) = lines.next() else {
+                return bytes.len();
+            };
             let taken = match line::parse(line) {
                 Ok(item) => self.item(trail, &item, shard),
                 Err(refusal) => self.refuse(refusal, shard),
             };
-            if taken == Taken::NoRoom {
-                shard.drop_full();
+            match taken {
+                Taken::Done => {}
+                Taken::NoRoom if shard.is_full() => shard.drop_full(),
+                Taken::NoRoom => return at,
             }
         }
     }

@@ -4,7 +4,8 @@
 //! commands (`next_command`) for the loop to carry out. Where the shard has no room for a point,
 //! the connection stops being read; what was received already stays here, in order, and is
 //! offered again when there is room, so that a sender is slowed and loses nothing. A datagram
-//! cannot wait and is dropped point by point, counted.
+//! waits for a place on its way; for a full cache it cannot wait, and is dropped point by point,
+//! counted.
 //! Bounds: a stalled connection holds what was on its way when it was stopped, at most the
 //! receive buffers of its ring; unfinished lines and frames share one bound in the process. What is
 //! worked on at once is bounded by the caller (`slice`, `resume`) and, where a small frame holds
@@ -13,6 +14,8 @@
 mod connection;
 mod intake;
 mod query;
+#[cfg(test)]
+mod tests;
 mod unfinished;
 
 use std::collections::VecDeque;
@@ -155,8 +158,7 @@ impl Front {
         Some(connection.service.lane())
     }
 
-    /// How many of these bytes to hand to `received` at once, so that a turn stays bounded. A
-    /// datagram is cut behind a line only; one without a newline is short work or none.
+    /// How many of these bytes to hand to `received` at once, so that a turn stays bounded.
     pub(crate) fn slice(&self, socket: SocketId, bytes: &[u8], bytes_max: usize) -> usize {
         let Some(connection) = self.connections.get(&socket) else {
             return bytes.len();
@@ -166,14 +168,7 @@ impl Front {
             Service::Pickle | Service::Query => bytes_max,
             Service::Line | Service::Datagram => bytes_max.min(TURN_SLICE_BYTES),
         };
-        if bytes.len() <= bytes_max {
-            return bytes.len();
-        }
-        if connection.service == Service::Datagram {
-            let line_end = memchr::memrchr(b'\n', &bytes[..bytes_max]);
-            return line_end.map_or(bytes.len(), |at| at + 1);
-        }
-        bytes_max
+        connection.cut(bytes, bytes_max)
     }
 
     /// Bytes came.
@@ -182,9 +177,6 @@ impl Front {
             return;
         };
         connection.heard = self.now;
-        if connection.service == Service::Datagram {
-            return connection.datagram(bytes, &self.config.intake, shard);
-        }
         if connection.is_behind() {
             if connection.hold(bytes) {
                 self.stop_receiving(socket);
@@ -453,16 +445,6 @@ impl Front {
         };
         connection.ended = !connection.may_read_more(bytes.len(), outcome);
         self.received(socket, bytes, shard);
-        let Some(connection) = self.connections.get(&socket) else {
-            return;
-        };
-        if connection.service == Service::Datagram {
-            if connection.ended {
-                self.close(socket);
-            } else {
-                self.last.push_back(socket);
-            }
-        }
     }
 
     /// True when no receiver is open any more.

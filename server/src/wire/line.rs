@@ -196,6 +196,13 @@ pub struct DatagramLines<'a> {
     rest: &'a [u8],
 }
 
+impl<'a> DatagramLines<'a> {
+    /// What no line was cut from yet.
+    pub fn rest(&self) -> &'a [u8] {
+        self.rest
+    }
+}
+
 impl<'a> Iterator for DatagramLines<'a> {
     type Item = &'a [u8];
 

@@ -59,7 +59,15 @@ fn long_frames_and_texts_keep_their_order() {
     ] {
         let points = daemon.points(name);
         let expected: Vec<(u32, f64)> = (0..count).rev().map(|index| (time - index, 3.0)).collect();
-        assert!(points == expected, "{name} is not what was sent last");
+        let differing = points
+            .iter()
+            .zip(&expected)
+            .find(|(is, should)| is != should);
+        assert!(
+            points == expected,
+            "{name} is not what was sent last: {} of {count} points, {differing:?}",
+            points.len()
+        );
     }
     own.wait_until(&["activeConnections"], |values| values[0] == 0);
 }
