@@ -5,7 +5,7 @@
 //! written. Four bytes a series with unwritten points, in pages by its number, and an entry for
 //! each second that is the stamp of some series.
 //! Invariants: a stamp is never later than the receipt of the series' oldest unwritten point,
-//! `Cache::restamp` excepted, where somebody says otherwise; `counts` and `at_present` hold as many
+//! `Cache::carried` excepted, which says otherwise; `counts` and `at_present` hold as many
 //! series as have a stamp.
 
 use std::collections::BTreeMap;

@@ -325,11 +325,6 @@ impl Ledger {
         self.cache.oldest_unwritten()
     }
 
-    /// Gives a series with unwritten points another stamp (see `Cache::restamp`).
-    pub fn restamp(&mut self, series: SeriesId, second: u32) {
-        self.cache.restamp(series, second);
-    }
-
     /// The write order's choice; none while it is under way (see `is_choosing`).
     pub fn next(&mut self, unix_now: u32) -> Option<SeriesId> {
         self.cache.next(unix_now)

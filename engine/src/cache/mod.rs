@@ -242,29 +242,6 @@ impl Cache {
         self.ages.oldest()
     }
 
-    /// Gives a series with unwritten points another stamp: somebody has seen to it that nothing of
-    /// it depends on what came before this second.
-    pub fn restamp(&mut self, id: SeriesId, second: u32) {
-        self.assert_known(id);
-        let id = id.0;
-        self.ages.set(id, second);
-        if self.order.deadline().is_none() {
-            return;
-        }
-        let is_ready = self.table.records()[id].place == Place::Ready;
-        if is_ready {
-            self.unlist(id);
-        }
-        let record = &mut self.table.records_mut()[id];
-        let due = record.due();
-        record.set_due(Due {
-            since: due.since.max(second),
-            taken_after_s: 0,
-            ..due
-        });
-        self.settle(id);
-    }
-
     /// The point of a series that was put in last was received so many seconds ago, by an earlier
     /// run: nothing of it is younger than that.
     pub(super) fn age(&mut self, id: SeriesId, age_s: u32) {

@@ -89,17 +89,7 @@ impl Inspect {
                 Some(answer) => Step::Answer(self.ticket, answer),
                 None => unreachable!("an inspection was closed before it had its answer"),
             },
-            Ok(
-                outcome @ (FileOutcome::Probed(_)
-                | FileOutcome::Created
-                | FileOutcome::Looked(_)
-                | FileOutcome::SetAside
-                | FileOutcome::Appended(_)
-                | FileOutcome::Synced
-                | FileOutcome::Removed),
-            ) => {
-                unreachable!("an inspection was answered with {outcome:?}")
-            }
+            Ok(outcome) => unreachable!("an inspection was answered with {outcome:?}"),
         }
     }
 

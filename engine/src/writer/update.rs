@@ -111,17 +111,7 @@ impl Update {
                 Some(End::Failed(fault)) => Step::Failed(fault),
                 None => unreachable!("an update was closed before it knew its end"),
             },
-            Ok(
-                outcome @ (FileOutcome::Probed(_)
-                | FileOutcome::Created
-                | FileOutcome::Looked(_)
-                | FileOutcome::SetAside
-                | FileOutcome::Appended(_)
-                | FileOutcome::Synced
-                | FileOutcome::Removed),
-            ) => {
-                unreachable!("an update was answered with {outcome:?}")
-            }
+            Ok(outcome) => unreachable!("an update was answered with {outcome:?}"),
         }
     }
 

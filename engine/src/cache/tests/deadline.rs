@@ -302,8 +302,8 @@ struct Known {
     id: Option<SeriesId>,
     cached: BTreeMap<u32, u32>,
     in_flight: Option<BTreeMap<u32, u32>>,
-    /// Somebody said that nothing depends on what came before.
-    restamped: u32,
+    /// When its points were journaled once more: nothing depends on what came before.
+    carried: u32,
 }
 
 impl Known {
@@ -321,7 +321,8 @@ enum Step {
     TakeNext,
     Land(usize, bool),
     Stand(usize, bool),
-    Restamp(usize),
+    /// Of a series that cannot be written.
+    Carry(usize),
     Later(u32),
 }
 
@@ -333,7 +334,7 @@ fn step() -> impl Generate<Value = Step> {
         3 => Just(Step::TakeNext),
         5 => (0..NAMES, prop::bool::weighted(0.8)).prop_map(|(name, is_written)| Step::Land(name, is_written)),
         1 => (0..NAMES, any::<bool>()).prop_map(|(name, is_parked)| Step::Stand(name, is_parked)),
-        1 => (0..NAMES).prop_map(Step::Restamp),
+        1 => (0..NAMES).prop_map(Step::Carry),
         6 => (1..9_u32).prop_map(Step::Later),
     ]
 }
@@ -376,11 +377,15 @@ impl World {
                     stand(&mut self.clocked.cache, id, parked);
                 }
             }
-            Step::Restamp(name) => {
-                if self.known[name].oldest().is_some() {
-                    let id = self.known[name].id.unwrap();
-                    self.clocked.cache.restamp(id, self.second);
-                    self.known[name].restamped = self.second;
+            Step::Carry(name) => {
+                let series = &mut self.known[name];
+                if let Some(id) = series.id
+                    && series.in_flight.is_none()
+                    && !series.cached.is_empty()
+                    && self.clocked.cache.standing(id) == Standing::Parked
+                {
+                    self.clocked.cache.carried(id);
+                    series.carried = self.second;
                 }
             }
             Step::Later(seconds) => {
@@ -456,10 +461,7 @@ impl World {
             assert_eq!(cache.ages.has(id.0), unwritten.is_some());
             let Some(unwritten) = unwritten else { continue };
             let stamp = cache.ages.stamp(id.0);
-            assert!(
-                stamp <= unwritten.max(series.restamped),
-                "{stamp} {series:?}"
-            );
+            assert!(stamp <= unwritten.max(series.carried), "{stamp} {series:?}");
             assert!(cache.table[id.0].due().since <= self.second);
             oldest = oldest.min(Some(stamp)).or(Some(stamp));
             let points =
