@@ -121,7 +121,7 @@ impl Process {
         self.shards.iter().any(Shard::is_recalling)
     }
 
-    /// Is what is accepted noted everywhere?
+    /// Is what is accepted noted everywhere, and what failures have left of the journal over?
     pub(crate) fn is_healthy(&self) -> bool {
         let reports = self.shards.iter().map(Shard::report);
         reports

@@ -37,7 +37,8 @@ impl Frail {
             self.healed = None;
             return;
         }
-        if self.since_ms.is_none() {
+        // What earlier epochs owe would come back over what was written and not noted.
+        if self.since_ms.is_none() || process.is_recalling() {
             return;
         }
         let (healed_ms, begun) = *self.healed.get_or_insert((now_ms, process.syncs_begun));

@@ -479,12 +479,12 @@ impl World {
     /// has failed.
     fn stop(&mut self) {
         let is_healthy = self.process.as_ref().is_some_and(Process::is_healthy);
-        if is_healthy && self.disk.faults.journal_once_in == 0 {
-            self.settle("rest", Shard::rest, Shard::is_at_rest);
-        } else {
+        if !is_healthy || self.disk.faults.journal_once_in > 0 {
             self.disk.faults = Faults::default();
             self.settle("drain", Shard::drain, Shard::is_drained);
         }
+        // After a drain too the journal has last words.
+        self.settle("rest", Shard::rest, Shard::is_at_rest);
     }
 
     /// Tells all shards to come to an end of some sort, and turns until they have.

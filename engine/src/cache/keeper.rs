@@ -20,6 +20,8 @@ pub(super) struct Keeper {
     recalled_until: u32,
     /// Seconds received since the start, of series by number, while points come back.
     live: HashMap<u32, Vec<u32>, foldhash::fast::FixedState>,
+    /// Those of them that are not to be forgotten meanwhile, by a link.
+    linked: Vec<SeriesId>,
 }
 
 impl Keeper {
@@ -44,19 +46,35 @@ impl Keeper {
         self.journal.as_ref().is_some_and(|it| it.is_congested())
     }
 
+    /// May no point of an earlier run be taken before the journal has got on?
+    pub(super) fn is_congested_for_copies(&self) -> bool {
+        let journal = self.journal.as_ref();
+        journal.is_some_and(|it| it.is_congested_for_copies())
+    }
+
     /// A point was received and cached under a number that stood for its series before.
     #[inline]
-    pub(super) fn note(&mut self, cache: &Cache, id: SeriesId, point: Point) {
+    pub(super) fn note(&mut self, cache: &mut Cache, id: SeriesId, point: Point) {
         if let Some(journal) = &mut self.journal {
             journal.point(id, || cache.name(id), point);
         }
         if point.timestamp <= self.recalled_until {
-            self.live.entry(id.0).or_default().push(point.timestamp);
+            self.remember(cache, id, point.timestamp);
         }
     }
 
+    #[cold]
+    fn remember(&mut self, cache: &mut Cache, id: SeriesId, timestamp: u32) {
+        let seconds = self.live.entry(id.0).or_default();
+        // A series that cannot have another link is kept by those that it has.
+        if seconds.is_empty() && cache.link(id) {
+            self.linked.push(id);
+        }
+        seconds.push(timestamp);
+    }
+
     /// A point was received, with this outcome.
-    pub(super) fn note_insert(&mut self, cache: &Cache, insert: Insert, point: Point) {
+    pub(super) fn note_insert(&mut self, cache: &mut Cache, insert: Insert, point: Point) {
         match insert {
             Insert::New(id) => {
                 self.rename(id);
@@ -117,9 +135,12 @@ impl Keeper {
     }
 
     /// Nothing comes back any more.
-    pub(super) fn end_recall(&mut self) {
+    pub(super) fn end_recall(&mut self, cache: &mut Cache) {
         self.recalled_until = 0;
         self.live = HashMap::default();
+        for id in std::mem::take(&mut self.linked) {
+            cache.unlink(id);
+        }
     }
 
     /// Was a point of this second received since the start?
@@ -134,6 +155,7 @@ impl Keeper {
         let journal = self.journal.as_ref();
         let seconds: usize = self.live.values().map(Vec::capacity).sum();
         let live = self.live.capacity() * size_of::<(u32, Vec<u32>)>() + seconds * size_of::<u32>();
-        journal.map_or(0, |journal| journal.status().memory_bytes) + live as u64
+        let linked = self.linked.capacity() * size_of::<SeriesId>();
+        journal.map_or(0, |journal| journal.status().memory_bytes) + (live + linked) as u64
     }
 }

@@ -19,7 +19,9 @@ use crate::breaks::{self, Break};
 use crate::clock::Now;
 use crate::journal::Journal;
 use crate::limiter::Room;
-use crate::limits::{JOURNAL_CARRIED_POINT_BYTES, JOURNALED_AGAIN_PER_TURN_MAX};
+use crate::limits::{
+    JOURNAL_CARRIED_POINT_BYTES, JOURNALED_AGAIN_PER_TURN_MAX, NOTED_WRITTEN_PER_TURN_MAX,
+};
 use crate::point::Point;
 use crate::stats::{Counter, Stats};
 use crate::whisper::Outcome;
@@ -72,9 +74,19 @@ impl Ledger {
     /// Reserves room for one point; false when the cache is full.
     #[inline(always)]
     pub fn reserve(&mut self) -> bool {
+        self.reserve_unless(Keeper::is_congested)
+    }
+
+    /// The same for a point of an earlier run.
+    pub fn reserve_recalled(&mut self) -> bool {
+        self.reserve_unless(Keeper::is_congested_for_copies)
+    }
+
+    #[inline]
+    fn reserve_unless(&mut self, is_congested: impl Fn(&Keeper) -> bool) -> bool {
         if self.credit == 0 {
             self.publish_bytes();
-            if self.keeper.is_congested() {
+            if is_congested(&self.keeper) {
                 return false;
             }
             self.credit = self.room.take(CREDIT_POINTS);
@@ -148,7 +160,7 @@ impl Ledger {
     pub fn insert_known(&mut self, id: SeriesId, point: Point, origin: Counter) -> Insert {
         self.stats.add(origin, 1);
         if self.cache.append(id, point) {
-            self.keeper.note(&self.cache, id, point);
+            self.keeper.note(&mut self.cache, id, point);
             return Insert::Added(id);
         }
         let inserted = self.cache.insert_known(id, point);
@@ -157,7 +169,7 @@ impl Ledger {
 
     fn inserted(&mut self, inserted: Inserted, point: Point) -> Insert {
         self.keeper
-            .note_insert(&self.cache, inserted.outcome, point);
+            .note_insert(&mut self.cache, inserted.outcome, point);
         self.account(inserted)
     }
 
@@ -472,6 +484,23 @@ impl Ledger {
         (end < self.cache.series_end()).then_some(end)
     }
 
+    /// Notes of series without unwritten points that all of theirs are in files, where the journal
+    /// was not to say so before; a bounded number a turn from this number on. Says where to go on, or
+    /// that all are done.
+    pub fn note_all_written(&mut self, from: u32) -> Option<u32> {
+        let series_end = self.cache.series_end();
+        let end = series_end.min(from.saturating_add(NOTED_WRITTEN_PER_TURN_MAX));
+        if let Some(journal) = self.keeper.journal_mut() {
+            for series in (from..end).map(SeriesId) {
+                let is_written = self.cache.is_known(series) && !self.cache.owes(series);
+                if is_written && journal.has_named(series) {
+                    journal.written(series, self.cache.name(series), None);
+                }
+            }
+        }
+        (end < series_end).then_some(end)
+    }
+
     /// The same of one series: what is in flight first, so that its record means these copies.
     fn journal_series_again(&mut self, series: SeriesId) {
         let (flying, (cached, age_s)) = (self.cache.flying(series), self.cache.owed(series));
@@ -491,7 +520,7 @@ impl Ledger {
 
     /// None comes back any more.
     pub fn end_recall(&mut self) {
-        self.keeper.end_recall();
+        self.keeper.end_recall(&mut self.cache);
     }
 
     /// Puts in a point of an earlier run that was received so many seconds ago; room was reserved.

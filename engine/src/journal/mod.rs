@@ -136,6 +136,7 @@ pub struct Journal {
     /// Rises with each failure: answers of earlier ones are about blocks that were given up.
     era: u32,
     intake: Intake,
+    earlier: Earlier,
     retry: Retry,
 
     /// A block is begun and nothing stands before a point: the hot path asks only this.
@@ -199,6 +200,17 @@ enum Intake {
     Over,
 }
 
+/// What earlier epochs owe.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Earlier {
+    /// Nothing, and their files may go.
+    Done,
+    /// Points.
+    Owing,
+    /// The same, and files were written meanwhile, of which nothing is noted.
+    OwingAndWritten,
+}
+
 /// When a new segment is tried after a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Retry {
@@ -259,6 +271,7 @@ impl Journal {
             state: State::Healthy,
             era: 0,
             intake: Intake::Open,
+            earlier: Earlier::Done,
             retry: Retry::Never,
             is_flowing: false,
             ids: Ids::new(),

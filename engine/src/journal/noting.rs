@@ -8,7 +8,7 @@ use std::mem;
 use super::block::HEAD_BYTES;
 use super::entry::{CUT_NONE, PointEncoder};
 use super::name_entry::NameEncoder;
-use super::{Began, Intake, Journal};
+use super::{Began, Earlier, Intake, Journal};
 use crate::cache::SeriesId;
 use crate::limits::JOURNAL_OVERRUN_BYTES;
 use crate::point::Point;
@@ -86,7 +86,12 @@ impl Journal {
 
     /// Notes that points of a series need not be replayed: they are in their file, or given up and
     /// counted. `None`: all that were noted so far, whatever their generation.
+    /// Nothing is noted while earlier epochs owe points (`set_earlier_owing`).
     pub fn written(&mut self, series: SeriesId, name: &str, part: Option<Part>) {
+        if self.earlier != Earlier::Done {
+            self.earlier = Earlier::OwingAndWritten;
+            return;
+        }
         if !self.begin_record() {
             return;
         }
@@ -116,6 +121,28 @@ impl Journal {
             }
             None => Some((id, 1)),
         };
+    }
+
+    /// Does something of this series stand in the present generation?
+    pub fn has_named(&self, series: SeriesId) -> bool {
+        self.ids.get(series).is_some()
+    }
+
+    /// Earlier epochs owe points, or do so no more. While they do, the next start would begin with
+    /// those, and needs all that was received since behind them: of two values of a second the later
+    /// one is to be written last. So nothing is noted as written, and no segment retires; points of
+    /// earlier epochs are noted past the bound. True where files were written meanwhile, and that is
+    /// to be noted now.
+    pub fn set_earlier_owing(&mut self, is_owing: bool) -> bool {
+        let is_to_note = !is_owing && self.earlier == Earlier::OwingAndWritten;
+        if is_owing != (self.earlier != Earlier::Done) {
+            self.earlier = if is_owing {
+                Earlier::Owing
+            } else {
+                Earlier::Done
+            };
+        }
+        is_to_note
     }
 
     /// The number of this series may stand for another name from now on.

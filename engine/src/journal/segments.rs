@@ -313,10 +313,7 @@ impl Journal {
 
     /// Frees files that the disk knows to owe nothing.
     pub(super) fn free_files(&mut self) {
-        let retired = match self.config.sync {
-            Sync::Every(_) | Sync::Always => self.retired_synced,
-            Sync::Never => self.retired_committed,
-        };
+        let retired = self.retired_safe();
         while let Some(limbo) = self.limbo.front()
             && limbo.segment < retired
             && let Some(limbo) = self.limbo.pop_front()

@@ -1,7 +1,7 @@
 //! What the journal says of itself: whether it can take points, what presses, and its numbers.
 
 use super::lane::Lane;
-use super::{Intake, Journal, OnError, State, Sync};
+use super::{Earlier, Intake, Journal, OnError, State, Sync};
 use crate::limits::{JOURNAL_OVERRUN_BYTES, JOURNAL_PUSH_QUARTERS};
 use crate::ring::FileError;
 use crate::stats::Stats;
@@ -22,7 +22,8 @@ pub enum Pressure {
 /// What the journal holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Status {
-    /// How it is.
+    /// How it is; `Recovering` also until its disk knows that what stands before its last failure
+    /// owes nothing: a crash may bring an old value of a second back over one written meanwhile.
     pub state: State,
     /// Bytes of its files, whatever is in them.
     pub bytes: u64,
@@ -57,6 +58,15 @@ impl Journal {
         }
     }
 
+    /// The same for points of earlier epochs: the bound of segments is not for them, for none retires
+    /// before they are all noted.
+    pub fn is_congested_for_copies(&self) -> bool {
+        match self.state {
+            State::Failed(_) => self.is_congested(),
+            State::Healthy | State::Recovering => self.is_blocked(),
+        }
+    }
+
     /// Whether the buffers are full: the owner is to begin no update either, for its record would
     /// have no room.
     pub fn is_blocked(&self) -> bool {
@@ -76,6 +86,10 @@ impl Journal {
 
     /// How short of segments it is.
     pub fn pressure(&self) -> Pressure {
+        // Nothing that is written or carried would let a segment retire.
+        if self.earlier != Earlier::Done {
+            return Pressure::None;
+        }
         if self.is_noting() && self.is_out_of_segments() {
             return Pressure::Full;
         }
@@ -134,6 +148,14 @@ impl Journal {
         }
     }
 
+    /// Segments below this number owe nothing, and that is as safe as it gets.
+    pub(super) fn retired_safe(&self) -> u32 {
+        match self.config.sync {
+            Sync::Every(_) | Sync::Always => self.retired_synced,
+            Sync::Never => self.retired_committed,
+        }
+    }
+
     /// Is each block synced as it is written (JOURNAL_SYNC = always)?
     pub fn syncs_always(&self) -> bool {
         self.config.sync == Sync::Always
@@ -162,7 +184,11 @@ impl Journal {
     pub fn status(&self) -> Status {
         let buffered = self.points.payload_bytes() + self.names.payload_bytes();
         Status {
-            state: self.state,
+            state: if self.state == State::Healthy && self.retired_safe() < self.recovery_segment {
+                State::Recovering
+            } else {
+                self.state
+            },
             bytes: self.files() as u64 * u64::from(self.config.segment_bytes),
             memory_bytes: self.ids.bytes() + buffered as u64,
             segments: self.kept.len(),

@@ -8,7 +8,7 @@ use std::time::Instant;
 use super::block::{Head, Kind};
 use super::lane::{Finished, Last};
 use super::task::{JournalToken, Task};
-use super::{Intake, Journal, OnError, Retry, Round, State, Sync};
+use super::{Earlier, Intake, Journal, OnError, Retry, Round, State, Sync};
 use crate::breaks::{self, Break};
 use crate::clock::Now;
 use crate::limits::JOURNAL_RETRY;
@@ -38,8 +38,8 @@ impl Journal {
         }
         self.recover();
         // What was carried before a failure may be lost with it: nothing goes until all is carried
-        // again.
-        if self.state == State::Healthy {
+        // again. Nor does it while all is to come back behind what earlier epochs owe.
+        if self.state == State::Healthy && self.earlier == Earlier::Done {
             self.retire(oldest_unwritten);
         }
         self.free_files();

@@ -57,6 +57,8 @@ pub(super) struct Keep {
     pub(super) carried_bytes_max: u64,
     /// Points are journaled once more: after how many failures, and the next series.
     again: Option<(u32, u32)>,
+    /// What was written of earlier series is noted: the next one.
+    unsaid: Option<u32>,
     /// The daemon ends, and what is cached stays in the journal.
     pub(super) is_resting: bool,
     /// The journal was told so.
@@ -77,6 +79,7 @@ impl Keep {
 impl Shard {
     /// The journal's part of the end of a turn.
     pub(super) fn keep(&mut self) {
+        self.heed_earlier_epochs();
         self.press();
         self.recover();
         let oldest = self.ledger.oldest_unwritten();
@@ -90,6 +93,22 @@ impl Shard {
         }
         journal.end_turn(oldest);
         self.release_answers();
+    }
+
+    /// While earlier epochs owe points the journal says nothing of files, and makes up for it
+    /// afterwards.
+    fn heed_earlier_epochs(&mut self) {
+        let is_owing = self.is_indebted();
+        if let Some(journal) = self.ledger.journal_mut()
+            && journal.set_earlier_owing(is_owing)
+        {
+            self.keep.unsaid = Some(0);
+        }
+        if is_owing {
+            self.keep.unsaid = None;
+        } else if let Some(from) = self.keep.unsaid {
+            self.keep.unsaid = self.ledger.note_all_written(from);
+        }
     }
 
     /// May updates begin? Not while the daemon ends with its points in the journal, nor where their

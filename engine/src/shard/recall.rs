@@ -32,6 +32,8 @@ pub struct Together {
     failing: AtomicU16,
     /// Files may be written.
     is_released: AtomicBool,
+    /// Earlier epochs owe nothing, on the disk.
+    is_sealed: AtomicBool,
 }
 
 impl Together {
@@ -41,6 +43,7 @@ impl Together {
             left: AtomicU16::new(shards),
             failing: AtomicU16::new(0),
             is_released: AtomicBool::new(false),
+            is_sealed: AtomicBool::new(false),
         }
     }
 
@@ -72,6 +75,15 @@ impl Together {
 
     fn is_released(&self) -> bool {
         self.is_released.load(Ordering::SeqCst)
+    }
+
+    fn seal(&self) {
+        self.is_sealed.store(true, Ordering::SeqCst);
+        self.release();
+    }
+
+    fn is_sealed(&self) -> bool {
+        self.is_sealed.load(Ordering::SeqCst)
     }
 }
 
@@ -191,7 +203,7 @@ impl Shard {
             Phase::Sealing => {
                 let journal = self.ledger.journal();
                 if journal.is_some_and(Journal::has_sealed_epochs) {
-                    recall.together.release();
+                    recall.together.seal();
                     recall.phase = Phase::Removing;
                 }
             }
@@ -237,7 +249,7 @@ impl Shard {
         let progress = recall
             .replay
             .work(RECALLED_PER_TURN_MAX, &mut |owed: Owed| {
-                if !ledger.reserve() {
+                if !ledger.reserve_recalled() {
                     return Offer::Full;
                 }
                 let point = Point {
@@ -270,8 +282,12 @@ impl Shard {
         match progress {
             Progress::More => recall.is_busy = true,
             Progress::Waiting => {}
-            // The writer makes room.
-            Progress::Full => recall.together.release(),
+            // The writer makes room in the cache; the journal gets on by itself.
+            Progress::Full => {
+                if self.ledger.is_full() {
+                    recall.together.release();
+                }
+            }
             Progress::Done => self.end_recall(recall),
             Progress::Refused(newer) => {
                 recall.said = Some(Recalled::Refused(newer));
@@ -315,7 +331,7 @@ impl Shard {
 
     fn wait_for_others(&mut self, recall: &mut Recall) {
         if self.index != ShardIndex(0) {
-            if recall.together.is_released() && recall.together.are_all_there() {
+            if recall.together.is_sealed() {
                 recall.phase = Phase::Over;
             }
             return;
@@ -333,6 +349,12 @@ impl Shard {
     pub(super) fn is_held_by_recall(&self) -> bool {
         let together = self.recall.as_ref().map(|recall| &recall.together);
         together.is_some_and(|together| !together.is_released())
+    }
+
+    /// Do earlier epochs owe points yet?
+    pub(super) fn is_indebted(&self) -> bool {
+        let together = self.recall.as_ref().map(|recall| &recall.together);
+        together.is_some_and(|together| !together.is_sealed())
     }
 
     /// Do points of earlier runs come back, or have their files to go yet?

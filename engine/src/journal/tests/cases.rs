@@ -261,6 +261,52 @@ fn an_unwritten_point_pins_its_segment_and_all_later_ones_until_it_is_carried() 
 }
 
 #[test]
+fn while_earlier_epochs_owe_nothing_is_noted_as_written_and_nothing_retires() {
+    let mut rig = Rig::new(config());
+    rig.journal.set_earlier_owing(true);
+    let mut timestamp = 0_u32;
+    while rig.journal.files() <= 8 {
+        for _ in 0..100 {
+            timestamp = timestamp.wrapping_add(1_000_003);
+            rig.point(1, timestamp);
+        }
+        rig.sync();
+    }
+    let noted = rig.journal.serial();
+    rig.journal.written(SeriesId(1), &name(1), None);
+    rig.oldest_unwritten = None;
+    for _ in 0..3 {
+        rig.sync();
+        rig.sync_data();
+    }
+    assert_eq!(
+        (
+            rig.journal.retired,
+            rig.journal.stats().get(Counter::JournalCarried)
+        ),
+        (0, 0)
+    );
+    assert_eq!(rig.read().owed.len() as u64, noted);
+    // Senders wait at the bound, and what comes back does not: nothing retires before it is all noted.
+    assert!(rig.journal.is_congested() && !rig.journal.is_congested_for_copies());
+    assert_eq!(rig.journal.pressure(), Pressure::None);
+    assert!(
+        rig.journal.set_earlier_owing(false),
+        "what was written is to be noted"
+    );
+    assert!(!rig.journal.set_earlier_owing(false));
+    rig.journal.written(SeriesId(1), &name(1), None);
+    for _ in 0..3 {
+        rig.sync();
+        rig.sync_data();
+        rig.sync();
+    }
+    assert_eq!(rig.read().owed.len(), 0);
+    assert_eq!(rig.journal.status().segments, 1);
+    assert!(!rig.journal.is_congested());
+}
+
+#[test]
 fn pressure_rises_and_points_stop_within_the_bound() {
     let mut rig = Rig::new(config());
     rig.settle();
