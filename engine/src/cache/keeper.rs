@@ -12,6 +12,45 @@ use crate::journal::entry::CUT_NONE;
 use crate::journal::{Journal, Part};
 use crate::point::Point;
 
+/// Series by number, a bit each up to the highest; nothing while there are none.
+#[derive(Debug, Default)]
+struct SeriesSet {
+    words: Vec<u64>,
+    count: usize,
+}
+
+impl SeriesSet {
+    fn place(id: SeriesId) -> (usize, u64) {
+        (id.0 as usize / 64, 1 << (id.0 % 64))
+    }
+
+    fn contains(&self, id: SeriesId) -> bool {
+        let (word, bit) = Self::place(id);
+        self.words.get(word).is_some_and(|word| word & bit != 0)
+    }
+
+    fn insert(&mut self, id: SeriesId) {
+        let (word, bit) = Self::place(id);
+        if self.words.len() <= word {
+            self.words.resize(word + 1, 0);
+        }
+        self.count += usize::from(self.words[word] & bit == 0);
+        self.words[word] |= bit;
+    }
+
+    fn remove(&mut self, id: SeriesId) {
+        if !self.contains(id) {
+            return;
+        }
+        let (word, bit) = Self::place(id);
+        self.words[word] &= !bit;
+        self.count -= 1;
+        if self.count == 0 {
+            self.words = Vec::new();
+        }
+    }
+}
+
 /// The journal, if there is one.
 #[derive(Debug, Default)]
 pub(super) struct Keeper {
@@ -22,6 +61,8 @@ pub(super) struct Keeper {
     live: HashMap<u32, Vec<u32>, foldhash::fast::FixedState>,
     /// Those of them that are not to be forgotten meanwhile, by a link.
     linked: Vec<SeriesId>,
+    /// Series with unwritten points that came back.
+    late: SeriesSet,
 }
 
 impl Keeper {
@@ -102,6 +143,14 @@ impl Keeper {
             let id = insert.series();
             journal.copy(id, cache.name(id), point, age_s);
         }
+        if cache.owes(insert.series()) {
+            self.late.insert(insert.series());
+        }
+    }
+
+    /// Has a series unwritten points that came back?
+    pub(super) fn is_late(&self, id: SeriesId) -> bool {
+        self.late.contains(id)
     }
 
     /// The number stands for another series from now on.
@@ -120,6 +169,9 @@ impl Keeper {
     /// The points of a series that were taken are written, those left behind excepted; or all were
     /// given up.
     pub(super) fn note_written(&mut self, cache: &Cache, id: SeriesId, left: Option<LeftBehind>) {
+        if left.is_none() {
+            self.late.remove(id);
+        }
         if let Some(journal) = &mut self.journal {
             let part = left.map(|left| Part {
                 serial: left.mark,
@@ -155,7 +207,30 @@ impl Keeper {
         let journal = self.journal.as_ref();
         let seconds: usize = self.live.values().map(Vec::capacity).sum();
         let live = self.live.capacity() * size_of::<(u32, Vec<u32>)>() + seconds * size_of::<u32>();
-        let linked = self.linked.capacity() * size_of::<SeriesId>();
+        let linked = self.linked.capacity() * size_of::<SeriesId>()
+            + self.late.words.capacity() * size_of::<u64>();
         journal.map_or(0, |journal| journal.status().memory_bytes) + (live + linked) as u64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_set_of_series_has_what_was_put_in_and_lets_go_of_its_memory() {
+        let mut set = SeriesSet::default();
+        set.remove(SeriesId(7));
+        for id in [0, 63, 64, 1000, 63] {
+            set.insert(SeriesId(id));
+        }
+        let members: Vec<u32> = (0..2000).filter(|id| set.contains(SeriesId(*id))).collect();
+        assert_eq!(members, [0, 63, 64, 1000]);
+        for id in [63, 63, 0, 1000] {
+            set.remove(SeriesId(id));
+        }
+        assert!(set.contains(SeriesId(64)) && !set.contains(SeriesId(63)));
+        set.remove(SeriesId(64));
+        assert_eq!(set.words.capacity(), 0);
     }
 }

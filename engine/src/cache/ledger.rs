@@ -347,6 +347,11 @@ impl Ledger {
         self.cache.is_choosing()
     }
 
+    /// Has a series points that an earlier run may have written?
+    pub fn is_late(&self, series: SeriesId) -> bool {
+        self.keeper.is_late(series)
+    }
+
     /// Takes cached points of a series for a write: all, or those of whole slots of its file's
     /// second archive, which has this step (see `Cache::take_whole`).
     pub fn take(&mut self, series: SeriesId, step_s: Option<u32>) -> Vec<Point> {
@@ -369,11 +374,12 @@ impl Ledger {
         self.keeper.note_written(&self.cache, series, left);
         let points = u64::from(self.cache.written(series, now));
         assert!(
-            outcome.written + outcome.too_old == points,
+            outcome.written + outcome.too_old + outcome.spared == points,
             "{points} points were in flight, the plan knew of {outcome:?}"
         );
         self.stats.add(Counter::Committed, outcome.written);
         self.stats.add(Counter::DroppedTooOld, outcome.too_old);
+        self.stats.add(Counter::Superseded, outcome.spared);
         self.room.give(points);
         self.expire_at.get_or_insert(now + EXPIRE_EVERY);
     }

@@ -13,6 +13,7 @@ mod fetch;
 mod header;
 mod image;
 mod kept;
+mod late;
 mod plan;
 
 pub use aggregate::Aggregation;
@@ -22,4 +23,5 @@ pub use fetch::{FetchAnswer, FetchError, FetchPlan, FetchRequest, Series, fetch}
 pub use header::{HEAD_READ_BYTES, Header, HeaderError};
 pub use image::{Bases, Image};
 pub use kept::{Kept, kept};
+pub use late::{Late, late};
 pub use plan::{NEED_ROUNDS_MAX, Outcome, Plan, PlanError, merged, plan, witness};

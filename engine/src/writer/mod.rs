@@ -190,7 +190,8 @@ impl Writer {
                 !points.is_empty(),
                 "series {series:?} was chosen with nothing to write"
             );
-            let mut update = Update::new(series, points, ledger.recent(series), now);
+            let update = Update::new(series, points, ledger.recent(series), now);
+            let mut update = update.late(ledger.is_late(series));
             let path = self.path(ledger.name(series));
             let operation = update.open(path, access, &self.layouts);
             let token = self.jobs.insert(Job::Update(update));

@@ -1,6 +1,7 @@
 //! One update in two phases: open and read, then write and close.
 //! The first phase asks for what `layouts` foresees; the plan is asked when that is there, and again
-//! after every further read until it has all it needs (at most three rounds).
+//! after every further read until it has all it needs (at most three rounds, and two more where
+//! points are late).
 //! Points that were written a moment ago are looked for: a file that was replaced since then gets
 //! them again. Whatever fails, the file is closed and the fault comes out; the points are the
 //! caller's.
@@ -13,7 +14,7 @@ use crate::cache::SeriesId;
 use crate::clock::Now;
 use crate::point::Point;
 use crate::ring::{Access, ByteRange, FileError, FileOperation, FileOutcome, Piece, VisitId};
-use crate::whisper::{Header, Image, Kept, Outcome, Plan, kept, plan};
+use crate::whisper::{Header, Image, Kept, Late, Outcome, Plan, kept, late, plan};
 
 use super::layouts::Layouts;
 
@@ -45,6 +46,8 @@ pub(super) struct Update {
     points: Vec<Point>,
     /// Points written by earlier updates a moment ago, sorted by time.
     recent: Vec<Point>,
+    /// Some of the points an earlier run has accepted, and written or not.
+    is_late: bool,
     visit: Option<VisitId>,
     image: Image,
     asked: Vec<ByteRange>,
@@ -60,11 +63,17 @@ impl Update {
             unix_now: now.unix_seconds,
             points,
             recent,
+            is_late: false,
             visit: None,
             image: Image::new(),
             asked: Vec::new(),
             end: None,
         }
+    }
+
+    /// The same where some of the points come from an earlier run, which may have written them.
+    pub(super) fn late(self, is_late: bool) -> Self {
+        Self { is_late, ..self }
     }
 
     /// The operation that every update begins with.
@@ -169,13 +178,30 @@ impl Update {
                 Kept::Unread(range) => needs.push(range),
             }
         }
-        let plan = plan(header, &self.points, now, image).map_err(Fault::Plan)?;
+        let plan = self.plan_points(header)?;
         let plan = match plan {
             Plan::Need(more) => Plan::Need([needs, more].concat()),
             Plan::Write { .. } if !needs.is_empty() => Plan::Need(needs),
             write @ Plan::Write { .. } => write,
         };
         Ok((plan, 0))
+    }
+
+    /// The plan for the new points.
+    fn plan_points(&self, header: &Header) -> Result<Plan, Fault> {
+        let (now, image) = (self.unix_now, &self.image);
+        if !self.is_late {
+            return plan(header, &self.points, now, image).map_err(Fault::Plan);
+        }
+        let writes = match late(header, &self.points, now, image) {
+            Late::Write(writes) => writes,
+            Late::Need(needs) => return Ok(Plan::Need(needs)),
+        };
+        let mut plan = plan(header, &writes, now, image).map_err(Fault::Plan)?;
+        if let Plan::Write { outcome, .. } = &mut plan {
+            outcome.spared = (self.points.len() - writes.len()) as u64;
+        }
+        Ok(plan)
     }
 
     /// The plan that writes recent points again. Its outcome is that of the new ones alone.
@@ -255,7 +281,20 @@ mod tests {
             unix_seconds: NOW,
             ..clock::now()
         };
-        let mut update = Update::new(SeriesId(3), points.to_vec(), recent.to_vec(), now);
+        let update = Update::new(SeriesId(3), points.to_vec(), recent.to_vec(), now);
+        let (operations, outcome, again) = carry_on(file, update, layouts)?;
+        let taken = outcome.written + outcome.superseded + outcome.too_old;
+        assert_eq!(taken, points.len() as u64);
+        Some((operations, again))
+    }
+
+    /// Carries an update out: how many operations it took, what became of its points, and how many
+    /// were written again.
+    fn carry_on(
+        file: &mut [u8],
+        mut update: Update,
+        layouts: &mut Layouts,
+    ) -> Option<(usize, Outcome, usize)> {
         let mut operation = update.open("/data/a.wsp".into(), Access::default(), layouts);
         for operations in 1..9 {
             let outcome = match operation {
@@ -291,11 +330,7 @@ mod tests {
             };
             operation = match update.step(Ok(outcome), false, layouts) {
                 Step::Operation(operation) => operation,
-                Step::Done(outcome, again) => {
-                    let taken = outcome.written + outcome.superseded + outcome.too_old;
-                    assert_eq!(taken, points.len() as u64);
-                    return Some((operations, again));
-                }
+                Step::Done(outcome, again) => return Some((operations, outcome, again)),
                 Step::Failed(_) => return None,
             };
         }
@@ -444,5 +479,37 @@ mod tests {
                 prop_assert!(with == without);
             }
         }
+    }
+
+    #[test]
+    fn late_points_leave_a_coarse_slot_that_has_their_interval() {
+        let mut file = file(&[(60, 10), (300, 100)]);
+        let mut layouts = Layouts::default();
+        let late_points = |values: [f64; 2]| -> Vec<Point> {
+            let at = |age_s: u32, value| Point {
+                timestamp: NOW - NOW % 300 - age_s,
+                value,
+            };
+            vec![at(1500, values[0]), at(900, values[1]), at(0, 3.0)]
+        };
+        carry_out(&mut file, &late_points([1.0, 2.0])[..1], &mut layouts).unwrap();
+        let now = Now {
+            unix_seconds: NOW,
+            ..clock::now()
+        };
+        let update = Update::new(SeriesId(3), late_points([8.0, 9.0]), Vec::new(), now);
+        let outcome = carry_on(&mut file, update.late(true), &mut layouts).unwrap();
+        let Outcome {
+            written, spared, ..
+        } = outcome.1;
+        assert_eq!((written, spared), (2, 1));
+        let header = Header::parse(&file).unwrap();
+        let coarse = header.archives[1];
+        let bytes = &file[usize::try_from(coarse.offset).unwrap()..];
+        let values: Vec<f64> = crate::whisper::archive_points(&coarse, bytes)
+            .iter()
+            .map(|point| point.value)
+            .collect();
+        assert_eq!(values, [1.0, 9.0]);
     }
 }

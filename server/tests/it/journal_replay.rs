@@ -17,8 +17,9 @@ use std::time::{Duration, Instant};
 use benzene_engine::journal::block::{
     Block, BlockError, CHECKSUM_AT, HEAD_BYTES, PAYLOAD_BYTES_AT, VERSION_AT,
 };
+use benzene_engine::whisper::{Header, archive_points};
 
-use crate::daemon::{Daemon, Ended, Querier, file_of, program, wait_for};
+use crate::daemon::{Daemon, Ended, Querier, Setup, file_of, program, wait_for};
 use crate::first_use::now;
 use crate::journal::{
     THROTTLED, assert_nothing_owed, balance, came_back, journal_dir, kill, known, setup,
@@ -310,6 +311,46 @@ fn a_torn_tail_is_cut_off_and_said() {
     assert!(ended.log.contains(said), "{}", ended.log);
     assert!(!ended.log.contains("cannot be read"), "{}", ended.log);
     assert!(ended.status.success(), "{}", ended.log);
+}
+
+/// Points that fit no first archive any more, in the second archive's slots by their ages.
+fn coarse_points(file: &Path) -> BTreeMap<u32, f64> {
+    let bytes = fs::read(file).unwrap();
+    let header = Header::parse(&bytes).unwrap();
+    let archive = &header.archives[1];
+    let from = usize::try_from(archive.offset).unwrap();
+    let points = archive_points(archive, &bytes[from..]);
+    points
+        .iter()
+        .map(|point| (point.timestamp, point.value))
+        .collect()
+}
+
+#[test]
+fn what_no_longer_fits_the_first_archive_leaves_its_slot_as_it_is() {
+    let of = |conf: &str| Setup {
+        schemas: Some("[all]\npattern = .*\nretentions = 1s:5m,60s:1h\n".to_owned()),
+        ..setup(1, conf)
+    };
+    let daemon = Daemon::start(&of("SHUTDOWN = drain"));
+    let slot = now() - now() % 60 - 600;
+    daemon.send(&format!("late.m {} {}\n", 5, slot));
+    wait_for(|| daemon.file("late.m").exists().then_some(())).unwrap();
+    let ended = daemon.stop();
+    // A point of the same minute, and one of a minute that has none: held, then killed.
+    let daemon = Daemon::start_in(&of("MAX_POINT_AGE = 60"), ended.root);
+    daemon.send(&format!("late.m 6 {}\nlate.m 7 {}\n", slot + 1, slot - 60));
+    daemon.wait_for_points("late.m", 2);
+    std::thread::sleep(Duration::from_millis(500));
+    let ended = kill(daemon);
+    let file = file_of(&ended.data(), "late.m");
+    assert_eq!(coarse_points(&file), BTreeMap::from([(slot, 5.0)]));
+    let daemon = Daemon::start_in(&of("SHUTDOWN = drain"), ended.root);
+    assert_eq!(wait_for_recall(&daemon, 1), 2);
+    let ended = daemon.stop();
+    let expected = BTreeMap::from([(slot, 5.0), (slot - 60, 7.0)]);
+    assert_eq!(coarse_points(&file), expected, "{}", ended.log);
+    balance(&ended.log);
 }
 
 /// Makes a block one of the next version.

@@ -39,7 +39,7 @@ pub enum Plan {
     },
 }
 
-/// What becomes of the points of a batch: `written + superseded + too_old` is their number.
+/// What becomes of the points of a batch: `written + superseded + too_old + spared` is their number.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Outcome {
     /// Points that an archive takes in. Of several in one interval the newest is what stays.
@@ -49,6 +49,8 @@ pub struct Outcome {
     /// Points older than any archive reaches, or of the interval at second 0, whose slot would be
     /// an empty one.
     pub too_old: u64,
+    /// Late points whose coarse slot was kept (`late`); the plan itself spares none.
+    pub spared: u64,
     /// Points of coarser archives that were aggregated from finer ones.
     pub propagated: u64,
 }
