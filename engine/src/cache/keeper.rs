@@ -55,9 +55,9 @@ impl SeriesSet {
 #[derive(Debug, Default)]
 pub(super) struct Keeper {
     journal: Option<Box<Journal>>,
-    /// Points up to this second may be among those that come back; 0: nothing comes back.
+    /// Points up to this second may be among those that earlier epochs owe; 0: they owe nothing.
     recalled_until: u32,
-    /// Seconds received since the start, of series by number, while points come back.
+    /// Seconds received since the start, of series by number, while earlier epochs owe points.
     live: HashMap<u32, Vec<u32>, foldhash::fast::FixedState>,
     /// Those of them that are not to be forgotten meanwhile, by a link.
     linked: Vec<SeriesId>,
@@ -148,6 +148,20 @@ impl Keeper {
         }
     }
 
+    /// Points of a series are noted once more. Those that earlier epochs owe yet stay copies: as points
+    /// of this epoch they would come back behind later ones of theirs.
+    pub(super) fn note_again(&mut self, cache: &Cache, id: SeriesId, points: &[Point], age_s: u32) {
+        let (received, came_back): (Vec<Point>, Vec<Point>) = points.iter().partition(|point| {
+            point.timestamp > self.recalled_until || self.is_overruled(id, point.timestamp)
+        });
+        if let Some(journal) = &mut self.journal {
+            for point in came_back {
+                journal.copy(id, cache.name(id), point, age_s);
+            }
+            journal.carry(id, cache.name(id), &received, age_s);
+        }
+    }
+
     /// Has a series unwritten points that came back?
     pub(super) fn is_late(&self, id: SeriesId) -> bool {
         self.late.contains(id)
@@ -186,8 +200,11 @@ impl Keeper {
         self.recalled_until = until;
     }
 
-    /// Nothing comes back any more.
+    /// Nothing comes back any more, and earlier epochs owe nothing.
     pub(super) fn end_recall(&mut self, cache: &mut Cache) {
+        if self.recalled_until == 0 {
+            return;
+        }
         self.recalled_until = 0;
         self.live = HashMap::default();
         for id in std::mem::take(&mut self.linked) {

@@ -510,13 +510,10 @@ impl Ledger {
     /// The same of one series: what is in flight first, so that its record means these copies.
     fn journal_series_again(&mut self, series: SeriesId) {
         let (flying, (cached, age_s)) = (self.cache.flying(series), self.cache.owed(series));
-        let name = self.cache.name(series);
-        if let Some(journal) = self.keeper.journal_mut() {
-            journal.carry(series, name, &flying, age_s);
-            let mark = journal.serial();
-            journal.carry(series, name, &cached, age_s);
-            self.cache.mark_again(series, mark);
-        }
+        self.keeper.note_again(&self.cache, series, &flying, age_s);
+        let mark = self.keeper.mark();
+        self.keeper.note_again(&self.cache, series, &cached, age_s);
+        self.cache.mark_again(series, mark);
     }
 
     /// Points of an earlier run up to this second come back from now on.
@@ -524,7 +521,7 @@ impl Ledger {
         self.keeper.begin_recall(until);
     }
 
-    /// None comes back any more.
+    /// None comes back any more, and earlier epochs owe nothing.
     pub fn end_recall(&mut self) {
         self.keeper.end_recall(&mut self.cache);
     }

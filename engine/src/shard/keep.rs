@@ -106,7 +106,10 @@ impl Shard {
         }
         if is_owing {
             self.keep.unsaid = None;
-        } else if let Some(from) = self.keep.unsaid {
+            return;
+        }
+        self.ledger.end_recall();
+        if let Some(from) = self.keep.unsaid {
             self.keep.unsaid = self.ledger.note_all_written(from);
         }
     }

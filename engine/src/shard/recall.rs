@@ -297,13 +297,18 @@ impl Shard {
     }
 
     fn end_recall(&mut self, recall: &mut Recall) {
-        self.ledger.end_recall();
         for id in recall.series.drain(..).flatten() {
             self.ledger.unlink(id);
         }
         recall.said = Some(Recalled::All(recall.replay.report().clone()));
-        let serial = self.ledger.journal().map_or(0, Journal::serial);
-        recall.phase = Phase::Settling(serial);
+        let Some(journal) = self.ledger.journal() else {
+            unreachable!("without a journal nothing comes back")
+        };
+        // What came back while the journal had failed, and was written, is in its file only.
+        if journal.failures() > 0 {
+            recall.ticket = recall.data_sync.ticket();
+        }
+        recall.phase = Phase::Settling(journal.serial());
     }
 
     fn settle_recall(&mut self, recall: &mut Recall, serial: u64) {
