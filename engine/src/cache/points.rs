@@ -204,8 +204,8 @@ impl Blocks {
         whole
     }
 
-    /// Takes the points of `series` from a second on away and returns them, in order. It has none
-    /// outside its run.
+    /// Takes the points of `series` from a second on away and returns them, in order. Outside its run
+    /// it has none of other seconds than those of the run.
     pub(super) fn split(&mut self, series: u32, run: &mut Run, from: u32) -> Vec<Point> {
         assert!(
             self.late_len(series) == 0,
@@ -213,10 +213,27 @@ impl Blocks {
         );
         let mut taken = Vec::new();
         while run.len() > 0 && run.newest().timestamp >= from {
-            taken.push(self.pop(series, run));
+            let point = self.pop(series, run);
+            let value = self.take_overruling(series, point.timestamp);
+            taken.push(Point {
+                value: value.unwrap_or(point.value),
+                ..point
+            });
         }
         taken.reverse();
         taken
+    }
+
+    /// Takes away the value that stands outside the run for a second of the run.
+    fn take_overruling(&mut self, series: u32, timestamp: u32) -> Option<f64> {
+        if self.late == 0 {
+            return None;
+        }
+        let deep = self.deep.get_mut(&series)?;
+        let value = deep.late.remove(&timestamp)?;
+        deep.overruling -= 1;
+        self.late -= 1;
+        Some(value)
     }
 
     /// Makes a run that was detached the points of `series` again, which has none.

@@ -273,6 +273,36 @@ fn an_update_ends_where_a_slot_of_the_second_archive_does() {
 }
 
 #[test]
+fn a_value_corrected_far_behind_stays_so_on_either_side_of_a_cut() {
+    let mut clocked = Clocked::new();
+    clocked.at(100.0);
+    let id = clocked.put("a", &(1000..1020).collect::<Vec<u32>>());
+    clocked.at(116.0);
+    clocked.put("a", &(1020..1029).collect::<Vec<u32>>());
+    for at in [1005, 1020] {
+        let corrected = Point {
+            timestamp: at,
+            value: 7.0,
+        };
+        clocked.cache.insert("a", corrected);
+    }
+    let mut all: Vec<(u32, f64)> = (1000..1029).map(|at| (at, 1.0)).collect();
+    (all[5].1, all[20].1) = (7.0, 7.0);
+    assert_eq!(seen(&clocked.cache, id), all);
+    assert_eq!(clocked.take(id), (1000..1020).collect::<Vec<u32>>());
+    assert_eq!(
+        (clocked.cache.len(id), seen(&clocked.cache, id)),
+        (29, all.clone())
+    );
+    let now = clocked.instant();
+    assert_eq!(clocked.cache.written(id, now), 20);
+    assert_eq!((clocked.cache.len(id), seen(&clocked.cache, id)), (9, all));
+    clocked.cache.drain();
+    assert_eq!(clocked.write(id), (1020..1029).collect::<Vec<u32>>());
+    assert!(clocked.cache.is_empty());
+}
+
+#[test]
 fn what_is_not_cut() {
     let mut clocked = Clocked::new();
     clocked.at(10.0);
