@@ -67,6 +67,8 @@ pub struct World {
     pub(crate) tampered: BTreeSet<usize>,
     pub(crate) tickets: u64,
     power_cuts: u32,
+    /// What the journal holds of earlier runs has been through a power cut.
+    is_torn: bool,
     says: Option<fn(&str)>,
     /// What happened, for the summary.
     ends: BTreeMap<&'static str, u32>,
@@ -95,6 +97,7 @@ impl World {
             tampered: BTreeSet::new(),
             tickets: 0,
             power_cuts: 0,
+            is_torn: false,
             says,
             ends: BTreeMap::new(),
             replayed: 0,
@@ -303,6 +306,7 @@ impl World {
         if !process.is_recalling() && self.frail.since_ms.is_none() {
             self.oracle.settled();
         }
+        self.is_torn &= process.is_recalling();
         self.process = Some(process);
     }
 
@@ -381,11 +385,16 @@ impl World {
         match recalled {
             Recalled::All(report) => {
                 self.say(|| format!("shard {shard}: {report:?}"));
-                // A power cut may take any block of the last second, and leave later ones.
-                let may_be_torn = self.power_cuts > 0 || self.settings.troubles.has_journal_faults;
+                // A power cut may take any block of the last second, and leave later ones, or points
+                // without their names.
+                let may_be_torn = self.is_torn || self.settings.troubles.has_journal_faults;
                 assert!(
                     may_be_torn || report.is_sound(),
                     "shard {shard}: {report:?}"
+                );
+                assert!(
+                    self.is_torn || report.lost_nameless == 0,
+                    "a kill, and points without a name: {report:?}"
                 );
                 self.replayed += report.given;
             }
@@ -434,6 +443,7 @@ impl World {
         if end == End::PowerCut {
             self.disk.cut_power(&mut self.prng);
             self.power_cuts += 1;
+            self.is_torn = true;
         } else {
             self.disk.kill();
         }

@@ -79,11 +79,14 @@ impl Keep {
 impl Shard {
     /// The journal's part of the end of a turn.
     pub(super) fn keep(&mut self) {
-        self.heed_earlier_epochs();
-        self.press();
-        self.recover();
+        if !self.keep.has_stopped {
+            self.heed_earlier_epochs();
+            self.press();
+            self.recover();
+        }
         let oldest = self.ledger.oldest_unwritten();
-        let is_resting = self.keep.is_resting && self.writer.is_idle();
+        let is_resting =
+            self.keep.is_resting && self.writer.is_idle() && self.keep.unsaid.is_none();
         self.keep.has_stopped |= is_resting;
         let Some(journal) = self.ledger.journal_mut() else {
             return;
