@@ -60,6 +60,8 @@ pub struct Settings {
     pub updates_per_second_on_shutdown: Option<Rate>,
     /// How the journal is kept; None is without one.
     pub journal: Option<JournalSettings>,
+    /// Where the journal is, or an earlier run may have left one.
+    pub journal_dir: PathBuf,
     /// What a stop does with what is cached.
     pub shutdown: Shutdown,
     /// Which metric is written next.
@@ -124,7 +126,7 @@ pub(super) fn settle(
         schemas,
         aggregations,
     } = prepared;
-    let journal = journal::journal(low, directories.journal);
+    let journal = journal::journal(low, directories.journal.clone());
     let shutdown = journal::shutdown(low, journal.is_some())?;
     Ok(Settings {
         instance: options.instance.clone(),
@@ -144,6 +146,7 @@ pub(super) fn settle(
         creates_per_minute: low.rate("MAX_CREATES_PER_MINUTE").unwrap_or(Rate::Auto),
         updates_per_second_on_shutdown: low.rate("MAX_UPDATES_PER_SECOND_ON_SHUTDOWN"),
         journal,
+        journal_dir: directories.journal,
         shutdown,
         strategy: strategy(low),
         timestamp_lag_s: seconds(low, "MIN_TIMESTAMP_LAG"),

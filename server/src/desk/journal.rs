@@ -181,7 +181,12 @@ impl Journal {
     ) -> Result<(u32, u32), JournalError> {
         let bytes = match settings.bytes_max {
             Some(bytes) => bytes,
-            None => usual_bytes(&self.directory)?,
+            None => usual_bytes(host::disk_bytes(&self.directory).map_err(|source| {
+                JournalError::Directory {
+                    path: self.directory.clone(),
+                    source,
+                }
+            })?),
         };
         let share = bytes / u64::from(shards);
         let few = share / JOURNAL_SEGMENTS_USUAL_MIN / SEGMENT_UNIT_BYTES * SEGMENT_UNIT_BYTES;
@@ -328,13 +333,10 @@ fn plan_directory(settings: &Settings) -> String {
     journal.map_or_else(String::new, |journal| journal.dir.display().to_string())
 }
 
-/// The bound where none is set: what is usual, or a tenth of its disk where that is less.
-fn usual_bytes(directory: &Path) -> Result<u64, JournalError> {
-    let disk = host::disk_bytes(directory).map_err(|source| JournalError::Directory {
-        path: directory.to_owned(),
-        source,
-    })?;
-    Ok(JOURNAL_BYTES_USUAL.min(disk / 10))
+/// The bound where none is set, by the size of the journal's disk: what is usual, or a tenth of the
+/// disk where that is less.
+pub(crate) fn usual_bytes(disk_bytes: u64) -> u64 {
+    JOURNAL_BYTES_USUAL.min(disk_bytes / 10)
 }
 
 /// Locks the directory and writes our number down.
@@ -369,6 +371,22 @@ fn hold(directory: &Path) -> Result<File, JournalError> {
         .and_then(|()| writeln!(lock, "{}", std::process::id()))
         .map_err(unusable)?;
     Ok(lock)
+}
+
+/// Without a journal: says where an earlier run has left one, whose points nobody reads.
+pub(super) fn say_left_behind(directory: &Path) {
+    let has_files = look_through(directory)
+        .ok()
+        .and_then(|files| Survey::new(files).ok())
+        .is_some_and(|survey| !survey.files.is_empty());
+    if has_files {
+        tracing::warn!(
+            "JOURNAL = False, and an earlier run has left its journal in {0}: `benzene journal export \
+             {0}/*` prints the points in it that are in no file. If there are any, start once with \
+             JOURNAL = True and end that with `benzene stop --drain`; then remove {0}",
+            directory.display()
+        );
+    }
 }
 
 /// The files of the directory with their first bytes.

@@ -26,7 +26,7 @@ use crate::exit::Exit;
 use selfmetrics::Totals;
 
 use journal::JournalPlan;
-pub(crate) use journal::{DRAIN_NAME, LOCK_NAME};
+pub(crate) use journal::{DRAIN_NAME, LOCK_NAME, usual_bytes as usual_journal_bytes};
 pub(crate) use start::{core_ring, shards_of};
 
 /// How often the desk looks whether the cores have written everything out.

@@ -26,7 +26,7 @@ use benzene_engine::shard::{Shard, ShardConfig};
 use benzene_engine::writer::{Budgets, WriterConfig};
 
 use super::age;
-use super::journal::{Journal, JournalError, JournalPlan};
+use super::journal::{self, Journal, JournalError, JournalPlan};
 use crate::config::{Drive, Loaded, Rate, Settings};
 use crate::core::{Core, Peers};
 use crate::exit::Exit;
@@ -164,9 +164,11 @@ pub(super) fn start(loaded: &Loaded) -> Result<Running, StartError> {
         .filter(|count| usize::from(*count) <= SHARDS_MAX);
     let count = count.ok_or(StartError::Shards { found: shards })?;
 
-    let journal = match &settings.journal {
-        Some(journal) => Some(Journal::open(journal)?.plan(journal, &settings.data_dir, count)?),
-        None => None,
+    let journal = if let Some(journal) = &settings.journal {
+        Some(Journal::open(journal)?.plan(journal, &settings.data_dir, count)?)
+    } else {
+        journal::say_left_behind(&settings.journal_dir);
+        None
     };
     let plan = Plan::new(settings, count, journal);
     let mut threads = Vec::new();

@@ -216,9 +216,13 @@ fn a_directory_of_another_user_is_asked_for_as_this_one() {
     let said = text(&output);
     assert_eq!(output.status.code(), Some(6), "{said} {output:?}");
     let failed = lines(&said, "fail");
-    assert_eq!(failed.len(), 1, "{said}");
-    assert!(failed[0].contains("may make no files"), "{said}");
-    assert!(failed[0].contains("chown"), "{said}");
+    // Its journal is to be beside it.
+    assert_eq!(failed.len(), 2, "{said}");
+    for (line, what) in failed.iter().zip(["data directory", "journal directory"]) {
+        assert!(line.contains(what), "{said}");
+        assert!(line.contains("may make no files"), "{said}");
+        assert!(line.contains("chown"), "{said}");
+    }
 }
 
 #[test]

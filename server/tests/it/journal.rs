@@ -600,3 +600,20 @@ fn a_stop_is_a_drain_where_that_is_asked_for_or_no_journal_is() {
         }
     }
 }
+
+#[test]
+fn a_journal_that_nobody_reads_any_more_is_named() {
+    let with_journal = setup(1, THROTTLED);
+    let without = setup(1, "JOURNAL = False\n");
+    let said = "an earlier run has left its journal in ";
+    let daemon = Daemon::start(&without);
+    let ended = daemon.stop();
+    assert!(!ended.log.contains(said), "{}", ended.log);
+    let daemon = Daemon::start_in(&with_journal, ended.root);
+    daemon.send(&format!("left.m1 1 {0}\nleft.m2 2 {0}\n", now()));
+    daemon.wait_for_points("left.m2", 1);
+    let ended = daemon.stop();
+    let daemon = Daemon::start_in(&without, ended.root);
+    let ended = daemon.stop();
+    assert!(ended.log.contains(said), "{}", ended.log);
+}

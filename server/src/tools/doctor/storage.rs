@@ -1,4 +1,4 @@
-//! The data directory: whether files can be made in it, and what it lies on.
+//! The data directory and the journal's: whether files can be made in them, and what they lie on.
 //! Asked, never tried: no directory and no file is made. Where it does not exist yet, the daemon
 //! makes it, so the nearest directory above it that exists is looked at in its place.
 
@@ -12,14 +12,68 @@ use benzene_engine::ring::mount::{self, Free, Mount};
 
 use super::bytes;
 use super::finding::Finding;
+use crate::config::JournalSettings;
+use crate::desk::usual_journal_bytes as usual_bytes;
 use crate::exit::Exit;
 
 /// Free room below which it is said: a full disk stops every file at once.
 const FREE_PERCENT_MIN: u64 = 5;
 
+/// A directory of the daemon's.
+struct Place {
+    what: &'static str,
+    /// The options that say where it is.
+    options: &'static str,
+    /// How a start ends that cannot use it.
+    exit: Exit,
+}
+
+const DATA: Place = Place {
+    what: "data directory",
+    options: "LOCAL_DATA_DIR (or STORAGE_DIR)",
+    exit: Exit::DataDirectory,
+};
+const JOURNAL: Place = Place {
+    what: "journal directory",
+    options: "JOURNAL_DIR (or STORAGE_DIR)",
+    exit: Exit::Journal,
+};
+
+/// Everything about the journal's directory.
+pub(super) fn of_journal(journal: &JournalSettings) -> Vec<Finding> {
+    let (directory, mount) = match look(&JOURNAL, &journal.dir) {
+        Ok(found) => found,
+        Err(finding) => return vec![finding],
+    };
+    let mut findings = vec![access(&JOURNAL, &journal.dir, &directory, &mount)];
+    if ["tmpfs", "ramfs"].contains(&mount.kind.as_str()) {
+        let seen = format!("{} on {}", mount.kind, mount.point.display());
+        let means = "it lives in memory: a power cut takes what was accepted with it";
+        let finding = Finding::ok("journal's disk", seen, means);
+        findings.push(finding.but("set JOURNAL_DIR to a directory on a disk"));
+    }
+    if let Ok(free) = mount::free(&directory) {
+        findings.push(journal_room(journal, free.bytes, free.bytes_total));
+    }
+    findings
+}
+
+/// Whether the journal finds the room that it may take.
+fn journal_room(journal: &JournalSettings, left: u64, total: u64) -> Finding {
+    const WHAT: &str = "journal's room";
+    let bound = journal.bytes_max.unwrap_or_else(|| usual_bytes(total));
+    let seen = format!("up to {}, {} are free", bytes(bound), bytes(left));
+    if left < bound {
+        let means = "on a full disk nothing more is journaled, and a kill loses what is cached";
+        return Finding::ok(WHAT, seen, means)
+            .but("make room, set JOURNAL_MAX_BYTES lower, or JOURNAL_DIR to another disk");
+    }
+    Finding::ok(WHAT, seen, "there is room for all that it may hold")
+}
+
 /// Everything about the data directory.
 pub(super) fn findings(data_dir: &Path) -> Vec<Finding> {
-    const WHAT: &str = "data directory";
+    const WHAT: &str = DATA.what;
     let length = data_dir.as_os_str().len();
     if length > DATA_DIR_BYTES_MAX {
         let seen = Finding::ok(
@@ -29,17 +83,11 @@ pub(super) fn findings(data_dir: &Path) -> Vec<Finding> {
         );
         return vec![seen.fails(Exit::DataDirectory, "set LOCAL_DATA_DIR to a shorter path")];
     }
-    let (directory, mount) = match standing(data_dir) {
+    let (directory, mount) = match look(&DATA, data_dir) {
         Ok(found) => found,
-        Err(Unusable { path, error }) => {
-            let seen = Finding::ok(WHAT, path.display().to_string(), error.to_string());
-            return vec![seen.fails(
-                Exit::DataDirectory,
-                "set LOCAL_DATA_DIR (or STORAGE_DIR) to a directory that this user can reach",
-            )];
-        }
+        Err(finding) => return vec![finding],
     };
-    let mut findings = vec![access(data_dir, &directory, &mount)];
+    let mut findings = vec![access(&DATA, data_dir, &directory, &mount)];
     findings.push(file_system(&mount));
     findings.push(options(&mount));
     match mount::free(&directory) {
@@ -53,16 +101,26 @@ pub(super) fn findings(data_dir: &Path) -> Vec<Finding> {
     findings
 }
 
+/// Where a place is or would be made, or why it cannot be.
+fn look(place: &Place, directory: &Path) -> Result<(PathBuf, Mount), Finding> {
+    standing(directory).map_err(|Unusable { path, error }| {
+        let seen = Finding::ok(place.what, path.display().to_string(), error.to_string());
+        let options = place.options;
+        let mend = format!("set {options} to a directory that this user can reach");
+        seen.fails(place.exit, mend)
+    })
+}
+
 /// What is in the way of a directory.
 struct Unusable {
     path: PathBuf,
     error: io::Error,
 }
 
-/// The nearest directory that exists, from the data directory upwards, and its mount.
-fn standing(data_dir: &Path) -> Result<(PathBuf, Mount), Unusable> {
+/// The nearest directory that exists, from this one upwards, and its mount.
+fn standing(directory: &Path) -> Result<(PathBuf, Mount), Unusable> {
     let here = Path::new(".");
-    for path in data_dir.ancestors() {
+    for path in directory.ancestors() {
         let path = if path.as_os_str().is_empty() {
             here
         } else {
@@ -83,23 +141,23 @@ fn standing(data_dir: &Path) -> Result<(PathBuf, Mount), Unusable> {
         }
     }
     Err(Unusable {
-        path: data_dir.to_owned(),
+        path: directory.to_owned(),
         error: io::Error::from(io::ErrorKind::NotFound),
     })
 }
 
-fn access(data_dir: &Path, directory: &Path, mount: &Mount) -> Finding {
-    const WHAT: &str = "data directory";
+fn access(place: &Place, wanted: &Path, directory: &Path, mount: &Mount) -> Finding {
+    let what = place.what;
     let user = host::user();
-    let seen = data_dir.display().to_string();
+    let seen = wanted.display().to_string();
     match mount::may_make_files(directory) {
-        Ok(()) if directory == data_dir => {
-            Finding::ok(WHAT, seen, format!("uid {user} may make files in it"))
+        Ok(()) if directory == wanted => {
+            Finding::ok(what, seen, format!("uid {user} may make files in it"))
         }
         Ok(()) => {
             let parent = directory.display();
             let means = format!("does not exist; uid {user} may make it below {parent}");
-            Finding::ok(WHAT, seen, means)
+            Finding::ok(what, seen, means)
         }
         Err(error) => {
             let at = directory.display();
@@ -108,17 +166,17 @@ fn access(data_dir: &Path, directory: &Path, mount: &Mount) -> Finding {
                 format!(
                     "mount -o remount,rw {point}; for docker a volume without :ro, under systemd \
                      ReadWritePaths={}",
-                    data_dir.display()
+                    wanted.display()
                 )
             } else {
                 format!(
                     "as root: mkdir -p {0} && chown -R USER {0}, with the daemon's user; then ask \
                      again as that user (runuser -u USER benzene doctor ...)",
-                    data_dir.display()
+                    wanted.display()
                 )
             };
             let means = format!("uid {user} may make no files in {at}: {error}");
-            Finding::ok(WHAT, seen, means).fails(Exit::DataDirectory, mend)
+            Finding::ok(what, seen, means).fails(place.exit, mend)
         }
     }
 }
@@ -283,6 +341,7 @@ fn device(disk: io::Result<Disk>) -> Finding {
 mod tests {
     use super::super::finding::Level;
     use super::*;
+    use crate::config::JournalSync;
 
     fn mounted(kind: &str, options: &[&str]) -> Mount {
         Mount {
@@ -306,6 +365,33 @@ mod tests {
         assert_eq!(found[0].exit, Some(Exit::DataDirectory), "{found:?}");
         let long = findings(&root.path().join("a".repeat(DATA_DIR_BYTES_MAX)));
         assert_eq!(long[0].exit, Some(Exit::DataDirectory), "{long:?}");
+    }
+
+    #[test]
+    fn the_journal_is_judged_by_its_own_directory_and_room() {
+        let root = tempfile::tempdir().unwrap();
+        let mut journal = JournalSettings {
+            dir: root.path().join("journal/a"),
+            commit: std::time::Duration::from_millis(10),
+            sync: JournalSync::Never,
+            bytes_max: None,
+            segment_bytes: None,
+            stop_on_error: false,
+        };
+        let found = of_journal(&journal);
+        assert_eq!(
+            (found[0].what, found[0].level),
+            ("journal directory", Level::Ok)
+        );
+        let gib = 1 << 30;
+        let level = |journal: &JournalSettings, left| journal_room(journal, left, 80 * gib).level;
+        assert_eq!(level(&journal, 8 * gib), Level::Ok, "a tenth of its disk");
+        assert_eq!(level(&journal, 8 * gib - 1), Level::Warn);
+        journal.bytes_max = Some(gib);
+        assert_eq!(level(&journal, 8 * gib - 1), Level::Ok);
+        std::fs::write(root.path().join("journal"), "a file").unwrap();
+        let found = of_journal(&journal);
+        assert_eq!(found[0].exit, Some(Exit::Journal), "{found:?}");
     }
 
     #[test]
