@@ -57,7 +57,7 @@ pub(super) struct Keep {
     pub(super) carried_bytes_max: u64,
     /// Points are journaled once more: after how many failures, and the next series.
     again: Option<(u32, u32)>,
-    /// What was written of earlier series is noted: the next one.
+    /// Series are noted whose points were written while earlier epochs owed points: the next one.
     unsaid: Option<u32>,
     /// The daemon ends, and what is cached stays in the journal.
     pub(super) is_resting: bool,
@@ -112,7 +112,8 @@ impl Shard {
             return;
         }
         self.ledger.end_recall();
-        if let Some(from) = self.keep.unsaid {
+        let is_blocked = self.ledger.journal().is_some_and(Journal::is_blocked);
+        if let Some(from) = self.keep.unsaid.filter(|_| !is_blocked) {
             self.keep.unsaid = self.ledger.note_all_written(from);
         }
     }

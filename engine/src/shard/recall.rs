@@ -1,10 +1,11 @@
 //! Points that an earlier run of the daemon owed come back: each shard reads what there is, keeps
 //! what it owns, puts it into its cache behind what was received since, and journals it anew.
 //! When every shard has that on its disk, and what earlier runs have written to files is on theirs,
-//! the first says that earlier epochs owe nothing, and when
-//! that is on the disk their files go. Until then no file is written, so that a crash in between finds
-//! everything as it was. Where the cache has no room for all, or the journal's disk fails, files are
-//! written before: then a crash in between writes some points again, with the same values. A shard
+//! the first says that earlier epochs owe nothing, and when that is on the disk their files go. Until
+//! then no file is written, so that a crash in between finds everything as it was. Where the cache
+//! has no room for all, or the journal's disk fails, files are written before, and until earlier
+//! epochs are at their end the journal says nothing of that and lets nothing go
+//! (`Journal::set_earlier_owing`): a crash in between writes points again, in their order. A shard
 //! whose journal has failed goes on once it is well again, so that earlier epochs end at last.
 //! Nothing here holds up receivers or queries: a turn does a bounded piece.
 
