@@ -422,6 +422,9 @@ pub const JOURNALED_AGAIN_PER_TURN_MAX: u32 = 512;
 /// Series that are looked at in a turn once what was written of them may be noted: a tenth of a
 /// millisecond or two.
 pub const NOTED_WRITTEN_PER_TURN_MAX: u32 = 1 << 14;
+/// Links of series that are let go of in a turn once earlier epochs owe nothing: some tenths of a
+/// millisecond.
+pub const UNLINKED_PER_TURN_MAX: usize = 4096;
 /// How often a shard looks what has become of a sync of the data's file system.
 pub const DATA_SYNC_LOOK: Duration = Duration::from_secs(1);
 /// Points that are decoded of an earlier run's journal in a turn: some 0.4 ms with their insert.

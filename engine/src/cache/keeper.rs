@@ -4,12 +4,13 @@
 //! While an earlier run's points come back, those received now are remembered by their second: they
 //! were received later and win, whatever comes back afterwards.
 
-use hashbrown::HashMap;
+use hashbrown::HashSet;
 
 use super::flight::LeftBehind;
 use super::{Cache, Insert, SeriesId};
 use crate::journal::entry::CUT_NONE;
 use crate::journal::{Journal, Part};
+use crate::limits::UNLINKED_PER_TURN_MAX;
 use crate::point::Point;
 
 /// Series by number, a bit each up to the highest; nothing while there are none.
@@ -49,6 +50,19 @@ impl SeriesSet {
             self.words = Vec::new();
         }
     }
+
+    /// Takes the highest away.
+    fn pop(&mut self) -> Option<SeriesId> {
+        while let Some(word) = self.words.last()
+            && *word == 0
+        {
+            self.words.pop();
+        }
+        let (index, word) = (self.words.len().checked_sub(1)?, *self.words.last()?);
+        let id = SeriesId(u32::try_from(index).ok()? * 64 + word.ilog2());
+        self.remove(id);
+        Some(id)
+    }
 }
 
 /// The journal, if there is one.
@@ -57,10 +71,12 @@ pub(super) struct Keeper {
     journal: Option<Box<Journal>>,
     /// Points up to this second may be among those that earlier epochs owe; 0: they owe nothing.
     recalled_until: u32,
-    /// Seconds received since the start, of series by number, while earlier epochs owe points.
-    live: HashMap<u32, Vec<u32>, foldhash::fast::FixedState>,
-    /// Those of them that are not to be forgotten meanwhile, by a link.
-    linked: Vec<SeriesId>,
+    /// Series and seconds received since the start, while earlier epochs owe points.
+    live: HashSet<(SeriesId, u32), foldhash::fast::FixedState>,
+    /// Series with such seconds, which are not to be forgotten meanwhile, by a link.
+    linked: SeriesSet,
+    /// The same of those that cannot have one link more.
+    unlinked: SeriesSet,
     /// Series with unwritten points that came back.
     late: SeriesSet,
 }
@@ -106,12 +122,17 @@ impl Keeper {
 
     #[cold]
     fn remember(&mut self, cache: &mut Cache, id: SeriesId, timestamp: u32) {
-        let seconds = self.live.entry(id.0).or_default();
-        // A series that cannot have another link is kept by those that it has.
-        if seconds.is_empty() && cache.link(id) {
-            self.linked.push(id);
+        self.live.insert((id, timestamp));
+        if self.linked.contains(id) {
+            return;
         }
-        seconds.push(timestamp);
+        // One that cannot have another link is kept by those that it has, for now.
+        if cache.link(id) {
+            self.linked.insert(id);
+            self.unlinked.remove(id);
+        } else {
+            self.unlinked.insert(id);
+        }
     }
 
     /// A point was received, with this outcome.
@@ -172,7 +193,10 @@ impl Keeper {
         if let Some(journal) = &mut self.journal {
             journal.forget(id);
         }
-        self.live.remove(&id.0);
+        if self.unlinked.contains(id) {
+            self.unlinked.remove(id);
+            self.live.retain(|(series, _)| *series != id);
+        }
     }
 
     /// What a take remembers.
@@ -200,33 +224,34 @@ impl Keeper {
         self.recalled_until = until;
     }
 
-    /// Nothing comes back any more, and earlier epochs owe nothing.
+    /// Nothing comes back any more, and earlier epochs owe nothing. Lets go of a bounded number of
+    /// links; called again, of more.
     pub(super) fn end_recall(&mut self, cache: &mut Cache) {
-        if self.recalled_until == 0 {
-            return;
+        if self.recalled_until > 0 {
+            self.recalled_until = 0;
+            self.live = HashSet::default();
+            self.unlinked = SeriesSet::default();
         }
-        self.recalled_until = 0;
-        self.live = HashMap::default();
-        for id in std::mem::take(&mut self.linked) {
+        for _ in 0..UNLINKED_PER_TURN_MAX {
+            let Some(id) = self.linked.pop() else {
+                return;
+            };
             cache.unlink(id);
         }
     }
 
     /// Was a point of this second received since the start?
     pub(super) fn is_overruled(&self, id: SeriesId, timestamp: u32) -> bool {
-        self.live
-            .get(&id.0)
-            .is_some_and(|seconds| seconds.contains(&timestamp))
+        !self.live.is_empty() && self.live.contains(&(id, timestamp))
     }
 
-    /// Bytes of what is remembered here, the journal's included.
+    /// Bytes of what is remembered here, the journal's included. Asked for all the time.
     pub(super) fn bytes(&self) -> u64 {
         let journal = self.journal.as_ref();
-        let seconds: usize = self.live.values().map(Vec::capacity).sum();
-        let live = self.live.capacity() * size_of::<(u32, Vec<u32>)>() + seconds * size_of::<u32>();
-        let linked = self.linked.capacity() * size_of::<SeriesId>()
-            + self.late.words.capacity() * size_of::<u64>();
-        journal.map_or(0, |journal| journal.status().memory_bytes) + (live + linked) as u64
+        let sets = [&self.linked, &self.unlinked, &self.late];
+        let words: usize = sets.iter().map(|set| set.words.capacity()).sum();
+        let own = self.live.allocation_size() + words * size_of::<u64>();
+        journal.map_or(0, |journal| journal.status().memory_bytes) + own as u64
     }
 }
 
@@ -247,7 +272,10 @@ mod tests {
             set.remove(SeriesId(id));
         }
         assert!(set.contains(SeriesId(64)) && !set.contains(SeriesId(63)));
-        set.remove(SeriesId(64));
-        assert_eq!(set.words.capacity(), 0);
+        set.insert(SeriesId(500));
+        set.insert(SeriesId(2));
+        let popped: Vec<SeriesId> = std::iter::from_fn(|| set.pop()).collect();
+        assert_eq!(popped, [500, 64, 2].map(SeriesId));
+        assert_eq!((set.words.capacity(), set.count), (0, 0));
     }
 }
