@@ -94,7 +94,7 @@ fn a_file_that_vanishes_is_noticed() {
     let output = bench("soak", &script, dir.path(), &options);
     let report = text(&output);
     assert_eq!(output.status.code(), Some(1), "{}", said(&output));
-    assert!(report.contains("PROBLEM: answers were wrong"), "{report}");
+    // Whether a question falls on what is gone is chance; the comparison at the end is not.
     assert!(
         report.contains("PROBLEM: regular points are not"),
         "{report}"
