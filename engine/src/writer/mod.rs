@@ -46,9 +46,10 @@ use pace::Pace;
 use parked::Parked;
 use update::Update;
 
-/// No wait of the writer is shorter: a limiter at 50,000 a second is then asked a thousand times
-/// a second, not fifty thousand, and its burst of a tenth of a second loses nothing by it.
-const WAIT_MIN: Duration = Duration::from_millis(1);
+/// No wait of the writer is shorter: a limited writer then begins some updates together, and a wake-up
+/// does not cost several times what the update does. A fifth of the limiter's burst, which loses
+/// nothing by it; at a high rate updates that end begin others at once.
+const WAIT_MIN: Duration = Duration::from_millis(20);
 /// The same for looks at files, which have a pace of their own: a few dozen are taken together.
 const PROBE_WAIT: Duration = Duration::from_millis(20);
 /// How often a write order that holds points back (`MIN_TIMESTAMP_LAG`) is asked again.
