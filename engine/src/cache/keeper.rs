@@ -7,63 +7,12 @@
 use hashbrown::HashSet;
 
 use super::flight::LeftBehind;
+use super::series_set::SeriesSet;
 use super::{Cache, Insert, SeriesId};
 use crate::journal::entry::CUT_NONE;
 use crate::journal::{Journal, Part};
 use crate::limits::UNLINKED_PER_TURN_MAX;
 use crate::point::Point;
-
-/// Series by number, a bit each up to the highest; nothing while there are none.
-#[derive(Debug, Default)]
-struct SeriesSet {
-    words: Vec<u64>,
-    count: usize,
-}
-
-impl SeriesSet {
-    fn place(id: SeriesId) -> (usize, u64) {
-        (id.0 as usize / 64, 1 << (id.0 % 64))
-    }
-
-    fn contains(&self, id: SeriesId) -> bool {
-        let (word, bit) = Self::place(id);
-        self.words.get(word).is_some_and(|word| word & bit != 0)
-    }
-
-    fn insert(&mut self, id: SeriesId) {
-        let (word, bit) = Self::place(id);
-        if self.words.len() <= word {
-            self.words.resize(word + 1, 0);
-        }
-        self.count += usize::from(self.words[word] & bit == 0);
-        self.words[word] |= bit;
-    }
-
-    fn remove(&mut self, id: SeriesId) {
-        if !self.contains(id) {
-            return;
-        }
-        let (word, bit) = Self::place(id);
-        self.words[word] &= !bit;
-        self.count -= 1;
-        if self.count == 0 {
-            self.words = Vec::new();
-        }
-    }
-
-    /// Takes the highest away.
-    fn pop(&mut self) -> Option<SeriesId> {
-        while let Some(word) = self.words.last()
-            && *word == 0
-        {
-            self.words.pop();
-        }
-        let (index, word) = (self.words.len().checked_sub(1)?, *self.words.last()?);
-        let id = SeriesId(u32::try_from(index).ok()? * 64 + word.ilog2());
-        self.remove(id);
-        Some(id)
-    }
-}
 
 /// The journal, if there is one.
 #[derive(Debug, Default)]
@@ -249,33 +198,8 @@ impl Keeper {
     pub(super) fn bytes(&self) -> u64 {
         let journal = self.journal.as_ref();
         let sets = [&self.linked, &self.unlinked, &self.late];
-        let words: usize = sets.iter().map(|set| set.words.capacity()).sum();
-        let own = self.live.allocation_size() + words * size_of::<u64>();
+        let sets: usize = sets.iter().map(|set| set.bytes()).sum();
+        let own = self.live.allocation_size() + sets;
         journal.map_or(0, |journal| journal.status().memory_bytes) + own as u64
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_set_of_series_has_what_was_put_in_and_lets_go_of_its_memory() {
-        let mut set = SeriesSet::default();
-        set.remove(SeriesId(7));
-        for id in [0, 63, 64, 1000, 63] {
-            set.insert(SeriesId(id));
-        }
-        let members: Vec<u32> = (0..2000).filter(|id| set.contains(SeriesId(*id))).collect();
-        assert_eq!(members, [0, 63, 64, 1000]);
-        for id in [63, 63, 0, 1000] {
-            set.remove(SeriesId(id));
-        }
-        assert!(set.contains(SeriesId(64)) && !set.contains(SeriesId(63)));
-        set.insert(SeriesId(500));
-        set.insert(SeriesId(2));
-        let popped: Vec<SeriesId> = std::iter::from_fn(|| set.pop()).collect();
-        assert_eq!(popped, [500, 64, 2].map(SeriesId));
-        assert_eq!((set.words.capacity(), set.count), (0, 0));
     }
 }

@@ -29,6 +29,7 @@ mod ranks;
 mod recent;
 mod run;
 mod series;
+mod series_set;
 mod share;
 mod snapshot;
 mod standing;

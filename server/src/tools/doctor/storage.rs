@@ -46,7 +46,7 @@ pub(super) fn of_journal(journal: &JournalSettings) -> Vec<Finding> {
         Err(finding) => return vec![finding],
     };
     let mut findings = vec![access(&JOURNAL, &journal.dir, &directory, &mount)];
-    if ["tmpfs", "ramfs"].contains(&mount.kind.as_str()) {
+    if is_in_memory(&mount) {
         let seen = format!("{} on {}", mount.kind, mount.point.display());
         let means = "it lives in memory: a power cut takes what was accepted with it";
         let finding = Finding::ok("journal's disk", seen, means);
@@ -181,6 +181,10 @@ fn access(place: &Place, wanted: &Path, directory: &Path, mount: &Mount) -> Find
     }
 }
 
+fn is_in_memory(mount: &Mount) -> bool {
+    ["tmpfs", "ramfs"].contains(&mount.kind.as_str())
+}
+
 /// What the kind of file system means for the files.
 fn file_system(mount: &Mount) -> Finding {
     const NAMELESS: [&str; 9] = [
@@ -203,7 +207,7 @@ fn file_system(mount: &Mount) -> Finding {
         mount.point.display(),
         mount.source.display()
     );
-    if kind == "tmpfs" || kind == "ramfs" {
+    if is_in_memory(mount) {
         return Finding::ok(
             WHAT,
             seen,
