@@ -253,6 +253,10 @@ pub const BUDGET_BURST_S: f64 = 0.1;
 pub const RING_ENTRIES: u32 = 1024;
 /// Kernel workers of a core's ring: a few are best for warm files (design, table of write paths).
 pub const RING_WORKERS_MAX: u32 = 4;
+/// The same over a spinning disk: they wait in cold opens and reads, as many as a disk puts in order.
+pub const RING_WORKERS_HDD: u32 = 32;
+/// Most kernel workers that KERNEL_WORKERS may ask for: more than any disk takes side by side.
+pub const KERNEL_WORKERS_MAX: u32 = 256;
 /// Size of a receive buffer: the largest datagram fits, and one receive fetches some 1,200 lines.
 /// Sizes from 32 to 256 KiB took the same system time a point, as far as a noisy machine could tell.
 pub const RECEIVE_BUFFER_BYTES: u32 = 64 << 10;
@@ -395,6 +399,20 @@ pub const DEVICE_CHAIN_DEPTH_MAX: usize = 16;
 /// Devices below one file system that are looked at in all: the largest arrays have some hundred.
 pub const DEVICE_CHAIN_LINKS_MAX: usize = 1024;
 const _: () = assert!(DEVICE_CHAIN_DEPTH_MAX < DEVICE_CHAIN_LINKS_MAX);
+/// Overlays whose upper directory lies on another one: the kernel itself stacks two.
+pub const OVERLAYS_DEPTH_MAX: usize = 4;
+/// Reads by which a virtual disk's word about rotation is tested.
+pub const DEVICE_PROBE_READS: usize = 16;
+/// With fewer nothing is said: one slow read may be a neighbour's.
+pub const DEVICE_PROBE_READS_MIN: usize = 3;
+const _: () = assert!(DEVICE_PROBE_READS_MIN <= DEVICE_PROBE_READS);
+/// No further read begins after so long, unless there are too few: a start waits for it.
+pub const DEVICE_PROBE_TIME_MAX: Duration = Duration::from_millis(250);
+/// Directory entries that are looked at to find files for it.
+pub const DEVICE_PROBE_ENTRIES_MAX: usize = 4096;
+/// A disk whose reads take longer has heads: the quickest, of 15,000 turns a minute, needs 2 ms for
+/// half a turn alone; flash takes 0.1 ms, and a disk behind a network some 1 ms.
+pub const DEVICE_PROBE_SLOW: Duration = Duration::from_millis(2);
 /// Largest JOURNAL_MAX_BYTES accepted: at 200 MB a second it takes an hour and a half to read.
 pub const JOURNAL_BYTES_MAX: u64 = 1 << 40;
 /// JOURNAL_MAX_BYTES where nothing is set, unless a tenth of its disk is less: at 9 bytes a point

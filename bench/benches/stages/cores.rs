@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use benzene_engine::clock::{self, Now};
 use benzene_engine::limiter::{Budget, Room};
+use benzene_engine::limits::UPDATES_IN_FLIGHT_MAX;
 use benzene_engine::metric::{ShardIndex, TaggedLeaf};
 use benzene_engine::point::Point;
 use benzene_engine::ring::{Access, Allocation, FileOperation, FileOutcome};
@@ -60,6 +61,7 @@ impl Cores {
             allocation: Allocation::Sparse,
             sync: false,
             sync_creates: false,
+            updates_in_flight_max: UPDATES_IN_FLIGHT_MAX,
             schemas: Arc::new(Schemas::builtin()),
             aggregations: Arc::new(Aggregations::builtin()),
         };

@@ -129,6 +129,7 @@ impl<D: Driver> Pipeline<D> {
                 allocation: Allocation::Fallocate,
                 sync: false,
                 sync_creates: !host::keeps_order(data_dir).unwrap_or(false),
+                updates_in_flight_max: UPDATES_IN_FLIGHT_MAX,
                 schemas: Arc::clone(&layout.schemas),
                 aggregations: Arc::clone(&layout.aggregations),
             },

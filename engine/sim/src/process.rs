@@ -11,7 +11,9 @@ use benzene_engine::clock::Now;
 use benzene_engine::journal::survey::Survey;
 use benzene_engine::journal::{DataSync, JournalConfig, OnError, State};
 use benzene_engine::limiter::{Budget, Room};
-use benzene_engine::limits::{AGES_BEFORE_START, BUDGET_BURST_S, RECENT_SHARE, WAITING_SHARE};
+use benzene_engine::limits::{
+    AGES_BEFORE_START, BUDGET_BURST_S, RECENT_SHARE, UPDATES_IN_FLIGHT_MAX, WAITING_SHARE,
+};
 use benzene_engine::metric::{ShardIndex, TaggedLeaf};
 use benzene_engine::point::Point;
 use benzene_engine::ring::{Access, Allocation, FileOperation, FileToken};
@@ -188,6 +190,7 @@ impl Shared {
                 allocation: Allocation::Sparse,
                 sync: false,
                 sync_creates: false,
+                updates_in_flight_max: UPDATES_IN_FLIGHT_MAX,
                 schemas: Arc::clone(&self.schemas),
                 aggregations: Arc::new(Aggregations::builtin()),
             },

@@ -1,8 +1,13 @@
 //! Trees as /sys shows them, made of files: each machine is a few directories and links.
 
+use std::fs;
 use std::os::unix::fs::symlink;
+use std::path::PathBuf;
 
+use super::source::source_in;
 use super::*;
+use crate::limits::DEVICE_CHAIN_DEPTH_MAX;
+use crate::ring::mount::{self, DeviceNumber};
 
 /// A tree with disks, which are named by their place below devices/.
 struct Machine {
@@ -29,12 +34,19 @@ impl Machine {
         let name = directory.file_name().unwrap().to_owned();
         symlink(&directory, self.root.path().join("dev/block").join(number)).unwrap();
         symlink(&directory, self.root.path().join("class/block").join(name)).unwrap();
+        fs::write(directory.join("dev"), format!("{number}\n")).unwrap();
         directory
     }
 
     fn disk(&self, major: u32, minor: u32) -> Disk {
         let root = fs::canonicalize(self.root.path()).unwrap();
-        Tree::at(&root).disk(DeviceNumber { major, minor })
+        let seen = Tree::at(&root).look(&[DeviceNumber { major, minor }]);
+        let ((class, reason), chain) = (judge(&seen.bottoms), seen.chain);
+        Disk {
+            class,
+            reason,
+            chain,
+        }
     }
 }
 
@@ -57,6 +69,7 @@ fn a_partition_leads_to_its_disk() {
         chain(&disk),
         [("sda1", Layer::Partition), ("sda", Layer::Disk)]
     );
+    assert_eq!(disk.place(), "sda1 (partition) on sda (disk)");
     machine.device("259:0", "pci0/nvme/nvme0/nvme0n1", Some("0"));
     let disk = machine.disk(259, 0);
     assert_eq!((disk.class, disk.reason), (Class::Ssd, Reason::NoneRotates));
@@ -132,6 +145,90 @@ fn a_tree_that_turns_in_a_circle_ends() {
         "what is not reached is not known"
     );
     assert_eq!(disk.chain.len(), DEVICE_CHAIN_DEPTH_MAX);
+}
+
+#[test]
+fn a_loop_device_is_as_slow_as_what_its_file_lies_on() {
+    let directory = tempfile::tempdir_in(env!("CARGO_MANIFEST_DIR")).unwrap();
+    let here = mount::device_of(directory.path()).unwrap();
+    let machine = Machine::new();
+    let file = directory.path().join("disk.image");
+    fs::write(&file, "a disk").unwrap();
+    machine.device(&here.to_string(), "pci0/ata1/block/sda", Some("1"));
+    let place = machine.device("7:0", "virtual/block/loop0", Some("0"));
+    fs::create_dir_all(place.join("loop")).unwrap();
+    fs::write(
+        place.join("loop/backing_file"),
+        format!("{}\n", file.display()),
+    )
+    .unwrap();
+    // A checkout on btrfs or in a container lies on no block device of its own.
+    if here.major != 0 {
+        let disk = machine.disk(7, 0);
+        assert_eq!(disk.reason.to_string(), "sda rotates");
+        assert_eq!(disk.place(), "loop0 (loop) on sda (disk)");
+    }
+    if Path::new("/dev/shm").is_dir() {
+        let memory = tempfile::NamedTempFile::new_in("/dev/shm").unwrap();
+        let text = format!("{}\n", memory.path().display());
+        fs::write(place.join("loop/backing_file"), text).unwrap();
+        assert_eq!(machine.disk(7, 0).class, Class::Ssd);
+    }
+    fs::write(place.join("loop/backing_file"), "/gone (deleted)\n").unwrap();
+    assert_eq!(machine.disk(7, 0).class, Class::Ssd, "its own word");
+    fs::write(place.join("queue/rotational"), "1\n").unwrap();
+    assert_eq!(machine.disk(7, 0).class, Class::Unknown, "not believed");
+}
+
+#[test]
+fn all_devices_of_a_btrfs_count() {
+    let machine = Machine::new();
+    machine.device("8:0", "pci0/ata1/block/sda", Some("0"));
+    machine.device("8:16", "pci0/ata2/block/sdb", Some("1"));
+    let devices = machine.root.path().join("fs/btrfs/some-uuid/devices");
+    fs::create_dir_all(&devices).unwrap();
+    for name in ["sda", "sdb"] {
+        let place = machine.root.path().join("class/block").join(name);
+        symlink(place, devices.join(name)).unwrap();
+    }
+    let tree = Tree::at(machine.root.path());
+    let numbers: Vec<String> = tree
+        .btrfs_devices("sda")
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    assert_eq!(numbers, ["8:0", "8:16"]);
+    assert_eq!(tree.btrfs_devices("sdc"), []);
+}
+
+#[test]
+fn an_overlay_lies_where_it_is_written() {
+    let overlay = |upper: &str| Mount {
+        point: "/".into(),
+        kind: "overlay".to_owned(),
+        source: "overlay".into(),
+        options: vec!["rw".to_owned(), format!("upperdir={upper}")],
+    };
+    let tree = Tree::at(Path::new("/sys"));
+    // A path whose device number is anonymous, as every path in an overlay has.
+    let anonymous = Path::new("/proc");
+    let upper = tempfile::tempdir_in(env!("CARGO_MANIFEST_DIR")).unwrap();
+    let source = |path: &str| source_in(anonymous, &overlay(path), tree, 0).unwrap();
+    let own = source_in(upper.path(), &mount::of(upper.path()).unwrap(), tree, 0).unwrap();
+    assert_eq!(source(upper.path().to_str().unwrap()), own);
+    let none = Source::NoDevice {
+        kind: "overlay".to_owned(),
+    };
+    assert_eq!(source("/no/such/directory"), none);
+    assert_eq!(source("relative"), none);
+}
+
+#[test]
+fn the_slower_class_holds_points_longer_and_the_unknown_is_no_slow_one() {
+    let [ssd, unknown, hdd] = [Class::Ssd, Class::Unknown, Class::Hdd].map(Profile::of);
+    assert_eq!(ssd, unknown);
+    assert_eq!((ssd.max_point_age_s, hdd.max_point_age_s), (60, 300));
+    assert!(hdd.kernel_workers > ssd.kernel_workers);
 }
 
 #[test]

@@ -22,6 +22,7 @@ mod aside;
 mod buffers;
 mod command;
 mod create;
+pub mod direct;
 mod entry;
 mod error;
 mod execute;

@@ -44,6 +44,12 @@ impl Mount {
     pub fn has(&self, option: &str) -> bool {
         self.options.iter().any(|set| set == option)
     }
+
+    /// What an option is set to, such as `upperdir`.
+    pub fn value(&self, option: &str) -> Option<&str> {
+        let mut options = self.options.iter().filter_map(|set| set.split_once('='));
+        options.find_map(|(name, value)| (name == option).then_some(value))
+    }
 }
 
 /// What is left on a file system for this user.
@@ -126,8 +132,9 @@ fn parse(table: &[u8], number: u64) -> Option<Mount> {
         let of_all = text(fields.next().unwrap_or_default());
         let mut options: Vec<String> = Vec::new();
         for option in own.split(',').chain(of_all.split(',')) {
-            if !option.is_empty() && !options.iter().any(|known| known == option) {
-                options.push(option.to_owned());
+            let option = path(option.as_bytes()).to_string_lossy().into_owned();
+            if !option.is_empty() && !options.contains(&option) {
+                options.push(option);
             }
         }
         // A read-only mount of a writable file system has `ro` and `rw`: the mount's word counts.
@@ -171,6 +178,7 @@ mod tests {
 22 1 253:0 / / rw,relatime - ext4 /dev/vda rw,discard
 36 22 98:0 /sub /with\\040space ro,noatime master:1 propagate_from:2 - xfs /dev/root rw,noquota
 40 22 0:45 / /share rw,relatime shared:5 - nfs4 host:/export rw,vers=4.2
+41 22 0:46 / /var/lib rw - overlay overlay rw,lowerdir=/a:/b,upperdir=/srv/the\\040upper,workdir=/w
 ";
 
     #[test]
@@ -186,7 +194,10 @@ mod tests {
         let share = parse(TABLE.as_bytes(), 40).unwrap();
         assert_eq!(share.source, Path::new("host:/export"));
         assert!(share.has("rw") && share.has("vers=4.2"));
-        assert_eq!(parse(TABLE.as_bytes(), 41), None);
+        let overlay = parse(TABLE.as_bytes(), 41).unwrap();
+        assert_eq!(overlay.value("upperdir"), Some("/srv/the upper"));
+        assert_eq!((overlay.value("rw"), overlay.value("upper")), (None, None));
+        assert_eq!(parse(TABLE.as_bytes(), 42), None);
         assert_eq!(parse(b"no mounts here", 1), None);
     }
 

@@ -71,6 +71,8 @@ pub struct WriterConfig {
     /// Sync every new file before it appears: with WHISPER_AUTOFLUSH, and where the file system is
     /// not known to keep the order of data and name (`host::keeps_order`).
     pub sync_creates: bool,
+    /// Updates in flight at most, up to `limits::UPDATES_IN_FLIGHT_MAX`.
+    pub updates_in_flight_max: usize,
     /// Which archives a new file gets.
     pub schemas: Arc<Schemas>,
     /// Which method and xFilesFactor a new file gets.
@@ -110,6 +112,11 @@ pub struct Writer {
 impl Writer {
     /// A writer with nothing in flight.
     pub fn new(config: WriterConfig) -> Self {
+        let updates = config.updates_in_flight_max;
+        assert!(
+            (1..=UPDATES_IN_FLIGHT_MAX).contains(&updates),
+            "{updates} updates in flight"
+        );
         Self {
             holds: Holds::new(&config.schemas, &config.aggregations),
             config,
@@ -174,7 +181,7 @@ impl Writer {
         if ledger.is_choosing() && ledger.next(now.unix_seconds).is_none() {
             return;
         }
-        let free = UPDATES_IN_FLIGHT_MAX - self.jobs.updates();
+        let free = self.config.updates_in_flight_max - self.jobs.updates();
         let wanted = u32::try_from(free.min(ledger.due())).unwrap_or(u32::MAX);
         if wanted == 0 {
             return;
@@ -378,8 +385,9 @@ impl Writer {
     pub fn next_deadline(&self, ledger: &Ledger, budgets: &Budgets, now: Now) -> Option<Instant> {
         let soonest = now.instant + WAIT_MIN;
         let creates = self.creates_due(ledger, budgets, now);
-        let updates =
-            (ledger.ready() > 0 && self.jobs.updates() < UPDATES_IN_FLIGHT_MAX).then(|| {
+        let updates = (ledger.ready() > 0
+            && self.jobs.updates() < self.config.updates_in_flight_max)
+            .then(|| {
                 let granted = budgets.updates.next_at(now.instant);
                 match (granted, ledger.next_due(now.instant)) {
                     (None, None) => now.instant + ORDER_RETRY,

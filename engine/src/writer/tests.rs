@@ -42,6 +42,7 @@ pub(super) fn bare(waiting_bytes_max: u64) -> (Ledger, Writer) {
         allocation: Allocation::Sparse,
         sync: false,
         sync_creates: false,
+        updates_in_flight_max: UPDATES_IN_FLIGHT_MAX,
         schemas: Arc::new(Schemas::parse(schemas).unwrap().0),
         aggregations: Arc::new(Aggregations::builtin()),
     });

@@ -12,6 +12,7 @@ use benzene_engine::schemas::{Aggregations, Schemas};
 
 use super::address::Addresses;
 use super::directories::Directories;
+use super::disk::{self, DiskSettings};
 use super::error::ConfigError;
 use super::journal::{self, JournalSettings, Shutdown};
 use super::low::Low;
@@ -52,10 +53,8 @@ pub struct Settings {
     pub cache_bytes_max: Option<u64>,
     /// Whether senders are held back when the cache is full; otherwise points are dropped.
     pub flow_control: bool,
-    /// Updates of files a second.
-    pub updates_per_second: Rate,
-    /// New files a minute.
-    pub creates_per_minute: Rate,
+    /// How the disk is to be treated, as far as it is said.
+    pub disk: DiskSettings,
     /// Updates a second while stopping; None is as before.
     pub updates_per_second_on_shutdown: Option<Rate>,
     /// How the journal is kept; None is without one.
@@ -68,9 +67,6 @@ pub struct Settings {
     pub strategy: Strategy,
     /// With `Strategy::TimeSorted`: seconds that a metric's oldest point waits.
     pub timestamp_lag_s: u32,
-    /// With `Strategy::Deadline`: seconds that a point is held back at most; None is decided at start
-    /// from the disk.
-    pub max_point_age_s: Option<u32>,
     /// Timestamps are cut to a multiple of so many seconds; at least 1.
     pub timestamp_resolution_s: u32,
     /// How the space of a new file is made.
@@ -142,15 +138,13 @@ pub(super) fn settle(
         cache_points_max: low.limit("MAX_CACHE_SIZE"),
         cache_bytes_max: low.integer("MAX_CACHE_BYTES"),
         flow_control: low.switch("USE_FLOW_CONTROL"),
-        updates_per_second: low.rate("MAX_UPDATES_PER_SECOND").unwrap_or(Rate::Auto),
-        creates_per_minute: low.rate("MAX_CREATES_PER_MINUTE").unwrap_or(Rate::Auto),
+        disk: disk::disk(low),
         updates_per_second_on_shutdown: low.rate("MAX_UPDATES_PER_SECOND_ON_SHUTDOWN"),
         journal,
         journal_dir: directories.journal,
         shutdown,
         strategy: strategy(low),
         timestamp_lag_s: seconds(low, "MIN_TIMESTAMP_LAG"),
-        max_point_age_s: open_seconds(low, "MAX_POINT_AGE"),
         timestamp_resolution_s: seconds(low, "MIN_TIMESTAMP_RESOLUTION").max(1),
         allocation: allocation(low),
         autoflush: low.switch("WHISPER_AUTOFLUSH"),
@@ -201,11 +195,6 @@ fn seconds(low: &Low, name: &str) -> u32 {
         Some(Ok(seconds)) => seconds,
         other => unreachable!("{name} has a default and a bound of a day: {other:?}"),
     }
-}
-
-/// The same where nothing needs to be said.
-fn open_seconds(low: &Low, name: &str) -> Option<u32> {
-    low.integer(name).map(|_| seconds(low, name))
 }
 
 fn strategy(low: &Low) -> Strategy {

@@ -8,6 +8,7 @@
 
 mod address;
 mod directories;
+mod disk;
 mod error;
 mod high;
 mod journal;
@@ -28,6 +29,7 @@ use benzene_engine::limits::CONFIG_FILE_BYTES_MAX;
 use benzene_engine::schemas::{Aggregations, Schemas};
 
 pub use directories::STORAGE_DIR_ALONE;
+pub use disk::{ByClass, Chosen, DiskSettings};
 pub use error::{ConfigError, NamedBy, Place, RefusedSetting};
 pub use high::{Drive, Settings};
 pub use journal::{JournalSettings, JournalSync, Shutdown};

@@ -11,7 +11,7 @@ use super::address::{LINE, PICKLE, QUERY, UDP};
 use super::directories::Surroundings;
 use super::low::{Low, Stranger, Written};
 use super::option::Standing;
-use super::value::{Kind, Rate};
+use super::value::Kind;
 use crate::cli::{CacheOptions, Listen};
 
 /// The warnings about the file, ready to log.
@@ -94,7 +94,7 @@ fn misleading(low: &Low, settings: &Settings) -> Vec<String> {
         ));
     }
     if let Some(age) = low.written("MAX_POINT_AGE")
-        && settings.max_point_age_s.is_some()
+        && settings.disk.max_point_age_s.is_some()
         && settings.strategy != Strategy::Deadline
     {
         warnings.push(format!(
@@ -148,14 +148,6 @@ pub(super) fn facts(
     if low.file.is_some() {
         facts.extend(silent_interfaces(low, settings, options));
         facts.extend(silent_switches(low, settings));
-        facts.extend(
-            [
-                held_back(low, "MAX_UPDATES_PER_SECOND", settings.updates_per_second),
-                held_back(low, "MAX_CREATES_PER_MINUTE", settings.creates_per_minute),
-            ]
-            .into_iter()
-            .flatten(),
-        );
     }
     facts
 }
@@ -228,15 +220,4 @@ fn silent_switches(low: &Low, settings: &Settings) -> Vec<String> {
         );
     }
     facts
-}
-
-fn held_back(low: &Low, name: &str, rate: Rate) -> Option<String> {
-    let written = low.written(name)?;
-    let Rate::Limited(limit) = rate else {
-        return None;
-    };
-    let (unit, line) = (written.option.unit, written.place.line);
-    Some(format!(
-        "{name} = {limit} {unit} is obeyed, as line {line} says; auto would set no limit"
-    ))
 }

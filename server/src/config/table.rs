@@ -6,9 +6,10 @@
 use benzene_engine::limits::{
     CACHE_BYTES_MAX, CACHE_BYTES_MIN, CACHE_POINTS_MAX, CREATES_PER_MINUTE_MAX, JOURNAL_BYTES_MAX,
     JOURNAL_COMMIT_MS_MAX, JOURNAL_SEGMENT_BYTES_MAX, JOURNAL_SEGMENT_BYTES_MIN,
-    JOURNAL_SYNC_MS_MAX, METRIC_INTERVAL_SECONDS_MAX, PICKLE_FRAME_BYTES_MAX,
+    JOURNAL_SYNC_MS_MAX, KERNEL_WORKERS_MAX, METRIC_INTERVAL_SECONDS_MAX, PICKLE_FRAME_BYTES_MAX,
     PICKLE_FRAME_BYTES_MIN, POINT_AGE_SECONDS_MAX, POINT_AGE_SECONDS_MIN, SHARDS_MAX,
-    TIMESTAMP_LAG_SECONDS_MAX, TIMESTAMP_RESOLUTION_SECONDS_MAX, UPDATES_PER_SECOND_MAX,
+    TIMESTAMP_LAG_SECONDS_MAX, TIMESTAMP_RESOLUTION_SECONDS_MAX, UPDATES_IN_FLIGHT_MAX,
+    UPDATES_PER_SECOND_MAX,
 };
 
 use super::option::ConfOption;
@@ -57,6 +58,18 @@ const CREATES: Kind = Kind::Rate(Bound {
     max: CREATES_PER_MINUTE_MAX,
     why: "more than any file system does (inf is no limit)",
 });
+const IN_FLIGHT: Kind = Kind::Integer(Bound {
+    min: 1,
+    max: UPDATES_IN_FLIGHT_MAX as u64,
+    why: "more depth bought nothing on any disk that was measured",
+});
+const WORKERS: Kind = Kind::Integer(Bound {
+    min: 1,
+    max: KERNEL_WORKERS_MAX as u64,
+    why: "more than any disk does side by side",
+});
+/// What DEVICE_CLASS may name.
+const CLASSES: &[&str] = &["auto", "hdd", "ssd"];
 const CACHE_POINTS: Kind = Kind::Limit(Bound {
     min: 1,
     max: CACHE_POINTS_MAX,
@@ -339,6 +352,12 @@ pub const OPTIONS: &[ConfOption] = &[
     .unit("seconds"),
     // Disk work.
     ConfOption::new(
+        "DEVICE_CLASS",
+        Kind::Choice { now: CLASSES, later: &[] },
+        "auto",
+        "What the data directory's disk is: hdd (it spins), ssd, or auto (the kernel is asked, and a virtual disk tried)",
+    ),
+    ConfOption::new(
         "MAX_UPDATES_PER_SECOND",
         UPDATES,
         "auto",
@@ -347,10 +366,24 @@ pub const OPTIONS: &[ConfOption] = &[
     .python("500")
     .unit("updates/s"),
     ConfOption::new(
+        "MAX_UPDATES_PER_SECOND_SSD",
+        UPDATES,
+        "",
+        "The same where the disk is an SSD; it wins there. Default: MAX_UPDATES_PER_SECOND",
+    )
+    .unit("updates/s"),
+    ConfOption::new(
+        "MAX_UPDATES_PER_SECOND_HDD",
+        UPDATES,
+        "",
+        "The same where the disk spins; it wins there. Default: MAX_UPDATES_PER_SECOND",
+    )
+    .unit("updates/s"),
+    ConfOption::new(
         "MAX_UPDATES_PER_SECOND_ON_SHUTDOWN",
         UPDATES,
         "",
-        "The same while stopping. Default: MAX_UPDATES_PER_SECOND",
+        "Most updates while stopping. Default: as before",
     )
     .unit("updates/s"),
     ConfOption::new(
@@ -361,6 +394,34 @@ pub const OPTIONS: &[ConfOption] = &[
     )
     .python("inf")
     .unit("creates/min"),
+    ConfOption::new(
+        "MAX_CREATES_PER_MINUTE_SSD",
+        CREATES,
+        "",
+        "The same where the disk is an SSD; it wins there. Default: MAX_CREATES_PER_MINUTE",
+    )
+    .unit("creates/min"),
+    ConfOption::new(
+        "MAX_CREATES_PER_MINUTE_HDD",
+        CREATES,
+        "",
+        "The same where the disk spins; it wins there. Default: MAX_CREATES_PER_MINUTE",
+    )
+    .unit("creates/min"),
+    ConfOption::new(
+        "UPDATES_IN_FLIGHT",
+        IN_FLIGHT,
+        "auto",
+        "Most updates of a shard that are under way at once. Default: by the disk",
+    )
+    .unit("updates"),
+    ConfOption::new(
+        "KERNEL_WORKERS",
+        WORKERS,
+        "auto",
+        "Most threads of the kernel that wait for the disk for a shard. Default: by the disk, 4 (ssd) or 32 (hdd)",
+    )
+    .unit("threads"),
     // Journal.
     ConfOption::new(
         "JOURNAL",

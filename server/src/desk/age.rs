@@ -1,48 +1,17 @@
-//! How long points may be held back, and what is said when they are held for longer.
-//! MAX_POINT_AGE is decided once, at the start, where carbon.conf leaves it open: by the class of
-//! the disk below the data directory. What nobody knows is taken for an SSD, so that points are held
-//! for the shorter time. The limiter wins over it: then updates come late, which is counted, and
-//! said once a minute with the rate that would do.
+//! What is said when points are held back for longer than MAX_POINT_AGE allows.
+//! The limiter wins over it: then updates come late, which is counted, and said once a minute with
+//! the rate that would do.
 
 use std::time::Duration;
 
 use benzene_engine::cache::Strategy;
-use benzene_engine::device::{Class, Disk};
-use benzene_engine::limits::{POINT_AGE_HDD_SECONDS, POINT_AGE_SSD_SECONDS};
-use benzene_engine::ring::mount;
 use benzene_engine::stats::Counter;
 
 use super::Desk;
 use super::selfmetrics::Totals;
-use crate::config::Settings;
 
 /// How often the desk looks for late updates, and so how often it speaks of them at most.
 const LOOK_EVERY: Duration = Duration::from_secs(60);
-
-/// How long a point may be held back, in seconds, and why so long, for the log.
-pub(super) fn max_point_age(settings: &Settings) -> (u32, String) {
-    if let Some(seconds) = settings.max_point_age_s {
-        return (seconds, "as MAX_POINT_AGE says".to_owned());
-    }
-    let directory = &settings.data_dir;
-    match mount::of(directory).and_then(|mount| Disk::below(directory, &mount)) {
-        Ok(disk) => (
-            by_class(disk.class),
-            format!("its disk is {} ({})", disk.class.name(), disk.reason),
-        ),
-        Err(error) => (
-            by_class(Class::Unknown),
-            format!("what disk it is on is not to be had: {error}"),
-        ),
-    }
-}
-
-fn by_class(class: Class) -> u32 {
-    match class {
-        Class::Ssd | Class::Unknown => POINT_AGE_SSD_SECONDS,
-        Class::Hdd => POINT_AGE_HDD_SECONDS,
-    }
-}
 
 impl Desk {
     /// Says that updates come late, as long as they do.
@@ -95,11 +64,5 @@ mod tests {
         let said = lateness(7, 0, 60, None);
         assert!(said.contains("the disk takes fewer"), "{said}");
         assert!(said.contains("about 1 updates a second"), "{said}");
-    }
-
-    #[test]
-    fn a_spinning_disk_holds_longer_and_the_unknown_is_none() {
-        let ages = [Class::Ssd, Class::Unknown, Class::Hdd].map(by_class);
-        assert_eq!(ages, [60, 60, 300]);
     }
 }

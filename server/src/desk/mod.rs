@@ -3,6 +3,7 @@
 //! It shares no state with the cores but `Peers`; what it wants of them it puts into their inboxes.
 
 mod age;
+mod disk;
 mod journal;
 mod selfmetrics;
 mod start;

@@ -11,7 +11,7 @@ use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
-use benzene_engine::cache::{CacheConfig, Strategy};
+use benzene_engine::cache::CacheConfig;
 use benzene_engine::clock;
 use benzene_engine::limiter::{Budget, Room};
 use benzene_engine::limits::{
@@ -25,7 +25,7 @@ use benzene_engine::schemas::{Aggregations, Schemas};
 use benzene_engine::shard::{Shard, ShardConfig};
 use benzene_engine::writer::{Budgets, WriterConfig};
 
-use super::age;
+use super::disk::Treatment;
 use super::journal::{self, Journal, JournalError, JournalPlan};
 use crate::config::{Drive, Loaded, Rate, Settings};
 use crate::core::{Core, Peers};
@@ -180,6 +180,7 @@ pub(super) fn start(loaded: &Loaded) -> Result<Running, StartError> {
             cpu: cpus.get(usize::from(index.0) % cpus.len().max(1)).copied(),
             sockets: sockets.take().unwrap_or_default(),
             driver,
+            kernel_workers: plan.treatment.profile.kernel_workers,
             shard: plan.shard(settings, index),
             front: plan.front(settings),
             peers: Arc::clone(&plan.peers),
@@ -202,7 +203,7 @@ pub(super) fn start(loaded: &Loaded) -> Result<Running, StartError> {
     Ok(Running {
         peers: plan.peers,
         budgets: plan.budgets,
-        max_point_age_s: plan.max_point_age_s,
+        max_point_age_s: plan.treatment.profile.max_point_age_s,
         journal: plan.journal,
         threads,
     })
@@ -306,12 +307,12 @@ fn choose_driver(drive: Drive) -> Result<Driver, StartError> {
 }
 
 /// The ring of a core.
-pub(crate) fn core_ring(driver: Driver) -> RingConfig {
+pub(crate) fn core_ring(driver: Driver, kernel_workers_max: u32) -> RingConfig {
     RingConfig {
         driver,
         entries: RING_ENTRIES,
         visits_max: u32::try_from(UPDATES_IN_FLIGHT_MAX + JOURNAL_VISITS_MAX).unwrap_or(u32::MAX),
-        kernel_workers_max: RING_WORKERS_MAX,
+        kernel_workers_max,
         ..RingConfig::default()
     }
 }
@@ -374,9 +375,9 @@ struct Plan {
     schemas: Arc<Schemas>,
     aggregations: Arc<Aggregations>,
     sync_creates: bool,
-    /// How long a point may be held back, and why so long.
-    max_point_age_s: u32,
-    max_point_age_why: String,
+    /// How the disk of the data is treated, and what is said of it.
+    treatment: Treatment,
+    treatment_said: Vec<String>,
     /// When the ages of points began to count, on all cores.
     began: Instant,
     journal: Option<JournalPlan>,
@@ -390,7 +391,7 @@ struct Plan {
 impl Plan {
     fn new(settings: &Settings, shards: u16, journal: Option<JournalPlan>) -> Self {
         let now = clock::now().instant;
-        let (max_point_age_s, max_point_age_why) = age::max_point_age(settings);
+        let (treatment, treatment_said) = Treatment::find(settings);
         let cache_bytes_max = settings
             .cache_bytes_max
             .unwrap_or_else(|| host::memory_bytes() / 2);
@@ -405,16 +406,16 @@ impl Plan {
         Self {
             peers: Arc::new(Peers::new(shards)),
             budgets: Budgets {
-                updates: budget(settings.updates_per_second, 1.0),
-                creates: budget(settings.creates_per_minute, 1.0 / 60.0),
+                updates: budget(treatment.updates.rate, 1.0),
+                creates: budget(treatment.creates.rate, 1.0 / 60.0),
             },
             room: Arc::new(Room::new(settings.cache_points_max, counted_bytes)),
             unfinished: Arc::default(),
             schemas: Arc::new(settings.schemas.clone()),
             aggregations: Arc::new(settings.aggregations.clone()),
             sync_creates: sync_creates(settings),
-            max_point_age_s,
-            max_point_age_why,
+            treatment,
+            treatment_said,
             // So that points of earlier runs have an age too.
             began: now.checked_sub(AGES_BEFORE_START).unwrap_or(now),
             journal,
@@ -436,7 +437,7 @@ impl Plan {
                 seed: self.seed,
                 strategy: settings.strategy,
                 timestamp_lag_s: settings.timestamp_lag_s,
-                max_point_age_s: self.max_point_age_s,
+                max_point_age_s: self.treatment.profile.max_point_age_s,
                 began: self.began,
                 recent_bytes_max: self.counted_bytes / RECENT_SHARE / shards,
                 waiting_bytes_max: share(self.counted_bytes),
@@ -452,6 +453,7 @@ impl Plan {
                 allocation: settings.allocation,
                 sync: settings.autoflush,
                 sync_creates: self.sync_creates,
+                updates_in_flight_max: self.treatment.profile.updates_in_flight,
                 schemas: Arc::clone(&self.schemas),
                 aggregations: Arc::clone(&self.aggregations),
             },
@@ -489,6 +491,7 @@ struct Sprout {
     cpu: Option<usize>,
     sockets: Vec<Bound>,
     driver: Driver,
+    kernel_workers: u32,
     shard: ShardConfig,
     front: FrontConfig,
     peers: Arc<Peers>,
@@ -502,7 +505,7 @@ impl Sprout {
         {
             tracing::warn!("core {} is not pinned to CPU {cpu}: {error}", self.index.0);
         }
-        let ring = match Ring::new(core_ring(self.driver)) {
+        let ring = match Ring::new(core_ring(self.driver, self.kernel_workers)) {
             Ok(ring) => ring,
             Err(error) => return drop(ready.send(Err(error))),
         };
@@ -544,12 +547,8 @@ fn say(loaded: &Loaded, shards: u16, plan: &Plan) {
             .map_or("any number of".to_owned(), |points| points.to_string()),
         settings.strategy.name(),
     );
-    if settings.strategy == Strategy::Deadline {
-        tracing::info!(
-            "points are held for up to {} s, so that an update has many: {}",
-            plan.max_point_age_s,
-            plan.max_point_age_why
-        );
+    for said in &plan.treatment_said {
+        tracing::info!("{said}");
     }
     let schemas = settings.schemas.iter().map(|rule| rule.name.as_str());
     let aggregations = settings.aggregations.iter().map(|rule| rule.name.as_str());

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use benzene_engine::cache::{CacheConfig, Strategy};
 use benzene_engine::clock;
 use benzene_engine::limiter::{Budget, Room};
+use benzene_engine::limits::UPDATES_IN_FLIGHT_MAX;
 use benzene_engine::metric::{ShardIndex, TaggedLeaf};
 use benzene_engine::ring::{Access, Allocation};
 use benzene_engine::schemas::{Aggregations, Schemas};
@@ -43,6 +44,7 @@ fn shard(points_max: u64) -> Shard {
             allocation: Allocation::Sparse,
             sync: false,
             sync_creates: false,
+            updates_in_flight_max: UPDATES_IN_FLIGHT_MAX,
             schemas: Arc::new(schemas.0),
             aggregations: Arc::new(Aggregations::builtin()),
         },

@@ -50,9 +50,7 @@ fn begin(daemon: &Daemon, names: &[String]) -> u32 {
 fn a_point_is_in_its_file_before_it_is_too_old_and_not_at_once() {
     let age = Duration::from_secs(5);
     let mut daemon = held_daemon("MAX_POINT_AGE = 5", "1s:6h");
-    daemon.wait_for_log(
-        "points are held for up to 5 s, so that an update has many: as MAX_POINT_AGE says",
-    );
+    daemon.wait_for_log("points are held for up to 5 s, so that an update has many");
     let mut names: Vec<String> = (0..METRICS)
         .map(|number| format!("held.m{number}"))
         .collect();

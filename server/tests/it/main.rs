@@ -34,6 +34,9 @@ mod first_use;
 // graphite-web's own client and reader, and every request by hand.
 #[cfg(test)]
 mod graphite;
+// Which disk the daemon says that it writes to.
+#[cfg(test)]
+mod disks;
 // Power cuts while files are made, on ext4 and XFS.
 #[cfg(test)]
 mod power;

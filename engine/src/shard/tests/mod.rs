@@ -14,7 +14,7 @@ use super::*;
 use crate::cache::Strategy;
 use crate::clock;
 use crate::limiter::Budget;
-use crate::limits::DRAIN_ATTEMPTS_MAX;
+use crate::limits::{DRAIN_ATTEMPTS_MAX, UPDATES_IN_FLIGHT_MAX};
 use crate::point::Point;
 use crate::ring::{Access, Allocation, ByteRange, FileLook, Piece, Stage, VisitId};
 use crate::schemas::{Aggregations, Schemas};
@@ -295,6 +295,7 @@ impl World {
                 allocation: Allocation::Sparse,
                 sync: false,
                 sync_creates: false,
+                updates_in_flight_max: UPDATES_IN_FLIGHT_MAX,
                 schemas: Arc::clone(&schemas),
                 aggregations: Arc::new(Aggregations::builtin()),
             },

@@ -3,7 +3,7 @@
 //! dropped again. What forbids it is told apart by what /proc shows.
 
 use benzene_engine::clock;
-use benzene_engine::limits::{OPEN_FILES_WANTED, SHARDS_MAX};
+use benzene_engine::limits::{OPEN_FILES_WANTED, RING_WORKERS_MAX, SHARDS_MAX};
 use benzene_engine::ring::host::{self, Limit};
 use benzene_engine::ring::{Driver, Ring, RingError};
 
@@ -86,7 +86,7 @@ fn number(release: &str) -> Option<(u32, u32)> {
 fn prove_rings(driver: Driver, shards: usize) -> Result<String, RingError> {
     let mut rings = Vec::new();
     for _ in 0..shards.clamp(1, SHARDS_MAX) {
-        rings.push(Ring::new(desk::core_ring(driver))?);
+        rings.push(Ring::new(desk::core_ring(driver, RING_WORKERS_MAX))?);
     }
     Ok(rings.first().map(Ring::description).unwrap_or_default())
 }

@@ -319,24 +319,14 @@ fn device(disk: io::Result<Disk>) -> Finding {
             return Finding::ok(WHAT, error.to_string(), "its class is not known");
         }
     };
-    let chain: Vec<String> = disk
-        .chain
-        .iter()
-        .map(|link| format!("{} ({})", link.name, link.layer.name()))
-        .collect();
-    let seen = if chain.is_empty() {
-        "none that can be seen".to_owned()
-    } else {
-        chain.join(" on ")
-    };
+    let seen = disk.place();
     let class = disk.class.name();
     let reason = &disk.reason;
     let means = match disk.class {
-        Class::Hdd => format!(
-            "class {class}: {reason}; points per update count here: set MAX_UPDATES_PER_SECOND to \
-             what the disk does, some 100 a spindle"
+        Class::Hdd | Class::Ssd => format!("class {class}: {reason}"),
+        Class::Unknown => format!(
+            "class {class}: {reason}; treated as ssd, unless carbon.conf says DEVICE_CLASS = hdd"
         ),
-        Class::Ssd | Class::Unknown => format!("class {class}: {reason}"),
     };
     Finding::ok(WHAT, seen, means)
 }

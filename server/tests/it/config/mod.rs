@@ -10,6 +10,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use benzene_engine::cache::Strategy;
+use benzene_engine::device::Class;
 use benzene_engine::ring::{Allocation, Driver};
 use benzene_server::cli::CacheOptions;
 use benzene_server::config::{self, ConfigError, Drive, Loaded, Rate, Settings};
@@ -134,8 +135,17 @@ fn an_empty_cache_section_has_the_defaults_of_python() {
         (None, None)
     );
     assert!(settings.flow_control && settings.tag_hash_filenames);
-    assert_eq!(settings.updates_per_second, Rate::Auto);
-    assert_eq!(settings.creates_per_minute, Rate::Auto);
+    for class in [Class::Ssd, Class::Hdd, Class::Unknown] {
+        let (updates, creates) = (
+            settings.disk.updates.of(class),
+            settings.disk.creates.of(class),
+        );
+        assert_eq!((updates.rate, updates.line), (Rate::Auto, None));
+        assert_eq!((creates.rate, creates.line), (Rate::Auto, None));
+    }
+    assert_eq!(settings.disk.class, None);
+    assert_eq!(settings.disk.updates_in_flight_max, None);
+    assert_eq!(settings.disk.kernel_workers_max, None);
     assert_eq!(settings.updates_per_second_on_shutdown, None);
     assert_eq!(settings.strategy, Strategy::Deadline);
     assert_eq!(
@@ -225,15 +235,39 @@ fn settings_that_do_less_than_they_seem_to_are_named() {
     assert_eq!(loaded.warnings, [""; 0]);
     let settings = loaded.settings;
     assert_eq!(
-        (settings.strategy, settings.max_point_age_s),
+        (settings.strategy, settings.disk.max_point_age_s),
         (Strategy::Deadline, Some(5))
     );
     let conf = "[cache]\nMAX_POINT_AGE = auto\n";
     let loaded = Start::with(conf).load().unwrap();
     assert_eq!(
-        (loaded.warnings.as_slice(), loaded.settings.max_point_age_s),
+        (
+            loaded.warnings.as_slice(),
+            loaded.settings.disk.max_point_age_s
+        ),
         (&[][..], None)
     );
+}
+
+#[test]
+fn a_rate_of_a_class_wins_over_the_one_for_all() {
+    let conf = "[cache]\nDEVICE_CLASS = hdd\nMAX_UPDATES_PER_SECOND = 500\n\
+                MAX_UPDATES_PER_SECOND_HDD = 90\nMAX_CREATES_PER_MINUTE_SSD = inf\n\
+                UPDATES_IN_FLIGHT = 8\nKERNEL_WORKERS = 16\n";
+    let loaded = Start::with(conf).load().unwrap();
+    assert_eq!(loaded.warnings, [""; 0]);
+    let disk = loaded.settings.disk;
+    assert_eq!(disk.class, Some(Class::Hdd));
+    let chosen = [Class::Hdd, Class::Ssd, Class::Unknown].map(|class| disk.updates.of(class));
+    let [hdd, ssd, unknown] = chosen;
+    assert_eq!((hdd.rate, hdd.line), (Rate::Limited(90.0), Some(4)));
+    assert_eq!(hdd.option, "MAX_UPDATES_PER_SECOND_HDD");
+    assert_eq!((ssd.rate, ssd.line), (Rate::Limited(500.0), Some(3)));
+    assert_eq!((unknown.rate, unknown.line), (ssd.rate, ssd.line));
+    assert_eq!(disk.creates.of(Class::Ssd).rate, Rate::Unlimited);
+    assert_eq!(disk.creates.of(Class::Hdd).rate, Rate::Auto);
+    assert_eq!(disk.updates_in_flight_max, Some(8));
+    assert_eq!(disk.kernel_workers_max, Some(16));
 }
 
 #[test]

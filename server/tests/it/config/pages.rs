@@ -4,6 +4,7 @@
 
 use std::path::{Path, PathBuf};
 
+use benzene_engine::device::Class;
 use benzene_engine::ring::Allocation;
 use benzene_server::cli::CacheOptions;
 use benzene_server::config::{self, Loaded, OPTIONS, Rate, Standing, find, read_file};
@@ -28,26 +29,24 @@ fn pythons_own_example_loads_unchanged() {
         ..CacheOptions::default()
     };
     let Loaded {
-        settings,
-        warnings,
-        said,
+        settings, warnings, ..
     } = config::load(&options, &|_| None, &read_file).unwrap();
     assert_eq!(
         warnings, [""; 0],
         "every written value is acted on, or says what we do"
     );
     assert_eq!(settings.data_dir, dir.path().join("storage/whisper"));
-    assert_eq!(settings.updates_per_second, Rate::Limited(500.0));
-    assert_eq!(settings.creates_per_minute, Rate::Limited(50.0));
+    for class in [Class::Ssd, Class::Hdd, Class::Unknown] {
+        let updates = settings.disk.updates.of(class);
+        assert_eq!(updates.rate, Rate::Limited(500.0));
+        assert!(updates.line.is_some(), "{updates:?}");
+        let creates = settings.disk.creates.of(class);
+        assert_eq!(creates.rate, Rate::Limited(50.0));
+    }
     assert_eq!(settings.cache_points_max, None);
     assert_eq!(settings.timestamp_resolution_s, 1);
     assert_eq!(settings.allocation, Allocation::Fallocate);
     assert_eq!(settings.line, address("0.0.0.0:2003"));
-    assert!(
-        said.iter()
-            .any(|fact| fact.contains("MAX_UPDATES_PER_SECOND = 500")),
-        "{said:?}"
-    );
 }
 
 #[test]
@@ -112,8 +111,15 @@ const OTHER_VALUES: &[(&str, &str)] = &[
     ("MIN_TIMESTAMP_RESOLUTION", "10"),
     ("MIN_TIMESTAMP_LAG", "30"),
     ("MAX_UPDATES_PER_SECOND", "500"),
+    ("DEVICE_CLASS", "hdd"),
+    ("MAX_UPDATES_PER_SECOND_SSD", "500"),
+    ("MAX_UPDATES_PER_SECOND_HDD", "500"),
     ("MAX_UPDATES_PER_SECOND_ON_SHUTDOWN", "inf"),
     ("MAX_CREATES_PER_MINUTE", "inf"),
+    ("MAX_CREATES_PER_MINUTE_SSD", "600"),
+    ("MAX_CREATES_PER_MINUTE_HDD", "600"),
+    ("UPDATES_IN_FLIGHT", "16"),
+    ("KERNEL_WORKERS", "16"),
     ("WHISPER_AUTOFLUSH", "True"),
     ("WHISPER_SPARSE_CREATE", "True"),
     ("WHISPER_FALLOCATE_CREATE", "True"),

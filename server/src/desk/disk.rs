@@ -1,0 +1,131 @@
+//! Which disk the daemon writes to, and how it is treated: found out once, at the start, and said with
+//! the reason. What carbon.conf sets wins over the profile of the disk's class; what nobody knows is
+//! treated as an SSD. A rate in carbon.conf that holds the disk back is named, with what `auto` would
+//! allow.
+
+use std::path::Path;
+
+use benzene_engine::cache::Strategy;
+use benzene_engine::device::{Class, Disk, Profile};
+use benzene_engine::ring::mount;
+
+use crate::config::{Chosen, Rate, Settings};
+
+/// How the disk of the data directory is treated.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Treatment {
+    class: Class,
+    /// Updates a second.
+    pub(super) updates: Chosen,
+    /// Creates a minute.
+    pub(super) creates: Chosen,
+    /// What carbon.conf left of its class's profile, and what it put in its place.
+    pub(super) profile: Profile,
+}
+
+impl Treatment {
+    /// How the disk below the data directory is to be treated, and what the operator is told of it.
+    pub(super) fn find(settings: &Settings) -> (Treatment, Vec<String>) {
+        let directory = &settings.data_dir;
+        let found = look(directory);
+        let (class, because) = match (settings.disk.class, &found) {
+            (Some(class), _) => (class, "as DEVICE_CLASS says".to_owned()),
+            (None, Ok(disk)) => (disk.class, disk.reason.to_string()),
+            (None, Err(error)) => (Class::Unknown, error.to_string()),
+        };
+        let treatment = Treatment::of(settings, class);
+        let mut said = vec![format!(
+            "{} is on {}: class {}{} ({because})",
+            directory.display(),
+            place(found.as_ref().ok()),
+            class.name(),
+            if class == Class::Unknown {
+                ", treated as ssd; DEVICE_CLASS = hdd in carbon.conf if it spins"
+            } else {
+                ""
+            },
+        )];
+        said.push(treatment.profile_said(settings.strategy));
+        let chosen = [treatment.updates, treatment.creates];
+        said.extend(chosen.into_iter().filter_map(held_back));
+        if let Some(journal) = &settings.journal
+            && let Ok(disk) = look(&journal.dir)
+            && found.is_ok_and(|data| data.chain != disk.chain)
+        {
+            said.push(format!(
+                "the journal in {} has a disk of its own, {}: class {} ({})",
+                journal.dir.display(),
+                disk.place(),
+                disk.class.name(),
+                disk.reason
+            ));
+        }
+        (treatment, said)
+    }
+
+    /// How a disk of a class is treated with these settings.
+    fn of(settings: &Settings, class: Class) -> Treatment {
+        let (disk, usual) = (&settings.disk, Profile::of(class));
+        Treatment {
+            class,
+            updates: disk.updates.of(class),
+            creates: disk.creates.of(class),
+            profile: Profile {
+                updates_in_flight: disk
+                    .updates_in_flight_max
+                    .unwrap_or(usual.updates_in_flight),
+                kernel_workers: disk.kernel_workers_max.unwrap_or(usual.kernel_workers),
+                max_point_age_s: disk.max_point_age_s.unwrap_or(usual.max_point_age_s),
+            },
+        }
+    }
+
+    fn profile_said(&self, strategy: Strategy) -> String {
+        let class = match self.class {
+            Class::Ssd | Class::Unknown => "ssd",
+            Class::Hdd => "hdd",
+        };
+        let Profile {
+            updates_in_flight,
+            kernel_workers,
+            max_point_age_s,
+        } = self.profile;
+        let held = if strategy == Strategy::Deadline {
+            format!("points are held for up to {max_point_age_s} s, so that an update has many")
+        } else {
+            format!("write order {}", strategy.name())
+        };
+        format!(
+            "profile {class}: {} updates/s, {} creates/min; in flight up to {updates_in_flight} \
+             updates a shard, {kernel_workers} kernel workers; {held}",
+            said(self.updates.rate),
+            said(self.creates.rate)
+        )
+    }
+}
+
+fn look(directory: &Path) -> std::io::Result<Disk> {
+    mount::of(directory).and_then(|mount| Disk::below(directory, &mount))
+}
+
+fn place(disk: Option<&Disk>) -> String {
+    disk.map_or_else(|| "a disk that cannot be looked at".to_owned(), Disk::place)
+}
+
+fn said(rate: Rate) -> String {
+    match rate {
+        Rate::Auto => "as many".to_owned(),
+        Rate::Unlimited => "unlimited".to_owned(),
+        Rate::Limited(limit) => format!("at most {limit}"),
+    }
+}
+
+fn held_back(chosen: Chosen) -> Option<String> {
+    let (Rate::Limited(limit), Some(line)) = (chosen.rate, chosen.line) else {
+        return None;
+    };
+    Some(format!(
+        "{} = {limit} is obeyed, as line {line} of carbon.conf says; auto would set no limit",
+        chosen.option
+    ))
+}
