@@ -13,8 +13,9 @@ fn main() -> Exit {
         Command::Cache(options) => {
             logging::start(options.log);
             let environment = |name: &str| std::env::var(name).ok();
-            match config::load(&options, &environment, &config::read_file) {
-                Ok(loaded) => desk::run(loaded),
+            let read = || config::load(&options, &environment, &config::read_file);
+            match read() {
+                Ok(loaded) => desk::run(loaded, &read),
                 Err(error) => {
                     tracing::error!("{error}");
                     Exit::Config

@@ -21,6 +21,7 @@ mod table;
 mod tests;
 mod value;
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
@@ -58,7 +59,12 @@ pub struct Loaded {
     pub warnings: Vec<String>,
     /// Facts worth a line at start; ready to log.
     pub said: Vec<String>,
+    /// What carbon.conf sets.
+    pub written: Written,
 }
+
+/// Options that are set, with what is written.
+pub type Written = BTreeMap<&'static str, String>;
 
 /// Reads a whole file as text; `read_file` outside tests.
 pub type Reader<'a> = &'a dyn Fn(&Path) -> io::Result<String>;
@@ -115,6 +121,10 @@ pub fn load(
         settings,
         warnings,
         said,
+        written: low
+            .holding()
+            .map(|written| (written.option.name, written.text.clone()))
+            .collect(),
     })
 }
 

@@ -14,7 +14,8 @@ use crate::config::{Chosen, Rate, Settings};
 /// How the disk of the data directory is treated.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Treatment {
-    class: Class,
+    /// The class of the disk.
+    pub(super) class: Class,
     /// Updates a second.
     pub(super) updates: Chosen,
     /// Creates a minute.

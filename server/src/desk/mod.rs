@@ -5,13 +5,16 @@
 mod age;
 mod disk;
 mod journal;
+mod reload;
 mod selfmetrics;
 mod start;
 
+use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 use std::time::Duration;
 
 use benzene_engine::clock;
+use benzene_engine::device::Class;
 use benzene_engine::metric::ShardIndex;
 use benzene_engine::point::Point;
 use benzene_engine::ring::host;
@@ -21,7 +24,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, interval_at, sleep};
 
-use crate::config::{Loaded, Rate, Settings};
+use crate::config::{ConfigError, Loaded, Rate, Settings, Written};
 use crate::core::{Ending, Parcel, Peers};
 use crate::exit::Exit;
 use selfmetrics::Totals;
@@ -35,8 +38,9 @@ const DRAIN_LOOK: Duration = Duration::from_millis(10);
 /// How often the desk says how far the stop has come.
 const DRAIN_SAY: Duration = Duration::from_secs(2);
 
-/// Starts the daemon and serves until a signal ends it.
-pub fn run(loaded: Loaded) -> Exit {
+/// Starts the daemon and serves until a signal ends it; `read_again` is asked what the files say when
+/// one tells so.
+pub fn run(loaded: Loaded, read_again: &ReadAgain<'_>) -> Exit {
     let runtime = match tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -66,13 +70,16 @@ pub fn run(loaded: Loaded) -> Exit {
         }
     };
     let desk = Desk {
+        updates_per_second_on_shutdown: Cell::new(loaded.settings.updates_per_second_on_shutdown),
         settings: loaded.settings,
+        written: RefCell::new(loaded.written),
+        class: running.class,
         peers: running.peers,
         budgets: running.budgets,
         max_point_age_s: running.max_point_age_s,
         journal: running.journal,
     };
-    let exit = runtime.block_on(desk.serve(&mut signals));
+    let exit = runtime.block_on(desk.serve(&mut signals, read_again));
     for thread in running.threads {
         if thread.join().is_err() {
             tracing::error!("a core's thread ended badly");
@@ -81,8 +88,16 @@ pub fn run(loaded: Loaded) -> Exit {
     exit
 }
 
+/// Reads the files once more.
+pub type ReadAgain<'a> = dyn Fn() -> Result<Loaded, ConfigError> + 'a;
+
 struct Desk {
     settings: Settings,
+    /// What carbon.conf said when it was last read.
+    written: RefCell<Written>,
+    updates_per_second_on_shutdown: Cell<Option<Rate>>,
+    /// The class of the data's disk.
+    class: Class,
     peers: Arc<Peers>,
     budgets: Budgets,
     /// How long points may be held back.
@@ -95,8 +110,17 @@ struct Desk {
 struct Signals {
     terminate: Signal,
     interrupt: Signal,
-    /// SIGHUP, SIGUSR1, SIGUSR2: Python carbon lives through them, and so do we.
-    ignored: [Signal; 3],
+    hangup: Signal,
+    /// SIGUSR1, SIGUSR2: Python carbon lives through them, and so do we.
+    ignored: [Signal; 2],
+}
+
+/// What a signal asks for.
+enum Heard {
+    /// The end, by the signal of this name.
+    End(&'static str),
+    /// That the files are read again.
+    Reload,
 }
 
 impl Signals {
@@ -104,33 +128,45 @@ impl Signals {
         Ok(Self {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
             ignored: [
-                signal(SignalKind::hangup())?,
                 signal(SignalKind::user_defined1())?,
                 signal(SignalKind::user_defined2())?,
             ],
         })
     }
 
-    /// Waits for a signal that ends the daemon, and names it.
-    async fn end(&mut self) -> &'static str {
-        let [hangup, user1, user2] = &mut self.ignored;
+    /// Waits for a signal that asks for something.
+    async fn next(&mut self) -> Heard {
+        let [user1, user2] = &mut self.ignored;
         loop {
             tokio::select! {
-                _ = self.terminate.recv() => return "SIGTERM",
-                _ = self.interrupt.recv() => return "SIGINT",
-                _ = hangup.recv() => tracing::info!("SIGHUP: nothing is reloaded by this version"),
+                _ = self.terminate.recv() => return Heard::End("SIGTERM"),
+                _ = self.interrupt.recv() => return Heard::End("SIGINT"),
+                _ = self.hangup.recv() => return Heard::Reload,
                 _ = user1.recv() => {}
                 _ = user2.recv() => {}
+            }
+        }
+    }
+
+    /// Waits for a signal that ends the daemon, and names it; does something at those that ask for the
+    /// files to be read again.
+    async fn end(&mut self, reload: impl Fn()) -> &'static str {
+        loop {
+            match self.next().await {
+                Heard::End(name) => return name,
+                Heard::Reload => reload(),
             }
         }
     }
 }
 
 impl Desk {
-    async fn serve(self, signals: &mut Signals) -> Exit {
+    async fn serve(self, signals: &mut Signals, read_again: &ReadAgain<'_>) -> Exit {
+        let reload = || self.reload(read_again());
         let (name, exit) = tokio::select! {
-            name = signals.end() => (name, Exit::Success),
+            name = signals.end(reload) => (name, Exit::Success),
             () = Box::pin(self.report_own_metrics()) => unreachable!("it never ends"),
             () = Box::pin(self.watch_lateness()) => unreachable!("it never ends"),
             name = Box::pin(self.watch_journal()) => (name, Exit::Journal),
@@ -235,7 +271,7 @@ impl Desk {
             }
         );
         let now = clock::now().instant;
-        match self.settings.updates_per_second_on_shutdown {
+        match self.updates_per_second_on_shutdown.get() {
             _ if ending == Ending::Rest => {}
             Some(rate) => {
                 self.budgets.updates.set_rate(rate.limit(), now);
@@ -247,7 +283,7 @@ impl Desk {
         self.tell_all(|| Parcel::Stop(ending)).await;
         let cut_short = tokio::select! {
             () = self.drained() => None,
-            signal = signals.end() => Some(signal),
+            signal = signals.end(|| tracing::info!("SIGHUP: too late, the daemon stops")) => Some(signal),
             // What has come back from the journal is written once earlier writes are on the device.
             () = self.sync_data() => unreachable!("it never ends"),
         };

@@ -13,6 +13,7 @@ use std::time::Instant;
 
 use benzene_engine::cache::CacheConfig;
 use benzene_engine::clock;
+use benzene_engine::device::Class;
 use benzene_engine::limiter::{Budget, Room};
 use benzene_engine::limits::{
     AGES_BEFORE_START, BUDGET_BURST_S, COUNTED_PERCENT, DATA_DIR_BYTES_MAX, JOURNAL_VISITS_MAX,
@@ -126,6 +127,7 @@ pub(super) struct Running {
     pub(super) peers: Arc<Peers>,
     pub(super) budgets: Budgets,
     pub(super) max_point_age_s: u32,
+    pub(super) class: Class,
     pub(super) journal: Option<JournalPlan>,
     pub(super) threads: Vec<JoinHandle<()>>,
 }
@@ -204,6 +206,7 @@ pub(super) fn start(loaded: &Loaded) -> Result<Running, StartError> {
         peers: plan.peers,
         budgets: plan.budgets,
         max_point_age_s: plan.treatment.profile.max_point_age_s,
+        class: plan.treatment.class,
         journal: plan.journal,
         threads,
     })

@@ -249,6 +249,11 @@ impl Daemon {
         rest.split_whitespace().next().unwrap().parse().unwrap()
     }
 
+    /// Its carbon.conf.
+    pub(crate) fn config(&self) -> PathBuf {
+        self.root.path().join("carbon.conf")
+    }
+
     /// What it has logged so far.
     pub(crate) fn log(&self) -> String {
         self.log.lock().unwrap().clone()

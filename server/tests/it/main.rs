@@ -34,6 +34,9 @@ mod first_use;
 // graphite-web's own client and reader, and every request by hand.
 #[cfg(test)]
 mod graphite;
+// The textbook case of MAX_UPDATES_PER_SECOND, and SIGHUP.
+#[cfg(test)]
+mod limits;
 // Which disk the daemon says that it writes to.
 #[cfg(test)]
 mod disks;

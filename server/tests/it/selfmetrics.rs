@@ -17,7 +17,7 @@ use crate::first_use::now;
 use crate::stop::number_before;
 
 /// One report: names without their prefix, and values.
-type Values = BTreeMap<String, f64>;
+pub(crate) type Values = BTreeMap<String, f64>;
 
 /// What carbon-cache reports in every interval.
 const PYTHONS: &[&str] = &[
@@ -45,7 +45,7 @@ const RATIOS: &[&str] = &[
     "cache.bulk_queries_average_size",
 ];
 
-fn host() -> String {
+pub(crate) fn host() -> String {
     let script = "import socket; print(socket.gethostname().replace('.', '_'))";
     crate::daemon::python(script, &[]).trim().to_owned()
 }
@@ -64,13 +64,18 @@ for path in glob.glob(root + '/**/*.wsp', recursive=True):
 
 /// All reports below a directory of own metrics, oldest first.
 fn reports(directory: &std::path::Path) -> Vec<Values> {
+    reports_by_time(directory).into_values().collect()
+}
+
+/// The same with their seconds.
+pub(crate) fn reports_by_time(directory: &std::path::Path) -> BTreeMap<u32, Values> {
     let mut reports: BTreeMap<u32, Values> = BTreeMap::new();
     for line in crate::daemon::python(READ, &[directory.to_str().unwrap()]).lines() {
         let fields: Vec<&str> = line.split(' ').collect();
         let report = reports.entry(fields[0].parse().unwrap()).or_default();
         report.insert(fields[1].to_owned(), fields[2].parse().unwrap());
     }
-    reports.into_values().collect()
+    reports
 }
 
 /// Names that docs/operating/metrics.md explains: Python's, then ours.

@@ -4,6 +4,7 @@
 
 mod broken;
 mod held;
+mod limits;
 mod routes;
 
 use std::collections::BTreeMap;

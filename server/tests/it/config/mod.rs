@@ -103,6 +103,7 @@ fn without_a_carbon_conf_everything_stays_on_this_machine() {
         settings,
         warnings,
         said,
+        ..
     } = Start::without_config().load().unwrap();
     assert_eq!(settings.line, address("127.0.0.1:2003"));
     assert_eq!(settings.udp, address("127.0.0.1:2003"));
@@ -124,6 +125,7 @@ fn an_empty_cache_section_has_the_defaults_of_python() {
         settings,
         warnings,
         said,
+        ..
     } = Start::with("[cache]\n").load().unwrap();
     assert_eq!(settings.line, address("0.0.0.0:2003"));
     assert_eq!(settings.udp, None);

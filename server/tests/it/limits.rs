@@ -1,0 +1,175 @@
+//! The operators' textbook case, on the real daemon: each metric gets a point a second, in the naive
+//! order. Unlimited, every point is an update. At half as many updates a second an update has two
+//! points and the cache stays as it is. At a sixth the cache grows; released again, it comes back. The
+//! limits change by SIGHUP; what needs a start is named.
+//! What the daemon did is read from its own metrics. That it is not one update more than the limit holds
+//! on any machine; that it is not less only where the machine is quiet, so `BENZENE_LONG` asks for it
+//! with 6,000 metrics, and the engine's own tests ask for it on a clock set by hand.
+#![expect(
+    clippy::disallowed_methods,
+    clippy::format_push_string,
+    clippy::cast_precision_loss,
+    reason = "a test waits, and builds its text simply"
+)]
+
+use std::collections::BTreeMap;
+use std::io::Write as _;
+use std::net::TcpStream;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use crate::daemon::{Daemon, Setup};
+use crate::first_use::{now, wait_for_file};
+use crate::selfmetrics::{Values, host, reports_by_time};
+
+/// Seconds between two reports.
+const INTERVAL_S: u32 = 5;
+
+fn is_long() -> bool {
+    std::env::var_os("BENZENE_LONG").is_some()
+}
+
+fn metrics() -> u32 {
+    if is_long() { 6000 } else { 1500 }
+}
+
+/// Sends a point of each metric every second.
+fn send(mut socket: TcpStream, stop: &AtomicBool) {
+    let begin = Instant::now();
+    for second in 0.. {
+        let due = begin + Duration::from_secs(second);
+        std::thread::sleep(due.saturating_duration_since(Instant::now()));
+        if stop.load(Ordering::Relaxed) {
+            return;
+        }
+        let (time, mut text) = (now(), String::new());
+        for metric in 0..metrics() {
+            text += &format!("textbook.m{metric} {second} {time}\n");
+        }
+        socket.write_all(text.as_bytes()).unwrap();
+    }
+}
+
+/// A carbon.conf with another limit, which is told to the daemon.
+fn limit(daemon: &mut Daemon, limit: &str) -> u32 {
+    let path = daemon.config();
+    let text = std::fs::read_to_string(&path).unwrap();
+    let kept = text
+        .lines()
+        .filter(|line| !line.starts_with("MAX_UPDATES_PER_SECOND ="));
+    let text = kept.collect::<Vec<&str>>().join("\n");
+    let text = format!("{text}\nMAX_UPDATES_PER_SECOND = {limit}\n");
+    std::fs::write(&path, text).unwrap();
+    daemon.signal("HUP");
+    daemon.wait_for_log(&format!(
+        "SIGHUP: from now on MAX_UPDATES_PER_SECOND = {limit}"
+    ));
+    now()
+}
+
+/// Reports whose whole interval lies in a time.
+fn within(reports: &BTreeMap<u32, Values>, from: u32, to: u32) -> Vec<&Values> {
+    reports
+        .range(from + INTERVAL_S..=to)
+        .map(|(_, report)| report)
+        .collect()
+}
+
+fn average(reports: &[&Values], name: &str) -> f64 {
+    assert!(!reports.is_empty());
+    let values = reports.iter().filter_map(|report| report.get(name));
+    values.sum::<f64>() / reports.len() as f64
+}
+
+#[test]
+fn points_per_update_follow_the_limit_and_the_cache_comes_back() {
+    let setup = Setup {
+        shards: Some(2),
+        ..Setup::conf(&format!(
+            "CACHE_WRITE_STRATEGY = naive\nCARBON_METRIC_INTERVAL = {INTERVAL_S}\n\
+             MAX_UPDATES_PER_SECOND = inf\n"
+        ))
+    };
+    let mut daemon = Daemon::start(&setup);
+    let (half, sixth) = (metrics() / 2, metrics() / 6);
+    let stop = AtomicBool::new(false);
+    let seconds = |seconds| std::thread::sleep(Duration::from_secs(seconds));
+    let own = format!("carbon/agents/{}-a", host());
+    let mut times = Vec::new();
+    daemon.send(&format!("textbook.m0 1 {}\n", now()));
+    wait_for_file(&daemon, "textbook.m0", 1);
+    std::thread::scope(|scope| {
+        let (socket, stop) = (daemon.connect(), &stop);
+        scope.spawn(move || send(socket, stop));
+        seconds(5);
+        times.push(now());
+        seconds(11);
+        times.push(limit(&mut daemon, &half.to_string()));
+        seconds(21);
+        times.push(limit(&mut daemon, &sixth.to_string()));
+        seconds(16);
+        times.push(limit(&mut daemon, "inf"));
+        seconds(16);
+        times.push(now());
+        stop.store(true, Ordering::Relaxed);
+    });
+    let ended = daemon.stop();
+    assert!(ended.status.success(), "{}", ended.log);
+    let reports = reports_by_time(&ended.data().join(own));
+    let phase = |index: usize| within(&reports, times[index], times[index + 1]);
+    let [free, halved, strangled, released] = [0, 1, 2, 3].map(phase);
+    let own = reports.values().last().unwrap().len() as f64 / f64::from(INTERVAL_S);
+    let name = "updateOperations";
+    let updates_a_second = |reports: &[&Values]| average(reports, name) / f64::from(INTERVAL_S);
+
+    let all = f64::from(metrics()) + own;
+    assert!(
+        (updates_a_second(&free) / all - 1.0).abs() < 0.1,
+        "{free:?}"
+    );
+    assert!((average(&free, "pointsPerUpdate") - 1.0).abs() < 0.05);
+
+    for (reports, limit) in [(&halved, f64::from(half)), (&strangled, f64::from(sixth))] {
+        let did = updates_a_second(reports);
+        // A report that came a little late counts a little more; a burst is a tenth of a second's.
+        assert!(did <= limit * 1.03, "{did} a second, {limit} were allowed");
+        let least = if is_long() { 0.98 } else { 0.7 };
+        assert!(did >= limit * least, "{did} a second, {limit} were allowed");
+    }
+    let sizes = |reports: &[&Values]| -> Vec<f64> {
+        reports.iter().map(|report| report["cache.size"]).collect()
+    };
+    assert!(average(&halved, "pointsPerUpdate") > 1.8, "{halved:?}");
+    let [before, grown] = [&halved, &strangled].map(|reports| average(reports, "cache.size"));
+    assert!(grown > before * 2.0, "{before} to {grown}");
+    let settled = *sizes(&released).last().unwrap();
+    assert!(settled < all * 2.0, "{:?}", sizes(&released));
+    if is_long() {
+        let (first, last) = (sizes(&halved)[1], *sizes(&halved).last().unwrap());
+        assert!(
+            (last - first).abs() < all,
+            "the cache is not stable: {first} to {last}"
+        );
+    }
+}
+
+#[test]
+fn a_file_that_is_wrong_changes_nothing_and_what_waits_is_named() {
+    let mut daemon = Daemon::start(&Setup::conf("MAX_UPDATES_PER_SECOND = 500\n"));
+    let path = daemon.config();
+    let text = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, text.replace("= 500", "= many")).unwrap();
+    daemon.signal("HUP");
+    daemon.wait_for_log("SIGHUP: everything stays as it is");
+    daemon.wait_for_log("that is no rate");
+    let other = text.replace("= 500", "= 400") + "MAX_CACHE_SIZE = 1000\n";
+    std::fs::write(&path, other).unwrap();
+    daemon.signal("HUP");
+    daemon.wait_for_log(
+        "SIGHUP: from now on MAX_UPDATES_PER_SECOND = 400; changed, but as before until the next \
+         start: MAX_CACHE_SIZE",
+    );
+    daemon.signal("HUP");
+    daemon.wait_for_log("carbon.conf was read again and says what it said");
+    assert!(daemon.stop().status.success());
+}
