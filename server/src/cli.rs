@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::tools::tune::TuneOptions;
 use crate::{config, exit};
 
 /// The whole command line.
@@ -41,6 +42,8 @@ pub enum Command {
     Stop(StopOptions),
     /// Ask running daemons which points of a metric are still in their caches
     Query(QueryOptions),
+    /// Measure a disk with Whisper's access pattern, and say what carbon.conf should say for it
+    Tune(TuneOptions),
     /// Look into a journal: what is in it, is it sound, its points as carbon lines. Changes nothing
     Journal(JournalOptions),
 }
@@ -461,6 +464,7 @@ mod tests {
             other @ (Command::Query(_)
             | Command::Doctor(_)
             | Command::Stop(_)
+            | Command::Tune(_)
             | Command::Journal(_)) => {
                 panic!("{other:?}")
             }
@@ -477,6 +481,7 @@ mod tests {
             other @ (Command::Cache(_)
             | Command::Doctor(_)
             | Command::Stop(_)
+            | Command::Tune(_)
             | Command::Journal(_)) => {
                 panic!("{other:?}")
             }

@@ -1,6 +1,6 @@
 //! The program `benzene`: reads the command line and hands over to the room that does the work.
 
-use benzene_server::cli::{Cli, Command};
+use benzene_server::cli::{Cli, Command, LogLevel};
 use benzene_server::exit::Exit;
 use benzene_server::{config, desk, logging, tools};
 use clap::Parser;
@@ -31,6 +31,10 @@ fn main() -> Exit {
             tools::stop::run(&options)
         }
         Command::Query(options) => tools::query::run(&options),
+        Command::Tune(options) => {
+            logging::start(LogLevel::Info);
+            tools::tune::run(&options)
+        }
         Command::Journal(options) => tools::journal::run(&options),
     }
 }

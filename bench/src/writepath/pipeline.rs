@@ -12,17 +12,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use benzene_engine::cache::{CacheConfig, Strategy};
 use benzene_engine::clock::{self, Now};
-use benzene_engine::limiter::{Budget, Room};
-use benzene_engine::limits::{BUDGET_BURST_S, RING_ENTRIES, UPDATES_IN_FLIGHT_MAX};
-use benzene_engine::metric::{ShardIndex, TaggedLeaf};
-use benzene_engine::ring::host;
+use benzene_engine::limits::{RING_ENTRIES, UPDATES_IN_FLIGHT_MAX};
 use benzene_engine::ring::{
-    Access, Allocation, Event, FileError, FileOperation, FileOutcome, FileToken, Ring, RingConfig,
+    Event, FileError, FileOperation, FileOutcome, FileToken, Ring, RingConfig,
 };
 use benzene_engine::shard::{Accept, Shard, ShardConfig, Trail};
-use benzene_engine::writer::{Budgets, WriterConfig};
 use benzene_rivals::{Latencies, Round, WritePath};
 use hashbrown::HashMap;
 
@@ -30,8 +25,6 @@ use super::site::Layout;
 
 /// Longest wait for a completion before the shard is asked again.
 const TURN_MAX: Duration = Duration::from_millis(100);
-/// Room for points that were written and stay answerable, as a daemon has it.
-const RECENT_BYTES_MAX: u64 = 64 << 20;
 
 /// What carries out the operations of a shard.
 pub(crate) trait Driver: fmt::Debug {
@@ -107,40 +100,9 @@ impl<D: Driver> Pipeline<D> {
     /// A pipeline over any driver.
     pub(crate) fn new(driver: D, layout: &Layout, data_dir: &Path, depth: usize) -> Self {
         let now = clock::now();
-        let unlimited = || Arc::new(Budget::new(None, BUDGET_BURST_S, now.instant));
-        let config = ShardConfig {
-            index: ShardIndex(0),
-            shards: 1,
-            seed: 1,
-            cache: CacheConfig {
-                seed: 1,
-                strategy: Strategy::Naive,
-                timestamp_lag_s: 0,
-                max_point_age_s: 0,
-                began: now.instant,
-                recent_bytes_max: RECENT_BYTES_MAX,
-                waiting_bytes_max: 1 << 40,
-                waiting_points_max: u64::MAX,
-            },
-            writer: WriterConfig {
-                data_dir: data_dir.to_owned(),
-                leaf: TaggedLeaf::Hashed,
-                access: Access::default(),
-                allocation: Allocation::Fallocate,
-                sync: false,
-                sync_creates: !host::keeps_order(data_dir).unwrap_or(false),
-                updates_in_flight_max: UPDATES_IN_FLIGHT_MAX,
-                schemas: Arc::clone(&layout.schemas),
-                aggregations: Arc::clone(&layout.aggregations),
-            },
-            budgets: Budgets {
-                updates: unlimited(),
-                creates: unlimited(),
-            },
-            room: Arc::new(Room::new(None, 1 << 40)),
-            journal: None,
-            recall: None,
-        };
+        let (schemas, aggregations) = (&layout.schemas, &layout.aggregations);
+        let config =
+            ShardConfig::alone(data_dir, Arc::clone(schemas), Arc::clone(aggregations), now);
         Self {
             driver,
             shard: Shard::new(config, now),

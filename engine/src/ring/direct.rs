@@ -6,7 +6,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
-use rustix::fs::{Mode, OFlags, SeekFrom};
+use rustix::fs::{Advice, Mode, OFlags, SeekFrom};
 
 /// Bytes of one read: a page, which every disk's sectors divide.
 pub const DIRECT_BYTES: usize = 4096;
@@ -55,6 +55,14 @@ impl DirectFile {
     }
 }
 
+/// Has the kernel forget what it holds of a file that is not being written: its next read is from the
+/// disk.
+pub fn forget(path: &Path) -> io::Result<()> {
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+    let file = rustix::fs::open(path, flags, Mode::empty())?;
+    Ok(rustix::fs::fadvise(file, 0, None, Advice::DontNeed)?)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -69,6 +77,7 @@ mod tests {
         for page in [2, 0, 1] {
             file.read_page(page).unwrap();
         }
+        forget(&path).unwrap();
         let cut = std::fs::OpenOptions::new().write(true).open(&path).unwrap();
         cut.set_len(0).unwrap();
         let error = file.read_page(1).unwrap_err();

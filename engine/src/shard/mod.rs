@@ -9,6 +9,7 @@
 //! shard's own accounts balance at any moment; messages to one shard arrive in the order sent, so
 //! that a question never overtakes the points that were accepted before it.
 
+mod alone;
 mod inbound;
 mod inbox;
 mod keep;

@@ -6,3 +6,4 @@ pub mod doctor;
 pub mod journal;
 pub mod query;
 pub mod stop;
+pub mod tune;

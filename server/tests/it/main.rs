@@ -34,6 +34,9 @@ mod first_use;
 // graphite-web's own client and reader, and every request by hand.
 #[cfg(test)]
 mod graphite;
+// `benzene tune`: what it measures, and that nothing stays.
+#[cfg(test)]
+mod tune;
 // The textbook case of MAX_UPDATES_PER_SECOND, and SIGHUP.
 #[cfg(test)]
 mod limits;
