@@ -27,13 +27,16 @@ impl Status {
             ..
         } = &self.state;
         let mut text = format!(
-            "model        {}, {} bytes over {} % of the stroke\n\
+            "model        {}, {} bytes\n\
              filesystem   {filesystem} on {device}, mounted on {}\n",
             params.model.name(),
             params.bytes,
-            params.stroke_percent,
             mount.display(),
         );
+        if params.model.rotates() {
+            let line = format!("stroke       {} % of it\n", params.stroke_percent);
+            text.push_str(&line);
+        }
         match &self.counters {
             // A string takes whatever is written to it.
             Some(counters) => {
@@ -55,7 +58,7 @@ fn counted(c: &Counters, rotates: bool) -> Result<String, std::fmt::Error> {
     )?;
     writeln!(
         text,
-        "writes       {}, {} bytes, {} into the disk's cache, {} of them on the platter",
+        "writes       {}, {} bytes, {} into the disk's cache, {} of them carried out",
         c.writes, c.written_bytes, c.cached_writes, c.destaged_writes
     )?;
     writeln!(text, "flushes      {}", c.flushes)?;

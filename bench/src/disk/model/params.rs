@@ -93,23 +93,22 @@ const HDD: HddSpec = HddSpec {
     third_seek_ns: 0,
     full_seek_ns: 0,
     write_settle_ns: 0,
-    // Read-out of skew in published measurements of disks: 0.5 to 1 ms for a head switch.
+    // Assumed: somewhat less than a seek to the next track, as tracks are skewed for it.
     track_switch_ns: 800 * US,
     outer_rate: 0,
     inner_rate: 0,
-    // Firmware; makers name 0.1 to 0.5 ms where they name it at all.
+    // Firmware; assumed, as makers give their seek times without it.
     overhead_ns: 100 * US,
     // SATA of 3 Gbit/s, as on the data sheets.
     link_rate: 300 * MB,
     // NCQ has 32 tags.
     queue: 32,
-    // A 64 MB buffer in some 16 segments would read on for 4 MB; a track's worth is the least that
-    // makes a sequential reader see the platter's rate, and a megabyte is about that.
+    // Assumed: about a track, the least with which a sequential reader sees the platter's rate.
     read_ahead_bytes: 1 << 20,
     segments: 16,
     write_cache: true,
-    // Firmware keeps hundreds of commands, not thousands: random writes into a cached disk are
-    // measured at two to four times its reads, which 128 give (see the tests of `spindle`).
+    // Assumed. The more a disk may choose from the faster are random writes; with 128 they run at two
+    // to three times the rate of reads one at a time, which is not too good to be true.
     dirty_writes: 128,
     dirty_bytes: 16 << 20,
     // The kernel's deadline for reads is half a second, for writes five; disks have one of their own.
@@ -141,12 +140,13 @@ const HDD_7200: HddSpec = HddSpec {
     ..HDD
 };
 
-/// Seagate Cheetah 15K.7, manual and data sheet: 122 to 204 MB/s, single track 0.2 ms (write 0.44),
-/// average 3.4 (3.9). Full stroke: assumed. SAS disks come with the write cache off.
+/// Seeks of the Hitachi Ultrastar 15K450, specification: average 3.3 ms (write 3.8). Rates of the Seagate
+/// Cheetah 15K.7, manual: 122 to 204 MB/s. Single track and full stroke: assumed. SAS disks usually
+/// come with the write cache off.
 const HDD_15K: HddSpec = HddSpec {
     revolution_ns: 60_000 * MS / 15_000,
     settle_ns: 200 * US,
-    third_seek_ns: 3_400 * US,
+    third_seek_ns: 3_300 * US,
     full_seek_ns: 7_500 * US,
     write_settle_ns: 500 * US,
     track_switch_ns: 300 * US,
