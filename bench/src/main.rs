@@ -5,6 +5,7 @@
 //! `ingest` and `soak` start a daemon themselves: one measures what taking points in costs, beside
 //! another daemon if wanted, the other looks whether anything goes wrong in the long run.
 //! `writepath` measures the ways from points to files that we chose among, without a daemon.
+//! `disk` makes a model disk to measure on: spinning, or slow.
 //! The report goes to stdout, progress and errors to stderr. Exit code 0: as asked; 1: something
 //! was not sent, is missing or is wrong; 2: the command line is not understood.
 
@@ -18,6 +19,7 @@ mod asker;
 mod check;
 mod cpu;
 mod daemon;
+mod disk;
 mod ingest;
 mod load;
 mod machine;
@@ -51,6 +53,9 @@ enum Command {
     Soak(soak::SoakArgs),
     /// Measure updates and creates of Whisper files over several write paths, on one disk
     Writepath(writepath::WritepathArgs),
+    /// Make a model disk: an HDD or a slow SSD for a machine that has none; needs root
+    #[command(subcommand)]
+    Disk(disk::DiskCommand),
 }
 
 fn main() -> ExitCode {
@@ -60,6 +65,7 @@ fn main() -> ExitCode {
         Command::Ingest(args) => ingest::command(&args),
         Command::Soak(args) => soak::command(&args),
         Command::Writepath(args) => writepath::command(&args),
+        Command::Disk(command) => disk::command(&command),
     };
     match outcome {
         Ok(true) => ExitCode::SUCCESS,

@@ -1,5 +1,8 @@
 //! benzene-bench as a program, against the real daemon: one binary, a line for each room of it.
 
+// A model disk: up, used, killed, down.
+#[cfg(test)]
+mod disk;
 // A small case of `ingest`, alone and beside another daemon.
 #[cfg(test)]
 mod ingest;
