@@ -200,6 +200,6 @@ impl Keeper {
         let sets = [&self.linked, &self.unlinked, &self.late];
         let sets: usize = sets.iter().map(|set| set.bytes()).sum();
         let own = self.live.allocation_size() + sets;
-        journal.map_or(0, |journal| journal.status().memory_bytes) + own as u64
+        journal.map_or(0, |journal| journal.memory_bytes()) + own as u64
     }
 }
