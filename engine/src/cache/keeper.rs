@@ -111,7 +111,7 @@ impl Keeper {
         }
         if let (Some(journal), false) = (&mut self.journal, matches!(insert, Insert::Refused(_))) {
             let id = insert.series();
-            journal.copy(id, cache.name(id), point, age_s);
+            journal.copy(id, || cache.name(id), point, age_s);
         }
         if cache.owes(insert.series()) {
             self.late.insert(insert.series());
@@ -126,7 +126,7 @@ impl Keeper {
         });
         if let Some(journal) = &mut self.journal {
             for point in came_back {
-                journal.copy(id, cache.name(id), point, age_s);
+                journal.copy(id, || cache.name(id), point, age_s);
             }
             journal.carry(id, cache.name(id), &received, age_s);
         }

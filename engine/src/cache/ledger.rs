@@ -526,21 +526,32 @@ impl Ledger {
         self.keeper.end_recall(&mut self.cache);
     }
 
-    /// Puts in a point of an earlier run that was received so many seconds ago; room was reserved.
-    /// One of a second that was received since the start is superseded. Says its series.
-    pub fn recall(&mut self, known: Result<SeriesId, &str>, point: Point, age_s: u32) -> SeriesId {
-        self.stats.add(Counter::Replayed, 1);
-        let known = known.or_else(|name| self.cache.find(name).ok_or(name));
-        if let Ok(id) = known
-            && self.keeper.is_overruled(id, point.timestamp)
-        {
-            self.superseded(1);
+    /// Puts in a point of an earlier run that was received so many seconds ago, of the metric of this
+    /// name; room was reserved. One of a second that was received since the start is superseded.
+    /// Says its series.
+    pub fn recall(&mut self, name: &str, point: Point, age_s: u32) -> SeriesId {
+        let hash = self.cache.hash(name);
+        if let Some(id) = self.cache.find_hashed(hash, name) {
+            self.recall_known(id, point, age_s);
             return id;
         }
-        let inserted = match known {
-            Ok(id) => self.cache.insert_known(id, point),
-            Err(name) => self.cache.insert(name, point),
-        };
+        self.stats.add(Counter::Replayed, 1);
+        let inserted = self.cache.insert_new(hash, name, point);
+        self.recalled(inserted, point, age_s)
+    }
+
+    /// The same for a series that is known: its number is linked.
+    pub fn recall_known(&mut self, id: SeriesId, point: Point, age_s: u32) {
+        self.stats.add(Counter::Replayed, 1);
+        if self.keeper.is_overruled(id, point.timestamp) {
+            self.superseded(1);
+            return;
+        }
+        let inserted = self.cache.insert_known(id, point);
+        self.recalled(inserted, point, age_s);
+    }
+
+    fn recalled(&mut self, inserted: Inserted, point: Point, age_s: u32) -> SeriesId {
         self.keeper
             .note_recalled(&self.cache, inserted.outcome, point, age_s);
         let id = self.account(inserted).series();
