@@ -136,9 +136,7 @@ impl Ledger {
 
     /// Puts in a point for which room was reserved; `origin` counts where it came from.
     pub fn insert(&mut self, name: &str, point: Point, origin: Counter) -> Insert {
-        self.stats.add(origin, 1);
-        let inserted = self.cache.insert(name, point);
-        self.inserted(inserted, point)
+        self.insert_hashed(self.cache.hash(name), name, point, origin)
     }
 
     /// The same for who has the name's hash, by the cache's seed, already.
@@ -151,6 +149,10 @@ impl Ledger {
     ) -> Insert {
         self.stats.add(origin, 1);
         let inserted = self.cache.insert_hashed(hash, name, point);
+        if let Insert::New(id) = inserted.outcome {
+            self.keeper.note_new(&mut self.cache, id, name, point);
+            return self.account(inserted);
+        }
         self.inserted(inserted, point)
     }
 
@@ -537,7 +539,9 @@ impl Ledger {
         }
         self.stats.add(Counter::Replayed, 1);
         let inserted = self.cache.insert_new(hash, name, point);
-        self.recalled(inserted, point, age_s)
+        self.keeper
+            .note_recalled_new(&self.cache, inserted.outcome.series(), name, (point, age_s));
+        self.recalled(inserted, age_s)
     }
 
     /// The same for a series that is known: its number is linked.
@@ -548,12 +552,12 @@ impl Ledger {
             return;
         }
         let inserted = self.cache.insert_known(id, point);
-        self.recalled(inserted, point, age_s);
-    }
-
-    fn recalled(&mut self, inserted: Inserted, point: Point, age_s: u32) -> SeriesId {
         self.keeper
             .note_recalled(&self.cache, inserted.outcome, point, age_s);
+        self.recalled(inserted, age_s);
+    }
+
+    fn recalled(&mut self, inserted: Inserted, age_s: u32) -> SeriesId {
         let id = self.account(inserted).series();
         self.cache.age(id, age_s);
         id
