@@ -345,6 +345,11 @@ pub const JOURNAL_PAYLOAD_BYTES_MAX: u32 = 8 << 20;
 /// Payload at which a block of the journal is full: a hundred thousand points, a tenth of a
 /// millisecond of copying into the page cache, and twice that much memory a shard.
 pub const JOURNAL_BLOCK_BYTES: usize = 1 << 20;
+/// Payload at which a block goes to the disk before its time has come, where the one before is
+/// written: the buffers that go round then stay in the processor's second cache, where a megabyte of
+/// each kind had left it by the time it was summed up, copied and filled again.
+pub const JOURNAL_BLOCK_BYTES_NEAR: usize = 128 << 10;
+const _: () = assert!(JOURNAL_BLOCK_BYTES_NEAR <= JOURNAL_BLOCK_BYTES);
 /// What a full block may take beyond: what its owner takes in one turn before it asks again whether
 /// the journal is congested (a turn's lines, and `TURN_PARCEL_POINTS_MAX` points of other shards with
 /// a message, each with the longest new name), and the ends of updates that were in flight.

@@ -10,7 +10,7 @@ use anyhow::{Result, anyhow};
 use benzene_engine::journal::block::{Head, Kind, block_bytes};
 use benzene_engine::journal::entry::PointEncoder;
 use benzene_engine::journal::name_entry::NameEncoder;
-use benzene_engine::journal::replay::{Offer, Progress, Replay};
+use benzene_engine::journal::replay::{Owed, Progress, Replay};
 use benzene_engine::journal::survey::{Looked, Survey, wants};
 use benzene_engine::ring::{ByteRange, FileOperation, FileOutcome, Piece, VisitId};
 use criterion::{BatchSize, Criterion, Throughput};
@@ -112,7 +112,7 @@ fn begin(files: &Files) -> Result<Replay> {
             first,
         }
     });
-    Ok(Replay::new(Survey::new(looked)?, Box::new(|_| true), 1))
+    Ok(Replay::new(Survey::new(looked)?, Box::new(|_, _| true), 1))
 }
 
 fn read(files: &Files, path: &Path, ranges: &[ByteRange]) -> Result<FileOutcome> {
@@ -143,9 +143,9 @@ fn run(mut replay: Replay, files: &Files) -> Result<u64> {
             };
             replay.complete(token, Ok(answer));
         }
-        let progress = replay.work(TURN_POINTS, &mut |owed| {
-            sum += owed.value;
-            Offer::Taken
+        let progress = replay.work(TURN_POINTS, &mut |owed: &[Owed]| {
+            sum += owed.iter().map(|owed| owed.value).sum::<f64>();
+            owed.len()
         });
         if progress == Progress::Done {
             assert!(replay.report().is_sound(), "{:?}", replay.report());

@@ -59,7 +59,7 @@ impl Inserted {
 impl Cache {
     /// Puts in a point of the series with this canonical name.
     pub fn insert(&mut self, name: &str, point: Point) -> Inserted {
-        self.insert_hashed(names::hash(self.seed, name), name, point)
+        self.insert_hashed(self.hash(name), name, point)
     }
 
     /// The same for who has the name's hash, by the cache's seed, already.
@@ -67,6 +67,16 @@ impl Cache {
         if let Some(id) = self.table.find(hash, name) {
             return self.insert_known(SeriesId(id), point);
         }
+        self.insert_new(hash, name, point)
+    }
+
+    /// The hash of a name, for those that take one.
+    pub(super) fn hash(&self, name: &str) -> u64 {
+        names::hash(self.seed, name)
+    }
+
+    /// Puts in the first point of a series that is not known under this name.
+    pub(super) fn insert_new(&mut self, hash: u64, name: &str, point: Point) -> Inserted {
         Inserted::alone(Insert::New(self.begin(hash, name, point)))
     }
 

@@ -84,13 +84,22 @@ impl Keeper {
         }
     }
 
-    /// A point was received, with this outcome.
+    /// The first point of a new series was received, under this name: who noted it has the name at
+    /// hand, and reading it from where it was just put down would wait until that is done.
+    pub(super) fn note_new(&mut self, cache: &mut Cache, id: SeriesId, name: &str, point: Point) {
+        self.rename(id);
+        if let Some(journal) = &mut self.journal {
+            journal.point(id, || name, point);
+        }
+        if point.timestamp <= self.recalled_until {
+            self.remember(cache, id, point.timestamp);
+        }
+    }
+
+    /// A point of a series that was there was received, with this outcome.
     pub(super) fn note_insert(&mut self, cache: &mut Cache, insert: Insert, point: Point) {
         match insert {
-            Insert::New(id) => {
-                self.rename(id);
-                self.note(cache, id, point);
-            }
+            Insert::New(id) => unreachable!("{id:?} is new: its name is known to who put it in"),
             Insert::Woke(id) | Insert::Added(id) | Insert::Superseded(id) => {
                 self.note(cache, id, point);
             }
@@ -98,7 +107,22 @@ impl Keeper {
         }
     }
 
-    /// A point that came back was cached: it is noted with its age.
+    /// The first point of a new series came back and was cached: as `note_new`, with its age.
+    pub(super) fn note_recalled_new(
+        &mut self,
+        cache: &Cache,
+        id: SeriesId,
+        name: &str,
+        (point, age_s): (Point, u32),
+    ) {
+        self.rename(id);
+        if let Some(journal) = &mut self.journal {
+            journal.copy(id, || name, point, age_s);
+        }
+        self.note_late(cache, id);
+    }
+
+    /// A point of a series that was there came back and was cached: it is noted with its age.
     pub(super) fn note_recalled(
         &mut self,
         cache: &Cache,
@@ -106,15 +130,16 @@ impl Keeper {
         point: Point,
         age_s: u32,
     ) {
-        if let Insert::New(id) = insert {
-            self.rename(id);
-        }
+        let id = insert.series();
         if let (Some(journal), false) = (&mut self.journal, matches!(insert, Insert::Refused(_))) {
-            let id = insert.series();
-            journal.copy(id, cache.name(id), point, age_s);
+            journal.copy(id, || cache.name(id), point, age_s);
         }
-        if cache.owes(insert.series()) {
-            self.late.insert(insert.series());
+        self.note_late(cache, id);
+    }
+
+    fn note_late(&mut self, cache: &Cache, id: SeriesId) {
+        if cache.owes(id) {
+            self.late.insert(id);
         }
     }
 
@@ -126,7 +151,7 @@ impl Keeper {
         });
         if let Some(journal) = &mut self.journal {
             for point in came_back {
-                journal.copy(id, cache.name(id), point, age_s);
+                journal.copy(id, || cache.name(id), point, age_s);
             }
             journal.carry(id, cache.name(id), &received, age_s);
         }
@@ -200,6 +225,6 @@ impl Keeper {
         let sets = [&self.linked, &self.unlinked, &self.late];
         let sets: usize = sets.iter().map(|set| set.bytes()).sum();
         let own = self.live.allocation_size() + sets;
-        journal.map_or(0, |journal| journal.status().memory_bytes) + own as u64
+        journal.map_or(0, |journal| journal.memory_bytes()) + own as u64
     }
 }

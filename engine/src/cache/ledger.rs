@@ -136,9 +136,7 @@ impl Ledger {
 
     /// Puts in a point for which room was reserved; `origin` counts where it came from.
     pub fn insert(&mut self, name: &str, point: Point, origin: Counter) -> Insert {
-        self.stats.add(origin, 1);
-        let inserted = self.cache.insert(name, point);
-        self.inserted(inserted, point)
+        self.insert_hashed(self.cache.hash(name), name, point, origin)
     }
 
     /// The same for who has the name's hash, by the cache's seed, already.
@@ -151,6 +149,10 @@ impl Ledger {
     ) -> Insert {
         self.stats.add(origin, 1);
         let inserted = self.cache.insert_hashed(hash, name, point);
+        if let Insert::New(id) = inserted.outcome {
+            self.keeper.note_new(&mut self.cache, id, name, point);
+            return self.account(inserted);
+        }
         self.inserted(inserted, point)
     }
 
@@ -526,23 +528,36 @@ impl Ledger {
         self.keeper.end_recall(&mut self.cache);
     }
 
-    /// Puts in a point of an earlier run that was received so many seconds ago; room was reserved.
-    /// One of a second that was received since the start is superseded. Says its series.
-    pub fn recall(&mut self, known: Result<SeriesId, &str>, point: Point, age_s: u32) -> SeriesId {
-        self.stats.add(Counter::Replayed, 1);
-        let known = known.or_else(|name| self.cache.find(name).ok_or(name));
-        if let Ok(id) = known
-            && self.keeper.is_overruled(id, point.timestamp)
-        {
-            self.superseded(1);
+    /// Puts in a point of an earlier run that was received so many seconds ago, of the metric of this
+    /// name; room was reserved. One of a second that was received since the start is superseded.
+    /// Says its series.
+    pub fn recall(&mut self, name: &str, point: Point, age_s: u32) -> SeriesId {
+        let hash = self.cache.hash(name);
+        if let Some(id) = self.cache.find_hashed(hash, name) {
+            self.recall_known(id, point, age_s);
             return id;
         }
-        let inserted = match known {
-            Ok(id) => self.cache.insert_known(id, point),
-            Err(name) => self.cache.insert(name, point),
-        };
+        self.stats.add(Counter::Replayed, 1);
+        let inserted = self.cache.insert_new(hash, name, point);
+        self.keeper
+            .note_recalled_new(&self.cache, inserted.outcome.series(), name, (point, age_s));
+        self.recalled(inserted, age_s)
+    }
+
+    /// The same for a series that is known: its number is linked.
+    pub fn recall_known(&mut self, id: SeriesId, point: Point, age_s: u32) {
+        self.stats.add(Counter::Replayed, 1);
+        if self.keeper.is_overruled(id, point.timestamp) {
+            self.superseded(1);
+            return;
+        }
+        let inserted = self.cache.insert_known(id, point);
         self.keeper
             .note_recalled(&self.cache, inserted.outcome, point, age_s);
+        self.recalled(inserted, age_s);
+    }
+
+    fn recalled(&mut self, inserted: Inserted, age_s: u32) -> SeriesId {
         let id = self.account(inserted).series();
         self.cache.age(id, age_s);
         id

@@ -97,6 +97,17 @@ pub enum Entry {
     DataSynced(u32),
 }
 
+/// A point as its entry says it; where it comes from is the decoder's to know.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Plain {
+    /// Id of its name.
+    pub id: u32,
+    /// Seconds since 1970.
+    pub timestamp: u32,
+    /// Its value.
+    pub value: f64,
+}
+
 /// Bytes that are no entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("no entry at byte {offset} of the payload: {fault}")]
@@ -404,14 +415,42 @@ impl<'a> PointDecoder<'a> {
         self.origin.is_copy
     }
 
+    /// How many seconds before the block's `received_ms` the last point was received.
+    #[inline]
+    pub fn age_s(&self) -> u32 {
+        self.origin.age_s
+    }
+
     /// Bytes read so far.
     pub fn offset(&self) -> usize {
         self.at
     }
 
-    /// A point whose tag is this.
+    /// Reads the points that come next, as many as there is room for, and says how many. All have one
+    /// age, and are copies or are not: it stops before the next control entry, and before the last
+    /// bytes of the payload. Where it reads none, `next` goes on.
     #[inline]
-    fn point(&mut self, window: &[u8; WINDOW_BYTES], tag: u8) -> (Entry, usize) {
+    pub fn points(&mut self, points: &mut [Plain]) -> usize {
+        let mut read = 0;
+        for point in points {
+            let Some(window) = self.payload[self.at..].first_chunk() else {
+                break;
+            };
+            let tag = window[0];
+            if usize::from(tag & CONTROL) >= VALUE_MASKS.len() {
+                break;
+            }
+            let (plain, len) = self.point(window, tag);
+            *point = plain;
+            self.at += len;
+            read += 1;
+        }
+        read
+    }
+
+    /// A point whose tag is this, and its length. It fits in a window.
+    #[inline]
+    fn point(&mut self, window: &[u8; WINDOW_BYTES], tag: u8) -> (Plain, usize) {
         let mut at = 1;
         match tag >> ID_BITS.0 & 3 {
             0 => self.id = self.id.wrapping_add(1),
@@ -448,13 +487,12 @@ impl<'a> PointDecoder<'a> {
         }
         let kept = usize::from(tag & CONTROL);
         let bits = u64::from_be_bytes(array(window, at)) & VALUE_MASKS[kept];
-        let entry = Entry::Point {
+        let plain = Plain {
             id: self.id,
             timestamp: self.timestamp,
             value: f64::from_bits(bits),
-            age_s: self.origin.age_s,
         };
-        (entry, at + kept)
+        (plain, at + kept)
     }
 
     /// A control entry; `None` where it only changes what follows. With its length.
@@ -522,7 +560,13 @@ impl<'a> PointDecoder<'a> {
     fn step(&mut self, window: &[u8; WINDOW_BYTES]) -> Result<Option<Entry>, Fault> {
         let tag = window[0];
         let (entry, len) = if usize::from(tag & CONTROL) < VALUE_MASKS.len() {
-            let (entry, len) = self.point(window, tag);
+            let (plain, len) = self.point(window, tag);
+            let entry = Entry::Point {
+                id: plain.id,
+                timestamp: plain.timestamp,
+                value: plain.value,
+                age_s: self.origin.age_s,
+            };
             (Some(entry), len)
         } else {
             self.control(window)?

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 
 use super::block::HEAD_BYTES;
 use super::entry::{
-    CUT_NONE, ENTRY_BYTES_MAX, Entry, EntryError, Fault, PointDecoder, PointEncoder,
+    CUT_NONE, ENTRY_BYTES_MAX, Entry, EntryError, Fault, Plain, PointDecoder, PointEncoder,
 };
 use super::name_entry::{NAME_ENTRY_BYTES_MAX, NameDecoder, NameEncoder, NameEntry};
 use crate::limits::METRIC_NAME_BYTES_MAX;
@@ -84,6 +84,31 @@ fn decoded(payload: &[u8]) -> Result<Vec<Entry>, EntryError> {
     PointDecoder::new(payload, RECEIVED_MS).collect()
 }
 
+/// The same with points taken some at once.
+fn decoded_at_once(payload: &[u8], most: usize) -> Vec<Result<Entry, EntryError>> {
+    let mut decoder = PointDecoder::new(payload, RECEIVED_MS);
+    let mut points = vec![Plain::default(); most];
+    let mut found = Vec::new();
+    loop {
+        let read = decoder.points(&mut points);
+        let age_s = decoder.age_s();
+        found.extend(points[..read].iter().map(|point| {
+            Ok(Entry::Point {
+                id: point.id,
+                timestamp: point.timestamp,
+                value: point.value,
+                age_s,
+            })
+        }));
+        if read == 0 {
+            let Some(next) = decoder.next() else {
+                return found;
+            };
+            found.push(next);
+        }
+    }
+}
+
 /// Doubles bit for bit: NaN is what it was, and -0 is not 0.
 fn bits(entry: &Entry) -> (Entry, u64) {
     let mut plain = *entry;
@@ -105,6 +130,21 @@ proptest! {
         let found: Vec<_> = found.iter().map(bits).collect();
         let expected: Vec<_> = entries.iter().map(bits).collect();
         prop_assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn points_at_once_are_those_one_by_one(
+        entries in prop::collection::vec(entries(), 0..60),
+        behind in prop::collection::vec(any::<u8>(), 0..60),
+        most in 1_usize..20,
+    ) {
+        let mut payload = encoded(&entries);
+        payload.extend_from_slice(&behind);
+        let alone: Vec<_> = PointDecoder::new(&payload, RECEIVED_MS).collect();
+        let alone: Vec<_> = alone.iter().map(|it| it.as_ref().map(bits)).collect();
+        let at_once = decoded_at_once(&payload, most);
+        let at_once: Vec<_> = at_once.iter().map(|it| it.as_ref().map(bits)).collect();
+        prop_assert_eq!(at_once, alone);
     }
 
     #[test]

@@ -44,7 +44,7 @@ impl Journal {
     pub fn carry(&mut self, series: SeriesId, name: &str, points: &[Point], received_s_ago: u32) {
         // Where nothing is noted they are noted again when it recovers; those that nobody has noted
         // were counted.
-        if let Some((id, age_s)) = self.begin_carried(series, name, received_s_ago) {
+        if let Some((id, age_s)) = self.begin_carried(series, || name, received_s_ago) {
             for point in points {
                 self.points.aged_point(id, *point, age_s);
             }
@@ -55,7 +55,13 @@ impl Journal {
     /// Notes a point that an earlier epoch owes and that was received so many seconds ago. It counts
     /// once it is said that earlier epochs owe nothing (`seal_epochs_done`); until then those have
     /// all, in the order of receipt.
-    pub fn copy(&mut self, series: SeriesId, name: &str, point: Point, received_s_ago: u32) {
+    pub fn copy<'n>(
+        &mut self,
+        series: SeriesId,
+        name: impl FnOnce() -> &'n str,
+        point: Point,
+        received_s_ago: u32,
+    ) {
         if let Some((id, age_s)) = self.begin_carried(series, name, received_s_ago) {
             self.points.copied_point(id, point, age_s);
             self.stats.add(Counter::JournalCarried, 1);
@@ -63,18 +69,19 @@ impl Journal {
     }
 
     /// Makes way for points that were received before: their id, and their age as the block has it.
-    fn begin_carried(
+    #[inline]
+    fn begin_carried<'n>(
         &mut self,
         series: SeriesId,
-        name: &str,
+        name: impl FnOnce() -> &'n str,
         received_s_ago: u32,
     ) -> Option<(u32, u32)> {
-        if !self.begin_entry() {
+        if !self.is_flowing && !self.begin_entry() {
             return None;
         }
         let id = match self.ids.get(series) {
             Some(id) => id,
-            None => self.give_id(series, name),
+            None => self.give_id(series, name()),
         };
         // An age counts from the begin of the block, which may have waited for the disk.
         let began = self

@@ -6,6 +6,9 @@ use crate::limits::{JOURNAL_OVERRUN_BYTES, JOURNAL_PUSH_QUARTERS};
 use crate::ring::FileError;
 use crate::stats::Stats;
 
+/// What waits in a buffer is told in steps of this.
+const BUFFERED_STEP_BYTES: usize = 64 << 10;
+
 /// How short of segments the journal is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pressure {
@@ -180,9 +183,16 @@ impl Journal {
         &self.stats
     }
 
+    /// Bytes of its tables and of what waits in its buffers, these in steps: whoever publishes this
+    /// with every few points is to find it as it was.
+    pub fn memory_bytes(&self) -> u64 {
+        let buffers = [self.points.payload_bytes(), self.names.payload_bytes()];
+        let buffered = buffers.map(|bytes| bytes.next_multiple_of(BUFFERED_STEP_BYTES));
+        self.ids.bytes() + buffered.iter().sum::<usize>() as u64
+    }
+
     /// What it holds.
     pub fn status(&self) -> Status {
-        let buffered = self.points.payload_bytes() + self.names.payload_bytes();
         Status {
             state: if self.state == State::Healthy && self.retired_safe() < self.recovery_segment {
                 State::Recovering
@@ -190,7 +200,7 @@ impl Journal {
                 self.state
             },
             bytes: self.files() as u64 * u64::from(self.config.segment_bytes),
-            memory_bytes: self.ids.bytes() + buffered as u64,
+            memory_bytes: self.memory_bytes(),
             segments: self.kept.len(),
             name_segments: self.name_files.len(),
             oldest_second: self.oldest_second(),

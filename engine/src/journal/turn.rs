@@ -11,7 +11,7 @@ use super::task::{JournalToken, Task};
 use super::{Earlier, Intake, Journal, OnError, Retry, Round, State, Sync};
 use crate::breaks::{self, Break};
 use crate::clock::Now;
-use crate::limits::JOURNAL_RETRY;
+use crate::limits::{JOURNAL_BLOCK_BYTES_NEAR, JOURNAL_RETRY};
 use crate::ring::{FileError, FileOperation, Piece};
 use crate::stats::Counter;
 
@@ -153,7 +153,11 @@ impl Journal {
         if self.began.is_none() && self.has_news && self.point_lane.is_done() {
             self.begin_block();
         }
-        let full = self.block_bytes_full();
+        let full = match self.config.sync {
+            Sync::Every(_) | Sync::Never => self.block_bytes_full().min(JOURNAL_BLOCK_BYTES_NEAR),
+            // Each block costs a sync.
+            Sync::Always => self.block_bytes_full(),
+        };
         if let Some(began) = self.began.filter(|_| self.point_lane.is_done()) {
             let waited = self.now.instant.saturating_duration_since(began.at);
             let is_due = waited >= self.config.commit || self.intake == Intake::Over;

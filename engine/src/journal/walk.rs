@@ -47,6 +47,20 @@ impl Effort {
         self.0 <= 0
     }
 
+    /// As many points as are left, at least one while any is.
+    #[inline]
+    pub fn points(&self) -> usize {
+        let points = self.0.max(0).saturating_add(Effort::POINT - 1) / Effort::POINT;
+        usize::try_from(points).unwrap_or(usize::MAX)
+    }
+
+    /// Takes away what so many points cost.
+    #[inline]
+    pub fn spend_points(&mut self, points: usize) {
+        let points = i64::try_from(points).unwrap_or(i64::MAX);
+        self.spend(points.saturating_mul(Effort::POINT));
+    }
+
     /// Takes some away.
     #[inline]
     pub fn spend(&mut self, cost: i64) {

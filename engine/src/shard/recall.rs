@@ -9,6 +9,7 @@
 //! whose journal has failed goes on once it is well again, so that earlier epochs end at last.
 //! Nothing here holds up receivers or queries: a turn does a bounded piece.
 
+use std::hint::black_box;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
@@ -16,7 +17,7 @@ use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
 use super::Shard;
 use super::keep::Asker;
 use crate::cache::SeriesId;
-use crate::journal::replay::{NameIndex, Offer, Owed, Progress, Replay, ReplayToken, Report};
+use crate::journal::replay::{NameIndex, Owed, Progress, Replay, ReplayToken, Report};
 use crate::journal::survey::{NewerVersion, Survey};
 use crate::journal::{DataSync, Journal, State};
 use crate::limits::{RECALLED_PER_TURN_MAX, REMOVALS_IN_FLIGHT_MAX};
@@ -157,7 +158,11 @@ impl Recall {
         shards: u16,
         (seed, leaf): (u64, TaggedLeaf),
     ) -> Recall {
-        let owns = move |name: &str| {
+        let owns = move |name: &str, hash: u64| {
+            // Untagged, as it stands: the hash is its owner's too.
+            if Metric::is_plain(name) {
+                return owner(hash, shards) == index;
+            }
             Metric::from_canonical(name)
                 .is_ok_and(|metric| owner(metric.owner_hash(leaf, seed), shards) == index)
         };
@@ -247,36 +252,38 @@ impl Shard {
         let now_ms = u64::from(self.now.unix_seconds) * 1000;
         // Names are lent by the replay while it works: they are looked up afterwards.
         let mut taken: Vec<(NameIndex, Point, u32)> = Vec::new();
-        let progress = recall
-            .replay
-            .work(RECALLED_PER_TURN_MAX, &mut |owed: Owed| {
-                if !ledger.reserve_recalled() {
-                    return Offer::Full;
-                }
+        let mut sink = |owed: &[Owed]| {
+            let granted = owed.iter().take_while(|_| ledger.reserve_recalled());
+            let granted = granted.count();
+            let known = |owed: &Owed| series.get(owed.name.0 as usize).copied().flatten();
+            let touched = owed[..granted].iter().filter_map(known);
+            black_box(touched.fold(0, |all, id| all ^ ledger.touch_points(id)));
+            for owed in &owed[..granted] {
                 let point = Point {
                     timestamp: owed.timestamp,
                     value: owed.value,
                 };
                 let age_s = now_ms.saturating_sub(owed.received_ms) / 1000;
                 let age_s = u32::try_from(age_s).unwrap_or(u32::MAX);
-                let index = owed.name.0 as usize;
-                match series.get(index).copied().flatten() {
-                    Some(id) => {
-                        ledger.recall(Ok(id), point, age_s);
-                    }
+                match known(owed) {
+                    Some(id) => ledger.recall_known(id, point, age_s),
                     None => taken.push((owed.name, point, age_s)),
                 }
-                Offer::Taken
-            });
+            }
+            granted
+        };
+        let progress = recall.replay.work(RECALLED_PER_TURN_MAX, &mut sink);
         for (name, point, age_s) in taken {
             let index = name.0 as usize;
             if recall.series.len() <= index {
                 recall.series.resize(index + 1, None);
             }
-            let known = recall.series[index].ok_or(recall.replay.name(name));
-            let is_known = known.is_ok();
-            let id = self.ledger.recall(known, point, age_s);
-            if !is_known && self.ledger.is_known(id) && self.ledger.link(id) {
+            if let Some(id) = recall.series[index] {
+                self.ledger.recall_known(id, point, age_s);
+                continue;
+            }
+            let id = self.ledger.recall(recall.replay.name(name), point, age_s);
+            if self.ledger.is_known(id) && self.ledger.link(id) {
                 recall.series[index] = Some(id);
             }
         }

@@ -12,7 +12,7 @@ use crate::journal::entry::CUT_NONE;
 use crate::journal::walk::Effort;
 
 /// No name: its number in a page of ids.
-const NAMELESS: u32 = u32::MAX;
+pub(super) const NAMELESS: u32 = u32::MAX;
 /// A name that another shard owns.
 pub(super) const FOREIGN: u32 = u32::MAX - 1;
 
@@ -101,12 +101,18 @@ impl Ids {
         }
     }
 
+    /// The number of an id's name, `FOREIGN` or `NAMELESS`.
+    #[inline]
+    pub(super) fn number(&self, id: u32) -> u32 {
+        let (page, unit) = place(id);
+        let page = self.pages.get(page).and_then(Option::as_ref);
+        page.map_or(NAMELESS, |page| page[unit])
+    }
+
     /// Whose points an id's are.
     #[inline]
     pub(super) fn whose(&self, id: u32) -> Whose {
-        let (page, unit) = place(id);
-        let page = self.pages.get(page).and_then(Option::as_ref);
-        match page.map_or(NAMELESS, |page| page[unit]) {
+        match self.number(id) {
             NAMELESS => Whose::Nameless,
             FOREIGN => Whose::Foreign,
             number => Whose::Ours(number),
@@ -138,9 +144,16 @@ impl Ids {
 pub(super) struct Coverage {
     pages: Vec<Option<Box<[Record; PAGE]>>>,
     parts: BTreeMap<u32, Vec<Part>>,
+    /// Something is done with.
+    has_covered: bool,
 }
 
 impl Coverage {
+    /// Is anything at all done with?
+    pub(super) fn has_covered(&self) -> bool {
+        self.has_covered
+    }
+
     /// A point of a name.
     #[inline]
     pub(super) fn saw(&mut self, number: u32, timestamp: u32) {
@@ -211,6 +224,7 @@ impl Coverage {
 
     #[inline]
     fn cover_name(&mut self, number: u32, serial: u64, is_all: bool) {
+        self.has_covered = true;
         let record = self.record(number);
         if is_all {
             record.newest = 0;
@@ -228,6 +242,7 @@ impl Coverage {
     pub(super) fn cover_part(&mut self, ids: &mut Ids, id: u32, part: (u64, u32), is_all: bool) {
         let (serial, cut) = part;
         let part = Part { serial, cut };
+        self.has_covered = true;
         match ids.whose(id) {
             Whose::Foreign => {}
             Whose::Ours(number) if cut == CUT_NONE => {

@@ -9,6 +9,7 @@
 //! is counted in the report. Damage is never a panic and never an end to the reading; only a newer
 //! version is, before anything was given out.
 
+mod batch;
 mod coverage;
 mod fetch;
 mod passes;
@@ -56,13 +57,14 @@ pub struct Owed {
     pub received_ms: u64,
 }
 
-/// What the sink says to a point.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Offer {
-    /// It has it.
-    Taken,
-    /// It has no room; the point is to be offered again.
-    Full,
+impl Owed {
+    /// None: what a place for one holds before.
+    const NONE: Owed = Owed {
+        name: NameIndex(0),
+        timestamp: 0,
+        value: 0.0,
+        received_ms: 0,
+    };
 }
 
 /// What a piece of work came to.
@@ -162,9 +164,12 @@ enum Turn {
     Full,
 }
 
+/// Says whether a name, of which this is the hash by the replay's seed, is owned.
+pub type Owns = Box<dyn Fn(&str, u64) -> bool + Send>;
+
 /// Reads what earlier processes owe.
 pub struct Replay {
-    owns: Box<dyn Fn(&str) -> bool + Send>,
+    owns: Owns,
     seed: u64,
     wanted: Wanted,
     mount: Option<u32>,
@@ -181,7 +186,8 @@ pub struct Replay {
     reached: u64,
     fetch: Fetch,
     window: Window,
-    offered: Option<Owed>,
+    /// What the sink had no room for.
+    offered: Vec<Owed>,
     report: Report,
     refused: Option<NewerVersion>,
 }
@@ -199,7 +205,7 @@ impl fmt::Debug for Replay {
 impl Replay {
     /// Begins to read what was surveyed, for the metrics that `owns` says yes to. `seed` is that of
     /// the names' hash: the process's, so that nobody can choose names that collide.
-    pub fn new(survey: Survey, owns: Box<dyn Fn(&str) -> bool + Send>, seed: u64) -> Replay {
+    pub fn new(survey: Survey, owns: Owns, seed: u64) -> Replay {
         let mut report = Report::default();
         for path in survey.twins {
             report.harm(Harm {
@@ -229,7 +235,7 @@ impl Replay {
             reached: 0,
             fetch: Fetch::default(),
             window: Window::default(),
-            offered: None,
+            offered: Vec::new(),
             report,
             refused: None,
         };
@@ -283,14 +289,21 @@ impl Replay {
         [Phase::Second, Phase::Done].contains(&self.phase)
     }
 
-    /// Does about as much as decoding so many points takes, and gives what is owed to the sink.
-    pub fn work<F: FnMut(Owed) -> Offer>(&mut self, points_max: usize, sink: &mut F) -> Progress {
-        if let Some(owed) = self.offered {
-            if sink(owed) == Offer::Full {
+    /// Does about as much as decoding so many points takes, and gives what is owed to the sink, some
+    /// at once. It says how many of them it took, the first ones; the others had no room and are
+    /// offered again.
+    pub fn work<F: FnMut(&[Owed]) -> usize>(
+        &mut self,
+        points_max: usize,
+        sink: &mut F,
+    ) -> Progress {
+        if !self.offered.is_empty() {
+            let taken = sink(&self.offered);
+            self.offered.drain(..taken);
+            self.report.given += taken as u64;
+            if !self.offered.is_empty() {
                 return Progress::Full;
             }
-            self.offered = None;
-            self.report.given += 1;
         }
         let mut effort = Effort::of_points(points_max);
         loop {
@@ -311,7 +324,7 @@ impl Replay {
         }
     }
 
-    fn turn<F: FnMut(Owed) -> Offer>(&mut self, effort: &mut Effort, sink: &mut F) -> Turn {
+    fn turn<F: FnMut(&[Owed]) -> usize>(&mut self, effort: &mut Effort, sink: &mut F) -> Turn {
         if let Some(block) = self.block.take() {
             return match (block.head.kind, self.phase) {
                 (Kind::Names, _) => self.read_names(block, effort),

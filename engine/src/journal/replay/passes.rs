@@ -1,12 +1,13 @@
 //! What is done with a block in each pass: names are numbered, written entries cover points, and in
 //! the end what is not covered is given out. Each is a bounded piece that can be left within a block.
 
-use super::coverage::{FOREIGN, Whose};
+use super::batch::{BATCH_POINTS, Batch, Owned, Read};
+use super::coverage::{Coverage, FOREIGN};
 use super::fetch::Window;
 use super::unproven::Recorded;
-use super::{Damage, NameIndex, Offer, Opened, Owed, OwnedName, Replay, Turn, Wanted};
+use super::{Damage, NameIndex, Opened, Owed, OwnedName, Replay, Turn, Wanted};
 use crate::journal::block::{HEAD_BYTES, Kind};
-use crate::journal::entry::{Entry, EntryError, PointDecoder};
+use crate::journal::entry::{EntryError, PointDecoder};
 use crate::journal::name_entry::NameDecoder;
 use crate::journal::walk::Effort;
 use crate::names::{NameTable, hash};
@@ -37,8 +38,9 @@ impl Replay {
                 Some(Ok(entry)) => {
                     effort.spend(Effort::NAME);
                     block.seen += 1;
-                    let number = if (self.owns)(entry.name) {
-                        number(&mut self.names, self.seed, entry.name)
+                    let hash = hash(self.seed, entry.name);
+                    let number = if (self.owns)(entry.name, hash) {
+                        number(&mut self.names, hash, entry.name)
                     } else {
                         FOREIGN
                     };
@@ -82,33 +84,32 @@ impl Replay {
             Some(place) => PointDecoder::resume(payload, place),
             None => PointDecoder::new(payload, head.received_ms),
         };
+        let mut batch = Batch::new();
         let (mut owned, mut fault, mut ended) = (0, None, false);
         while !effort.is_spent() {
+            let present = head.serial + u64::from(block.seen);
             if let Some(range) = block.covering.take() {
-                let present = head.serial + u64::from(block.seen);
                 let next = coverage.cover(ids, range, (present, true), effort);
                 block.covering = next.map(|next| (next, range.1));
                 continue;
             }
-            effort.spend(Effort::POINT);
-            let present = head.serial + u64::from(block.seen);
-            match decoder.next() {
-                Some(Ok(Entry::Point { id, timestamp, .. })) => {
+            match batch.read(&mut decoder, head.entries - block.seen, effort) {
+                Read::Points => {
                     if block.seen == head.entries {
                         fault = Some(None);
                         break;
                     }
-                    block.seen += 1;
-                    match ids.whose(id) {
-                        Whose::Ours(number) => {
-                            owned += 1;
-                            coverage.saw(number, timestamp);
-                        }
-                        Whose::Foreign => {}
-                        Whose::Nameless => ids.saw_nameless(id),
+                    block.seen += batch.len();
+                    batch.look_up(ids);
+                    owned += batch.owned_len() as u64;
+                    for (mine, point) in batch.owned() {
+                        coverage.saw(mine.number, point.timestamp);
+                    }
+                    for (_, point) in batch.nameless(ids) {
+                        ids.saw_nameless(point.id);
                     }
                 }
-                Some(Ok(record)) => {
+                Read::Record(record) => {
                     let at = Recorded {
                         generation,
                         serial: present,
@@ -118,11 +119,11 @@ impl Replay {
                     ids = stream.generations.entry(generation).or_default();
                     coverage = &mut stream.coverage;
                 }
-                Some(Err(error)) => {
+                Read::Fault(error) => {
                     fault = Some(Some(error));
                     break;
                 }
-                None => {
+                Read::End => {
                     ended = true;
                     break;
                 }
@@ -152,7 +153,7 @@ impl Replay {
     }
 
     /// The second pass through a block of points.
-    pub(super) fn give_out<F: FnMut(Owed) -> Offer>(
+    pub(super) fn give_out<F: FnMut(&[Owed]) -> usize>(
         &mut self,
         mut block: Opened,
         effort: &mut Effort,
@@ -167,62 +168,59 @@ impl Replay {
         let are_copies_owed = everything || head.epoch <= self.epochs_done;
         let stream = self.streams.entry((head.epoch, head.shard)).or_default();
         let ids = stream.generations.entry(head.generation).or_default();
+        let coverage = Some(&stream.coverage).filter(|it| !everything && it.has_covered());
         let mut decoder = match block.place {
             Some(place) => PointDecoder::resume(payload, place),
             None => PointDecoder::new(payload, head.received_ms),
         };
+        let mut batch = Batch::new();
+        let mut owed = [Owed::NONE; BATCH_POINTS];
         let mut turn = Turn::On;
         let mut ended = false;
         while !effort.is_spent() {
-            effort.spend(Effort::POINT);
-            let (id, timestamp, value, age_s) = match decoder.next() {
-                Some(Ok(Entry::Point {
-                    id,
-                    timestamp,
-                    value,
-                    age_s,
-                })) if block.seen < head.entries => (id, timestamp, value, age_s),
-                Some(Ok(
-                    Entry::Written { .. }
-                    | Entry::WrittenPart { .. }
-                    | Entry::Mark(_)
-                    | Entry::DataSynced(_),
-                )) => continue,
+            match batch.read(&mut decoder, head.entries - block.seen, effort) {
+                Read::Points if block.seen < head.entries => {}
+                Read::Record(_) => continue,
                 // The first pass has counted what cannot be read.
-                Some(Ok(Entry::Point { .. }) | Err(_)) | None => {
+                Read::Points | Read::Fault(_) | Read::End => {
                     ended = true;
                     break;
                 }
-            };
+            }
             let serial = head.serial + u64::from(block.seen);
-            block.seen += 1;
+            block.seen += batch.len();
             if decoder.is_copy() && !are_copies_owed {
                 continue;
             }
-            match ids.whose(id) {
-                Whose::Foreign => {}
-                Whose::Nameless => {
-                    let is_owed = everything || !ids.covers_nameless(id, serial, timestamp);
-                    self.report.lost_nameless += u64::from(is_owed);
-                }
-                Whose::Ours(number) => {
-                    if !everything && stream.coverage.covers(number, serial, timestamp) {
-                        self.report.written += 1;
-                        continue;
-                    }
-                    self.report.owed += 1;
-                    let owed = Owed {
-                        name: NameIndex(number),
-                        timestamp,
-                        value,
-                        received_ms: head.received_ms.saturating_sub(u64::from(age_s) * 1000),
-                    };
-                    if sink(owed) == Offer::Full {
-                        self.offered = Some(owed);
-                        turn = Turn::Full;
-                        break;
-                    }
-                    self.report.given += 1;
+            batch.look_up(ids);
+            for (place, point) in batch.nameless(ids) {
+                let serial = serial + u64::from(place);
+                let is_owed = everything || !ids.covers_nameless(point.id, serial, point.timestamp);
+                self.report.lost_nameless += u64::from(is_owed);
+            }
+            let age_ms = u64::from(decoder.age_s()) * 1000;
+            let received_ms = head.received_ms.saturating_sub(age_ms);
+            let mut count = 0;
+            for (Owned { number, place }, point) in batch.owned() {
+                owed[count] = Owed {
+                    name: NameIndex(number),
+                    timestamp: point.timestamp,
+                    value: point.value,
+                    received_ms,
+                };
+                let serial = serial + u64::from(place);
+                let is_covered = |it: &Coverage| it.covers(number, serial, point.timestamp);
+                count += usize::from(!coverage.is_some_and(is_covered));
+            }
+            self.report.written += (batch.owned_len() - count) as u64;
+            self.report.owed += count as u64;
+            if count > 0 {
+                let taken = sink(&owed[..count]);
+                self.report.given += taken as u64;
+                if taken < count {
+                    self.offered.extend_from_slice(&owed[taken..count]);
+                    turn = Turn::Full;
+                    break;
                 }
             }
         }
@@ -235,8 +233,7 @@ impl Replay {
 }
 
 /// The number of an owned name, which may be new.
-fn number(names: &mut NameTable<OwnedName>, seed: u64, name: &str) -> u32 {
-    let hash = hash(seed, name);
+fn number(names: &mut NameTable<OwnedName>, hash: u64, name: &str) -> u32 {
     let found = names.find(hash, name);
     found.unwrap_or_else(|| names.add(hash, name, OwnedName::default()))
 }

@@ -34,7 +34,7 @@ fn export_to(asked: &[Asked], all: bool, output: impl Write) -> Result<Exit, Jou
     for asked in asked {
         let wanted = if all { Wanted::All } else { Wanted::Owed };
         let survey = survey(&asked.directory)?;
-        let replay = Replay::new(survey, Box::new(|_| true), 0);
+        let replay = Replay::new(survey, Box::new(|_, _| true), 0);
         let mut replay = replay.wanting(wanted, asked.only.clone());
         drive(&mut replay, &mut |name, owed| {
             spaced += u64::from(name.contains(char::is_whitespace));

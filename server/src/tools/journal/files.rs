@@ -7,7 +7,7 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use benzene_engine::journal::replay::{Offer, Owed, Progress, Replay, ReplayToken};
+use benzene_engine::journal::replay::{Owed, Progress, Replay, ReplayToken};
 use benzene_engine::journal::survey::{Looked, NewerVersion, Survey, wants};
 use benzene_engine::ring::{
     ByteRange, FileError, FileOperation, FileOutcome, Piece, Stage, VisitId,
@@ -134,9 +134,9 @@ pub(super) fn drive(
         while let Some((token, operation)) = replay.next_operation() {
             answer(replay, token, &operation);
         }
-        let progress = replay.work(POINTS, &mut |owed| {
-            points.push(owed);
-            Offer::Taken
+        let progress = replay.work(POINTS, &mut |owed: &[Owed]| {
+            points.extend_from_slice(owed);
+            owed.len()
         });
         for owed in points.drain(..) {
             sink(replay.name(owed.name), owed)?;

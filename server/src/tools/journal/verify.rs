@@ -84,7 +84,7 @@ fn directory(directory: &Path) -> Result<(String, bool), JournalError> {
 fn read(directory: &Path) -> Result<(Report, u64), JournalError> {
     let survey = survey(directory)?;
     let strangers = survey.strangers.len() as u64;
-    let mut replay = Replay::new(survey, Box::new(|_| true), 0);
+    let mut replay = Replay::new(survey, Box::new(|_, _| true), 0);
     drive(&mut replay, &mut |_, _| Ok(()))?;
     Ok((replay.report().clone(), strangers))
 }

@@ -84,12 +84,11 @@ fn run(replay: &mut Replay, disk: &mut Disk<'_>, dice: &mut Dice) -> (Vec<Given>
         }
         assert!(!waits || !asked.is_empty(), "it waits for nothing");
         let mut points = Vec::new();
-        let mut sink = |owed: Owed| {
-            if dice.one_in(7) {
-                return Offer::Full;
-            }
-            points.push(owed);
-            Offer::Taken
+        let mut sink = |owed: &[Owed]| {
+            let full = owed.iter().position(|_| dice.one_in(7));
+            let taken = full.unwrap_or(owed.len());
+            points.extend_from_slice(&owed[..taken]);
+            taken
         };
         let progress = replay.work(5, &mut sink);
         for owed in points {
@@ -118,7 +117,7 @@ fn run(replay: &mut Replay, disk: &mut Disk<'_>, dice: &mut Dice) -> (Vec<Given>
 
 fn replay_of(history: &History, owns: impl Fn(&str) -> bool + Send + 'static) -> Replay {
     let survey = Survey::new(history.looked()).unwrap();
-    let mut replay = Replay::new(survey, Box::new(owns), 7);
+    let mut replay = Replay::new(survey, Box::new(move |name, _| owns(name)), 7);
     replay.fetch.piece_bytes = (512, 64);
     replay
 }
@@ -480,8 +479,8 @@ fn a_survey_knows_epochs_strangers_and_twins() {
 
 #[test]
 fn nothing_owed_is_done_at_once() {
-    let mut replay = Replay::new(Survey::default(), Box::new(|_| true), 0);
-    let mut sink = |owed: Owed| -> Offer { panic!("{owed:?}") };
+    let mut replay = Replay::new(Survey::default(), Box::new(|_, _| true), 0);
+    let mut sink = |owed: &[Owed]| -> usize { panic!("{owed:?}") };
     assert_eq!(replay.work(1000, &mut sink), Progress::Done);
     assert!(replay.next_operation().is_none());
     assert!(replay.report().is_sound());
@@ -499,9 +498,9 @@ fn work_is_bounded_by_points() {
             replay.complete(token, disk.answer(operation));
         }
         let mut given = 0;
-        let progress = replay.work(2, &mut |_| {
-            given += 1;
-            Offer::Taken
+        let progress = replay.work(2, &mut |owed| {
+            given += owed.len();
+            owed.len()
         });
         (pieces, most) = (pieces + 1, most.max(given));
         if progress == Progress::Done {
