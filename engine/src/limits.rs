@@ -150,6 +150,9 @@ pub const READ_GAP_MAX: u64 = 1024;
 pub const WITNESS_SLOTS: u32 = 4;
 /// Slots of a coarse archive that are read in the same stretch as those; for more, its base is read.
 pub const WITNESSED_SLOTS_MAX: u32 = 64;
+/// A new file begins with its first points where these lie in so many first bytes: that page is
+/// written out before the file has its name anyway, another would be a write more.
+pub const FIRST_POINTS_END_MAX: u64 = 4096;
 /// Creates of one shard in flight: each holds a plain descriptor and several operations.
 pub const CREATES_IN_FLIGHT_MAX: usize = 32;
 /// The same on a disk that is slow: a create waits in a kernel worker until its data is written, and

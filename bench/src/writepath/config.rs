@@ -14,6 +14,8 @@ use super::site::Layout;
 pub(crate) enum Backend {
     /// The daemon's: an engine shard over io_uring, linked open, read, write and close
     Ring,
+    /// The daemon's with WRITER_BACKEND = sync: the same shard, system calls on a few threads
+    Sync,
     /// Open, read, write, close, one file after the other
     SystemCalls,
     /// Plain reads and writes on descriptors that are kept open
@@ -44,7 +46,7 @@ impl Config {
         };
         match backend {
             Backend::SystemCalls | Backend::Pwrite => vec![config(None, None)],
-            Backend::Glommio | Backend::TokioUring => depths
+            Backend::Sync | Backend::Glommio | Backend::TokioUring => depths
                 .iter()
                 .map(|depth| config(Some(*depth), None))
                 .collect(),
@@ -63,6 +65,7 @@ impl Config {
     pub(crate) fn name(&self) -> String {
         let backend = match self.backend {
             Backend::Ring => "ring",
+            Backend::Sync => "sync",
             Backend::SystemCalls => "system calls",
             Backend::Pwrite => "pwrite, kept",
             Backend::Glommio => "glommio, kept",
@@ -80,7 +83,7 @@ impl Config {
     /// True where every file of a list stays open.
     pub(crate) fn keeps_descriptors(&self) -> bool {
         match self.backend {
-            Backend::Ring | Backend::SystemCalls => false,
+            Backend::Ring | Backend::Sync | Backend::SystemCalls => false,
             Backend::Pwrite | Backend::Glommio | Backend::TokioUring => true,
         }
     }
@@ -89,8 +92,9 @@ impl Config {
     pub(crate) fn start(&self, layout: &Layout, data_dir: &Path) -> Result<Box<dyn WritePath>> {
         let depth = self.depth.unwrap_or(1);
         Ok(match self.backend {
-            Backend::Ring => {
-                let workers = self.workers.unwrap_or(1);
+            Backend::Ring | Backend::Sync => {
+                let is_ring = self.backend == Backend::Ring;
+                let workers = is_ring.then(|| self.workers.unwrap_or(1));
                 Box::new(Pipeline::over_ring(layout, data_dir, depth, workers)?)
             }
             Backend::SystemCalls => Box::new(SystemCalls),

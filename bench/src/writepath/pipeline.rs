@@ -15,9 +15,10 @@ use anyhow::{Context, Result, ensure};
 use benzene_engine::clock::{self, Now};
 use benzene_engine::limits::{RING_ENTRIES, UPDATES_IN_FLIGHT_MAX};
 use benzene_engine::ring::{
-    Event, FileError, FileOperation, FileOutcome, FileToken, Ring, RingConfig,
+    self, Event, FileError, FileOperation, FileOutcome, FileToken, Ring, RingConfig,
 };
 use benzene_engine::shard::{Accept, Shard, ShardConfig, Trail};
+use benzene_engine::stats::Counter;
 use benzene_rivals::{Latencies, Round, WritePath};
 use hashbrown::HashMap;
 
@@ -77,21 +78,30 @@ pub(crate) struct Pipeline<D> {
 }
 
 impl Pipeline<Ring> {
-    /// The pipeline of the daemon: files below `data_dir`, at most `depth` of them at work, and so
-    /// many kernel workers.
+    /// The pipeline of the daemon: files below `data_dir`, at most `depth` of them at work, with so
+    /// many kernel workers, or by system calls of the ring's own threads.
     pub(crate) fn over_ring(
         layout: &Layout,
         data_dir: &Path,
         depth: u32,
-        workers: u32,
+        workers: Option<u32>,
     ) -> Result<Self> {
         let config = RingConfig {
             entries: RING_ENTRIES,
             visits_max: u32::try_from(UPDATES_IN_FLIGHT_MAX)?,
-            kernel_workers_max: workers,
             ..RingConfig::default()
         };
-        let ring = Ring::new(config).context("no ring")?;
+        let ring = Ring::new(match workers {
+            Some(kernel_workers_max) => RingConfig {
+                kernel_workers_max,
+                ..config
+            },
+            None => RingConfig {
+                driver: ring::Driver::UringSync,
+                ..config
+            },
+        })
+        .context("no ring")?;
         Ok(Self::new(ring, layout, data_dir, depth as usize))
     }
 }
@@ -117,11 +127,14 @@ impl<D: Driver> Pipeline<D> {
     fn take_answers(&mut self, round: &Round, latencies: &mut Latencies) -> Result<()> {
         while let Some((token, result)) = self.driver.next_answer() {
             let begun = self.begun.remove(&token).context("an answer to nothing")?;
-            let written = result == Ok(FileOutcome::Written);
+            let is_written = result == Ok(FileOutcome::Written);
+            // A new file may have its points from the start.
+            let updates = (result == Ok(FileOutcome::Created)).then(|| self.updates());
             if let Err(error) = result {
                 return Err(error).context("a file operation failed");
             }
             self.shard.complete(token, result);
+            let written = is_written || updates.is_some_and(|updates| self.updates() > updates);
             if let Some((token, operation)) = self.shard.next_operation() {
                 self.begun.insert(token, begun);
                 self.driver.begin(token, operation);
@@ -133,6 +146,10 @@ impl<D: Driver> Pipeline<D> {
             }
         }
         Ok(())
+    }
+
+    fn updates(&self) -> u64 {
+        self.shard.report().stats.get(Counter::Updates)
     }
 
     /// Hands on work on as many further files as may be at work.

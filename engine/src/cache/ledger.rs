@@ -354,6 +354,15 @@ impl Ledger {
         self.keeper.is_late(series)
     }
 
+    /// The points that a new file of this series may begin with (see `Cache::firsts`); none where an
+    /// earlier run may have written some.
+    pub fn firsts(&self, series: SeriesId) -> Option<Vec<Point>> {
+        if self.is_late(series) {
+            return None;
+        }
+        self.cache.firsts(series)
+    }
+
     /// Takes cached points of a series for a write: all, or those of whole slots of its file's
     /// second archive, which has this step (see `Cache::take_whole`).
     pub fn take(&mut self, series: SeriesId, step_s: Option<u32>) -> Vec<Point> {

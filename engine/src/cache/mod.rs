@@ -281,6 +281,21 @@ impl Cache {
         keep_latest(out, begin);
     }
 
+    /// The points that a new file of this series may begin with: all cached ones, sorted by time. None
+    /// where the write order holds points back, where some were written a moment ago and the file is
+    /// gone since, or where there are none.
+    pub(super) fn firsts(&self, id: SeriesId) -> Option<Vec<Point>> {
+        self.assert_known(id);
+        let record = &self.table.records()[id.0];
+        let is_held = self.order.has_lag() || self.recent.has(id.0, record.recent);
+        if is_held || self.cached_len(id.0) == 0 {
+            return None;
+        }
+        let mut points = Vec::new();
+        self.blocks.read_all(id.0, &record.cached, &mut points);
+        Some(points)
+    }
+
     /// Adds to `out` the points of a series that were written a moment ago, sorted by time.
     pub fn recent(&self, id: SeriesId, out: &mut Vec<Point>) {
         self.assert_known(id);

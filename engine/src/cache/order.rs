@@ -187,6 +187,11 @@ impl Order {
         self.deadline.drain();
     }
 
+    /// Are points of a certain age alone written (`MIN_TIMESTAMP_LAG`)?
+    pub(super) fn has_lag(&self) -> bool {
+        self.strategy == Strategy::TimeSorted && self.lag_s > 0
+    }
+
     /// The time since the beginning, and its second.
     pub(super) fn begin_turn(&mut self, now: Duration, second: u32) {
         if self.strategy == Strategy::Deadline {

@@ -199,14 +199,16 @@ impl Create {
 
     /// The chain from an open file to a published one.
     fn next_fill(&mut self, round: &mut Vec<Command>) -> Next {
-        round.extend(
-            self.head
-                .missing(1)
-                .map(|span| Command::Write(Handle::Plain, span)),
-        );
+        let head = self.head.missing(1).next();
+        let head = head.map(|span| Command::Write(Handle::Plain, span));
+        // Into a file that has its size and its blocks the head is written with less work of the file
+        // system; zeros follow it.
+        let sized_first = self.allocation != Allocation::Zeros;
+        round.extend(head.filter(|_| !sized_first));
         if !self.size(round) {
             return Next::Linked;
         }
+        round.extend(head.filter(|_| sized_first));
         if !self.is_protected {
             round.push(match self.protection {
                 Protection::Written => Command::Settle,

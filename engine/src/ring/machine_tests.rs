@@ -493,7 +493,7 @@ fn each_answer_has_its_next_way() {
             Way::Nameless,
             vec![Refuses(Errno::NOENT), Willing, Refuses(Errno::NOENT)],
         ),
-        // No /proc: open, head, fallocate and sync go well, the link does not.
+        // No /proc: open, fallocate, head and sync go well, the link does not.
         (
             Way::Nameless,
             vec![Willing, Willing, Willing, Willing, Refuses(Errno::NOENT)],
@@ -509,10 +509,7 @@ fn each_answer_has_its_next_way() {
             vec![Refuses(Errno::EXIST), Refuses(Errno::EXIST)],
         ),
         // No fallocate.
-        (
-            Way::Nameless,
-            vec![Willing, Willing, Refuses(Errno::OPNOTSUPP)],
-        ),
+        (Way::Nameless, vec![Willing, Refuses(Errno::OPNOTSUPP)]),
         // Missing directories, up and down.
         (
             Way::Nameless,
@@ -540,7 +537,7 @@ fn each_answer_has_its_next_way() {
 fn data_that_cannot_be_written_out_by_itself_is_synced() {
     use Mood::{Refuses, Willing};
     for errno in [Errno::INVAL, Errno::NOSYS, Errno::OPNOTSUPP, Errno::SPIPE] {
-        // Open, head and size go well.
+        // Open, size and head go well.
         let moods = vec![Willing, Willing, Willing, Refuses(errno)];
         let mut kernel = Played::new(Vec::new(), false, moods);
         let mut machine = create_with(Way::Nameless, Allocation::Fallocate, 5_000, true, false);

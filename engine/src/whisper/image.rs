@@ -10,6 +10,7 @@ use crate::ring::{ByteRange, Piece};
 use super::archive::Archive;
 use super::codec::{self, POINT_BYTES};
 use super::header::Header;
+use super::plan::byte_range;
 use crate::limits::BASES_REMEMBERED;
 
 /// Bases that a file's first archives had, 0 where unknown or where the archive was empty.
@@ -48,6 +49,20 @@ impl Image {
             bases,
             ..Self::default()
         }
+    }
+
+    /// What one reads of a new file, whose archives are empty: its header, and the first slot of each.
+    pub fn of_new(header: &Header) -> Self {
+        let mut image = Self::default();
+        let head = header.encode();
+        let Ok(len) = u32::try_from(head.len()) else {
+            unreachable!("a header of {} bytes", head.len())
+        };
+        image.add(ByteRange { offset: 0, len }, head);
+        for archive in &header.archives {
+            image.add(byte_range(archive.offset, 1), vec![0; POINT_BYTES]);
+        }
+        image
     }
 
     /// Takes in what a read brought: the stretch that was `asked` for, and its `bytes`. Fewer

@@ -4,6 +4,9 @@
 //! Which directories are there the kernel remembers: a create opens its directory first, and makes
 //! what is missing only when that fails (`ring::create`), so that a tree that somebody removes is
 //! made again.
+//! A new file begins with its first points where these lie in its first page and an update of them
+//! is granted (MAX_UPDATES_PER_SECOND): the file is then not opened again for them, and the page that
+//! was just written out is not dirtied a second time.
 //! On a slow disk few creates are in flight, so that updates find a kernel worker.
 //! Invariants: no more creates in flight than `limits::CREATES_IN_FLIGHT_MAX`; a grant is used or
 //! given back; a header that cannot be made parks the series.
@@ -15,9 +18,13 @@ use super::jobs::Job;
 use super::{Budgets, WAIT_MIN, Writer};
 use crate::cache::{Ledger, SeriesId, Standing};
 use crate::clock::Now;
-use crate::limits::{CREATE_FAST, CREATE_SLOW, CREATES_IN_FLIGHT_MAX, CREATES_ON_SLOW_DISK_MAX};
-use crate::ring::{FileError, FileOperation, Stage};
-use crate::whisper::{Aggregation, Header};
+use crate::limits::{
+    CREATE_FAST, CREATE_SLOW, CREATES_IN_FLIGHT_MAX, CREATES_ON_SLOW_DISK_MAX, FIRST_POINTS_END_MAX,
+};
+use crate::point::Point;
+use crate::ring::{ByteRange, FileError, FileOperation, Stage};
+use crate::stats::Counter;
+use crate::whisper::{Aggregation, Header, Image, Outcome, Plan, plan};
 
 /// xFilesFactor of a new file where storage-aggregation.conf gives none (whisper's default).
 const X_FILES_FACTOR_DEFAULT: f32 = 0.5;
@@ -51,6 +58,55 @@ impl Pressure {
     }
 }
 
+/// A file that is being made.
+#[derive(Debug)]
+pub(super) struct Create {
+    pub(super) series: SeriesId,
+    since: Instant,
+    /// In flight with the file; none where they are written later.
+    firsts: Option<Box<Firsts>>,
+}
+
+/// The first points of a series, on their way into its new file.
+#[derive(Debug)]
+struct Firsts {
+    header: Header,
+    /// The header and what follows of the first archive.
+    head: Vec<u8>,
+    points: usize,
+    outcome: Outcome,
+}
+
+impl Firsts {
+    /// A new file's first bytes with these points in them; none where they do not lie in its first
+    /// page, as where a coarser archive takes some.
+    fn new(header: &Header, points: &[Point], now: u32) -> Option<Self> {
+        let Ok(Plan::Write { pieces, outcome }) = plan(header, points, now, &Image::of_new(header))
+        else {
+            return None;
+        };
+        let mut head = header.encode();
+        for piece in pieces {
+            let end = piece.offset + piece.bytes.len() as u64;
+            if end > FIRST_POINTS_END_MAX {
+                return None;
+            }
+            let (from, end) = (
+                usize::try_from(piece.offset).ok()?,
+                usize::try_from(end).ok()?,
+            );
+            head.resize(end.max(head.len()), 0);
+            head[from..end].copy_from_slice(&piece.bytes);
+        }
+        Some(Self {
+            header: header.clone(),
+            head,
+            points: points.len(),
+            outcome,
+        })
+    }
+}
+
 impl Writer {
     /// A series whose file is missing is created at once where the limit allows it; only where it
     /// does not, the series waits, and its points come under the share of those that wait.
@@ -63,7 +119,7 @@ impl Writer {
             let Some(series) = self.missing.pop_front() else {
                 unreachable!("seen above")
             };
-            self.begin_create(ledger, series, now);
+            self.begin_create(ledger, budgets, series, now);
         }
         if self.jobs.creates() < self.pressure.creates_max() {
             while let Some(series) = self.missing.pop_front() {
@@ -78,7 +134,7 @@ impl Writer {
                 budgets.creates.refund(1);
                 return;
             };
-            self.begin_create(ledger, series, now);
+            self.begin_create(ledger, budgets, series, now);
         }
     }
 
@@ -98,19 +154,34 @@ impl Writer {
         })
     }
 
-    fn begin_create(&mut self, ledger: &mut Ledger, series: SeriesId, now: Now) {
+    fn begin_create(&mut self, ledger: &mut Ledger, budgets: &Budgets, series: SeriesId, now: Now) {
         let header = match self.header_for(ledger.name(series), now.instant) {
             Ok(header) => header,
             Err(fault) => return self.park(ledger, series, &fault, now),
         };
         let (allocation, sync) = (self.config.allocation, self.config.sync_creates);
+        let file_bytes = header.file_bytes();
+        let firsts = ledger
+            .firsts(series)
+            .and_then(|points| Firsts::new(&header, &points, now.unix_seconds))
+            .filter(|_| budgets.updates.grant(1, now.instant) == 1);
+        if let Some(firsts) = &firsts {
+            self.foresee_hold(ledger, series);
+            ledger.created(series);
+            let points = ledger.take(series, None).len();
+            assert!(points == firsts.points, "{points} points of {firsts:?}");
+        }
         self.begin(ledger, series, |path| {
-            let (head, file_bytes) = (header.encode(), header.file_bytes());
+            let head = match &firsts {
+                Some(firsts) => firsts.head.clone(),
+                None => header.encode(),
+            };
             (
-                Job::Create {
+                Job::Create(Create {
                     series,
                     since: now.instant,
-                },
+                    firsts: firsts.map(Box::new),
+                }),
                 FileOperation::Create {
                     path,
                     head,
@@ -120,6 +191,56 @@ impl Writer {
                 },
             )
         });
+    }
+
+    /// The file of a series was made.
+    pub(super) fn made(&mut self, ledger: &mut Ledger, create: Create, now: Now) {
+        let Create {
+            series,
+            since,
+            firsts,
+        } = create;
+        self.pressure
+            .took(now.instant.saturating_duration_since(since));
+        ledger.count(Counter::Creates, 1);
+        let Some(firsts) = firsts else {
+            self.foresee_hold(ledger, series);
+            return ledger.created(series);
+        };
+        let Firsts {
+            header,
+            head,
+            outcome,
+            ..
+        } = *firsts;
+        let mut image = Image::new();
+        image.add(whole(&head), head);
+        self.layouts.note(series, &header, &image);
+        self.wrote(ledger, (series, since), &outcome, now);
+    }
+
+    /// Somebody else made the file meanwhile: it is used as it is.
+    pub(super) fn found(&mut self, ledger: &mut Ledger, create: &Create) {
+        let series = create.series;
+        if create.firsts.is_some() {
+            return ledger.put_back(series);
+        }
+        self.foresee_hold(ledger, series);
+        ledger.created(series);
+    }
+
+    /// The file could not be made.
+    pub(super) fn not_made(
+        &mut self,
+        ledger: &mut Ledger,
+        create: &Create,
+        fault: &Fault,
+        now: Now,
+    ) {
+        if create.firsts.is_some() {
+            ledger.put_back(create.series);
+        }
+        self.park(ledger, create.series, fault, now);
     }
 
     fn header_for(&mut self, name: &str, now: Instant) -> Result<Header, Fault> {
@@ -140,6 +261,14 @@ impl Writer {
     }
 }
 
+/// The stretch of a file of which these are the first bytes.
+fn whole(head: &[u8]) -> ByteRange {
+    let Ok(len) = u32::try_from(head.len()) else {
+        unreachable!("a first page of {} bytes", head.len())
+    };
+    ByteRange { offset: 0, len }
+}
+
 impl FileError {
     /// A new file found its name taken.
     pub(super) fn is_exists(self) -> bool {
@@ -156,9 +285,7 @@ mod tests {
     use crate::cache::Insert;
     use crate::clock;
     use crate::limiter::Budget;
-    use crate::point::Point;
     use crate::ring::{FileOutcome, FileToken};
-    use crate::stats::Counter;
     use crate::writer::tests::bare;
 
     /// A shard on which no file exists; all creates succeed after `latency`.

@@ -2,9 +2,8 @@
 //! The token holds the slot's index and generation, so that an outcome can never reach a job that
 //! took the slot later. Bounded by the four in-flight limits and the number of inspections.
 
-use std::time::Instant;
-
 use super::broken::Suspect;
+use super::creates::Create;
 use super::inspect::Inspect;
 use super::update::Update;
 use crate::cache::SeriesId;
@@ -16,7 +15,7 @@ pub(super) enum Job {
     /// Is the file there?
     Probe { series: SeriesId },
     /// Make the file.
-    Create { series: SeriesId, since: Instant },
+    Create(Create),
     /// Write a series' points into its file.
     Update(Update),
     /// Read or change a header for a client.
@@ -91,7 +90,7 @@ impl Jobs {
     fn count_of(&mut self, job: &Job) -> Option<&mut usize> {
         match job {
             Job::Probe { .. } => Some(&mut self.probes),
-            Job::Create { .. } => Some(&mut self.creates),
+            Job::Create(_) => Some(&mut self.creates),
             Job::Update(_) => Some(&mut self.updates),
             Job::Look(_) | Job::SetAside(_) => Some(&mut self.looks),
             Job::Inspect(_) => None,

@@ -36,6 +36,7 @@ use crate::metric::{Metric, TaggedLeaf};
 use crate::ring::{Access, Allocation, FileError, FileOperation, FileOutcome, FileToken};
 use crate::schemas::{Aggregations, Schemas};
 use crate::stats::Counter;
+use crate::whisper::Outcome;
 use broken::Broken;
 use creates::Pressure;
 use faults::{Fault, Faults};
@@ -245,19 +246,14 @@ impl Writer {
             (Job::Probe { series }, Ok(FileOutcome::Probed(false))) => {
                 self.missing.push_back(series);
             }
-            (Job::Create { series, since }, Ok(FileOutcome::Created)) => {
-                self.pressure
-                    .took(now.instant.saturating_duration_since(since));
-                ledger.count(Counter::Creates, 1);
-                self.foresee_hold(ledger, series);
-                ledger.created(series);
+            (Job::Create(create), Ok(FileOutcome::Created)) => self.made(ledger, create, now),
+            (Job::Create(create), Err(error)) if error.is_exists() => {
+                self.found(ledger, &create);
             }
-            // Somebody else made it meanwhile: it is used as it is.
-            (Job::Create { series, .. }, Err(error)) if error.is_exists() => {
-                self.foresee_hold(ledger, series);
-                ledger.created(series);
+            (Job::Create(create), Err(error)) => {
+                self.not_made(ledger, &create, &Fault::Io(error), now);
             }
-            (Job::Probe { series } | Job::Create { series, .. }, Err(error)) => {
+            (Job::Probe { series }, Err(error)) => {
                 self.park(ledger, series, &Fault::Io(error), now);
             }
             (Job::Update(update), result) => self.step_update(ledger, update, result, now),
@@ -286,19 +282,7 @@ impl Writer {
             }
             update::Step::Done(outcome, again) => {
                 ledger.count(Counter::WrittenAgain, again as u64);
-                self.parked.succeeded(series);
-                self.broken.forget(series);
-                let micros = now
-                    .instant
-                    .saturating_duration_since(update.started)
-                    .as_micros();
-                ledger.count(Counter::Updates, 1);
-                ledger.count(
-                    Counter::UpdateMicros,
-                    u64::try_from(micros).unwrap_or(u64::MAX),
-                );
-                self.note_hold(ledger, series);
-                ledger.written(series, &outcome, now.instant);
+                self.wrote(ledger, (series, update.started), &outcome, now);
             }
             update::Step::Failed(fault) => {
                 ledger.put_back(series);
@@ -312,6 +296,26 @@ impl Writer {
                 }
             }
         }
+    }
+
+    /// Points of a series are in its file, taken out of the cache at that moment.
+    fn wrote(
+        &mut self,
+        ledger: &mut Ledger,
+        (series, taken): (SeriesId, Instant),
+        outcome: &Outcome,
+        now: Now,
+    ) {
+        self.parked.succeeded(series);
+        self.broken.forget(series);
+        let micros = now.instant.saturating_duration_since(taken).as_micros();
+        ledger.count(Counter::Updates, 1);
+        ledger.count(
+            Counter::UpdateMicros,
+            u64::try_from(micros).unwrap_or(u64::MAX),
+        );
+        self.note_hold(ledger, series);
+        ledger.written(series, outcome, now.instant);
     }
 
     /// Puts a series aside until its retry; its points stay cached, within the parked share.

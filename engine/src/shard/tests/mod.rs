@@ -3,6 +3,7 @@
 //! and checks the accounts after every turn.
 
 mod broken;
+mod firsts;
 mod held;
 mod limits;
 mod routes;
