@@ -162,6 +162,21 @@ fn read_device(device: &str, reads: u64) {
     }
 }
 
+/// What the daemon takes it for.
+#[test]
+fn it_spins_for_the_daemon_too() {
+    if !is_possible() {
+        return;
+    }
+    let disk = Disk::new();
+    disk.up(&["--size", "256M"]);
+    let mount = benzene_engine::ring::mount::of(&disk.mount()).unwrap();
+    let seen = benzene_engine::device::Disk::below(&disk.mount(), &mount).unwrap();
+    assert_eq!(seen.class, benzene_engine::device::Class::Hdd, "{seen:?}");
+    let down = disk.command("down", &[]);
+    assert!(down.status.success(), "{}", said(&down));
+}
+
 #[test]
 fn files_go_through_it_and_nothing_is_left_after_down() {
     if !is_possible() {

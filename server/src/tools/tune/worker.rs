@@ -1,6 +1,5 @@
 //! The daemon's own writer by itself: a shard over a ring, fed with points as fast as it writes them.
 
-use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -16,8 +15,9 @@ use super::scratch::Scratch;
 use super::{TuneError, Work};
 use crate::desk::core_ring;
 
-/// Metrics whose points wait in the cache at once: a few times what may be in flight.
-const QUEUES_MAX: u64 = 1024;
+/// Metrics whose points wait in the cache at once: twice what may be in flight, so that the end is near
+/// when the time is over.
+const QUEUES_MAX: u64 = 256;
 /// Longest wait for a completion before the shard is asked again.
 const TURN_MAX: Duration = Duration::from_millis(100);
 /// The time of the first points: some multiple of every usual step.
@@ -84,13 +84,13 @@ impl<'a> Worker<'a> {
     /// syncs them.
     pub(super) fn write(
         &mut self,
-        metrics: Range<u32>,
+        metrics: &[u32],
         points: u32,
         time: Duration,
     ) -> Result<Work, TuneError> {
         let scratch = self.scratch;
         let begun = clock::now().instant;
-        let (mut next, first_s) = (metrics.start, self.now_s + scratch.step_s());
+        let (mut next, first_s) = (0, self.now_s + scratch.step_s());
         self.now_s += points * scratch.step_s();
         loop {
             if self.stop.load(Ordering::Relaxed) {
@@ -111,8 +111,11 @@ impl<'a> Worker<'a> {
                 return Err(TuneError::Writer(problem));
             }
             let mut room = QUEUES_MAX.saturating_sub(report.usage.queues);
-            while room > 0 && next < metrics.end && now < begun + time {
-                self.offer(&scratch.metric(next), first_s, points, scratch.step_s());
+            while room > 0
+                && now < begun + time
+                && let Some(metric) = metrics.get(next)
+            {
+                self.offer(&scratch.metric(*metric), first_s, points, scratch.step_s());
                 next += 1;
                 room -= 1;
             }
@@ -120,7 +123,7 @@ impl<'a> Worker<'a> {
             while let Some((token, operation)) = self.shard.next_operation() {
                 self.ring.file(token, operation);
             }
-            let is_fed = next == metrics.end || now >= begun + time;
+            let is_fed = next == metrics.len() || now >= begun + time;
             if is_fed && self.shard.is_drained() {
                 break;
             }
@@ -130,7 +133,7 @@ impl<'a> Worker<'a> {
         }
         scratch.sync()?;
         Ok(Work {
-            files: next - metrics.start,
+            files: u32::try_from(next).unwrap_or(u32::MAX),
             took: clock::now().instant.saturating_duration_since(begun),
         })
     }
