@@ -35,7 +35,7 @@ use worker::Worker;
 /// Parts of the time: making files, and updates of one point and of many. What is left over is for the
 /// last sync of each.
 const CREATE_PART: f64 = 0.35;
-const UPDATE_PART: f64 = 0.25;
+const UPDATE_PART: f64 = 0.3;
 /// Files that are made together.
 const BATCH_FILES: u32 = 4 * scratch::FILES_PER_DIR;
 /// Rounds over all files at most: where one takes half a second, more tell nothing new.
@@ -169,8 +169,9 @@ fn update(
                 if left.is_zero() && done.files > 0 {
                     break;
                 }
+                // On a slow disk the sync takes as long again.
                 reader.set_reading(true);
-                done.add(&worker.write(&metrics, points, left.max(WRITE_MIN))?);
+                done.add(&worker.write(&metrics, points, (left / 2).max(WRITE_MIN))?);
                 reader.set_reading(false);
             }
             Ok(done.per_s())
