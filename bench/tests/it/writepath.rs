@@ -17,9 +17,11 @@ fn writepath(dir: &Path, options: &[&str]) -> Output {
         .unwrap()
 }
 
-const PATHS: [&str; 8] = [
+const PATHS: [&str; 10] = [
     "ring, 1 at once",
     "ring, 16 at once, cap 4",
+    "sync, 1 at once",
+    "sync, 16 at once",
     "system calls",
     "pwrite, kept",
     "glommio, kept, 1 at once",
@@ -60,7 +62,11 @@ fn every_path_is_measured_and_nothing_is_left() {
     assert!(!table.contains("not measured"), "{table}");
     assert_eq!(fs::read_dir(&files).unwrap().count(), 0, "files are left");
     let json = fs::read_to_string(json).unwrap();
-    assert_eq!(json.matches("\"kernel_workers_max\"").count(), 24, "{json}");
+    assert_eq!(
+        json.matches("\"kernel_workers_max\"").count(),
+        PATHS.len() * 3,
+        "{json}"
+    );
     let html = fs::read_to_string(html).unwrap();
     assert!(html.ends_with("</html>\n"), "{html}");
     assert!(html.matches("<svg").count() >= 4 * 3, "{html}");
