@@ -197,6 +197,8 @@ fn a_file_cut_short_does_not_grow() {
     let time = now() - 700;
     daemon.send(&format!("cut.short 1 {time}\n"));
     wait_for_file(&daemon, "cut.short", 1);
+    // The next daemon has not seen the file: what it does not remember it cannot look at beforehand.
+    let daemon = Daemon::start_in(&setup(""), daemon.stop().root);
     let path = daemon.file("cut.short");
     let file = fs::OpenOptions::new().write(true).open(&path).unwrap();
     // A header that speaks of 268 million points, and less than half of the file.
