@@ -170,8 +170,7 @@ fn it_spins_for_the_daemon_too() {
     }
     let disk = Disk::new();
     disk.up(&["--size", "256M"]);
-    let mount = benzene_engine::ring::mount::of(&disk.mount()).unwrap();
-    let seen = benzene_engine::device::Disk::below(&disk.mount(), &mount).unwrap();
+    let seen = benzene_engine::device::Disk::of(&disk.mount()).unwrap();
     assert_eq!(seen.class, benzene_engine::device::Class::Hdd, "{seen:?}");
     let down = disk.command("down", &[]);
     assert!(down.status.success(), "{}", said(&down));

@@ -21,7 +21,7 @@ pub use profile::Profile;
 pub use tree::{Layer, Link};
 
 use crate::limits::DEVICE_PROBE_SLOW;
-use crate::ring::mount::Mount;
+use crate::ring::mount::{self, Mount};
 use source::Source;
 use tree::{Bottom, Tree};
 
@@ -119,6 +119,11 @@ pub struct Disk {
 }
 
 impl Disk {
+    /// The disk below a directory that exists.
+    pub fn of(directory: &Path) -> io::Result<Disk> {
+        Disk::below(directory, &mount::of(directory)?)
+    }
+
     /// The disk below a directory that exists and lies in `mount`. Where the kernel's word is not to
     /// be believed it is read a little, a quarter of a second at most.
     pub fn below(directory: &Path, mount: &Mount) -> io::Result<Disk> {

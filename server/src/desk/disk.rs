@@ -3,11 +3,8 @@
 //! treated as an SSD. A rate in carbon.conf that holds the disk back is named, with what `auto` would
 //! allow.
 
-use std::path::Path;
-
 use benzene_engine::cache::Strategy;
 use benzene_engine::device::{Class, Disk, Profile};
-use benzene_engine::ring::mount;
 
 use crate::config::{Chosen, Rate, Settings};
 
@@ -28,7 +25,7 @@ impl Treatment {
     /// How the disk below the data directory is to be treated, and what the operator is told of it.
     pub(super) fn find(settings: &Settings) -> (Treatment, Vec<String>) {
         let directory = &settings.data_dir;
-        let found = look(directory);
+        let found = Disk::of(directory);
         let (class, because) = match (settings.disk.class, &found) {
             (Some(class), _) => (class, "as DEVICE_CLASS says".to_owned()),
             (None, Ok(disk)) => (disk.class, disk.reason.to_string()),
@@ -50,7 +47,7 @@ impl Treatment {
         let chosen = [treatment.updates, treatment.creates];
         said.extend(chosen.into_iter().filter_map(held_back));
         if let Some(journal) = &settings.journal
-            && let Ok(disk) = look(&journal.dir)
+            && let Ok(disk) = Disk::of(&journal.dir)
             && found.is_ok_and(|data| data.chain != disk.chain)
         {
             said.push(format!(
@@ -103,10 +100,6 @@ impl Treatment {
             said(self.creates.rate)
         )
     }
-}
-
-fn look(directory: &Path) -> std::io::Result<Disk> {
-    mount::of(directory).and_then(|mount| Disk::below(directory, &mount))
 }
 
 fn place(disk: Option<&Disk>) -> String {

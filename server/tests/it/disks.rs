@@ -8,14 +8,13 @@ use std::path::Path;
 use std::process::Command;
 
 use benzene_engine::device::{Class, Disk, Layer};
-use benzene_engine::ring::mount;
 
 use crate::daemon::{Daemon, Setup};
 use crate::faults::Mount;
 use crate::power;
 
 fn disk_of(directory: &Path) -> Disk {
-    Disk::below(directory, &mount::of(directory).unwrap()).unwrap()
+    Disk::of(directory).unwrap()
 }
 
 /// What a device says of the file that it stands on, below the device itself.

@@ -5,6 +5,7 @@
 //! Every request is answered exactly once.
 
 pub(crate) mod counters;
+mod due;
 mod layout;
 pub(crate) mod params;
 mod queue;

@@ -6,10 +6,10 @@
 //! when a flush waits for them.
 //! Invariant: the head's times follow each other without gaps of the caller's making.
 
-use std::cmp::Reverse;
-use std::collections::{BinaryHeap, VecDeque};
+use std::collections::VecDeque;
 
 use super::counters::Counters;
+use super::due::Due;
 use super::layout::Layout;
 use super::params::{HddSpec, Params};
 use super::queue::{Queue, Waiting};
@@ -30,7 +30,7 @@ pub(crate) struct Spindle {
     flushes: VecDeque<Flush>,
     buffer: ReadBuffer,
     /// Answers that need no head any more, and when their requests came.
-    due: BinaryHeap<Reverse<(Answer, u64)>>,
+    due: Due,
     /// When the cable is free.
     link_free_ns: u64,
     counters: Counters,
@@ -101,7 +101,7 @@ impl Spindle {
             cache: WriteCache::new(spec.dirty_writes, spec.dirty_bytes),
             flushes: VecDeque::new(),
             buffer: ReadBuffer::new(spec.segments, 2 * spec.read_ahead_bytes),
-            due: BinaryHeap::new(),
+            due: Due::default(),
             link_free_ns: 0,
             counters: Counters::default(),
         }
@@ -113,7 +113,7 @@ impl Spindle {
 
     pub(super) fn next_ns(&self) -> Option<u64> {
         let active = self.active.map(|active| active.done_ns);
-        let due = self.due.peek().map(|Reverse((answer, _))| answer.at_ns);
+        let due = self.due.next_ns();
         active.into_iter().chain(due).min()
     }
 
@@ -158,14 +158,7 @@ impl Spindle {
 
     pub(super) fn advance(&mut self, now_ns: u64, answers: &mut Vec<Answer>) {
         self.work_until(now_ns);
-        while let Some(Reverse((answer, came_ns))) = self.due.peek().copied() {
-            if answer.at_ns > now_ns {
-                return;
-            }
-            self.due.pop();
-            self.counters.end(answer.at_ns.saturating_sub(came_ns));
-            answers.push(answer);
-        }
+        self.due.give(now_ns, &mut self.counters, answers);
     }
 
     fn work_until(&mut self, now_ns: u64) {
@@ -192,8 +185,7 @@ impl Spindle {
         match active.job {
             Job::Host(waiting) => {
                 let id = waiting.request.id;
-                self.due
-                    .push(Reverse((Answer { at_ns, id }, waiting.came_ns)));
+                self.due.push(Answer { at_ns, id }, waiting.came_ns);
             }
             Job::Destage(_) => self.counters.destaged_writes += 1,
         }
@@ -219,7 +211,7 @@ impl Spindle {
                 at_ns,
                 id: flush.id,
             };
-            self.due.push(Reverse((answer, flush.came_ns)));
+            self.due.push(answer, flush.came_ns);
         }
         if self.active.is_none()
             && let Some(choice) = self.choose(now_ns)
@@ -254,7 +246,7 @@ impl Spindle {
             at_ns: self.link_free_ns,
             id: waiting.request.id,
         };
-        self.due.push(Reverse((answer, waiting.came_ns)));
+        self.due.push(answer, waiting.came_ns);
     }
 
     /// The job that the head reaches first; one that has waited too long goes before.

@@ -2,10 +2,8 @@
 //! Neither its flash translation nor its garbage collection is modelled: a read costs the same
 //! wherever it lies and whatever was written before.
 
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
-
 use super::counters::Counters;
+use super::due::Due;
 use super::params::SsdSpec;
 use super::{Answer, Request, Wanted, count, transfer_ns};
 
@@ -17,7 +15,7 @@ pub(crate) struct Ssd {
     channels: Vec<u64>,
     /// When the rate allows the next byte.
     link_free_ns: u64,
-    due: BinaryHeap<Reverse<(Answer, u64)>>,
+    due: Due,
     counters: Counters,
 }
 
@@ -28,7 +26,7 @@ impl Ssd {
             spec,
             channels: vec![0; spec.channels],
             link_free_ns: 0,
-            due: BinaryHeap::new(),
+            due: Due::default(),
             counters: Counters::default(),
         }
     }
@@ -49,7 +47,7 @@ impl Ssd {
             at_ns: answer,
             id: request.id,
         };
-        self.due.push(Reverse((answer, at_ns)));
+        self.due.push(answer, at_ns);
     }
 
     /// The first free channel takes it.
@@ -67,18 +65,11 @@ impl Ssd {
     }
 
     pub(super) fn next_ns(&self) -> Option<u64> {
-        self.due.peek().map(|Reverse((answer, _))| answer.at_ns)
+        self.due.next_ns()
     }
 
     pub(super) fn advance(&mut self, now_ns: u64, answers: &mut Vec<Answer>) {
-        while let Some(Reverse((answer, came_ns))) = self.due.peek().copied() {
-            if answer.at_ns > now_ns {
-                return;
-            }
-            self.due.pop();
-            self.counters.end(answer.at_ns.saturating_sub(came_ns));
-            answers.push(answer);
-        }
+        self.due.give(now_ns, &mut self.counters, answers);
     }
 
     pub(super) fn counters(&self) -> &Counters {

@@ -20,7 +20,6 @@ use std::time::Duration;
 
 use benzene_engine::clock;
 use benzene_engine::device::{Class, Disk, Profile};
-use benzene_engine::ring::mount;
 use tokio::signal::unix::{SignalKind, signal};
 
 pub use options::TuneOptions;
@@ -142,8 +141,7 @@ fn tune(options: &TuneOptions) -> Result<(), TuneError> {
 }
 
 fn look(directory: &Path) -> Result<Disk, TuneError> {
-    let mount = mount::of(directory).map_err(TuneError::path(directory))?;
-    Disk::below(directory, &mount).map_err(TuneError::path(directory))
+    Disk::of(directory).map_err(TuneError::path(directory))
 }
 
 /// Updates of the files that were made, of one point and of many, each for so long; beside a reader.
