@@ -5,6 +5,7 @@
 
 use benzene_engine::cache::Strategy;
 use benzene_engine::device::{Class, Disk, Profile};
+use benzene_engine::ring::mount;
 
 use crate::config::{Chosen, Rate, Settings};
 
@@ -46,7 +47,9 @@ impl Treatment {
         said.push(treatment.profile_said(settings.strategy));
         let chosen = [treatment.updates, treatment.creates];
         said.extend(chosen.into_iter().filter_map(held_back));
+        // One disk is tried once: where both lie on one device there is nothing to say.
         if let Some(journal) = &settings.journal
+            && mount::device_of(&journal.dir).ok() != mount::device_of(directory).ok()
             && let Ok(disk) = Disk::of(&journal.dir)
             && found.is_ok_and(|data| data.chain != disk.chain)
         {
