@@ -248,6 +248,16 @@ pub const RECENT_SHARE: u64 = 16;
 /// Series that one step of a write order looks at, of which a turn takes one: a fifth of a
 /// millisecond, as long as a message of points takes.
 pub const SNAPSHOT_STEP_SERIES: usize = 4096;
+/// Series that become due in the order of the disk in a turn: a heap takes each in a tenth of a
+/// microsecond.
+pub const SWEEP_STEP_SERIES: usize = 4096;
+/// Series that become due before their time in the order of the disk, where memory is short or a
+/// stop drains: a pass over so many files of 41 KB each lies close enough, and no more than these are
+/// written early where memory is no longer short.
+pub const SWEEP_RUSHED_MAX: usize = 65_536;
+/// Updates of a shard after which a file is asked once more where it lies: those that were resized or
+/// restored are found within some 64 holds, and an ioctl in so many updates costs nothing.
+pub const UPDATES_PER_LOCATE: u32 = 64;
 /// The largest burst of a limiter, in seconds' worth of its rate.
 pub const BUDGET_BURST_S: f64 = 0.1;
 

@@ -143,6 +143,7 @@ fn answer(operation: FileOperation, token: JournalToken) -> FileOutcome {
         FileOperation::Reserve { .. }
         | FileOperation::Open { .. }
         | FileOperation::Probe { .. }
+        | FileOperation::Locate { .. }
         | FileOperation::Read { .. }
         | FileOperation::Write { .. }
         | FileOperation::Look { .. }

@@ -67,6 +67,7 @@ fn cache_config() -> CacheConfig {
         strategy: Strategy::Sorted,
         timestamp_lag_s: 0,
         max_point_age_s: 60,
+        in_disk_order: false,
         began: benzene_engine::clock::now().instant,
         recent_bytes_max: 1 << 20,
         waiting_bytes_max: 1 << 40,

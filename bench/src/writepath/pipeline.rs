@@ -217,6 +217,7 @@ impl<D: Driver> WritePath for Pipeline<D> {
 fn path_of(operation: &FileOperation) -> Option<PathBuf> {
     match operation {
         FileOperation::Probe { path }
+        | FileOperation::Locate { path }
         | FileOperation::Look { path }
         | FileOperation::SetAside { path, .. }
         | FileOperation::Open { path, .. }

@@ -161,6 +161,14 @@ impl Disk {
                 self.data_fault(Stage::Probe, prng)?;
                 Ok(FileOutcome::Probed(self.names.contains_key(&path)))
             }
+            FileOperation::Locate { path } => {
+                self.data_fault(Stage::Probe, prng)?;
+                let location = self
+                    .names
+                    .get(&path)
+                    .map(|_| u32::try_from(prng.below(1 << 20)).unwrap_or(0));
+                Ok(FileOutcome::Located(location))
+            }
             FileOperation::Look { path } => {
                 let look = self.names.get(&path).map(|inode| self.look(*inode));
                 Ok(FileOutcome::Looked(look))
@@ -261,6 +269,7 @@ impl Disk {
                 Ok(FileOutcome::Removed)
             }
             other @ (FileOperation::Probe { .. }
+            | FileOperation::Locate { .. }
             | FileOperation::Look { .. }
             | FileOperation::SetAside { .. }
             | FileOperation::Open { .. }
@@ -301,6 +310,7 @@ impl Disk {
                 }
             }
             whole @ (FileOperation::Probe { .. }
+            | FileOperation::Locate { .. }
             | FileOperation::Look { .. }
             | FileOperation::SetAside { .. }
             | FileOperation::Open { .. }

@@ -227,6 +227,7 @@ fn cache(settings: &Settings, start: &Start, shards: u64) -> CacheConfig {
         strategy: settings.strategy,
         timestamp_lag_s: 0,
         max_point_age_s: settings.max_point_age_s,
+        in_disk_order: settings.in_disk_order,
         began: start
             .now
             .instant

@@ -16,6 +16,8 @@ pub(crate) struct Settings {
     pub(crate) strategy: Strategy,
     /// MAX_POINT_AGE.
     pub(crate) max_point_age_s: u32,
+    /// DISK_ORDER.
+    pub(crate) in_disk_order: bool,
     /// MAX_UPDATES_PER_SECOND; none is inf.
     pub(crate) updates_per_s: Option<f64>,
     /// MAX_CREATES_PER_MINUTE, a second; none is inf.
@@ -65,6 +67,7 @@ impl Settings {
         Settings {
             strategy: Strategy::ALL[prng.index(Strategy::ALL.len())],
             max_point_age_s: number(prng.within(2, 120)),
+            in_disk_order: prng.once_in(2),
             updates_per_s: match prng.below(4) {
                 0 => Some(f64::from(number(prng.within(1, 8)))),
                 1 => Some(f64::from(number(prng.within(20, 400)))),

@@ -614,6 +614,7 @@ fn is_of_journal(operation: &FileOperation) -> bool {
         | FileOperation::Sync { .. } => true,
         FileOperation::Open { path, .. } => path.starts_with(JOURNAL_DIR),
         FileOperation::Probe { .. }
+        | FileOperation::Locate { .. }
         | FileOperation::Look { .. }
         | FileOperation::SetAside { .. }
         | FileOperation::Read { .. }

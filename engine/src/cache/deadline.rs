@@ -8,6 +8,8 @@
 //! by all whose time has come or comes soon. A minute's burst is spread over the window, and
 //! a steady stream settles in its middle.
 //! Rushed (memory is short) or draining, everything is due, in the same order.
+//! On a disk with heads the order among those that are due is the disk's (`sweep`); only who is to
+//! be written at once, or may not be held, stays in the lists here.
 //! Entering and leaving cost a look for the list among as many as there are distinct seconds.
 //! Invariants: a ready series is in the list that follows from its `Due`; no list is empty;
 //! `soon` counts the series in lists up to `horizon`.
@@ -18,6 +20,7 @@ use std::time::Duration;
 use super::due::Due;
 use super::queues::Queue;
 use super::series::Record;
+use super::sweep::{Sweep, Times};
 use crate::limits::{HOLD_CLASSES_MAX, PACE_STEP};
 use crate::names::slab::Slab;
 
@@ -49,11 +52,13 @@ pub(super) struct Deadline {
     allowed: f64,
     is_rushed: bool,
     is_draining: bool,
+    /// On a disk with heads, most of the series.
+    sweep: Option<Box<Sweep>>,
 }
 
 impl Deadline {
     /// No series; points may usually be held for so long.
-    pub(super) fn new(hold_s: u32) -> Self {
+    pub(super) fn new(hold_s: u32, in_disk_order: bool) -> Self {
         Self {
             lists: BTreeMap::new(),
             holds_s: vec![hold_s],
@@ -64,7 +69,18 @@ impl Deadline {
             allowed: 0.0,
             is_rushed: false,
             is_draining: false,
+            sweep: in_disk_order.then(Box::default),
         }
+    }
+
+    /// The order of the disk, where that is asked for.
+    pub(super) fn sweep(&self) -> Option<&Sweep> {
+        self.sweep.as_deref()
+    }
+
+    /// The same, to be changed.
+    pub(super) fn sweep_mut(&mut self) -> Option<&mut Sweep> {
+        self.sweep.as_deref_mut()
     }
 
     /// The usual hold.
@@ -103,7 +119,20 @@ impl Deadline {
     }
 
     /// The time since the beginning; what the pace allows grows with it.
-    pub(super) fn begin_turn(&mut self, now: Duration, second: u32) {
+    pub(super) fn begin_turn(&mut self, records: &mut Slab<Record>, now: Duration, second: u32) {
+        if let Some(mut sweep) = self.sweep.take() {
+            let (are_all_due, times) = (self.is_everything_due(), |record: &Record| {
+                let late_at = self.late_at(record.due());
+                let opens_at = self.opens(late_at, record.due());
+                Times { opens_at, late_at }
+            });
+            sweep.begin_turn(records, (now, second), are_all_due, times);
+            self.sweep = Some(sweep);
+        }
+        self.begin_turn_of_lists(now, second);
+    }
+
+    fn begin_turn_of_lists(&mut self, now: Duration, second: u32) {
         // Who slept meanwhile does not make up for it in a burst.
         let passed = now.saturating_sub(self.now).min(4 * PACE_STEP);
         self.now = now;
@@ -143,14 +172,20 @@ impl Deadline {
 
     /// A series became ready.
     pub(super) fn enter(&mut self, records: &mut Slab<Record>, id: u32) {
-        let late_at = self.late_at(records[id].due());
+        let (due, late_at) = (records[id].due(), self.late_at(records[id].due()));
+        if let Some(sweep) = self.sweep_of(due) {
+            return sweep.enter(records, id, late_at);
+        }
         self.soon += usize::from(late_at <= self.horizon);
         self.lists.entry(late_at).or_default().push(records, id);
     }
 
     /// A series is no longer ready. Mostly it was taken, which uses up what the pace allowed.
     pub(super) fn leave(&mut self, records: &mut Slab<Record>, id: u32) {
-        let late_at = self.late_at(records[id].due());
+        let (due, late_at) = (records[id].due(), self.late_at(records[id].due()));
+        if let Some(sweep) = self.sweep_of(due) {
+            return sweep.leave(records, id, late_at);
+        }
         let Some(list) = self.lists.get_mut(&late_at) else {
             unreachable!("series {id} is late at {late_at}, which has no list");
         };
@@ -166,6 +201,13 @@ impl Deadline {
 
     /// The series that is to be written now, if there is one.
     pub(super) fn first(&self, records: &Slab<Record>) -> Option<u32> {
+        self.first_of_lists(records).or_else(|| {
+            let sweep = self.sweep.as_ref()?;
+            sweep.first(self.is_everything_due())
+        })
+    }
+
+    fn first_of_lists(&self, records: &Slab<Record>) -> Option<u32> {
         let (late_at, id) = self.head()?;
         if self.is_everything_due() || late_at <= self.second {
             return Some(id);
@@ -180,18 +222,30 @@ impl Deadline {
         } else if self.is_everything_due() {
             ready
         } else {
-            self.soon.max(1)
+            let swept = self.sweep.as_ref().map_or(0, |sweep| sweep.due());
+            (self.soon + swept).max(1)
         }
     }
 
     /// When to look again, from now.
     pub(super) fn next_look(&self, records: &Slab<Record>) -> Duration {
-        let Some((late_at, id)) = self.head() else {
-            return LOOK_AGAIN;
-        };
         if self.first(records).is_some() {
             return Duration::ZERO;
         }
+        let of_lists = self.next_look_of_lists(records);
+        let of_sweep = self.sweep.as_ref().and_then(|sweep| {
+            sweep.next_look(|id| {
+                let due = records[id].due();
+                self.opens(self.late_at(due), due)
+            })
+        });
+        of_sweep.map_or(of_lists, |look| look.min(of_lists))
+    }
+
+    fn next_look_of_lists(&self, records: &Slab<Record>) -> Duration {
+        let Some((late_at, id)) = self.head() else {
+            return LOOK_AGAIN;
+        };
         let left = seconds(late_at).saturating_sub(self.now);
         if self.is_open(records, late_at, id) {
             let share = left.as_secs_f64() / count(self.soon).max(1.0);
@@ -200,9 +254,8 @@ impl Deadline {
             let next = Duration::from_secs_f64(next) + Duration::from_micros(1);
             return next.max(PACE_STEP).min(left);
         }
-        let window = window_s(self.class_hold_s(records[id].due().class));
-        let opens = seconds(late_at.saturating_sub(window)).saturating_sub(self.now);
-        opens.min(LOOK_AGAIN)
+        let opens = self.opens(late_at, records[id].due());
+        seconds(opens).saturating_sub(self.now).min(LOOK_AGAIN)
     }
 
     /// From this second on a series is to be written at once, if its points came then.
@@ -213,7 +266,17 @@ impl Deadline {
 
     /// Bytes of the lists.
     pub(super) fn bytes(&self) -> usize {
-        self.lists.len() * LIST_BYTES + self.holds_s.capacity() * size_of::<u32>()
+        let swept = self
+            .sweep
+            .as_ref()
+            .map_or(0, |sweep| sweep.bytes(LIST_BYTES));
+        self.lists.len() * LIST_BYTES + self.holds_s.capacity() * size_of::<u32>() + swept
+    }
+
+    /// Who is held goes to the order of the disk, where there is one.
+    fn sweep_of(&mut self, due: Due) -> Option<&mut Sweep> {
+        let is_held = !due.is_hurried && self.class_hold_s(due.class) > 0;
+        self.sweep.as_deref_mut().filter(|_| is_held)
     }
 
     fn head(&self) -> Option<(u32, u32)> {
@@ -225,8 +288,12 @@ impl Deadline {
     }
 
     fn is_open(&self, records: &Slab<Record>, late_at: u32, id: u32) -> bool {
-        let due = records[id].due();
-        late_at.saturating_sub(window_s(self.class_hold_s(due.class))) <= self.second
+        self.opens(late_at, records[id].due()) <= self.second
+    }
+
+    /// From when on a series may be written that is late at this second.
+    fn opens(&self, late_at: u32, due: Due) -> u32 {
+        late_at.saturating_sub(window_s(self.class_hold_s(due.class)))
     }
 
     fn late_at(&self, due: Due) -> u32 {

@@ -339,6 +339,21 @@ impl Ledger {
         self.cache.oldest_unwritten()
     }
 
+    /// Does it matter where files lie?
+    pub fn is_in_disk_order(&self) -> bool {
+        self.cache.is_in_disk_order()
+    }
+
+    /// Where the file of a series lies, if that is known.
+    pub fn location(&self, series: SeriesId) -> Option<u32> {
+        self.cache.location(series)
+    }
+
+    /// The file of a series lies here.
+    pub fn set_location(&mut self, series: SeriesId, location: u32) {
+        self.cache.set_location(series, location);
+    }
+
     /// The write order's choice; none while it is under way (see `is_choosing`).
     pub fn next(&mut self, unix_now: u32) -> Option<SeriesId> {
         self.cache.next(unix_now)
@@ -610,6 +625,7 @@ mod tests {
             strategy: Strategy::Sorted,
             timestamp_lag_s: 0,
             max_point_age_s: 0,
+            in_disk_order: false,
             began: crate::clock::now().instant,
             recent_bytes_max: bytes_max,
             waiting_bytes_max: bytes_max,

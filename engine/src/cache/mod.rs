@@ -33,6 +33,7 @@ mod series_set;
 mod share;
 mod snapshot;
 mod standing;
+mod sweep;
 #[cfg(test)]
 mod tests;
 mod usage;
@@ -76,6 +77,9 @@ pub struct CacheConfig {
     pub timestamp_lag_s: u32,
     /// With the order `deadline`: how long a point may be held, in seconds (MAX_POINT_AGE).
     pub max_point_age_s: u32,
+    /// With the order `deadline`: what is due is written in the order in which its files lie on the
+    /// disk (DISK_ORDER).
+    pub in_disk_order: bool,
     /// When the process began; the ages of points count in seconds from there.
     pub began: Instant,
     /// Bound of the recent points, in bytes.
@@ -218,6 +222,28 @@ impl Cache {
         }
     }
 
+    /// Are series written in the order of the disk, so that it matters where their files lie?
+    pub fn is_in_disk_order(&self) -> bool {
+        self.sweep().is_some()
+    }
+
+    /// Where the file of a series lies, if that is known; None too where it does not matter.
+    pub fn location(&self, id: SeriesId) -> Option<u32> {
+        self.sweep()?.location(id.0)
+    }
+
+    /// The file of a series lies here, in units that rise along the disk; 0: nobody knows.
+    pub fn set_location(&mut self, id: SeriesId, location: u32) {
+        let deadline = self.order.deadline_mut();
+        if let Some(sweep) = deadline.and_then(|deadline| deadline.sweep_mut()) {
+            sweep.set_location(id.0, location);
+        }
+    }
+
+    fn sweep(&self) -> Option<&sweep::Sweep> {
+        self.order.deadline()?.sweep()
+    }
+
     /// When an order that holds series back may have one to write; None: that is not known.
     pub fn next_due(&self, now: Instant) -> Option<Instant> {
         let deadline = self.order.deadline()?;
@@ -229,7 +255,8 @@ impl Cache {
         let since = now.saturating_duration_since(self.began);
         let second = u32::try_from(since.as_secs()).unwrap_or(u32::MAX);
         self.ages.advance(second);
-        self.order.begin_turn(since, second);
+        let records = self.table.records_mut();
+        self.order.begin_turn(records, since, second);
     }
 
     /// The second of this turn, since the process began.

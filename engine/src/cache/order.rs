@@ -176,7 +176,7 @@ impl Order {
             snapshot_tick: 0,
             oldest_left: u32::MAX,
             ranks: Ranks::default(),
-            deadline: Deadline::new(config.max_point_age_s),
+            deadline: Deadline::new(config.max_point_age_s, config.in_disk_order),
             count: 0,
         }
     }
@@ -193,9 +193,9 @@ impl Order {
     }
 
     /// The time since the beginning, and its second.
-    pub(super) fn begin_turn(&mut self, now: Duration, second: u32) {
+    pub(super) fn begin_turn(&mut self, records: &mut Slab<Record>, now: Duration, second: u32) {
         if self.strategy == Strategy::Deadline {
-            self.deadline.begin_turn(now, second);
+            self.deadline.begin_turn(records, now, second);
         }
     }
 

@@ -130,6 +130,7 @@ mod tests {
             strategy: Strategy::Sorted,
             timestamp_lag_s: 0,
             max_point_age_s: 0,
+            in_disk_order: false,
             began,
             recent_bytes_max: 1 << 20,
             waiting_bytes_max: 1 << 20,

@@ -15,6 +15,8 @@ pub struct Profile {
     pub updates_in_flight: usize,
     /// Threads of the kernel that may wait for the disk in a shard's operations.
     pub kernel_workers: u32,
+    /// What is due is written in the order in which its files lie on the disk.
+    pub in_disk_order: bool,
     /// How long a point may wait so that an update has many, in seconds.
     pub max_point_age_s: u32,
 }
@@ -25,15 +27,18 @@ pub struct Profile {
 const SSD: Profile = Profile {
     updates_in_flight: UPDATES_IN_FLIGHT_MAX,
     kernel_workers: RING_WORKERS_MAX,
+    in_disk_order: false,
     max_point_age_s: POINT_AGE_SSD_SECONDS,
 };
 
 /// Each block that lies elsewhere costs 4 to 15 ms, and the disk puts up to 32 requests in the order in
 /// which its heads pass them (NCQ), if it has them: so many workers are to wait for it at once. An
-/// update costs some seeks whatever it writes, so points are held for five times as long.
+/// update costs some seeks whatever it writes, so points are held for five times as long, and files
+/// that lie one behind the other are written one after the other.
 const HDD: Profile = Profile {
     updates_in_flight: UPDATES_IN_FLIGHT_MAX,
     kernel_workers: RING_WORKERS_HDD,
+    in_disk_order: true,
     max_point_age_s: POINT_AGE_HDD_SECONDS,
 };
 

@@ -12,6 +12,7 @@ use super::Event;
 use super::aside::Aside;
 use super::command::Machine;
 use super::create::{Blueprint, Create, Way, Workshop, c_path};
+use super::locate::Locate;
 use super::operation::{
     Access, ByteRange, FileError, FileOperation, FileOutcome, FileToken, Stage, VisitId,
 };
@@ -153,6 +154,7 @@ impl Admission {
         self.unanswered += 1;
         match operation {
             FileOperation::Probe { path } => free(token, Aside::probe(&path), events),
+            FileOperation::Locate { path } => free(token, Locate::new(&path), events),
             FileOperation::Look { path } => free(token, Aside::look(&path), events),
             FileOperation::SetAside { path, aside, look } => {
                 free(token, Aside::set(&path, &aside, look), events)

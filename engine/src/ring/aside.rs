@@ -262,6 +262,7 @@ mod tests {
         match run(ring, FileOperation::Look { path }).unwrap() {
             FileOutcome::Looked(look) => look,
             other @ (FileOutcome::Probed(_)
+            | FileOutcome::Located(_)
             | FileOutcome::Opened { .. }
             | FileOutcome::Read(_)
             | FileOutcome::Written

@@ -64,6 +64,8 @@ pub(super) enum Command {
     MakeVisit(u32),
     /// fallocate the file in this direct slot from 0 to this length.
     AllocateVisit(u32, u64),
+    /// Done at once by the driver: where the plain descriptor's file lies.
+    Locate,
     /// Done at once by the driver: flock the plain descriptor, then put it into this direct slot.
     Lock(u32),
     /// POSIX_FADV_RANDOM.

@@ -42,6 +42,9 @@ pub(super) fn entry(machine: &mut dyn Machine, command: Command) -> squeue::Entr
             OFlags::CREATE.union(OFlags::EXCL),
         ),
         Command::Lock(slot) => unreachable!("the lock of slot {slot} is not the kernel's"),
+        Command::Locate => {
+            unreachable!("the question where a file lies is not the kernel's ring's")
+        }
         Command::Advise(slot) => {
             opcode::Fadvise::new(types::Fixed(slot), 0, Advice::Random as i32).build()
         }

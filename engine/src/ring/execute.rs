@@ -24,6 +24,7 @@ use rustix::io::Errno;
 use super::aside;
 use super::command::{Command, Handle, Machine, Next, PathOf};
 use super::entry::{DIRECTORY_MODE, FILE_MODE, SYNC_FILE_RANGE_WRITE_AND_WAIT, ZEROS};
+use super::locate::location;
 use super::operation::{FileError, FileOutcome};
 
 /// What a machine works on besides its own.
@@ -82,6 +83,11 @@ fn obey(machine: &mut dyn Machine, workbench: &mut Workbench, command: Command) 
                 false
             }
         };
+    }
+    if command == Command::Locate {
+        let answer = plain(machine).and_then(location);
+        machine.answered(command, answer.map_err(Errno::raw_os_error));
+        return answer.is_ok();
     }
     let (answer, wanted) = match command {
         Command::Read(_, span) | Command::Write(_, span) => (
@@ -213,7 +219,8 @@ fn whole(
         | Command::OpenTemporary
         | Command::Read(..)
         | Command::Write(..)
-        | Command::Zero { .. } => unreachable!("{command:?} answers a number"),
+        | Command::Zero { .. }
+        | Command::Locate => unreachable!("{command:?} answers a number"),
     }
 }
 

@@ -7,7 +7,7 @@
 #![expect(unsafe_code, reason = "entries name paths and buffers by address")]
 
 use std::collections::VecDeque;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, BorrowedFd};
 
 use io_uring::squeue;
 use rustix::fs::FlockOperation;
@@ -16,6 +16,7 @@ use super::Event;
 use super::admission::{Admission, Admitted, Holds};
 use super::command::{Command, Machine, Next};
 use super::entry::entry;
+use super::locate::location;
 use super::operation::{FileOperation, FileToken};
 use super::slots::{Key, Slots};
 use super::tag::{Kind, Tag};
@@ -193,9 +194,14 @@ impl Files {
                 !running.round.is_empty(),
                 "{key:?} asks for nothing and is not done"
             );
-            if let [lock @ Command::Lock(slot)] = running.round[..] {
-                let answer = lock_into(uring, running.machine.as_ref(), slot);
-                running.machine.answered(lock, answer);
+            let machine = running.machine.as_mut();
+            let done = match running.round[..] {
+                [Command::Lock(slot)] => Some(lock_into(uring, machine, slot)),
+                [Command::Locate] => Some(locate(machine)),
+                _ => None,
+            };
+            if let Some(answer) = done {
+                machine.answered(running.round[0], answer);
                 continue;
             }
             self.send_round(uring, key, linked);
@@ -238,10 +244,20 @@ impl Files {
 /// Locks the machine's plain descriptor without waiting and moves the file into a direct slot,
 /// which keeps the lock until it is emptied.
 fn lock_into(uring: &Uring, machine: &dyn Machine, slot: u32) -> Result<u32, i32> {
-    let Some(descriptor) = machine.plain() else {
-        unreachable!("nothing is open to be locked")
-    };
+    let descriptor = plain(machine);
     rustix::fs::flock(descriptor, FlockOperation::NonBlockingLockExclusive)
         .map_err(rustix::io::Errno::raw_os_error)?;
     uring.register_file(slot, descriptor).map(|()| 0)
+}
+
+/// Where the file of the machine's plain descriptor lies.
+fn locate(machine: &dyn Machine) -> Result<u32, i32> {
+    location(plain(machine)).map_err(rustix::io::Errno::raw_os_error)
+}
+
+fn plain(machine: &dyn Machine) -> BorrowedFd<'_> {
+    let Some(descriptor) = machine.plain() else {
+        unreachable!("{machine:?} has nothing open")
+    };
+    descriptor
 }

@@ -28,6 +28,7 @@ mod error;
 mod execute;
 mod files;
 pub mod host;
+mod locate;
 #[cfg(test)]
 mod machine_tests;
 pub mod mount;

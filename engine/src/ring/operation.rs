@@ -66,6 +66,11 @@ pub enum FileOperation {
         /// The file.
         path: PathBuf,
     },
+    /// Is there a file at `path`, and where does it lie on its disk? It is opened for that.
+    Locate {
+        /// The file.
+        path: PathBuf,
+    },
     /// Open `path` for reading and writing and read stretches of it, all in one go. Begins a
     /// visit.
     Open {
@@ -175,6 +180,10 @@ pub struct FileLook {
 pub enum FileOutcome {
     /// To `Probe`: the file is there (true) or not (false).
     Probed(bool),
+    /// To `Locate`: where the file lies, in numbers that rise along the disk (units of 16 KiB, or
+    /// where the file system does not tell, the number of its inode), 0 where it has no place yet;
+    /// `None` where there is no such file.
+    Located(Option<u32>),
     /// To `Open` and to `Reserve`.
     Opened {
         /// The visit that began.

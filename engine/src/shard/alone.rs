@@ -37,6 +37,7 @@ impl ShardConfig {
                 strategy: Strategy::Naive,
                 timestamp_lag_s: 0,
                 max_point_age_s: 0,
+                in_disk_order: false,
                 began: now.instant,
                 recent_bytes_max: RECENT_BYTES_MAX,
                 waiting_bytes_max: BYTES_MAX,

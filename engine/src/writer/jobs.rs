@@ -1,6 +1,6 @@
 //! What is in flight: one slot a job, found again by the token of its operation.
 //! The token holds the slot's index and generation, so that an outcome can never reach a job that
-//! took the slot later. Bounded by the four in-flight limits and the number of inspections.
+//! took the slot later. Bounded by the five in-flight limits and the number of inspections.
 
 use super::broken::Suspect;
 use super::creates::Create;
@@ -14,6 +14,8 @@ use crate::ring::FileToken;
 pub(super) enum Job {
     /// Is the file there?
     Probe { series: SeriesId },
+    /// Where does the file lie? The series is in nobody's hands meanwhile.
+    Locate { series: SeriesId },
     /// Make the file.
     Create(Create),
     /// Write a series' points into its file.
@@ -41,6 +43,7 @@ pub(super) struct Jobs {
     creates: usize,
     updates: usize,
     looks: usize,
+    locates: usize,
 }
 
 impl Jobs {
@@ -93,6 +96,7 @@ impl Jobs {
             Job::Create(_) => Some(&mut self.creates),
             Job::Update(_) => Some(&mut self.updates),
             Job::Look(_) | Job::SetAside(_) => Some(&mut self.looks),
+            Job::Locate { .. } => Some(&mut self.locates),
             Job::Inspect(_) => None,
         }
     }
@@ -115,6 +119,11 @@ impl Jobs {
     /// Looks at broken files and their renames in flight.
     pub(super) fn looks(&self) -> usize {
         self.looks
+    }
+
+    /// Questions where written files lie in flight.
+    pub(super) fn locates(&self) -> usize {
+        self.locates
     }
 
     /// All jobs in flight.

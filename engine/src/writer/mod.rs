@@ -15,6 +15,7 @@ mod holds;
 mod inspect;
 mod jobs;
 mod layouts;
+mod locations;
 mod pace;
 mod parked;
 #[cfg(test)]
@@ -43,6 +44,7 @@ use faults::{Fault, Faults};
 use holds::Holds;
 use jobs::{Job, Jobs};
 use layouts::Layouts;
+use locations::Locations;
 use pace::Pace;
 use parked::Parked;
 use update::Update;
@@ -96,6 +98,7 @@ pub struct Writer {
     jobs: Jobs,
     layouts: Layouts,
     holds: Holds,
+    locations: Locations,
     /// Series without a file that no limit has held back yet; bounded by the probes.
     missing: VecDeque<SeriesId>,
     pace: Pace,
@@ -123,6 +126,7 @@ impl Writer {
             config,
             jobs: Jobs::default(),
             layouts: Layouts::default(),
+            locations: Locations::default(),
             missing: VecDeque::new(),
             pace: Pace::default(),
             pressure: Pressure::default(),
@@ -165,7 +169,7 @@ impl Writer {
                 unreachable!("{wanted} were seen above");
             };
             self.begin(ledger, series, |path| {
-                (Job::Probe { series }, FileOperation::Probe { path })
+                (Job::Probe { series }, Locations::probe(ledger, path))
             });
         }
     }
@@ -239,13 +243,25 @@ impl Writer {
         now: Now,
     ) {
         match (self.jobs.remove(token), result) {
-            (Job::Probe { series }, Ok(FileOutcome::Probed(true))) => {
+            (
+                Job::Probe { series },
+                Ok(found @ (FileOutcome::Probed(true) | FileOutcome::Located(Some(_)))),
+            ) => {
+                if let FileOutcome::Located(Some(location)) = found {
+                    ledger.set_location(series, location);
+                }
                 self.foresee_hold(ledger, series);
                 ledger.set_standing(series, Standing::Writable);
             }
-            (Job::Probe { series }, Ok(FileOutcome::Probed(false))) => {
-                self.missing.push_back(series);
+            (
+                Job::Probe { series },
+                Ok(FileOutcome::Probed(false) | FileOutcome::Located(None)),
+            ) => self.missing.push_back(series),
+            (Job::Locate { series }, Ok(FileOutcome::Located(Some(location)))) => {
+                ledger.set_location(series, location);
             }
+            // What was written a moment ago is gone, or cannot be opened: the next update says so.
+            (Job::Locate { .. }, Ok(FileOutcome::Located(None)) | Err(_)) => {}
             (Job::Create(create), Ok(FileOutcome::Created)) => self.made(ledger, create, now),
             (Job::Create(create), Err(error)) if error.is_exists() => {
                 self.found(ledger, &create);
@@ -315,6 +331,7 @@ impl Writer {
             u64::try_from(micros).unwrap_or(u64::MAX),
         );
         self.note_hold(ledger, series);
+        self.locate_written(ledger, series);
         ledger.written(series, outcome, now.instant);
     }
 

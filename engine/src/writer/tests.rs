@@ -29,6 +29,7 @@ pub(super) fn bare(waiting_bytes_max: u64) -> (Ledger, Writer) {
         strategy: Strategy::Sorted,
         timestamp_lag_s: 0,
         max_point_age_s: 60,
+        in_disk_order: false,
         began: clock::now().instant,
         recent_bytes_max: 1 << 20,
         waiting_bytes_max,
@@ -116,6 +117,7 @@ impl Rig {
                     }
                     FileOperation::Create { .. } => {}
                     other @ (FileOperation::Read { .. }
+                    | FileOperation::Locate { .. }
                     | FileOperation::Write { .. }
                     | FileOperation::Look { .. }
                     | FileOperation::SetAside { .. }

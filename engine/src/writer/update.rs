@@ -318,6 +318,7 @@ mod tests {
                 }
                 FileOperation::Close { .. } => FileOutcome::Closed,
                 other @ (FileOperation::Probe { .. }
+                | FileOperation::Locate { .. }
                 | FileOperation::Look { .. }
                 | FileOperation::SetAside { .. }
                 | FileOperation::Reserve { .. }

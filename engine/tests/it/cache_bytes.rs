@@ -44,6 +44,7 @@ fn cache(strategy: Strategy) -> Cache {
         strategy,
         timestamp_lag_s: 0,
         max_point_age_s: 60,
+        in_disk_order: false,
         began: benzene_engine::clock::now().instant,
         recent_bytes_max: 1 << 24,
         waiting_bytes_max: u64::MAX,

@@ -21,6 +21,8 @@ pub struct DiskSettings {
     pub updates_in_flight_max: Option<usize>,
     /// Kernel workers of a shard at most.
     pub kernel_workers_max: Option<u32>,
+    /// With `Strategy::Deadline`: what is due is written in the order of the disk.
+    pub in_disk_order: Option<bool>,
     /// With `Strategy::Deadline`: seconds that a point is held back at most.
     pub max_point_age_s: Option<u32>,
 }
@@ -104,6 +106,11 @@ pub(super) fn disk(low: &Low) -> DiskSettings {
         ),
         updates_in_flight_max: small(low, "UPDATES_IN_FLIGHT").and_then(|n| n.try_into().ok()),
         kernel_workers_max: small(low, "KERNEL_WORKERS"),
+        in_disk_order: match low.text("DISK_ORDER").as_deref() {
+            Some("on") => Some(true),
+            Some("off") => Some(false),
+            Some(_) | None => None,
+        },
         max_point_age_s: small(low, "MAX_POINT_AGE"),
     }
 }

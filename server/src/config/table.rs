@@ -70,6 +70,8 @@ const WORKERS: Kind = Kind::Integer(Bound {
 });
 /// What DEVICE_CLASS may name.
 const CLASSES: &[&str] = &["auto", "hdd", "ssd"];
+/// What DISK_ORDER may name.
+const DISK_ORDERS: &[&str] = &["auto", "on", "off"];
 const CACHE_POINTS: Kind = Kind::Limit(Bound {
     min: 1,
     max: CACHE_POINTS_MAX,
@@ -422,6 +424,12 @@ pub const OPTIONS: &[ConfOption] = &[
         "Most threads of the kernel that wait for the disk for a shard. Default: by the disk, 4 (ssd) or 32 (hdd)",
     )
     .unit("threads"),
+    ConfOption::new(
+        "DISK_ORDER",
+        Kind::Choice { now: DISK_ORDERS, later: &[] },
+        "auto",
+        "With CACHE_WRITE_STRATEGY = deadline: write what is due in the order in which its files lie on the disk; on, off, or auto (by the disk: on for hdd)",
+    ),
     // Journal.
     ConfOption::new(
         "JOURNAL",

@@ -76,6 +76,7 @@ impl Treatment {
                     .updates_in_flight_max
                     .unwrap_or(usual.updates_in_flight),
                 kernel_workers: disk.kernel_workers_max.unwrap_or(usual.kernel_workers),
+                in_disk_order: disk.in_disk_order.unwrap_or(usual.in_disk_order),
                 max_point_age_s: disk.max_point_age_s.unwrap_or(usual.max_point_age_s),
             },
         }
@@ -89,10 +90,18 @@ impl Treatment {
         let Profile {
             updates_in_flight,
             kernel_workers,
+            in_disk_order,
             max_point_age_s,
         } = self.profile;
         let held = if strategy == Strategy::Deadline {
-            format!("points are held for up to {max_point_age_s} s, so that an update has many")
+            let order = if in_disk_order {
+                ", and written in the order of the disk"
+            } else {
+                ""
+            };
+            format!(
+                "points are held for up to {max_point_age_s} s, so that an update has many{order}"
+            )
         } else {
             format!("write order {}", strategy.name())
         };

@@ -441,6 +441,7 @@ impl Plan {
                 strategy: settings.strategy,
                 timestamp_lag_s: settings.timestamp_lag_s,
                 max_point_age_s: self.treatment.profile.max_point_age_s,
+                in_disk_order: self.treatment.profile.in_disk_order,
                 began: self.began,
                 recent_bytes_max: self.counted_bytes / RECENT_SHARE / shards,
                 waiting_bytes_max: share(self.counted_bytes),

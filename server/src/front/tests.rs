@@ -32,6 +32,7 @@ fn shard(points_max: u64) -> Shard {
             strategy: Strategy::Sorted,
             timestamp_lag_s: 0,
             max_point_age_s: 60,
+            in_disk_order: false,
             began: now.instant,
             recent_bytes_max: 1 << 20,
             waiting_bytes_max: 1 << 20,

@@ -43,6 +43,9 @@ mod limits;
 // Which disk the daemon says that it writes to.
 #[cfg(test)]
 mod disks;
+// In which order files are written on a disk with heads.
+#[cfg(test)]
+mod disk_order;
 // Power cuts while files are made, on ext4 and XFS.
 #[cfg(test)]
 mod power;

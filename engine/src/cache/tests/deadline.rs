@@ -11,46 +11,55 @@ use proptest::strategy::Strategy as Generate;
 use super::super::Strategy;
 use super::*;
 
-const HOLD_S: u32 = 20;
+pub(super) const HOLD_S: u32 = 20;
 /// Seconds of holding after which a series may be written, and is to be written.
 const OPEN_S: u32 = 16;
-const LATE_S: u32 = 19;
+pub(super) const LATE_S: u32 = 19;
 const STEP_S: u32 = 30;
 const NAMES: usize = 6;
 
-fn cache() -> Cache {
+fn cache(in_disk_order: bool) -> Cache {
     Cache::new(CacheConfig {
         max_point_age_s: HOLD_S,
+        in_disk_order,
         ..config(Strategy::Deadline)
     })
 }
 
 /// A cache whose time is set by hand.
-struct Clocked {
-    cache: Cache,
+pub(super) struct Clocked {
+    pub(super) cache: Cache,
     began: Instant,
     now: Duration,
 }
 
 impl Clocked {
     fn new() -> Self {
-        let cache = cache();
+        Self::of(cache(false))
+    }
+
+    /// The same in the order of the disk.
+    pub(super) fn in_disk_order() -> Self {
+        Self::of(cache(true))
+    }
+
+    fn of(cache: Cache) -> Self {
         let began = cache.began;
         let now = Duration::ZERO;
         Self { cache, began, now }
     }
 
-    fn at(&mut self, seconds: f64) {
+    pub(super) fn at(&mut self, seconds: f64) {
         self.now = Duration::from_secs_f64(seconds);
         self.cache.begin_turn(self.began + self.now);
     }
 
-    fn instant(&self) -> Instant {
+    pub(super) fn instant(&self) -> Instant {
         self.began + self.now
     }
 
     /// A series whose file is there, with points of these seconds.
-    fn put(&mut self, name: &str, timestamps: &[u32]) -> SeriesId {
+    pub(super) fn put(&mut self, name: &str, timestamps: &[u32]) -> SeriesId {
         let mut id = SeriesId(0);
         for timestamp in timestamps {
             id = put(&mut self.cache, name, *timestamp);
@@ -75,7 +84,7 @@ impl Clocked {
     }
 
     /// Turns at this moment until nothing is due; who was written, in order.
-    fn write_due(&mut self) -> Vec<SeriesId> {
+    pub(super) fn write_due(&mut self) -> Vec<SeriesId> {
         let mut written = Vec::new();
         while let Some(id) = self.cache.next(0) {
             self.write(id);
@@ -85,7 +94,7 @@ impl Clocked {
     }
 
     /// Goes on in time as it is asked to, writing what is due, until then. Who was written when.
-    fn run(&mut self, until: f64) -> Vec<(SeriesId, Duration)> {
+    pub(super) fn run(&mut self, until: f64) -> Vec<(SeriesId, Duration)> {
         let mut log = Vec::new();
         let until = Duration::from_secs_f64(until);
         for turns in 0.. {
@@ -100,6 +109,21 @@ impl Clocked {
         }
         self.at(until.as_secs_f64());
         log
+    }
+
+    /// The same, with the age of what was received at these seconds. None is written too young.
+    pub(super) fn ages(
+        &mut self,
+        until: f64,
+        received: &mut BTreeMap<SeriesId, u32>,
+    ) -> Vec<(SeriesId, Duration)> {
+        let age = |(id, at): (SeriesId, Duration)| {
+            let came = Duration::from_secs(u64::from(received.remove(&id).unwrap()));
+            let age = at.checked_sub(came).unwrap();
+            assert!(age >= Duration::from_secs(u64::from(OPEN_S)), "{age:?}");
+            (id, age)
+        };
+        self.run(until).into_iter().map(age).collect()
     }
 }
 
@@ -157,10 +181,7 @@ fn a_stream_settles_within_the_window() {
             let id = clocked.put(&format!("m{}", second % 40 * 10 + number), &[second]);
             received.entry(id).or_insert(second);
         }
-        for (id, at) in clocked.run(f64::from(second) + 0.999) {
-            let came = Duration::from_secs(u64::from(received.remove(&id).unwrap()));
-            let age = at.checked_sub(came).unwrap();
-            assert!(age >= Duration::from_secs(u64::from(OPEN_S)), "{age:?}");
+        for (_, age) in clocked.ages(f64::from(second) + 0.999, &mut received) {
             late = late.max(age);
             written += 1;
         }
@@ -227,7 +248,7 @@ fn too_many_holds_share_the_next_shorter_one() {
         clocked.cache.order.deadline().unwrap().class_hold_s(class)
     };
     assert_eq!([hold("a", 7), hold("b", 500), hold("c", 7)], [7, HOLD_S, 7]);
-    let mut deadline = super::super::deadline::Deadline::new(1_000);
+    let mut deadline = super::super::deadline::Deadline::new(1_000, false);
     for hold_s in (1..300).rev() {
         let class = deadline.class(hold_s);
         let given = deadline.class_hold_s(class);
@@ -483,6 +504,7 @@ impl World {
     }
 
     fn check(&mut self) {
+        let now = self.clocked.instant();
         let cache = &mut self.clocked.cache;
         let mut oldest = None;
         for series in &self.known {
@@ -508,6 +530,8 @@ impl World {
                 })
         };
         let late = self.known.iter().any(is_late);
+        // In the order of the disk it becomes due with a turn.
+        cache.begin_turn(now);
         assert!(!late || cache.next(0).is_some(), "somebody is late");
     }
 }
@@ -515,9 +539,12 @@ impl World {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(500))]
     #[test]
-    fn stamps_are_never_later_than_receipts(steps in prop::collection::vec(step(), 1..200)) {
+    fn stamps_are_never_later_than_receipts(
+        steps in prop::collection::vec(step(), 1..200),
+        in_disk_order in any::<bool>(),
+    ) {
         let mut world = World {
-            clocked: Clocked::new(),
+            clocked: Clocked::of(cache(in_disk_order)),
             known: vec![Known::default(); NAMES],
             second: 50,
         };
@@ -530,7 +557,7 @@ proptest! {
             world.land(name, true);
             world.step(Step::Stand(name, false));
         }
-        while world.clocked.cache.next(0).is_some() {
+        while !world.clocked.cache.is_empty() {
             world.step(Step::TakeNext);
             for name in 0..NAMES {
                 world.land(name, true);

@@ -1,6 +1,7 @@
 //! Tests of the cache: single promises here, random operations in `model`, the write orders against
 //! Python's in `orders`, points in any order in `runs`, what is written of a point in `encoding`,
-//! series by number in `links`, ages and the order `deadline` in `deadline`.
+//! series by number in `links`, ages and the order `deadline` in `deadline`, that of
+//! the disk in `sweep`.
 
 mod deadline;
 mod encoding;
@@ -8,6 +9,7 @@ mod links;
 mod model;
 mod orders;
 mod runs;
+mod sweep;
 
 use std::time::{Duration, Instant};
 
@@ -20,6 +22,7 @@ fn config(strategy: Strategy) -> CacheConfig {
         strategy,
         timestamp_lag_s: 0,
         max_point_age_s: 0,
+        in_disk_order: false,
         began: begin(),
         recent_bytes_max: 1 << 20,
         waiting_bytes_max: 1 << 20,

@@ -70,6 +70,11 @@ impl Disk {
                 self.check(Stage::Probe)?;
                 Ok(FileOutcome::Probed(self.files.contains_key(&path)))
             }
+            FileOperation::Locate { path } => {
+                self.check(Stage::Probe)?;
+                let location = self.files.get(&path).map(|_| 1);
+                Ok(FileOutcome::Located(location))
+            }
             FileOperation::Open { path, ranges, .. } => {
                 self.check(Stage::Open)?;
                 if !self.files.contains_key(&path) {
@@ -155,6 +160,7 @@ impl Disk {
                 Ok(FileOutcome::Removed)
             }
             FileOperation::Probe { .. }
+            | FileOperation::Locate { .. }
             | FileOperation::Open { .. }
             | FileOperation::Read { .. }
             | FileOperation::Write { .. }
@@ -285,6 +291,7 @@ impl World {
                 strategy: Strategy::Sorted,
                 timestamp_lag_s: 0,
                 max_point_age_s: 60,
+                in_disk_order: false,
                 began: now.instant,
                 recent_bytes_max: 1 << 20,
                 waiting_bytes_max: 1 << 20,

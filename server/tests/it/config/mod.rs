@@ -148,6 +148,7 @@ fn an_empty_cache_section_has_the_defaults_of_python() {
     assert_eq!(settings.disk.class, None);
     assert_eq!(settings.disk.updates_in_flight_max, None);
     assert_eq!(settings.disk.kernel_workers_max, None);
+    assert_eq!(settings.disk.in_disk_order, None);
     assert_eq!(settings.updates_per_second_on_shutdown, None);
     assert_eq!(settings.strategy, Strategy::Deadline);
     assert_eq!(
@@ -255,7 +256,7 @@ fn settings_that_do_less_than_they_seem_to_are_named() {
 fn a_rate_of_a_class_wins_over_the_one_for_all() {
     let conf = "[cache]\nDEVICE_CLASS = hdd\nMAX_UPDATES_PER_SECOND = 500\n\
                 MAX_UPDATES_PER_SECOND_HDD = 90\nMAX_CREATES_PER_MINUTE_SSD = inf\n\
-                UPDATES_IN_FLIGHT = 8\nKERNEL_WORKERS = 16\n";
+                UPDATES_IN_FLIGHT = 8\nKERNEL_WORKERS = 16\nDISK_ORDER = off\n";
     let loaded = Start::with(conf).load().unwrap();
     assert_eq!(loaded.warnings, [""; 0]);
     let disk = loaded.settings.disk;
@@ -270,6 +271,7 @@ fn a_rate_of_a_class_wins_over_the_one_for_all() {
     assert_eq!(disk.creates.of(Class::Hdd).rate, Rate::Auto);
     assert_eq!(disk.updates_in_flight_max, Some(8));
     assert_eq!(disk.kernel_workers_max, Some(16));
+    assert_eq!(disk.in_disk_order, Some(false));
 }
 
 #[test]

@@ -120,6 +120,7 @@ const OTHER_VALUES: &[(&str, &str)] = &[
     ("MAX_CREATES_PER_MINUTE_HDD", "600"),
     ("UPDATES_IN_FLIGHT", "16"),
     ("KERNEL_WORKERS", "16"),
+    ("DISK_ORDER", "on"),
     ("WHISPER_AUTOFLUSH", "True"),
     ("WHISPER_SPARSE_CREATE", "True"),
     ("WHISPER_FALLOCATE_CREATE", "True"),
