@@ -90,7 +90,8 @@ impl Journal {
         }
         match self.config.sync {
             Sync::Every(wait) => {
-                let due = out.began_at + wait;
+                // What is promised is the end of the sync.
+                let due = out.began_at + wait.saturating_sub(self.round_takes.min(wait / 2));
                 self.sync_due = Some(self.sync_due.map_or(due, |earlier| earlier.min(due)));
             }
             Sync::Always => {
@@ -120,6 +121,9 @@ impl Journal {
         let round = *round;
         if round.files_left == 0 {
             self.round = None;
+            // One that was quick says little of the next: what is remembered fades slowly.
+            let took = self.now.instant.saturating_duration_since(round.began_at);
+            self.round_takes = took.max(self.round_takes * 7 / 8);
             if !round.has_failed {
                 self.synced_serial = round.serial;
                 self.retired_synced = round.retired;

@@ -6,7 +6,7 @@
 //! `end_turn`, then `next_operation` until there is none.
 //!
 //! Promises: a point that was noted is written within `commit` (and the time of a write) and synced
-//! within `sync`; names are written before points that use them; a segment's file is used again only
+//! within `sync`, for which a sync begins earlier where the disk takes its time; names are written before points that use them; a segment's file is used again only
 //! when nothing in it is owed, what was written from it is on the data disk, and the journal itself
 //! says so on its own disk. Nothing is allocated per point or block in the steady state.
 //! What fails is a state that is told (`state`), never a switch in silence: points that were not noted
@@ -182,6 +182,8 @@ pub struct Journal {
     epochs_done_synced: u32,
     round: Option<Round>,
     sync_due: Option<Instant>,
+    /// How long a round takes: the longest of late.
+    round_takes: Duration,
     /// First segment since the last failure.
     recovery_segment: u32,
 
@@ -243,6 +245,7 @@ struct Began {
 /// A sync of all that was written before it began.
 #[derive(Clone, Copy, Debug)]
 struct Round {
+    began_at: Instant,
     files_left: usize,
     serial: u64,
     retired: u32,
@@ -303,6 +306,7 @@ impl Journal {
             epochs_done_synced: 0,
             round: None,
             sync_due: None,
+            round_takes: Duration::ZERO,
             recovery_segment: 0,
             tasks: Tasks::default(),
             stats: Stats::default(),

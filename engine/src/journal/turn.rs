@@ -306,6 +306,7 @@ impl Journal {
         if files_left > 0 {
             self.stats.add(Counter::JournalSyncs, files_left as u64);
             self.round = Some(Round {
+                began_at: self.now.instant,
                 files_left,
                 serial: self.committed_serial,
                 retired: self.retired_committed,

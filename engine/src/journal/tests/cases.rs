@@ -73,6 +73,36 @@ fn a_round_of_syncs_covers_both_kinds_and_leaves_writes_alone() {
 }
 
 #[test]
+fn a_sync_begins_earlier_where_the_disk_takes_its_time() {
+    let mut rig = Rig::new(config());
+    rig.settle();
+    // It takes 300 ms, and then none.
+    rig.point(1, 100);
+    rig.commit();
+    rig.pass_ms(990);
+    rig.end_turn();
+    assert_eq!(rig.disk.waiting(), 2, "syncs of both kinds");
+    rig.pass_ms(300);
+    rig.settle();
+    assert_eq!(rig.journal.synced_serial(), 1);
+    let due_ms = |rig: &mut Rig, timestamp| {
+        rig.point(1, timestamp);
+        let came = rig.started.instant + rig.passed;
+        rig.commit();
+        let due = rig.journal.deadline().unwrap();
+        rig.sync();
+        due.duration_since(came).as_millis()
+    };
+    assert_eq!(due_ms(&mut rig, 101), 700);
+    let later = due_ms(&mut rig, 102);
+    assert!((701..800).contains(&later), "{later}: forgotten slowly");
+    for round in 0..60 {
+        due_ms(&mut rig, 103 + round);
+    }
+    assert!((990..=1_000).contains(&due_ms(&mut rig, 200)));
+}
+
+#[test]
 fn always_syncs_each_block_and_never_none() {
     for (sync, synced) in [(Sync::Always, 1), (Sync::Never, 0)] {
         let mut rig = Rig::new(JournalConfig { sync, ..config() });
