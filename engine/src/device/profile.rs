@@ -15,6 +15,8 @@ pub struct Profile {
     pub updates_in_flight: usize,
     /// Threads of the kernel that may wait for the disk in a shard's operations.
     pub kernel_workers: u32,
+    /// Whether what an update has written begins its way to the disk at once.
+    pub write_back: bool,
     /// How long a point may wait so that an update has many, in seconds.
     pub max_point_age_s: u32,
 }
@@ -25,6 +27,7 @@ pub struct Profile {
 const SSD: Profile = Profile {
     updates_in_flight: UPDATES_IN_FLIGHT_MAX,
     kernel_workers: RING_WORKERS_MAX,
+    write_back: false,
     max_point_age_s: POINT_AGE_SSD_SECONDS,
 };
 
@@ -34,6 +37,7 @@ const SSD: Profile = Profile {
 const HDD: Profile = Profile {
     updates_in_flight: UPDATES_IN_FLIGHT_MAX,
     kernel_workers: RING_WORKERS_HDD,
+    write_back: true,
     max_point_age_s: POINT_AGE_HDD_SECONDS,
 };
 

@@ -76,6 +76,7 @@ impl Treatment {
                     .updates_in_flight_max
                     .unwrap_or(usual.updates_in_flight),
                 kernel_workers: disk.kernel_workers_max.unwrap_or(usual.kernel_workers),
+                write_back: usual.write_back,
                 max_point_age_s: disk.max_point_age_s.unwrap_or(usual.max_point_age_s),
             },
         }
@@ -90,6 +91,7 @@ impl Treatment {
             updates_in_flight,
             kernel_workers,
             max_point_age_s,
+            ..
         } = self.profile;
         let held = if strategy == Strategy::Deadline {
             format!("points are held for up to {max_point_age_s} s, so that an update has many")
