@@ -17,6 +17,8 @@ pub struct Profile {
     pub kernel_workers: u32,
     /// What is due is written in the order in which its files lie on the disk.
     pub in_disk_order: bool,
+    /// Whether what an update has written begins its way to the disk at once.
+    pub write_back: bool,
     /// How long a point may wait so that an update has many, in seconds.
     pub max_point_age_s: u32,
 }
@@ -28,6 +30,7 @@ const SSD: Profile = Profile {
     updates_in_flight: UPDATES_IN_FLIGHT_MAX,
     kernel_workers: RING_WORKERS_MAX,
     in_disk_order: false,
+    write_back: false,
     max_point_age_s: POINT_AGE_SSD_SECONDS,
 };
 
@@ -39,6 +42,7 @@ const HDD: Profile = Profile {
     updates_in_flight: UPDATES_IN_FLIGHT_MAX,
     kernel_workers: RING_WORKERS_HDD,
     in_disk_order: true,
+    write_back: true,
     max_point_age_s: POINT_AGE_HDD_SECONDS,
 };
 

@@ -92,6 +92,8 @@ pub(super) struct Admission {
     noatime: bool,
     /// Whether a file's length can be set.
     pub ftruncate: bool,
+    /// Whether what an update has written begins its way to the device at once.
+    pub write_back: bool,
     serial: u64,
 }
 
@@ -114,6 +116,7 @@ impl Admission {
             way: Way::Nameless,
             noatime: true,
             ftruncate,
+            write_back: false,
             serial: u64::from(origin) << 40,
         }
     }
@@ -191,7 +194,8 @@ impl Admission {
                 sync,
             } => {
                 let seen = self.visits[visit.slot as usize].seen;
-                Some(self.work_on(token, Visit::write(visit, pieces, seen, sync)))
+                let write = Visit::write(visit, pieces, seen, sync).write_back(self.write_back);
+                Some(self.work_on(token, write))
             }
             FileOperation::Close { visit } => Some(self.work_on(token, Visit::close(visit))),
             FileOperation::Create {

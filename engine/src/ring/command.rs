@@ -85,6 +85,9 @@ pub(super) enum Command {
     /// Wait until all of the plain descriptor's data is written and its blocks are its own; the
     /// device may still hold it in a cache.
     Settle,
+    /// Begin to write what is dirty in the file of this direct slot to the device, and wait for none
+    /// of it.
+    WriteBack(u32),
     /// Empty this direct slot.
     CloseVisit(u32),
     /// Close the plain descriptor.

@@ -18,6 +18,8 @@ pub(super) const FILE_MODE: u32 = 0o666;
 pub(super) const DIRECTORY_MODE: u32 = 0o777;
 /// Of linux/fs.h: wait for what is being written, write, and wait for that.
 pub(super) const SYNC_FILE_RANGE_WRITE_AND_WAIT: u32 = 7;
+/// The flag of sync_file_range that begins to write and waits for nothing.
+pub(super) const SYNC_FILE_RANGE_WRITE: u32 = 2;
 
 /// The entry of a command.
 pub(super) fn entry(machine: &mut dyn Machine, command: Command) -> squeue::Entry {
@@ -68,6 +70,9 @@ pub(super) fn entry(machine: &mut dyn Machine, command: Command) -> squeue::Entr
         // From the first byte; a length of 0 means: to the end of the file.
         Command::Settle => opcode::SyncFileRange::new(plain, 0)
             .flags(SYNC_FILE_RANGE_WRITE_AND_WAIT)
+            .build(),
+        Command::WriteBack(slot) => opcode::SyncFileRange::new(types::Fixed(slot), 0)
+            .flags(SYNC_FILE_RANGE_WRITE)
             .build(),
         Command::CloseVisit(slot) => opcode::Close::new(types::Fixed(slot)).build(),
         Command::ClosePlain => opcode::Close::new(plain).build(),

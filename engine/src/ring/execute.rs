@@ -23,7 +23,9 @@ use rustix::io::Errno;
 
 use super::aside;
 use super::command::{Command, Handle, Machine, Next, PathOf};
-use super::entry::{DIRECTORY_MODE, FILE_MODE, SYNC_FILE_RANGE_WRITE_AND_WAIT, ZEROS};
+use super::entry::{
+    DIRECTORY_MODE, FILE_MODE, SYNC_FILE_RANGE_WRITE, SYNC_FILE_RANGE_WRITE_AND_WAIT, ZEROS,
+};
 use super::locate::location;
 use super::operation::{FileError, FileOutcome};
 
@@ -186,7 +188,8 @@ fn whole(
             rustix::fs::fallocate(plain(machine)?, FallocateFlags::empty(), 0, bytes)
         }
         Command::Truncate(bytes) => rustix::fs::ftruncate(plain(machine)?, bytes),
-        Command::Settle => settle(plain(machine)?),
+        Command::Settle => write_out(plain(machine)?, SYNC_FILE_RANGE_WRITE_AND_WAIT),
+        Command::WriteBack(_) => write_out(visit(file.as_ref())?, SYNC_FILE_RANGE_WRITE),
         Command::Sync(Handle::Visit(_)) => rustix::fs::fdatasync(visit(file.as_ref())?),
         Command::Sync(Handle::Plain) => rustix::fs::fdatasync(plain(machine)?),
         Command::CloseVisit(_) => {
@@ -224,11 +227,10 @@ fn whole(
     }
 }
 
-/// Writes a new file's dirty pages out and waits for them.
-fn settle(file: BorrowedFd<'_>) -> rustix::io::Result<()> {
+/// Writes a file's dirty pages out, and waits for them where the flags say so.
+fn write_out(file: BorrowedFd<'_>, flags: u32) -> rustix::io::Result<()> {
     // SAFETY: the call takes an open descriptor and three numbers.
-    let answer =
-        unsafe { libc::sync_file_range(file.as_raw_fd(), 0, 0, SYNC_FILE_RANGE_WRITE_AND_WAIT) };
+    let answer = unsafe { libc::sync_file_range(file.as_raw_fd(), 0, 0, flags) };
     if answer == 0 {
         return Ok(());
     }

@@ -298,14 +298,20 @@ fn create_with(
 
 proptest! {
     #[test]
-    fn a_write_arrives_whole(pieces in pieces(), moods in passing_moods(), sync: bool) {
+    fn a_write_arrives_whole(
+        pieces in pieces(),
+        moods in passing_moods(),
+        sync: bool,
+        write_back: bool,
+    ) {
         let mut expected = vec![b'.'; 4_000];
         for piece in &pieces {
             let from = usize::try_from(piece.offset).unwrap();
             expected[from..from + piece.bytes.len()].copy_from_slice(&piece.bytes);
         }
         let mut kernel = Played::new(vec![b'.'; 4_000], true, moods);
-        let answer = kernel.play(&mut Visit::write(visit(), pieces, 0, sync));
+        let mut write = Visit::write(visit(), pieces, 0, sync).write_back(write_back);
+        let answer = kernel.play(&mut write);
         prop_assert_eq!(answer, Ok(FileOutcome::Written));
         prop_assert!(kernel.bytes == expected);
         prop_assert!(!kernel.open);
@@ -446,6 +452,34 @@ proptest! {
         let answer = kernel.play(&mut Visit::write(visit(), pieces, 0, true));
         let refused_close = answer.is_ok() && kernel.open;
         prop_assert!(refused_close || !kernel.open, "{:?}", answer);
+    }
+}
+
+#[test]
+fn a_write_back_comes_before_the_close_and_its_refusal_is_no_failure() {
+    let piece = Piece {
+        offset: 0,
+        bytes: vec![1; 8],
+    };
+    let write = |sync| Visit::write(visit(), vec![piece.clone()], 8, sync).write_back(true);
+    let mut round = Vec::new();
+    assert!(matches!(write(false).next(&mut round), Next::Linked));
+    let [
+        Command::Write(..),
+        Command::WriteBack(0),
+        Command::CloseVisit(0),
+    ] = round[..]
+    else {
+        panic!("{round:?}")
+    };
+    round.clear();
+    write(true).next(&mut round);
+    assert!(!round.contains(&Command::WriteBack(0)), "{round:?}");
+    for errno in [Errno::IO, Errno::INVAL, Errno::SPIPE] {
+        let moods = vec![Mood::Willing, Mood::Refuses(errno)];
+        let mut kernel = Played::new(vec![0; 8], true, moods);
+        assert_eq!(kernel.play(&mut write(false)), Ok(FileOutcome::Written));
+        assert!(!kernel.open && kernel.bytes == [1; 8]);
     }
 }
 

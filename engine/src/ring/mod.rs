@@ -273,6 +273,12 @@ impl Ring {
         }
     }
 
+    /// Whether what an update writes begins its way to the device before its file is closed, and does
+    /// not lie in memory until the kernel writes half a minute's at once.
+    pub fn write_back(&mut self, wanted: bool) {
+        self.admission_mut().write_back = wanted;
+    }
+
     /// Takes a socket in; it is closed by `close`.
     pub fn adopt(&mut self, socket: OwnedFd) -> SocketId {
         match &mut self.sockets {

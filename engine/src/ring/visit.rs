@@ -45,6 +45,8 @@ enum Intent {
         /// format never grow, and a header that lies would make one of gigabytes. None where what
         /// the visit has read lies further back.
         unseen: Option<Span>,
+        /// What was written begins its way to the device before the file is closed.
+        write_back: bool,
     },
     Close,
 }
@@ -100,7 +102,23 @@ impl Visit {
             bytes: 1,
             offset: end - 1,
         });
-        Visit::new(id, Intent::Write { sync, unseen }, pieces)
+        let intent = Intent::Write {
+            sync,
+            unseen,
+            write_back: false,
+        };
+        Visit::new(id, intent, pieces)
+    }
+
+    /// The same, which begins to write to the device at once where it does not wait for it anyway.
+    pub(super) fn write_back(mut self, wanted: bool) -> Visit {
+        if let Intent::Write {
+            sync, write_back, ..
+        } = &mut self.intent
+        {
+            *write_back = wanted && !*sync;
+        }
+        self
     }
 
     /// Closes the open file.
@@ -174,7 +192,15 @@ impl Visit {
         }
     }
 
-    fn next_write(&mut self, round: &mut Vec<Command>, sync: bool, unseen: Option<Span>) -> Next {
+    fn next_write(&mut self, round: &mut Vec<Command>) -> Next {
+        let Intent::Write {
+            sync,
+            unseen,
+            write_back,
+        } = self.intent
+        else {
+            unreachable!("only a write writes")
+        };
         let handle = Handle::Visit(self.id.slot);
         if let Some(last) = unseen {
             round.push(Command::Read(self.id.slot, last));
@@ -189,6 +215,9 @@ impl Visit {
         }
         if sync {
             round.push(Command::Sync(handle));
+        }
+        if write_back {
+            round.push(Command::WriteBack(self.id.slot));
         }
         round.push(Command::CloseVisit(self.id.slot));
         Next::Linked
@@ -246,7 +275,7 @@ impl Machine for Visit {
                 }
                 Next::Together
             }
-            Intent::Write { sync, unseen } if self.open => self.next_write(round, sync, unseen),
+            Intent::Write { .. } if self.open => self.next_write(round),
             Intent::Write { sync, .. } => {
                 // A chain that the kernel took in two parts (out of memory) may close too early.
                 if sync || self.transfers.missing(1).next().is_some() {
@@ -304,6 +333,14 @@ impl Machine for Visit {
                     answer != cut || !self.patience.forgives(Errno::CANCELED.raw_os_error());
                 if let Intent::Open { advised, .. } = &mut self.intent {
                     *advised |= given;
+                }
+            }
+            (Command::WriteBack(_), answer) => {
+                // Where it is refused the kernel writes when it likes; what was cut off is asked again.
+                let cut = Err(Errno::CANCELED.raw_os_error());
+                let done = answer != cut || !self.patience.forgives(Errno::CANCELED.raw_os_error());
+                if let Intent::Write { write_back, .. } = &mut self.intent {
+                    *write_back &= !done;
                 }
             }
             (Command::CloseVisit(_), Err(errno)) if self.patience.forgives(errno) => {}

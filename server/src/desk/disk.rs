@@ -77,6 +77,7 @@ impl Treatment {
                     .unwrap_or(usual.updates_in_flight),
                 kernel_workers: disk.kernel_workers_max.unwrap_or(usual.kernel_workers),
                 in_disk_order: disk.in_disk_order.unwrap_or(usual.in_disk_order),
+                write_back: usual.write_back,
                 max_point_age_s: disk.max_point_age_s.unwrap_or(usual.max_point_age_s),
             },
         }
@@ -92,6 +93,7 @@ impl Treatment {
             kernel_workers,
             in_disk_order,
             max_point_age_s,
+            ..
         } = self.profile;
         let held = if strategy == Strategy::Deadline {
             let order = if in_disk_order {

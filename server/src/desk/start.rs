@@ -13,7 +13,7 @@ use std::time::Instant;
 
 use benzene_engine::cache::CacheConfig;
 use benzene_engine::clock;
-use benzene_engine::device::Class;
+use benzene_engine::device::{Class, Profile};
 use benzene_engine::limiter::{Budget, Room};
 use benzene_engine::limits::{
     AGES_BEFORE_START, BUDGET_BURST_S, COUNTED_PERCENT, DATA_DIR_BYTES_MAX, JOURNAL_VISITS_MAX,
@@ -182,7 +182,7 @@ pub(super) fn start(loaded: &Loaded) -> Result<Running, StartError> {
             cpu: cpus.get(usize::from(index.0) % cpus.len().max(1)).copied(),
             sockets: sockets.take().unwrap_or_default(),
             driver,
-            kernel_workers: plan.treatment.profile.kernel_workers,
+            profile: plan.treatment.profile,
             shard: plan.shard(settings, index),
             front: plan.front(settings),
             peers: Arc::clone(&plan.peers),
@@ -495,7 +495,7 @@ struct Sprout {
     cpu: Option<usize>,
     sockets: Vec<Bound>,
     driver: Driver,
-    kernel_workers: u32,
+    profile: Profile,
     shard: ShardConfig,
     front: FrontConfig,
     peers: Arc<Peers>,
@@ -509,10 +509,11 @@ impl Sprout {
         {
             tracing::warn!("core {} is not pinned to CPU {cpu}: {error}", self.index.0);
         }
-        let ring = match Ring::new(core_ring(self.driver, self.kernel_workers)) {
+        let mut ring = match Ring::new(core_ring(self.driver, self.profile.kernel_workers)) {
             Ok(ring) => ring,
             Err(error) => return drop(ready.send(Err(error))),
         };
+        ring.write_back(self.profile.write_back);
         let (description, now) = (ring.description(), clock::now());
         let front = Front::new(self.front, now);
         let mut core = Core::new(

@@ -141,7 +141,12 @@ fn a_visit_reads_and_writes() {
     let path = directory.path().join("a.wsp");
     fs::write(&path, b"0123456789").unwrap();
     let mut ring = Ring::new(small()).unwrap();
-    for (random, sync) in [(false, false), (true, true)] {
+    for (random, sync, write_back) in [
+        (false, false, false),
+        (true, true, false),
+        (false, false, true),
+    ] {
+        ring.write_back(write_back);
         let access = Access {
             lock: false,
             random,

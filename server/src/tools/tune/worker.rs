@@ -50,11 +50,12 @@ impl<'a> Worker<'a> {
             .map(|driver| Ring::new(core_ring(driver, profile.kernel_workers)))
             .into_iter()
             .reduce(Result::or);
-        let Some(Ok(ring)) = ring else {
+        let Some(Ok(mut ring)) = ring else {
             return Err(TuneError::Writer(
                 "neither io_uring nor threads are to be had".to_owned(),
             ));
         };
+        ring.write_back(profile.write_back);
         let mut config = ShardConfig::alone(
             scratch.path(),
             Arc::clone(&scratch.schemas),
@@ -76,6 +77,7 @@ impl<'a> Worker<'a> {
 
     /// From now on the disk is treated so.
     pub(super) fn treat(&mut self, profile: &Profile) -> Result<(), TuneError> {
+        self.ring.write_back(profile.write_back);
         let capped = self.ring.cap_kernel_workers(profile.kernel_workers);
         capped.map_err(|error| TuneError::Writer(error.to_string()))
     }
