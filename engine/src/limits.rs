@@ -255,6 +255,9 @@ pub const SWEEP_STEP_SERIES: usize = 4096;
 /// stop drains: a pass over so many files of 41 KB each lies close enough, and no more than these are
 /// written early where memory is no longer short.
 pub const SWEEP_RUSHED_MAX: usize = 65_536;
+/// Files up to this length are read whole where they are written in the order of the disk: a spindle
+/// transfers them in less than a millisecond, and each further read of one costs a turn of 8.
+pub const WHOLE_READ_BYTES: u64 = 64 << 10;
 /// Updates of a shard after which a file is asked once more where it lies: those that were resized or
 /// restored are found within some 64 holds, and an ioctl in so many updates costs nothing.
 pub const UPDATES_PER_LOCATE: u32 = 64;

@@ -43,10 +43,7 @@ pub(super) fn entry(machine: &mut dyn Machine, command: Command) -> squeue::Entr
             PathOf::Temporary,
             OFlags::CREATE.union(OFlags::EXCL),
         ),
-        Command::Lock(slot) => unreachable!("the lock of slot {slot} is not the kernel's"),
-        Command::Locate => {
-            unreachable!("the question where a file lies is not the kernel's ring's")
-        }
+        Command::Lock(_) | Command::Locate => unreachable!("{command:?} is not the kernel's"),
         Command::Advise(slot) => {
             opcode::Fadvise::new(types::Fixed(slot), 0, Advice::Random as i32).build()
         }

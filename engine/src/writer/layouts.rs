@@ -8,7 +8,7 @@
 //! layouts; files of further ones are read as if seen for the first time.
 
 use crate::cache::SeriesId;
-use crate::limits::{BASES_REMEMBERED, LAYOUTS_MAX, READ_GAP_MAX};
+use crate::limits::{BASES_REMEMBERED, LAYOUTS_MAX, READ_GAP_MAX, WHOLE_READ_BYTES};
 use crate::point::Point;
 use crate::ring::ByteRange;
 use crate::whisper::{
@@ -66,6 +66,16 @@ pub(super) struct Layouts {
 }
 
 impl Layouts {
+    /// All of a series' file in one stretch, where it is small enough or was never seen: on a disk
+    /// with heads this costs no more than a page of it does. None of a file that is known to be larger.
+    pub(super) fn whole(&self, series: SeriesId) -> Option<ByteRange> {
+        let seen = self.seen.get(series.0 as usize);
+        let layout = seen.and_then(|seen| self.layouts.get(seen.layout as usize));
+        let bytes = layout.map_or(WHOLE_READ_BYTES, |layout| layout.header.file_bytes());
+        let len = u32::try_from(bytes).ok()?;
+        (bytes <= WHOLE_READ_BYTES).then_some(ByteRange { offset: 0, len })
+    }
+
     /// What an update with these points will most likely read of a series' file, its head first;
     /// `written` is the newest of those written a moment ago.
     pub(super) fn foresee(

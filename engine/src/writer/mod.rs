@@ -204,7 +204,9 @@ impl Writer {
                 "series {series:?} was chosen with nothing to write"
             );
             let update = Update::new(series, points, ledger.recent(series), now);
-            let mut update = update.late(ledger.is_late(series));
+            let mut update = update
+                .late(ledger.is_late(series))
+                .whole(ledger.is_in_disk_order());
             let path = self.path(ledger.name(series));
             let operation = update.open(path, access, &self.layouts);
             let token = self.jobs.insert(Job::Update(update));

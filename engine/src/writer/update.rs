@@ -48,6 +48,7 @@ pub(super) struct Update {
     recent: Vec<Point>,
     /// Some of the points an earlier run has accepted, and written or not.
     is_late: bool,
+    is_whole: bool,
     visit: Option<VisitId>,
     image: Image,
     asked: Vec<ByteRange>,
@@ -64,6 +65,7 @@ impl Update {
             points,
             recent,
             is_late: false,
+            is_whole: false,
             visit: None,
             image: Image::new(),
             asked: Vec::new(),
@@ -76,6 +78,11 @@ impl Update {
         Self { is_late, ..self }
     }
 
+    /// The same that reads a small file whole, where that costs no more than a page of it.
+    pub(super) fn whole(self, is_whole: bool) -> Self {
+        Self { is_whole, ..self }
+    }
+
     /// The operation that every update begins with.
     pub(super) fn open(
         &mut self,
@@ -84,7 +91,11 @@ impl Update {
         layouts: &Layouts,
     ) -> FileOperation {
         let points = (self.points.as_slice(), self.recent.last().copied());
-        let ranges = layouts.foresee(self.series, points, self.unix_now);
+        let whole = layouts.whole(self.series).filter(|_| self.is_whole);
+        let ranges = whole.map_or_else(
+            || layouts.foresee(self.series, points, self.unix_now),
+            |whole| vec![whole],
+        );
         self.image = Image::remembering(layouts.bases(self.series));
         self.asked.clone_from(&ranges);
         FileOperation::Open {
@@ -361,6 +372,32 @@ mod tests {
     }
 
     #[test]
+    fn a_small_file_is_read_whole_where_that_costs_nothing() {
+        let now = Now {
+            unix_seconds: NOW,
+            ..clock::now()
+        };
+        let mut layouts = Layouts::default();
+        let mut small = file(&[(60, 1440), (300, 2016)]);
+        let update = |minute: u32| {
+            let points = points(NOW - 6000 + minute * 60, 1);
+            Update::new(SeriesId(3), points, Vec::new(), now).whole(true)
+        };
+        // One read and one write, whether it was seen or not.
+        for minute in 0..3 {
+            let (operations, ..) = carry_on(&mut small, update(minute), &mut layouts).unwrap();
+            assert_eq!(operations, 2);
+        }
+        assert_eq!(
+            layouts.whole(SeriesId(3)).unwrap().len as usize,
+            small.len()
+        );
+        let mut large = file(&[(60, 10_000)]);
+        carry_on(&mut large, update(3), &mut layouts).unwrap();
+        assert_eq!(layouts.whole(SeriesId(3)), None);
+    }
+
+    #[test]
     fn a_file_that_was_seen_is_read_as_far_as_it_will_be_written() {
         for (archives, reads) in [
             (vec![(60, 1440)], 2),
@@ -463,12 +500,18 @@ mod tests {
             files in prop::collection::vec(files(), 1..5),
             age in 0..6000_u32,
             count in 1..9_u32,
+            is_whole in any::<bool>(),
         ) {
             let mut layouts = Layouts::default();
             let points = points(NOW - 600 - age, count);
+            let now = Now {
+                unix_seconds: NOW,
+                ..clock::now()
+            };
             for (file, is_cut) in files {
                 let (mut with, mut without) = (file.clone(), file.clone());
-                let one = carry_out(&mut with, &points, &mut layouts);
+                let update = Update::new(SeriesId(3), points.clone(), Vec::new(), now);
+                let one = carry_on(&mut with, update.whole(is_whole), &mut layouts);
                 let other = carry_out(&mut without, &points, &mut Layouts::default());
                 if is_cut && (one.is_none() || other.is_none()) {
                     // Who reads further sees its end more often, and leaves it alone.
