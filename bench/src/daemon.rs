@@ -66,12 +66,18 @@ impl DaemonArgs {
     /// Makes a directory and chooses ports. `conf` is lines of `[cache]` besides directories and
     /// ports, `schemas` storage-schemas.conf.
     pub(crate) fn site(&self, conf: &str, schemas: &str) -> Result<Site> {
+        self.site_over(None, conf, schemas)
+    }
+
+    /// The same with its Whisper files in a directory that is there already; None: in its own.
+    pub(crate) fn site_over(&self, data: Option<&Path>, conf: &str, schemas: &str) -> Result<Site> {
         let parent = self.parent();
         let root = tempfile::Builder::new()
             .prefix("benzene-bench-")
             .tempdir_in(&parent)
             .with_context(|| format!("cannot make a directory below {}", parent.display()))?;
         let site = Site {
+            data: data.map_or_else(|| root.path().join("whisper"), Path::to_owned),
             root,
             ports: Ports::free_from(self.first_port)?,
         };
@@ -117,6 +123,7 @@ pub(crate) fn local(port: u16) -> SocketAddr {
 #[derive(Debug)]
 pub(crate) struct Site {
     root: tempfile::TempDir,
+    data: PathBuf,
     ports: Ports,
 }
 
@@ -128,7 +135,31 @@ impl Site {
 
     /// Where the Whisper files go.
     pub(crate) fn data(&self) -> PathBuf {
-        self.dir().join("whisper")
+        self.data.clone()
+    }
+
+    fn conf_path(&self) -> PathBuf {
+        self.dir().join("carbon.conf")
+    }
+
+    /// Gives an option that carbon.conf has another value, for the daemon's next look at it.
+    pub(crate) fn set(&self, option: &str, value: &str) -> Result<()> {
+        let path = self.conf_path();
+        let conf =
+            fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        let mut text = String::new();
+        let mut is_there = false;
+        for line in conf.lines() {
+            let key = line.split(" = ").next().unwrap_or(line);
+            is_there |= key == option;
+            if key == option {
+                writeln!(text, "{option} = {value}")?;
+            } else {
+                writeln!(text, "{line}")?;
+            }
+        }
+        ensure!(is_there, "carbon.conf has no {option}");
+        fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))
     }
 
     fn log_path(&self) -> PathBuf {
@@ -159,14 +190,14 @@ impl Site {
     fn write_conf(&self, lines: &str, schemas: &str) -> Result<()> {
         let dir = self.dir();
         let mut conf = String::from("[cache]\n");
-        for (key, below) in [
-            ("STORAGE_DIR", "storage"),
-            ("LOCAL_DATA_DIR", "whisper"),
-            ("LOG_DIR", "log"),
-            ("PID_DIR", "pid"),
+        for (key, place) in [
+            ("STORAGE_DIR", dir.join("storage")),
+            ("LOCAL_DATA_DIR", self.data()),
+            ("LOG_DIR", dir.join("log")),
+            ("PID_DIR", dir.join("pid")),
         ] {
-            let place = dir.join(below);
-            fs::create_dir(&place).with_context(|| format!("cannot make {}", place.display()))?;
+            fs::create_dir_all(&place)
+                .with_context(|| format!("cannot make {}", place.display()))?;
             writeln!(conf, "{key} = {}", place.display())?;
         }
         let Ports {
@@ -214,7 +245,7 @@ impl Launch {
             Self::Own(program) => {
                 let mut command = Command::new(program);
                 command.args(["cache", "--config"]);
-                command.arg(site.dir().join("carbon.conf"));
+                command.arg(site.conf_path());
                 command
             }
             Self::Against(template) => {
@@ -337,6 +368,11 @@ impl Daemon {
         process::usage(self.child.id())
     }
 
+    /// SIGHUP: it reads carbon.conf again.
+    pub(crate) fn reload(&self) -> Result<()> {
+        process::signal(self.child.id(), Signal::HUP)
+    }
+
     /// SIGTERM, and waits for the end.
     pub(crate) fn stop(mut self, patience: Duration) -> Result<ExitStatus> {
         process::signal(self.child.id(), Signal::TERM)?;
@@ -449,6 +485,16 @@ mod tests {
             error.contains("no such thing") && error.contains('3'),
             "{error}"
         );
+    }
+
+    #[test]
+    fn an_option_gets_another_value_and_all_else_stays() {
+        let site = args(24_053).site("A_B = 1\nA = 2", "").unwrap();
+        let before = fs::read_to_string(site.conf_path()).unwrap();
+        site.set("A", "inf").unwrap();
+        let after = fs::read_to_string(site.conf_path()).unwrap();
+        assert_eq!(after, before.replace("A = 2", "A = inf"));
+        assert!(site.set("B", "3").is_err());
     }
 
     #[test]

@@ -5,6 +5,7 @@
 //! `ingest` and `soak` start a daemon themselves: one measures what taking points in costs, beside
 //! another daemon if wanted, the other looks whether anything goes wrong in the long run.
 //! `writepath` measures the ways from points to files that we chose among, without a daemon.
+//! `compare` measures a spinning disk and flash side by side, and says what each carries.
 //! `disk` makes a model disk to measure on: spinning, or slow.
 //! The report goes to stdout, progress and errors to stderr. Exit code 0: as asked; 1: something
 //! was not sent, is missing or is wrong; 2: the command line is not understood.
@@ -17,14 +18,18 @@
 
 mod asker;
 mod check;
+mod compare;
 mod cpu;
 mod daemon;
+mod device;
 mod disk;
 mod ingest;
 mod load;
 mod machine;
+mod own_metrics;
 mod process;
 mod progress;
+mod report;
 mod soak;
 mod workload;
 mod writepath;
@@ -53,6 +58,8 @@ enum Command {
     Soak(soak::SoakArgs),
     /// Measure updates and creates of Whisper files over several write paths, on one disk
     Writepath(writepath::WritepathArgs),
+    /// Measure a spinning disk and flash side by side: what each carries, with a page to show
+    Compare(Box<compare::CompareArgs>),
     /// Make a model disk: an HDD or a slow SSD for a machine that has none; needs root
     #[command(subcommand)]
     Disk(disk::DiskCommand),
@@ -65,6 +72,7 @@ fn main() -> ExitCode {
         Command::Ingest(args) => ingest::command(&args),
         Command::Soak(args) => soak::command(&args),
         Command::Writepath(args) => writepath::command(&args),
+        Command::Compare(args) => compare::command(&args),
         Command::Disk(command) => disk::command(&command),
     };
     match outcome {

@@ -18,10 +18,13 @@ use std::path::PathBuf;
 use anyhow::{Result, ensure};
 use clap::Subcommand;
 
-use model::params::{ModelName, Params};
-use model_disk::{Format, ModelDisk, Wish, counters, down};
-use place::Place;
+use model_disk::{counters, down};
 use report::Status;
+
+pub(crate) use model::counters::Counters;
+pub(crate) use model::params::{ModelName, Params};
+pub(crate) use model_disk::{Format, ModelDisk, Wish};
+pub(crate) use place::Place;
 
 /// Which kind.
 #[derive(Debug, Subcommand)]

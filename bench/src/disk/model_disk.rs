@@ -3,6 +3,7 @@
 //! next one that wants the place. Dropped, a disk goes away, unless it was left standing on purpose.
 
 use std::fs::{self, File};
+use std::io::Read;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -22,6 +23,8 @@ use super::place::{Place, State};
 const BEGIN: Duration = Duration::from_secs(10);
 /// Options of chrt, and a program to try them on.
 const REAL_TIME: [&str; 3] = ["--fifo", "1", "true"];
+/// Far more than the text of all counters.
+const COUNTERS_BYTES_MAX: usize = 64 << 10;
 /// How long it may take to end: it writes what is dirty, at the host's pace.
 const END: Duration = Duration::from_secs(60);
 
@@ -190,9 +193,13 @@ impl Drop for ModelDisk {
 /// What the disk in a place has counted.
 pub(crate) fn counters(place: &Place) -> Result<Counters> {
     let path = place.counters();
-    let text = fs::read_to_string(&path)
+    let mut text = vec![0; COUNTERS_BYTES_MAX];
+    // In one read: each is answered with what is counted by then, and pieces of two would not fit.
+    let bytes = File::open(&path)
+        .and_then(|mut file| file.read(&mut text))
         .with_context(|| format!("cannot read {}: is the disk up?", path.display()))?;
-    serde_json::from_str(&text).with_context(|| format!("{} is no counters", path.display()))
+    let text = text.get(..bytes).unwrap_or_default();
+    serde_json::from_slice(text).with_context(|| format!("{} is no counters", path.display()))
 }
 
 /// Takes a disk away, with all that is on it. True: there was something.

@@ -5,11 +5,11 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use anyhow::{Result, ensure};
-use benzene_engine::ring::host::hostname;
+use anyhow::Result;
 use benzene_engine::stats::Counter;
 
 use crate::asker::Asker;
+use crate::own_metrics::{self, whole, whole_u32};
 
 /// What the identity is made of, and what is refused before it comes into the accounts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -74,12 +74,11 @@ pub(crate) struct Totals {
 
 /// Reads the newest whole report. None: there is none in the cache yet.
 pub(crate) fn read(asker: &mut Asker) -> Result<Option<Totals>> {
-    let prefix = format!("carbon.agents.{}-a.benzene.", hostname().replace('.', "_"));
     let mut labels = vec!["cached"];
     labels.extend(Counter::ALL.iter().map(|counter| counter.label()));
     let mut reports: BTreeMap<u32, BTreeMap<&str, u64>> = BTreeMap::new();
     for label in &labels {
-        for point in asker.points(&format!("{prefix}{label}"))? {
+        for point in own_metrics::points(asker, label)? {
             let report = reports.entry(whole_u32(point.timestamp)?).or_default();
             report.insert(label, whole(point.value)?);
         }
@@ -116,26 +115,6 @@ impl Totals {
             reasons,
         }
     }
-}
-
-/// A timestamp that is a whole second.
-pub(crate) fn whole_u32(number: f64) -> Result<u32> {
-    Ok(u32::try_from(whole(number)?)?)
-}
-
-/// A count that came as a float.
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "checked to be whole, not negative and exact"
-)]
-pub(crate) fn whole(number: f64) -> Result<u64> {
-    const EXACT_MAX: f64 = 9_007_199_254_740_992.0;
-    ensure!(
-        (0.0..=EXACT_MAX).contains(&number) && number.fract().abs() < f64::MIN_POSITIVE,
-        "{number} is no count"
-    );
-    Ok(number as u64)
 }
 
 /// The accounts in the last words of a daemon that has stopped.
@@ -176,13 +155,5 @@ mod tests {
         assert!(log.contains(&accounts.to_string()));
         assert_eq!(at_stop("killed"), None);
         assert_eq!(at_stop("stopped: 1 received + 2 own"), None);
-    }
-
-    #[test]
-    fn only_whole_numbers_are_counts() {
-        assert_eq!(whole(12.0).unwrap(), 12);
-        for wrong in [-1.0, 0.5, f64::NAN, f64::INFINITY, 1e300] {
-            assert!(whole(wrong).is_err(), "{wrong}");
-        }
     }
 }

@@ -10,11 +10,11 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
-use super::accounts::whole_u32;
 use super::scene::{RESENT_STEPS, Scene};
 use crate::asker::Asker;
 use crate::check::{Tally, points_in};
 use crate::daemon::pause;
+use crate::own_metrics::whole_u32;
 use crate::workload::mix;
 
 /// Between two questions.

@@ -10,11 +10,11 @@
 //! Processor time is the whole process's, kernel workers included, the look at them left out.
 
 mod config;
-mod device;
+mod measured;
 mod page;
-mod pipeline;
-mod row;
-mod site;
+pub(crate) mod pipeline;
+pub(crate) mod row;
+pub(crate) mod site;
 mod table;
 mod verify;
 mod workers;
@@ -22,24 +22,23 @@ mod workers;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::thread;
 
 use anyhow::{Context, Result, bail, ensure};
-use benzene_engine::clock;
 use benzene_engine::limits::UPDATES_IN_FLIGHT_MAX;
 use benzene_rivals::{Latencies, Round, WritePath};
 use clap::ValueEnum;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde::Serialize;
 
+use crate::device::Device;
+use crate::machine;
 use crate::progress::per_second;
-use crate::{cpu, machine};
 use config::{Backend, Config};
-use device::{Device, drop_caches};
+pub(crate) use measured::{measure, on_its_own_thread};
 use row::{Cache, Case, Figures, Row, Sample, Work};
 use site::{Layout, Site};
-use verify::verify;
-use workers::{Watch, wait_for_none};
+pub(crate) use verify::verify;
+pub(crate) use workers::wait_for_none;
 
 /// Descriptors that are not files of the run.
 const DESCRIPTORS_BESIDE: u64 = 512;
@@ -199,21 +198,6 @@ fn measure_all(args: &WritepathArgs) -> Result<Vec<Row>> {
     rows(args, &tracks)
 }
 
-/// The kernel's workers, and the cap on them, belong to the thread that made a ring: a path that
-/// followed ours on one thread would find our cap and our workers. On Linux 6.18 such a thread has
-/// also been seen, once, without any worker for minutes after several rings.
-fn on_its_own_thread<T: Send>(work: impl FnOnce() -> T + Send) -> Result<T> {
-    thread::scope(|scope| {
-        let thread = thread::Builder::new()
-            .name(String::from("write-path"))
-            .spawn_scoped(scope, work)
-            .context("cannot start a thread")?;
-        thread
-            .join()
-            .map_err(|_panic| anyhow::anyhow!("the thread of a write path ended"))
-    })
-}
-
 fn tracks(args: &WritepathArgs) -> Vec<Track> {
     let backends = match &*args.backends {
         [] => Backend::value_variants(),
@@ -340,47 +324,16 @@ impl Run<'_> {
 
     /// One measured round, read back afterwards.
     fn sample(&self, path: &mut dyn WritePath, round: &Arc<Round>, cache: Cache) -> Result<Sample> {
-        path.prepare(round)?;
-        let mut latencies = Latencies::new()?;
-        self.device.flush()?;
-        if cache == Cache::Cold {
-            drop_caches()?;
-        }
-        let before = self.device.counters();
-        let watch = Watch::start()?;
-        let (begun, spent) = (clock::now().instant, cpu::own());
-        path.carry_out(round, &mut latencies)?;
-        let (written, spent) = (clock::now().instant, cpu::own().saturating_sub(spent));
-        let seen = watch.stop()?;
-        let flush_begun = clock::now().instant;
-        self.device.flush()?;
-        let flush = clock::now().instant.saturating_duration_since(flush_begun);
-        let device = match (self.device.counters(), before) {
-            (Some(after), Some(before)) => Some(after - before),
-            (_, None) | (None, _) => None,
-        };
+        let sample = measure(&self.device, path, round, cache)?;
         verify(round)?;
         let files = round.targets.len() as u64;
-        let wall = written.saturating_duration_since(begun);
-        let rate = per_second(files, wall);
+        let rate = per_second(files, sample.wall);
         eprintln!("  {}: {rate} files/s", case_of(round, cache)?.title());
-        ensure!(
-            latencies.count() == files,
-            "{} of {files} files were timed",
-            latencies.count()
-        );
-        Ok(Sample {
-            wall,
-            cpu: spent.saturating_sub(seen.spent),
-            flush,
-            workers: seen.workers,
-            device,
-            latencies,
-        })
+        Ok(sample)
     }
 }
 
-fn case_of(round: &Round, cache: Cache) -> Result<Case> {
+pub(crate) fn case_of(round: &Round, cache: Cache) -> Result<Case> {
     Ok(Case {
         work: if round.creates {
             Work::Create

@@ -1,31 +1,10 @@
-//! The report as one HTML page that needs nothing else: no script, no network. Plots are SVG, made
-//! here; colours follow the reader's choice of light or dark.
+//! The report as one HTML page that needs nothing else (`report`).
 //! A case has a bar for each path in each plot; whiskers are the smallest and the largest repeat.
 
 use super::row::{Figures, Row, Spread};
-use super::table::{cases, short};
-
-/// Height of a bar's line, in pixels.
-const LINE: f64 = 22.0;
-/// Where bars begin and end; names stand to their left, figures to their right.
-const LEFT: f64 = 210.0;
-const RIGHT: f64 = 560.0;
-const WIDTH: f64 = 680.0;
-
-const STYLE: &str = "\
-:root { color-scheme: light dark; --bar: #4878a8; --ours: #c2571a; --faint: #8888; }
-@media (prefers-color-scheme: dark) { :root { --bar: #7aa5d2; --ours: #f08c4a; } }
-body { font: 15px/1.4 system-ui, sans-serif; margin: 2em auto; max-width: 72em; padding: 0 1em; }
-pre { overflow-x: auto; font-size: 12px; }
-figure { display: inline-block; margin: 0 1.5em 1em 0; vertical-align: top; }
-figcaption { font-weight: 600; margin-bottom: 0.3em; }
-svg { max-width: 100%; height: auto; }
-svg text { font: 12px system-ui, sans-serif; fill: currentColor; }
-.bar { fill: var(--bar); } .ours { fill: var(--ours); }
-.whisker, .range { stroke: currentColor; stroke-width: 1.5; }
-.range { stroke: var(--faint); stroke-width: 6; }
-.axis { stroke: var(--faint); }
-";
+use super::table::cases;
+use crate::report::bars::{Bar, LEFT, LINE, RIGHT, amount, bars, label, lines_framed};
+use crate::report::{self, escape, short};
 
 /// The whole page: `head` says on what was measured, `table` is the report as text.
 pub(crate) fn page(head: &str, table: &str, rows: &[Row]) -> String {
@@ -38,19 +17,17 @@ pub(crate) fn page(head: &str, table: &str, rows: &[Row]) -> String {
             .collect();
         let mut section = format!("<h2>{}</h2>\n", escape(&case.title()));
         for (title, figure) in PLOTS {
-            section.push_str(&bars(title, &measured, figure));
+            section.push_str(&figures_as_bars(title, &measured, figure));
         }
         section.push_str(&latencies(&measured));
         body.push_str(&section);
     }
-    format!(
-        "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n\
-         <meta name=\"viewport\" content=\"width=device-width\">\n<title>Write paths</title>\n\
-         <style>\n{STYLE}</style>\n<h1>Write paths</h1>\n<pre>{}</pre>\n{body}\
-         <h2>All figures</h2>\n<pre>{}</pre>\n</html>\n",
+    let body = format!(
+        "<pre>{}</pre>\n{body}<h2>All figures</h2>\n<pre>{}</pre>\n",
         escape(head),
         escape(table)
-    )
+    );
+    report::page("Write paths", "", &body)
 }
 
 type Figure = fn(&Figures) -> Option<Spread>;
@@ -80,39 +57,21 @@ const PLOTS: [(&str, Figure); 4] = [
     ),
 ];
 
-/// One bar a path, from 0.
-fn bars(title: &str, measured: &[(&str, &Figures)], figure: Figure) -> String {
-    let lines: Vec<(&str, Spread)> = measured
+/// One bar a path.
+fn figures_as_bars(title: &str, measured: &[(&str, &Figures)], figure: Figure) -> String {
+    let lines: Vec<Bar<'_>> = measured
         .iter()
-        .filter_map(|(name, figures)| Some((*name, figure(figures)?)))
+        .filter_map(|(name, figures)| {
+            let spread = figure(figures)?;
+            Some(Bar {
+                name,
+                class: class_of(name),
+                figure: spread.median,
+                range: Some((spread.min, spread.max)),
+            })
+        })
         .collect();
-    let most = lines
-        .iter()
-        .map(|(_, spread)| spread.max)
-        .fold(0.0, f64::max);
-    if lines.is_empty() || most <= 0.0 {
-        return String::new();
-    }
-    let at = |value: f64| LEFT + (RIGHT - LEFT) * value / most;
-    let mut plot = String::new();
-    let mut top = 0.0;
-    for (name, spread) in lines {
-        let (middle, height) = (top + LINE / 2.0, LINE - 8.0);
-        let class = class_of(name);
-        let bar = format!(
-            "<rect class=\"{class}\" x=\"{LEFT}\" y=\"{:.1}\" width=\"{:.1}\" height=\"{height}\"/>\
-             <line class=\"whisker\" x1=\"{:.1}\" x2=\"{:.1}\" y1=\"{middle:.1}\" y2=\"{middle:.1}\"/>\n",
-            top + 4.0,
-            at(spread.median) - LEFT,
-            at(spread.min),
-            at(spread.max),
-        );
-        plot.push_str(&bar);
-        plot.push_str(&label(name, middle));
-        plot.push_str(&amount(&short(spread.median), at(spread.max) + 6.0, middle));
-        top += LINE;
-    }
-    framed(title, &plot, top)
+    bars(title, &lines)
 }
 
 /// A line a path from the median latency to the longest, with marks at p99 and p99.9; logarithmic.
@@ -149,32 +108,7 @@ fn latencies(measured: &[(&str, &Figures)]) -> String {
     }
     let title =
         "Latency of a file, us, logarithmic: p50, p99, p99.9 as ever smaller marks, to the longest";
-    framed(title, &plot, top)
-}
-
-fn framed(title: &str, plot: &str, height: f64) -> String {
-    format!(
-        "<figure><figcaption>{}</figcaption>\n\
-         <svg viewBox=\"0 0 {WIDTH} {height}\" width=\"{WIDTH}\" height=\"{height}\" role=\"img\">\n\
-         <line class=\"axis\" x1=\"{LEFT}\" x2=\"{LEFT}\" y1=\"0\" y2=\"{height}\"/>\n{plot}</svg></figure>\n",
-        escape(title)
-    )
-}
-
-fn label(name: &str, middle: f64) -> String {
-    let x = LEFT - 8.0;
-    format!(
-        "<text x=\"{x}\" y=\"{:.1}\" text-anchor=\"end\">{}</text>\n",
-        middle + 4.0,
-        escape(name)
-    )
-}
-
-fn amount(figure: &str, x: f64, middle: f64) -> String {
-    format!(
-        "<text x=\"{x:.1}\" y=\"{:.1}\">{figure}</text>\n",
-        middle + 4.0
-    )
+    lines_framed(title, &plot, top)
 }
 
 /// Ours stand out.
@@ -186,15 +120,10 @@ fn class_of(name: &str) -> &'static str {
     }
 }
 
-fn escape(text: &str) -> String {
-    text.replace('&', "&amp;")
-        .replace('<', "&lt;")
-        .replace('>', "&gt;")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::report::tests::assert_whole;
     use crate::writepath::row::tests::{row, unmeasured};
 
     #[test]
@@ -209,12 +138,8 @@ mod tests {
         ] {
             assert!(page.contains(wanted), "no {wanted}");
         }
-        for foreign in ["http:", "https:", "<script", "url(", "@import", " src="] {
-            assert!(!page.contains(foreign), "it fetches: {foreign}");
-        }
+        assert_whole(&page);
         assert_eq!(page.matches("<svg").count(), 5);
-        assert_eq!(page.matches("<svg").count(), page.matches("</svg>").count());
         assert_eq!(page.matches("class=\"bar ours\" x=").count(), 4);
-        assert!(!page.contains("NaN") && !page.contains("inf"), "{page}");
     }
 }

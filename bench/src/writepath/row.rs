@@ -7,7 +7,8 @@ use anyhow::Result;
 use benzene_rivals::Latencies;
 use serde::Serialize;
 
-use super::device::Counters;
+use crate::device::Counters;
+use crate::report::real;
 
 /// What is done to the files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -21,7 +22,12 @@ pub(crate) enum Work {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Cache {
+    /// Everything.
     Warm,
+    /// Inodes and names, and nothing of the files' contents: a daemon that has run for a while, with
+    /// more files than memory.
+    Forgotten,
+    /// Nothing.
     Cold,
 }
 
@@ -44,6 +50,7 @@ impl Case {
         };
         let cache = match self.cache {
             Cache::Warm => "warm",
+            Cache::Forgotten => "contents not in the",
             Cache::Cold => "cold",
         };
         let plural = if *points == 1 { "" } else { "s" };
@@ -183,13 +190,6 @@ fn device_per_point(case: &Case, samples: &[Sample]) -> Option<DevicePerPoint> {
 /// Never zero, so that it may divide.
 fn seconds(time: Duration) -> f64 {
     time.max(Duration::from_nanos(1)).as_secs_f64()
-}
-
-/// The nearest float: sums of bytes stay far below 2^53.
-fn real(amount: u64) -> f64 {
-    let (high, low) = (amount >> 32, amount & u64::from(u32::MAX));
-    let part = |half: u64| f64::from(u32::try_from(half).unwrap_or(u32::MAX));
-    part(high).mul_add(4_294_967_296.0, part(low))
 }
 
 /// One path in one case.

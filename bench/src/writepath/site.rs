@@ -52,7 +52,7 @@ impl Layout {
         })
     }
 
-    fn finest(&self) -> Archive {
+    pub(crate) fn finest(&self) -> Archive {
         let Some(finest) = self.header.archives.first() else {
             unreachable!("a header has an archive")
         };
@@ -111,6 +111,19 @@ impl Site {
     pub(crate) fn update(&mut self, points: u32) -> Arc<Round> {
         self.now_s += points * self.layout.finest().step_s;
         self.round(Arc::clone(&self.old), points, false)
+    }
+
+    /// The next points for the first so many of them. The others are behind from then on: whoever asks
+    /// for few once does so always.
+    pub(crate) fn update_first(&mut self, files: usize, points: u32) -> Arc<Round> {
+        self.now_s += points * self.layout.finest().step_s;
+        let some = self.old.iter().take(files).cloned().collect();
+        self.round(Arc::new(some), points, false)
+    }
+
+    /// The files that are there, in the order in which they are visited.
+    pub(crate) fn targets(&self) -> &[Target] {
+        &self.old
     }
 
     /// Files that are not there yet, with their data directory. Their directories are there.

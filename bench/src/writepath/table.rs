@@ -1,6 +1,7 @@
 //! The report as text: a table for each case, a line for each path.
 
 use super::row::{Case, Figures, Row, Spread};
+use crate::report::short;
 
 /// What a case's columns are.
 const COLUMNS: [&str; 14] = [
@@ -109,16 +110,6 @@ fn figure_cells(figures: &Figures) -> Vec<String> {
     ]
 }
 
-/// Three digits that count.
-pub(crate) fn short(figure: f64) -> String {
-    let decimals = match figure.abs() {
-        size if size >= 100.0 => 0,
-        size if size >= 10.0 => 1,
-        _ => 2,
-    };
-    format!("{figure:.decimals$}")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -147,12 +138,5 @@ mod tests {
         assert_eq!(columns("ring"), [15, 15], "{text}");
         assert_eq!(columns("pwrite"), [15], "{text}");
         assert!(text.contains("not measured: no memory"), "{text}");
-    }
-
-    #[test]
-    fn three_digits_count() {
-        assert_eq!(short(0.1234), "0.12");
-        assert_eq!(short(12.34), "12.3");
-        assert_eq!(short(1234.5), "1234");
     }
 }

@@ -126,7 +126,7 @@ fn eventually(mut holds: impl FnMut() -> bool) -> bool {
 }
 
 /// Root, and what the kernel has for it. Says what is missing.
-fn is_possible() -> bool {
+pub(crate) fn is_possible() -> bool {
     let root = rustix::process::geteuid().is_root();
     for (there, what) in [
         (root, "root"),

@@ -1,5 +1,8 @@
 //! benzene-bench as a program, against the real daemon: one binary, a line for each room of it.
 
+// A small case of `compare`: a model disk beside a directory.
+#[cfg(test)]
+mod compare;
 // A model disk: up, used, killed, down.
 #[cfg(test)]
 mod disk;
