@@ -26,6 +26,7 @@ mod disk;
 mod ingest;
 mod load;
 mod machine;
+mod order;
 mod own_metrics;
 mod process;
 mod progress;
@@ -60,6 +61,8 @@ enum Command {
     Writepath(writepath::WritepathArgs),
     /// Measure a spinning disk and flash side by side: what each carries, with a page to show
     Compare(Box<compare::CompareArgs>),
+    /// Measure what the order of the disk is worth, on a model of a spinning disk; needs root
+    Order(order::OrderArgs),
     /// Make a model disk: an HDD or a slow SSD for a machine that has none; needs root
     #[command(subcommand)]
     Disk(disk::DiskCommand),
@@ -73,6 +76,7 @@ fn main() -> ExitCode {
         Command::Soak(args) => soak::command(&args),
         Command::Writepath(args) => writepath::command(&args),
         Command::Compare(args) => compare::command(&args),
+        Command::Order(args) => order::command(&args),
         Command::Disk(command) => disk::command(&command),
     };
     match outcome {

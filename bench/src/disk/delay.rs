@@ -19,6 +19,7 @@ use rustix::thread::set_current_timer_slack;
 use super::model::counters::Counters;
 use super::model::params::Params;
 use super::model::{Answer, Model, Request, Wanted};
+use super::touched::{Sweep, Touched};
 
 /// How exactly the thread is woken; the kernel's own 50 us would be seen in the model's times.
 const TIMER_SLACK_NS: u64 = 1000;
@@ -43,6 +44,7 @@ enum Message {
         held: Held,
     },
     Counters(Sender<Counters>),
+    Sweep(Sender<Sweep>),
     LetGo,
 }
 
@@ -56,6 +58,8 @@ impl Delay {
         let (sender, receiver) = channel();
         let keeper = Keeper {
             model: Model::new(params),
+            params: *params,
+            touched: Touched::default(),
             begin: clock::now().instant,
             held: HashMap::new(),
             next_id: 0,
@@ -97,6 +101,13 @@ impl Delay {
         receiver.recv().ok()
     }
 
+    /// What the blocks since the last question take in one sweep.
+    pub(super) fn sweep(&self) -> Option<Sweep> {
+        let (sender, receiver) = channel();
+        self.0.send(Message::Sweep(sender)).ok()?;
+        receiver.recv().ok()
+    }
+
     /// No more delays.
     pub(super) fn let_go(&self) {
         drop(self.0.send(Message::LetGo));
@@ -105,6 +116,8 @@ impl Delay {
 
 struct Keeper {
     model: Model,
+    params: Params,
+    touched: Touched,
     begin: Instant,
     held: HashMap<u64, Held>,
     next_id: u64,
@@ -150,6 +163,7 @@ impl Keeper {
                 came,
                 held,
             } => {
+                self.touched.note(wanted, offset, bytes);
                 let id = self.next_id;
                 self.next_id += 1;
                 self.held.insert(id, held);
@@ -169,6 +183,9 @@ impl Keeper {
                 };
                 // Whoever asked may have gone.
                 let _gone = to.send(counters).is_err();
+            }
+            Message::Sweep(to) => {
+                let _gone = to.send(self.touched.take(&self.params)).is_err();
             }
             Message::LetGo => {
                 self.lets_go = true;

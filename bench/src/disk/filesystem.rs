@@ -1,5 +1,6 @@
-//! The FUSE filesystem of two files: `disk`, whose reads, writes and flushes take a model disk's time,
-//! and `counters.json`, what the model has counted until it is read.
+//! The FUSE filesystem of three files: `disk`, whose reads, writes and flushes take a model disk's time,
+//! `counters.json`, what the model has counted until it is read, and `sweep.json`, what the blocks that
+//! were touched since it was last read take in one sweep; it is to be read in one piece.
 //! The bytes lie in a backing file; they are moved when a request comes, and answered when the
 //! model says. Nothing here waits for the model: many requests are outstanding at once.
 
@@ -22,6 +23,7 @@ use super::model::Wanted;
 /// The disk's name below the mount point, and that of the counters.
 pub(super) const DISK: &str = "disk";
 pub(super) const COUNTERS: &str = "counters.json";
+pub(super) const SWEEP: &str = "sweep.json";
 /// Most bytes of one request; the kernel's loop device asks for up to 1,280 KiB, in two requests.
 const REQUEST_BYTES_MAX: u32 = 1 << 20;
 /// Requests that the kernel keeps outstanding: more than a loop device's 128, as large ones are cut.
@@ -30,6 +32,7 @@ const OUTSTANDING_MAX: u16 = 1024;
 const LONG: Duration = Duration::from_secs(3600);
 const DISK_INODE: INodeNo = INodeNo(2);
 const COUNTERS_INODE: INodeNo = INodeNo(3);
+const SWEEP_INODE: INodeNo = INodeNo(4);
 
 /// The filesystem.
 #[derive(Debug)]
@@ -45,7 +48,7 @@ impl ModelFilesystem {
         let (kind, perm, size) = match inode {
             INodeNo::ROOT => (FileType::Directory, 0o700, 0),
             DISK_INODE => (FileType::RegularFile, 0o600, self.bytes),
-            COUNTERS_INODE => (FileType::RegularFile, 0o400, 0),
+            COUNTERS_INODE | SWEEP_INODE => (FileType::RegularFile, 0o400, 0),
             _ => return None,
         };
         Some(FileAttr {
@@ -71,6 +74,14 @@ impl ModelFilesystem {
     fn counted(&self) -> Option<String> {
         let text = serde_json::to_string_pretty(&self.delay.counters()?).ok()?;
         Some(text + "\n")
+    }
+
+    /// The sweep as a file's text, whose rest is empty.
+    fn swept(&self, offset: u64) -> Option<String> {
+        if offset > 0 {
+            return Some(String::new());
+        }
+        serde_json::to_string(&self.delay.sweep()?).ok()
     }
 
     fn read_disk(&self, offset: u64, size: u32) -> io::Result<Vec<u8>> {
@@ -103,6 +114,7 @@ impl Filesystem for ModelFilesystem {
         let inode = match name.to_str() {
             Some(DISK) if parent == INodeNo::ROOT => DISK_INODE,
             Some(COUNTERS) if parent == INodeNo::ROOT => COUNTERS_INODE,
+            Some(SWEEP) if parent == INodeNo::ROOT => SWEEP_INODE,
             _ => return reply.error(Errno::ENOENT),
         };
         match self.attributes(inode) {
@@ -157,6 +169,10 @@ impl Filesystem for ModelFilesystem {
                     let most = usize::try_from(size).unwrap_or(usize::MAX);
                     reply.data(&rest[..rest.len().min(most)]);
                 }
+                None => reply.error(Errno::EIO),
+            },
+            SWEEP_INODE => match self.swept(offset) {
+                Some(text) => reply.data(text.as_bytes()),
                 None => reply.error(Errno::EIO),
             },
             _ => reply.error(Errno::EISDIR),
@@ -217,6 +233,7 @@ impl Filesystem for ModelFilesystem {
             (INodeNo::ROOT, FileType::Directory, ".."),
             (DISK_INODE, FileType::RegularFile, DISK),
             (COUNTERS_INODE, FileType::RegularFile, COUNTERS),
+            (SWEEP_INODE, FileType::RegularFile, SWEEP),
         ];
         let skipped = usize::try_from(offset).unwrap_or(usize::MAX);
         for ((inode, kind, name), next) in entries.into_iter().zip(1..).skip(skipped) {

@@ -12,6 +12,7 @@ mod model_disk;
 mod place;
 mod report;
 mod serve;
+mod touched;
 
 use std::path::PathBuf;
 
@@ -25,6 +26,7 @@ pub(crate) use model::counters::Counters;
 pub(crate) use model::params::{ModelName, Params};
 pub(crate) use model_disk::{Format, ModelDisk, Wish};
 pub(crate) use place::Place;
+pub(crate) use touched::Sweep;
 
 /// Which kind.
 #[derive(Debug, Subcommand)]

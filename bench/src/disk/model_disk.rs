@@ -13,11 +13,13 @@ use anyhow::{Context, Result, bail, ensure};
 use clap::ValueEnum;
 use rustix::mount::{MountFlags, mount};
 use rustix::process::{Pid, Signal, kill_process};
+use serde::de::DeserializeOwned;
 
 use super::attach::{attach, describe, loops, run, servers, take_apart, wait_for};
 use super::model::counters::Counters;
 use super::model::params::Params;
 use super::place::{Place, State};
+use super::touched::Sweep;
 
 /// How long the server may take to begin.
 const BEGIN: Duration = Duration::from_secs(10);
@@ -161,6 +163,11 @@ impl ModelDisk {
         counters(&self.place)
     }
 
+    /// What the blocks that were touched since the last question take in one sweep.
+    pub(crate) fn sweep(&self) -> Result<Sweep> {
+        counted(&self.place.sweep())
+    }
+
     /// Where its files are.
     pub(crate) fn mount(&self) -> &Path {
         &self.state.mount
@@ -192,14 +199,18 @@ impl Drop for ModelDisk {
 
 /// What the disk in a place has counted.
 pub(crate) fn counters(place: &Place) -> Result<Counters> {
-    let path = place.counters();
+    counted(&place.counters())
+}
+
+/// What the server says in a file.
+fn counted<T: DeserializeOwned>(path: &Path) -> Result<T> {
     let mut text = vec![0; COUNTERS_BYTES_MAX];
     // In one read: each is answered with what is counted by then, and pieces of two would not fit.
-    let bytes = File::open(&path)
+    let bytes = File::open(path)
         .and_then(|mut file| file.read(&mut text))
         .with_context(|| format!("cannot read {}: is the disk up?", path.display()))?;
     let text = text.get(..bytes).unwrap_or_default();
-    serde_json::from_slice(text).with_context(|| format!("{} is no counters", path.display()))
+    serde_json::from_slice(text).with_context(|| format!("{} cannot be read", path.display()))
 }
 
 /// Takes a disk away, with all that is on it. True: there was something.

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
-use super::filesystem::{COUNTERS, DISK};
+use super::filesystem::{COUNTERS, DISK, SWEEP};
 use super::model::params::Params;
 
 /// The directory.
@@ -67,6 +67,10 @@ impl Place {
     /// What the loop device stands on.
     pub(crate) fn disk(&self) -> PathBuf {
         self.fuse().join(DISK)
+    }
+
+    pub(crate) fn sweep(&self) -> PathBuf {
+        self.fuse().join(SWEEP)
     }
 
     pub(crate) fn counters(&self) -> PathBuf {

@@ -283,7 +283,7 @@ impl Names {
 }
 
 /// Puts the indices into an order of their own for each round (Fisher and Yates).
-fn shuffle(order: &mut [u32], seed: u64, round: u32) {
+pub(crate) fn shuffle(order: &mut [u32], seed: u64, round: u32) {
     let mut state = mix(seed ^ u64::from(round) << 32);
     for place in (1..order.len()).rev() {
         state = mix(state);

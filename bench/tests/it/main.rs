@@ -9,6 +9,9 @@ mod disk;
 // A small case of `ingest`, alone and beside another daemon.
 #[cfg(test)]
 mod ingest;
+// A small case of `order`: on a model disk, in its order and one by one.
+#[cfg(test)]
+mod order;
 // The two programs: this package's, and the daemon's, which is built where it is not up to date.
 #[cfg(test)]
 mod programs;

@@ -41,7 +41,8 @@ pub(crate) struct Request {
 }
 
 impl Request {
-    fn end(&self) -> u64 {
+    /// The byte behind it.
+    pub(crate) fn end(&self) -> u64 {
         self.offset + self.bytes
     }
 }
