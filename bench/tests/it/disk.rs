@@ -19,14 +19,14 @@ use rustix::process::{Pid, Signal, kill_process};
 use crate::programs::{said, text};
 
 /// A model disk's directory, which is taken down when it goes.
-struct Disk {
+pub(crate) struct Disk {
     dir: PathBuf,
     _parent: tempfile::TempDir,
 }
 
 impl Disk {
     /// In memory where there is some: other tests keep the machine's disk busy.
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let memory = Path::new("/dev/shm");
         let parent = if memory.is_dir() {
             tempfile::tempdir_in(memory)
@@ -40,7 +40,7 @@ impl Disk {
         }
     }
 
-    fn command(&self, verb: &str, options: &[&str]) -> Output {
+    pub(crate) fn command(&self, verb: &str, options: &[&str]) -> Output {
         Command::new(env!("CARGO_BIN_EXE_benzene-bench"))
             .args(["disk", "hdd", verb, "--dir"])
             .arg(&self.dir)
@@ -50,12 +50,12 @@ impl Disk {
             .unwrap()
     }
 
-    fn up(&self, options: &[&str]) {
+    pub(crate) fn up(&self, options: &[&str]) {
         let output = self.command("up", options);
         assert!(output.status.success(), "{}", said(&output));
     }
 
-    fn mount(&self) -> PathBuf {
+    pub(crate) fn mount(&self) -> PathBuf {
         self.dir.join("mnt")
     }
 
@@ -67,7 +67,7 @@ impl Disk {
     }
 
     /// Nothing leads here any more: no mount, no loop device, no process, no file.
-    fn assert_gone(&self) {
+    pub(crate) fn assert_gone(&self) {
         let name = self.dir.to_str().unwrap();
         let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
         assert!(!mounts.contains(name), "still mounted:\n{mounts}");
@@ -115,7 +115,7 @@ fn number(json: &str, name: &str) -> u64 {
 }
 
 #[expect(clippy::disallowed_methods, reason = "a test waits")]
-fn eventually(mut holds: impl FnMut() -> bool) -> bool {
+pub(crate) fn eventually(mut holds: impl FnMut() -> bool) -> bool {
     for _ in 0..1000 {
         if holds() {
             return true;

@@ -18,6 +18,9 @@ mod programs;
 // A short soak of a daemon that is well, and of one that loses a file.
 #[cfg(test)]
 mod soak;
+// Whisper files on a model of a spinning disk, the journal elsewhere, and a kill.
+#[cfg(test)]
+mod spindle;
 // A small case of `writepath` over every path.
 #[cfg(test)]
 mod writepath;

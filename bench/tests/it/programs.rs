@@ -8,7 +8,7 @@ use std::process::{Command, Output};
 use std::sync::OnceLock;
 
 /// The program `benzene-bench`.
-const BENCH: &str = env!("CARGO_BIN_EXE_benzene-bench");
+pub(crate) const BENCH: &str = env!("CARGO_BIN_EXE_benzene-bench");
 
 /// The program `benzene`, beside it.
 pub(crate) fn benzene() -> &'static Path {
