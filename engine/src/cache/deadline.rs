@@ -234,7 +234,7 @@ impl Deadline {
         }
         let of_lists = self.next_look_of_lists(records);
         let of_sweep = self.sweep.as_ref().and_then(|sweep| {
-            sweep.next_look(|id| {
+            sweep.next_look(self.is_everything_due(), |id| {
                 let due = records[id].due();
                 self.opens(self.late_at(due), due)
             })

@@ -145,10 +145,15 @@ impl Sweep {
 
     /// When to look again, from now, where nobody is to be written now: the pace allows one, or
     /// somebody becomes due. None: no series is here.
-    pub(super) fn next_look(&self, opens_at: impl Fn(u32) -> u32) -> Option<Duration> {
-        let opens = self
-            .first_held()
-            .map(|(_, id)| Duration::from_secs(u64::from(opens_at(id))).saturating_sub(self.now));
+    pub(super) fn next_look(
+        &self,
+        are_all_due: bool,
+        opens_at: impl Fn(u32) -> u32,
+    ) -> Option<Duration> {
+        let opens = self.first_held().map(|(_, id)| {
+            let opens_at = if are_all_due { 0 } else { opens_at(id) };
+            Duration::from_secs(u64::from(opens_at)).saturating_sub(self.now)
+        });
         let pace = self.pace();
         let paced = (self.due > 0).then(|| {
             let wait = (1.0 - self.allowed).max(0.0) / pace.max(f64::MIN_POSITIVE);

@@ -157,6 +157,7 @@ impl Machine for Locate {
 #[cfg(test)]
 mod tests {
     use std::fs;
+    use std::os::unix::fs::MetadataExt;
     use std::time::Duration;
 
     use super::super::{Driver, Event, FileOperation, FileToken, Ring, RingConfig};
@@ -233,7 +234,12 @@ mod tests {
             let directory = tempfile::tempdir().unwrap();
             let path = directory.path().join("a.wsp");
             fs::File::create(&path).unwrap().set_len(100_000).unwrap();
-            assert_eq!(locate(ring, &path), Ok(FileOutcome::Located(Some(0))));
+            let inode = u32::try_from(fs::metadata(&path).unwrap().ino()).unwrap_or(u32::MAX);
+            let Ok(FileOutcome::Located(Some(location))) = locate(ring, &path) else {
+                panic!("it is there")
+            };
+            // A file system that does not tell, as those in memory, has the inode's number instead.
+            assert!([0, inode].contains(&location), "{location}, inode {inode}");
         });
     }
 }

@@ -36,6 +36,12 @@ fn what_is_due_is_written_in_the_order_of_the_disk() {
         } else {
             clocked.cache.set_rushed(true);
         }
+        let now = clocked.instant();
+        assert_eq!(
+            clocked.cache.next_due(now),
+            Some(now),
+            "a turn makes them due"
+        );
         clocked.at(10.0);
         assert_eq!(clocked.cache.due(), 5);
         let written = clocked.write_due();
