@@ -69,7 +69,7 @@ pub(super) struct Single {
 /// The search for the highest rate that a disk holds.
 #[derive(Debug, Serialize)]
 pub(super) struct Sustained {
-    /// The highest rate at which the cache did not grow; None: it grew at every one.
+    /// The highest rate that was held, less by what it fell behind all the same; None: none was held.
     pub(super) updates_per_s: Option<f64>,
     /// Every rate that was tried, lowest first.
     pub(super) rates: Vec<Steady>,
@@ -78,7 +78,11 @@ pub(super) struct Sustained {
 
 impl Sustained {
     /// What follows from the rates that were tried.
-    pub(super) fn new(updates_per_s: Option<f64>, mut rates: Vec<Steady>, hold_s: u32) -> Self {
+    pub(super) fn new(mut rates: Vec<Steady>, hold_s: u32) -> Self {
+        let held = rates.iter().filter(|it| it.is_held);
+        let updates_per_s = held
+            .map(|it| it.offered_points_per_s * (1.0 - it.behind_growth_s_per_s.max(0.0)))
+            .reduce(f64::max);
         rates.sort_by(|one, other| {
             one.offered_points_per_s
                 .total_cmp(&other.offered_points_per_s)
@@ -238,7 +242,7 @@ pub(super) mod tests {
             cached_points: offered - updates + 1.0,
             cached_points_growth_per_s: 0.0,
             sync_lag_s: 1.1,
-            behind_growth_s_per_s: 0.01,
+            behind_growth_s_per_s: 0.0,
             is_held: updates >= offered,
             oldest_unwritten_s: 1.0,
             late_updates: 0.0,
@@ -273,7 +277,7 @@ pub(super) mod tests {
     }
 
     fn figures(class: &'static str, rate: f64, hold_s: u32) -> DiskFigures {
-        let rates = || vec![steady(rate * 1.1, rate), steady(rate, rate)];
+        let rates = |rate| vec![steady(rate * 1.1, rate), steady(rate, rate)];
         let caches = [Cache::Warm, Cache::Forgotten];
         let single = caches.map(|cache| [1, 60].map(|points| single(cache, points)));
         DiskFigures {
@@ -292,8 +296,8 @@ pub(super) mod tests {
                 kernel_workers: 4,
             },
             single: single.into_iter().flatten().collect(),
-            cold: Sustained::new(Some(rate), rates(), hold_s),
-            warm: Sustained::new(Some(rate * 3.0), rates(), hold_s),
+            cold: Sustained::new(rates(rate), hold_s),
+            warm: Sustained::new(rates(rate * 3.0), hold_s),
             limiter: vec![steady(rate * 2.0, rate / 2.0), steady(rate * 2.0, rate)],
             as_shipped: Some(AsShipped {
                 hold_s: 30,
@@ -316,7 +320,7 @@ pub(super) mod tests {
 
     #[test]
     fn a_disk_carries_what_its_updates_and_the_hold_time_allow() {
-        let sustained = Sustained::new(Some(200.0), Vec::new(), 300);
+        let sustained = Sustained::new(vec![steady(200.0, 200.0)], 300);
         let metrics: Vec<f64> = sustained
             .carries
             .iter()
@@ -331,15 +335,26 @@ pub(super) mod tests {
         let points = sustained.carries.iter().map(|it| it.points_per_update);
         assert_eq!(points.collect::<Vec<_>>(), [30, 5, 1]);
         assert!((sustained.advised().unwrap() - 160.0).abs() < 1e-9);
-        let fast = Sustained::new(Some(5000.0), Vec::new(), 60);
+        let fast = Sustained::new(vec![steady(5000.0, 5000.0)], 60);
         assert!((fast.carries[2].metrics_advised - 1_200_000.0).abs() < 1.0);
         assert_eq!(fast.carries[0].points_per_update, 6);
     }
 
     #[test]
+    fn a_rate_that_falls_behind_a_little_counts_for_less() {
+        let mut rates = vec![steady(190.0, 190.0), steady(200.0, 200.0)];
+        rates[1].behind_growth_s_per_s = 0.08;
+        let found = Sustained::new(rates.clone(), 300).updates_per_s.unwrap();
+        assert!((found - 190.0).abs() < 1e-9);
+        rates[1].behind_growth_s_per_s = 0.02;
+        let found = Sustained::new(rates, 300).updates_per_s.unwrap();
+        assert!((found - 196.0).abs() < 1e-9);
+    }
+
+    #[test]
     fn rates_are_in_order_and_none_found_carries_nothing() {
         let rates = vec![steady(30.0, 10.0), steady(20.0, 10.0)];
-        let sustained = Sustained::new(None, rates, 300);
+        let sustained = Sustained::new(rates, 300);
         assert!(sustained.rates[0].offered_points_per_s < sustained.rates[1].offered_points_per_s);
         assert!(sustained.advised().is_none());
         assert!(sustained.carries.iter().all(|it| it.metrics_at_most < 1e-9));

@@ -145,7 +145,7 @@ impl Measurement<'_, '_> {
             let Some(found) = search.found() else { break };
             rates.push(self.try_rate(found * part, is_cold)?);
         }
-        Ok(Sustained::new(search.found(), rates, place.hold_s))
+        Ok(Sustained::new(rates, place.hold_s))
     }
 
     /// A stretch at one rate, all files in turn.

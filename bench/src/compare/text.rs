@@ -13,7 +13,7 @@ all the while, and somebody reads single pages of the same disk. What the daemon
 cache holds (as the time in which it came in) and what it has written that is not on the disk (as the \
 time until a sync has brought it there, less one and a half times the usual time between two syncs: two \
 seconds on a spinning disk, one on flash): a rate is held where the sum grows by less than a tenth of \
-the time that passes. It is found by trying rates, to a tenth. Cold: a file's contents \
+the time that passes, and counts for that much less. It is found by trying rates, to a tenth. Cold: a file's contents \
 are in memory only from its update to the next sync, as with more files than memory; names and inodes \
 stay. Warm: all files are in memory. Metrics that a disk carries are that rate times the time for which \
 points are held on a disk of its class (MAX_POINT_AGE: 60 s on flash, 300 s on a spinning disk): each \
