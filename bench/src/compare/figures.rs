@@ -2,7 +2,7 @@
 //! and the page show. And what follows from them: how many metrics a disk carries.
 //! Pure: nothing here measures.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::device::Counters;
 use crate::disk;
@@ -16,18 +16,18 @@ const ADVISED_PART: f64 = 0.8;
 const STEPS_S: [u32; 3] = [10, 60, 300];
 
 /// Everything.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Comparison {
     /// On what it was measured.
     pub(super) head: String,
     /// What the figures mean.
-    pub(super) definitions: &'static str,
+    pub(super) definitions: String,
     pub(super) seconds_per_measurement: u32,
     pub(super) disks: Vec<DiskFigures>,
 }
 
 /// One disk.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct DiskFigures {
     pub(super) place: Place,
     pub(super) single: Vec<Single>,
@@ -38,18 +38,18 @@ pub(super) struct DiskFigures {
 }
 
 /// Which disk it is.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Place {
     /// What the user says it is: hdd or ssd.
-    pub(super) class: &'static str,
+    pub(super) class: String,
     /// What Benzene finds, and why.
-    pub(super) class_found: &'static str,
+    pub(super) class_found: String,
     pub(super) class_reason: String,
     pub(super) directory: String,
     pub(super) device: String,
     pub(super) filesystem: String,
     /// The model, where it is one.
-    pub(super) model: Option<&'static str>,
+    pub(super) model: Option<String>,
     pub(super) files: u32,
     pub(super) file_bytes: u64,
     /// How long points are held on such a disk (MAX_POINT_AGE).
@@ -59,7 +59,7 @@ pub(super) struct Place {
 }
 
 /// A round of single updates or creates, by the daemon's writer without a daemon.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Single {
     pub(super) case: Case,
     pub(super) figures: Figures,
@@ -67,7 +67,7 @@ pub(super) struct Single {
 }
 
 /// The search for the highest rate that a disk holds.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Sustained {
     /// The highest rate that was held, less by what it fell behind all the same; None: none was held.
     pub(super) updates_per_s: Option<f64>,
@@ -104,7 +104,7 @@ impl Sustained {
 }
 
 /// How many metrics a disk carries whose points come with this step.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Carries {
     pub(super) step_s: u32,
     pub(super) points_per_update: u32,
@@ -129,7 +129,7 @@ impl Carries {
 }
 
 /// A daemon with points that come in evenly, over one stretch of time.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Steady {
     pub(super) offered_points_per_s: f64,
     /// MAX_UPDATES_PER_SECOND; None: inf.
@@ -149,7 +149,6 @@ pub(super) struct Steady {
     /// the lag of the syncs.
     pub(super) behind_growth_s_per_s: f64,
     pub(super) is_held: bool,
-    pub(super) oldest_unwritten_s: f64,
     /// Updates later than MAX_POINT_AGE, with the order `deadline`.
     pub(super) late_updates: f64,
     pub(super) cpu_us_per_update: f64,
@@ -162,7 +161,7 @@ pub(super) struct Steady {
 }
 
 /// What a reader beside it waited for a page.
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(super) struct Waits {
     pub(super) p50: f64,
     pub(super) p99: f64,
@@ -170,7 +169,7 @@ pub(super) struct Waits {
 }
 
 /// By the block device's own counters.
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(super) struct DevicePerUpdate {
     pub(super) reads: f64,
     pub(super) writes: f64,
@@ -191,7 +190,7 @@ impl DevicePerUpdate {
 }
 
 /// By a model disk's counters.
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(super) struct HeadPerUpdate {
     pub(super) seeks: f64,
     /// Way of the head, in full strokes.
@@ -213,7 +212,7 @@ impl HeadPerUpdate {
 }
 
 /// The order that is the default, at four fifths of the highest rate, with times made shorter.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct AsShipped {
     /// MAX_POINT_AGE, in place of the class's own.
     pub(super) hold_s: u32,
@@ -244,7 +243,6 @@ pub(super) mod tests {
             sync_lag_s: 1.1,
             behind_growth_s_per_s: 0.0,
             is_held: updates >= offered,
-            oldest_unwritten_s: 1.0,
             late_updates: 0.0,
             cpu_us_per_update: 30.0,
             cpu_us_per_point: 10.0,
@@ -276,14 +274,14 @@ pub(super) mod tests {
         }
     }
 
-    fn figures(class: &'static str, rate: f64, hold_s: u32) -> DiskFigures {
+    fn figures(class: &str, rate: f64, hold_s: u32) -> DiskFigures {
         let rates = |rate| vec![steady(rate * 1.1, rate), steady(rate, rate)];
         let caches = [Cache::Warm, Cache::Forgotten];
         let single = caches.map(|cache| [1, 60].map(|points| single(cache, points)));
         DiskFigures {
             place: Place {
-                class,
-                class_found: class,
+                class: class.to_owned(),
+                class_found: class.to_owned(),
                 class_reason: String::from("it rotates"),
                 directory: String::from("/srv"),
                 device: String::from("sda"),
@@ -312,7 +310,7 @@ pub(super) mod tests {
     pub(in crate::compare) fn comparison() -> Comparison {
         Comparison {
             head: String::from("machine     2 cores\n"),
-            definitions: crate::compare::text::DEFINITIONS,
+            definitions: crate::compare::text::DEFINITIONS.to_owned(),
             seconds_per_measurement: 10,
             disks: vec![figures("hdd", 200.0, 300), figures("ssd", 5000.0, 60)],
         }
@@ -363,15 +361,13 @@ pub(super) mod tests {
     #[test]
     fn json_names_its_units() {
         let json = serde_json::to_value(comparison()).unwrap();
+        let again: Comparison = serde_json::from_value(json.clone()).unwrap();
+        assert_eq!(serde_json::to_value(again).unwrap(), json);
         let hdd = &json["disks"][0];
         assert_eq!(hdd["place"]["class"], "hdd");
         assert_eq!(hdd["cold"]["updates_per_s"], 200.0);
         assert_eq!(hdd["cold"]["carries"][0]["step_s"], 10);
-        for name in [
-            "offered_points_per_s",
-            "cpu_us_per_point",
-            "oldest_unwritten_s",
-        ] {
+        for name in ["offered_points_per_s", "cpu_us_per_point", "sync_lag_s"] {
             assert!(hdd["cold"]["rates"][0][name].is_number(), "{name}");
         }
         assert_eq!(hdd["single"][2]["case"]["cache"], "forgotten");
