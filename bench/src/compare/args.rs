@@ -55,6 +55,9 @@ pub(crate) struct CompareArgs {
     /// A line of yours for the head of the report: which commit, which machine
     #[arg(long, value_name = "TEXT")]
     pub(super) note: Option<String>,
+    /// Measure nothing, and show what an earlier comparison wrote as JSON
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["hdd", "ssd", "model"])]
+    pub(super) from: Option<PathBuf>,
     /// Write the figures to this file too, as JSON
     #[arg(long, value_name = "FILE")]
     pub(super) json: Option<PathBuf>,

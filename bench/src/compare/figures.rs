@@ -2,7 +2,7 @@
 //! and the page show. And what follows from them: how many metrics a disk carries.
 //! Pure: nothing here measures.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::device::Counters;
 use crate::disk;
@@ -16,18 +16,18 @@ const ADVISED_PART: f64 = 0.8;
 const STEPS_S: [u32; 3] = [10, 60, 300];
 
 /// Everything.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Comparison {
     /// On what it was measured.
     pub(super) head: String,
     /// What the figures mean.
-    pub(super) definitions: &'static str,
+    pub(super) definitions: String,
     pub(super) seconds_per_measurement: u32,
     pub(super) disks: Vec<DiskFigures>,
 }
 
 /// One disk.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct DiskFigures {
     pub(super) place: Place,
     pub(super) single: Vec<Single>,
@@ -38,18 +38,18 @@ pub(super) struct DiskFigures {
 }
 
 /// Which disk it is.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Place {
     /// What the user says it is: hdd or ssd.
-    pub(super) class: &'static str,
+    pub(super) class: String,
     /// What Benzene finds, and why.
-    pub(super) class_found: &'static str,
+    pub(super) class_found: String,
     pub(super) class_reason: String,
     pub(super) directory: String,
     pub(super) device: String,
     pub(super) filesystem: String,
     /// The model, where it is one.
-    pub(super) model: Option<&'static str>,
+    pub(super) model: Option<String>,
     pub(super) files: u32,
     pub(super) file_bytes: u64,
     /// How long points are held on such a disk (MAX_POINT_AGE).
@@ -59,7 +59,7 @@ pub(super) struct Place {
 }
 
 /// A round of single updates or creates, by the daemon's writer without a daemon.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Single {
     pub(super) case: Case,
     pub(super) figures: Figures,
@@ -67,9 +67,9 @@ pub(super) struct Single {
 }
 
 /// The search for the highest rate that a disk holds.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Sustained {
-    /// The highest rate at which the cache did not grow; None: it grew at every one.
+    /// The highest rate that was held, less by what it fell behind all the same; None: none was held.
     pub(super) updates_per_s: Option<f64>,
     /// Every rate that was tried, lowest first.
     pub(super) rates: Vec<Steady>,
@@ -78,7 +78,11 @@ pub(super) struct Sustained {
 
 impl Sustained {
     /// What follows from the rates that were tried.
-    pub(super) fn new(updates_per_s: Option<f64>, mut rates: Vec<Steady>, hold_s: u32) -> Self {
+    pub(super) fn new(mut rates: Vec<Steady>, hold_s: u32) -> Self {
+        let held = rates.iter().filter(|it| it.is_held);
+        let updates_per_s = held
+            .map(|it| it.offered_points_per_s * (1.0 - it.behind_growth_s_per_s.max(0.0)))
+            .reduce(f64::max);
         rates.sort_by(|one, other| {
             one.offered_points_per_s
                 .total_cmp(&other.offered_points_per_s)
@@ -100,7 +104,7 @@ impl Sustained {
 }
 
 /// How many metrics a disk carries whose points come with this step.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Carries {
     pub(super) step_s: u32,
     pub(super) points_per_update: u32,
@@ -125,7 +129,7 @@ impl Carries {
 }
 
 /// A daemon with points that come in evenly, over one stretch of time.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Steady {
     pub(super) offered_points_per_s: f64,
     /// MAX_UPDATES_PER_SECOND; None: inf.
@@ -145,7 +149,6 @@ pub(super) struct Steady {
     /// the lag of the syncs.
     pub(super) behind_growth_s_per_s: f64,
     pub(super) is_held: bool,
-    pub(super) oldest_unwritten_s: f64,
     /// Updates later than MAX_POINT_AGE, with the order `deadline`.
     pub(super) late_updates: f64,
     pub(super) cpu_us_per_update: f64,
@@ -158,7 +161,7 @@ pub(super) struct Steady {
 }
 
 /// What a reader beside it waited for a page.
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(super) struct Waits {
     pub(super) p50: f64,
     pub(super) p99: f64,
@@ -166,7 +169,7 @@ pub(super) struct Waits {
 }
 
 /// By the block device's own counters.
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(super) struct DevicePerUpdate {
     pub(super) reads: f64,
     pub(super) writes: f64,
@@ -187,7 +190,7 @@ impl DevicePerUpdate {
 }
 
 /// By a model disk's counters.
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(super) struct HeadPerUpdate {
     pub(super) seeks: f64,
     /// Way of the head, in full strokes.
@@ -209,7 +212,7 @@ impl HeadPerUpdate {
 }
 
 /// The order that is the default, at four fifths of the highest rate, with times made shorter.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct AsShipped {
     /// MAX_POINT_AGE, in place of the class's own.
     pub(super) hold_s: u32,
@@ -238,9 +241,8 @@ pub(super) mod tests {
             cached_points: offered - updates + 1.0,
             cached_points_growth_per_s: 0.0,
             sync_lag_s: 1.1,
-            behind_growth_s_per_s: 0.01,
+            behind_growth_s_per_s: 0.0,
             is_held: updates >= offered,
-            oldest_unwritten_s: 1.0,
             late_updates: 0.0,
             cpu_us_per_update: 30.0,
             cpu_us_per_point: 10.0,
@@ -272,14 +274,14 @@ pub(super) mod tests {
         }
     }
 
-    fn figures(class: &'static str, rate: f64, hold_s: u32) -> DiskFigures {
-        let rates = || vec![steady(rate * 1.1, rate), steady(rate, rate)];
+    fn figures(class: &str, rate: f64, hold_s: u32) -> DiskFigures {
+        let rates = |rate| vec![steady(rate * 1.1, rate), steady(rate, rate)];
         let caches = [Cache::Warm, Cache::Forgotten];
         let single = caches.map(|cache| [1, 60].map(|points| single(cache, points)));
         DiskFigures {
             place: Place {
-                class,
-                class_found: class,
+                class: class.to_owned(),
+                class_found: class.to_owned(),
                 class_reason: String::from("it rotates"),
                 directory: String::from("/srv"),
                 device: String::from("sda"),
@@ -292,8 +294,8 @@ pub(super) mod tests {
                 kernel_workers: 4,
             },
             single: single.into_iter().flatten().collect(),
-            cold: Sustained::new(Some(rate), rates(), hold_s),
-            warm: Sustained::new(Some(rate * 3.0), rates(), hold_s),
+            cold: Sustained::new(rates(rate), hold_s),
+            warm: Sustained::new(rates(rate * 3.0), hold_s),
             limiter: vec![steady(rate * 2.0, rate / 2.0), steady(rate * 2.0, rate)],
             as_shipped: Some(AsShipped {
                 hold_s: 30,
@@ -308,7 +310,7 @@ pub(super) mod tests {
     pub(in crate::compare) fn comparison() -> Comparison {
         Comparison {
             head: String::from("machine     2 cores\n"),
-            definitions: crate::compare::text::DEFINITIONS,
+            definitions: crate::compare::text::DEFINITIONS.to_owned(),
             seconds_per_measurement: 10,
             disks: vec![figures("hdd", 200.0, 300), figures("ssd", 5000.0, 60)],
         }
@@ -316,7 +318,7 @@ pub(super) mod tests {
 
     #[test]
     fn a_disk_carries_what_its_updates_and_the_hold_time_allow() {
-        let sustained = Sustained::new(Some(200.0), Vec::new(), 300);
+        let sustained = Sustained::new(vec![steady(200.0, 200.0)], 300);
         let metrics: Vec<f64> = sustained
             .carries
             .iter()
@@ -331,15 +333,26 @@ pub(super) mod tests {
         let points = sustained.carries.iter().map(|it| it.points_per_update);
         assert_eq!(points.collect::<Vec<_>>(), [30, 5, 1]);
         assert!((sustained.advised().unwrap() - 160.0).abs() < 1e-9);
-        let fast = Sustained::new(Some(5000.0), Vec::new(), 60);
+        let fast = Sustained::new(vec![steady(5000.0, 5000.0)], 60);
         assert!((fast.carries[2].metrics_advised - 1_200_000.0).abs() < 1.0);
         assert_eq!(fast.carries[0].points_per_update, 6);
     }
 
     #[test]
+    fn a_rate_that_falls_behind_a_little_counts_for_less() {
+        let mut rates = vec![steady(190.0, 190.0), steady(200.0, 200.0)];
+        rates[1].behind_growth_s_per_s = 0.08;
+        let found = Sustained::new(rates.clone(), 300).updates_per_s.unwrap();
+        assert!((found - 190.0).abs() < 1e-9);
+        rates[1].behind_growth_s_per_s = 0.02;
+        let found = Sustained::new(rates, 300).updates_per_s.unwrap();
+        assert!((found - 196.0).abs() < 1e-9);
+    }
+
+    #[test]
     fn rates_are_in_order_and_none_found_carries_nothing() {
         let rates = vec![steady(30.0, 10.0), steady(20.0, 10.0)];
-        let sustained = Sustained::new(None, rates, 300);
+        let sustained = Sustained::new(rates, 300);
         assert!(sustained.rates[0].offered_points_per_s < sustained.rates[1].offered_points_per_s);
         assert!(sustained.advised().is_none());
         assert!(sustained.carries.iter().all(|it| it.metrics_at_most < 1e-9));
@@ -348,15 +361,13 @@ pub(super) mod tests {
     #[test]
     fn json_names_its_units() {
         let json = serde_json::to_value(comparison()).unwrap();
+        let again: Comparison = serde_json::from_value(json.clone()).unwrap();
+        assert_eq!(serde_json::to_value(again).unwrap(), json);
         let hdd = &json["disks"][0];
         assert_eq!(hdd["place"]["class"], "hdd");
         assert_eq!(hdd["cold"]["updates_per_s"], 200.0);
         assert_eq!(hdd["cold"]["carries"][0]["step_s"], 10);
-        for name in [
-            "offered_points_per_s",
-            "cpu_us_per_point",
-            "oldest_unwritten_s",
-        ] {
+        for name in ["offered_points_per_s", "cpu_us_per_point", "sync_lag_s"] {
             assert!(hdd["cold"]["rates"][0][name].is_number(), "{name}");
         }
         assert_eq!(hdd["single"][2]["case"]["cache"], "forgotten");

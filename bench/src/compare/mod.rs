@@ -20,6 +20,7 @@ mod text;
 mod verdict;
 
 use std::fs;
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -56,23 +57,9 @@ const SHIPPED_STEP_S: f64 = 1.0;
 
 /// Runs it all and reports. True: each disk holds some rate.
 pub(crate) fn command(args: &CompareArgs) -> Result<bool> {
-    let wanted = args.wanted()?;
-    let interrupt = Interrupt::listen()?;
-    let mut head = machine::head(&args.daemon.parent(), Some(&args.daemon.program()?));
-    if let Some(note) = &args.note {
-        let line = format!("{:<11} {note}\n", "note");
-        head.push_str(&line);
-    }
-    let extent = args.extent();
-    let mut disks = Vec::new();
-    for one in &wanted {
-        disks.push(measure(args, one, extent, &interrupt)?);
-    }
-    let comparison = Comparison {
-        head,
-        definitions: text::DEFINITIONS,
-        seconds_per_measurement: extent.seconds,
-        disks,
+    let comparison = match &args.from {
+        Some(path) => read(path)?,
+        None => compare(args)?,
     };
     print!("{}", text::text(&comparison));
     if let Some(path) = &args.json {
@@ -85,6 +72,35 @@ pub(crate) fn command(args: &CompareArgs) -> Result<bool> {
     }
     let mut found = comparison.disks.iter().map(|disk| disk.cold.updates_per_s);
     Ok(found.all(|rate| rate.is_some()))
+}
+
+/// An earlier comparison.
+fn read(path: &Path) -> Result<Comparison> {
+    let json =
+        fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    serde_json::from_str(&json).with_context(|| format!("{} is no comparison", path.display()))
+}
+
+/// A new one.
+fn compare(args: &CompareArgs) -> Result<Comparison> {
+    let wanted = args.wanted()?;
+    let interrupt = Interrupt::listen()?;
+    let mut head = machine::head(&args.daemon.parent(), Some(&args.daemon.program()?));
+    if let Some(note) = &args.note {
+        let line = format!("{:<11} {note}\n", "note");
+        head.push_str(&line);
+    }
+    let extent = args.extent();
+    let mut disks = Vec::new();
+    for one in &wanted {
+        disks.push(measure(args, one, extent, &interrupt)?);
+    }
+    Ok(Comparison {
+        head,
+        definitions: text::DEFINITIONS.to_owned(),
+        seconds_per_measurement: extent.seconds,
+        disks,
+    })
 }
 
 /// Everything of one disk.
@@ -145,7 +161,7 @@ impl Measurement<'_, '_> {
             let Some(found) = search.found() else { break };
             rates.push(self.try_rate(found * part, is_cold)?);
         }
-        Ok(Sustained::new(search.found(), rates, place.hold_s))
+        Ok(Sustained::new(rates, place.hold_s))
     }
 
     /// A stretch at one rate, all files in turn.

@@ -36,7 +36,7 @@ pub(super) fn page(comparison: &Comparison) -> String {
     }
     let line = format!(
         "<h2>What the figures mean</h2>\n<p class=\"about\">{}</p>\n<h2>All figures</h2>\n",
-        escape(comparison.definitions)
+        escape(&comparison.definitions)
     );
     body.push_str(&line);
     for table in text::tables(comparison) {
@@ -59,7 +59,7 @@ pub(super) fn page(comparison: &Comparison) -> String {
 /// The first thing that is seen of a disk.
 fn card(disk: &DiskFigures) -> String {
     let place = &disk.place;
-    let what = match (place.model, place.class) {
+    let what = match (&place.model, &*place.class) {
         (Some(model), _) => format!("Model disk {model}"),
         (None, "hdd") => String::from("Spinning disk"),
         (None, _) => String::from("Flash disk"),
@@ -85,9 +85,8 @@ fn carried(comparison: &Comparison) -> String {
     let mut lines = Vec::new();
     for disk in &comparison.disks {
         for (state, sustained) in [("cold", &disk.cold), ("warm", &disk.warm)] {
-            for carries in sustained.carries.iter().take(2) {
-                let step = carries.step_s;
-                let name = format!("{}, {state}, every {step} s", disk.place.class);
+            if let Some(carries) = sustained.carries.first() {
+                let name = format!("{}, {state} files", disk.place.class);
                 lines.push((name, class_of_bar(disk), carries.metrics_advised));
             }
         }
@@ -98,10 +97,11 @@ fn carried(comparison: &Comparison) -> String {
             name,
             class,
             figure: *figure,
+            text: text::metrics(*figure),
             range: None,
         })
         .collect();
-    bars("Metrics, a fifth to spare", &lines)
+    bars("Metrics with a point every 10 s, a fifth to spare", &lines)
 }
 
 fn class_of_bar(disk: &DiskFigures) -> &'static str {
@@ -168,7 +168,7 @@ fn together(comparison: &Comparison) -> Vec<String> {
                     .filter_map(|it| Some((f64::from(it.case.points), figure(it)?)));
                 all.push(Curve {
                     name: Some(format!("{}, {state} files", disk.place.class)),
-                    class: disk.place.class,
+                    class: &disk.place.class,
                     is_dashed,
                     has_marks: true,
                     points: updates.collect(),
@@ -181,22 +181,19 @@ fn together(comparison: &Comparison) -> Vec<String> {
 }
 
 /// A curve for each disk over some of its stretches.
-fn over(
-    comparison: &Comparison,
-    all: impl Fn(&DiskFigures) -> Vec<(f64, f64)>,
-) -> Vec<Curve<'static>> {
-    let curve = |disk: &DiskFigures| Curve {
-        name: Some(disk.place.class.to_owned()),
-        class: disk.place.class,
+fn over(comparison: &Comparison, all: impl Fn(&DiskFigures) -> Vec<(f64, f64)>) -> Vec<Curve<'_>> {
+    let curves = comparison.disks.iter().map(|disk| Curve {
+        name: Some(disk.place.class.clone()),
+        class: &disk.place.class,
         is_dashed: false,
         has_marks: true,
         points: all(disk),
-    };
-    comparison.disks.iter().map(curve).collect()
+    });
+    curves.collect()
 }
 
 /// What the cache held at each rate, as the time in which it came in.
-fn caches(comparison: &Comparison) -> Vec<Curve<'static>> {
+fn caches(comparison: &Comparison) -> Vec<Curve<'_>> {
     let mut all = Vec::new();
     for disk in &comparison.disks {
         let mut is_named = [false; 2];
@@ -209,7 +206,7 @@ fn caches(comparison: &Comparison) -> Vec<Curve<'static>> {
             let behind = points.map(|(at, cached)| (*at, cached / rate.offered_points_per_s));
             all.push(Curve {
                 name,
-                class: disk.place.class,
+                class: &disk.place.class,
                 is_dashed: !rate.is_held,
                 has_marks: false,
                 points: behind.collect(),

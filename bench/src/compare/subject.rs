@@ -73,15 +73,15 @@ impl Subject {
         let found = Disk::of(site.root())?;
         let profile = Profile::of(*class);
         let place = Place {
-            class: class.name(),
-            class_found: found.class.name(),
+            class: class.name().to_owned(),
+            class_found: found.class.name().to_owned(),
             class_reason: found.reason.to_string(),
             directory: directory.display().to_string(),
             device: device.name().to_owned(),
             filesystem: mount::of(&directory)?.kind,
             model: model
                 .as_ref()
-                .map(|model| model.state().params.model.name()),
+                .map(|model| model.state().params.model.name().to_owned()),
             files,
             file_bytes,
             hold_s: profile.max_point_age_s,

@@ -21,12 +21,11 @@ use crate::disk;
 use crate::report::real;
 
 /// What is asked for every second.
-pub(super) const LABELS: [&str; 7] = [
+pub(super) const LABELS: [&str; 6] = [
     "cached",
     "waitingPoints",
     "updates",
     "committed",
-    "oldestUnwrittenSeconds",
     "lateUpdates",
     "errors",
 ];
@@ -88,7 +87,6 @@ pub(super) fn judge(
     let debt = lag.saturating_sub(syncs.period.mul_f64(SYNCING_PERIODS));
     let since_clean = after.at.saturating_duration_since(syncs.clean_at);
     let behind = growth / stretch.points_per_s + debt.as_secs_f64() / since_clean.as_secs_f64();
-    let oldest = within().map(|(_, report)| of("oldestUnwrittenSeconds", report));
     let (device, head) = disk_since(&before, &after, updates * time);
     Ok(Steady {
         offered_points_per_s: stretch.points_per_s,
@@ -103,7 +101,6 @@ pub(super) fn judge(
         sync_lag_s: lag.as_secs_f64(),
         behind_growth_s_per_s: behind,
         is_held: behind <= GROWTH_PART,
-        oldest_unwritten_s: oldest.fold(0.0, f64::max),
         late_updates: of("lateUpdates", last) - of("lateUpdates", first),
         cpu_us_per_update: spent / (updates * time).max(1.0),
         cpu_us_per_point: spent / (points * time).max(1.0),
@@ -207,7 +204,7 @@ mod tests {
             let cached = 50.0 + (offered - updates) * passed;
             let written = updates * passed;
             // The daemon's own points wait for files.
-            let report = [cached + 7.0, 7.0, written, written, 1.0, 0.0, 0.0];
+            let report = [cached + 7.0, 7.0, written, written, 0.0, 0.0];
             (1000 + second, report)
         });
         let syncs = Syncs {

@@ -1,7 +1,7 @@
 //! Horizontal bars from 0: a name to the left, its figure to the right, a whisker from the smallest
 //! to the largest where it was measured several times.
 
-use super::{escape, framed, short};
+use super::{escape, framed};
 
 /// Height of a bar's line, in pixels.
 pub(crate) const LINE: f64 = 22.0;
@@ -17,6 +17,8 @@ pub(crate) struct Bar<'a> {
     /// What it looks like, in the page's style.
     pub(crate) class: &'a str,
     pub(crate) figure: f64,
+    /// The figure as it is shown.
+    pub(crate) text: String,
     /// Smallest and largest, where there were several.
     pub(crate) range: Option<(f64, f64)>,
 }
@@ -49,7 +51,7 @@ pub(crate) fn bars(title: &str, lines: &[Bar<'_>]) -> String {
             plot.push_str(&whisker);
         }
         plot.push_str(&label(bar.name, middle));
-        plot.push_str(&amount(&short(bar.figure), at(end(bar)) + 6.0, middle));
+        plot.push_str(&amount(&bar.text, at(end(bar)) + 6.0, middle));
         top += LINE;
     }
     lines_framed(title, &plot, top)

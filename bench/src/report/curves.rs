@@ -247,6 +247,8 @@ fn tick_text(tick: f64) -> String {
     };
     let text = format!("{amount:.3}");
     let text = text.trim_end_matches('0').trim_end_matches('.');
+    // What is all but 0 may lie below it.
+    let text = if text == "-0" { "0" } else { text };
     format!("{text}{unit}")
 }
 
@@ -314,6 +316,7 @@ mod tests {
             |scale: Scale| -> Vec<String> { scale.ticks().into_iter().map(tick_text).collect() };
         assert_eq!(texts(scale(false, 0.0, 1050.0)), ["0", "500", "1k"]);
         assert_eq!(texts(scale(true, 90.0, 600.0)), ["100", "200", "500"]);
+        assert_eq!(texts(scale(false, -0.01, 0.09))[0], "0");
         let wide = texts(scale(true, 0.9, 2e6));
         assert_eq!(wide, ["1", "10", "100", "1k", "10k", "100k", "1M"]);
         assert_eq!(texts(scale(false, 0.0, 0.3)), ["0", "0.1", "0.2", "0.3"]);

@@ -67,6 +67,7 @@ fn figures_as_bars(title: &str, measured: &[(&str, &Figures)], figure: Figure) -
                 name,
                 class: class_of(name),
                 figure: spread.median,
+                text: short(spread.median),
                 range: Some((spread.min, spread.max)),
             })
         })

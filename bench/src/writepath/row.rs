@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use anyhow::Result;
 use benzene_rivals::Latencies;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::device::Counters;
 use crate::report::real;
 
 /// What is done to the files.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Work {
     Update,
@@ -19,7 +19,7 @@ pub(crate) enum Work {
 }
 
 /// What the page cache holds at the start.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Cache {
     /// Everything.
@@ -32,7 +32,7 @@ pub(crate) enum Cache {
 }
 
 /// What is measured.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Case {
     pub(crate) work: Work,
     pub(crate) cache: Cache,
@@ -72,7 +72,7 @@ pub(crate) struct Sample {
 }
 
 /// Median (between the middle two of an even number), smallest and largest.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Spread {
     pub(crate) median: f64,
     pub(crate) min: f64,
@@ -94,7 +94,7 @@ impl Spread {
 }
 
 /// Latency of a file, in microseconds.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct LatencyUs {
     pub(crate) p50: f64,
     pub(crate) p90: f64,
@@ -104,7 +104,7 @@ pub(crate) struct LatencyUs {
 }
 
 /// What reached the device for each point; medians.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct DevicePerPoint {
     pub(crate) written_bytes: f64,
     pub(crate) read_bytes: f64,
@@ -113,7 +113,7 @@ pub(crate) struct DevicePerPoint {
 }
 
 /// The figures of one path in one case.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Figures {
     pub(crate) repeats: usize,
     pub(crate) per_second: Spread,

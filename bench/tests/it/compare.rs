@@ -51,6 +51,14 @@ fn a_model_beside_a_directory_is_reported_in_three_forms() {
         let limiter = format!("{class}: the limiter");
         assert!(report.contains(&limiter), "{report}");
     }
+    let from = dir.path().join("a.json");
+    let again = bench(
+        "compare",
+        benzene(),
+        dir.path(),
+        &["--from", from.to_str().unwrap()],
+    );
+    assert_eq!(text(&again), report, "{}", said(&again));
     let empty = |dir: &Path| fs::read_dir(dir).unwrap().count() == 0;
     assert!(empty(&flash) && empty(models.path()), "files are left");
     let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
