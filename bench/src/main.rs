@@ -5,6 +5,7 @@
 //! `ingest` and `soak` start a daemon themselves: one measures what taking points in costs, beside
 //! another daemon if wanted, the other looks whether anything goes wrong in the long run.
 //! `writepath` measures the ways from points to files that we chose among, without a daemon.
+//! `settle` shows how a daemon's rate settles on a disk beside somebody who reads there.
 //! `disk` makes a model disk to measure on: spinning, or slow.
 //! The report goes to stdout, progress and errors to stderr. Exit code 0: as asked; 1: something
 //! was not sent, is missing or is wrong; 2: the command line is not understood.
@@ -25,6 +26,7 @@ mod load;
 mod machine;
 mod process;
 mod progress;
+mod settle;
 mod soak;
 mod workload;
 mod writepath;
@@ -51,6 +53,8 @@ enum Command {
     Ingest(ingest::IngestArgs),
     /// Start a daemon and look for a long time whether anything goes wrong
     Soak(soak::SoakArgs),
+    /// Start a daemon over files on a disk and look how its rate settles beside a reader
+    Settle(settle::SettleArgs),
     /// Measure updates and creates of Whisper files over several write paths, on one disk
     Writepath(writepath::WritepathArgs),
     /// Make a model disk: an HDD or a slow SSD for a machine that has none; needs root
@@ -64,6 +68,7 @@ fn main() -> ExitCode {
         Command::Check(args) => check::command(&args),
         Command::Ingest(args) => ingest::command(&args),
         Command::Soak(args) => soak::command(&args),
+        Command::Settle(args) => settle::command(&args),
         Command::Writepath(args) => writepath::command(&args),
         Command::Disk(command) => disk::command(&command),
     };

@@ -434,9 +434,9 @@ pub const READ_WAIT_SSD_MS: u32 = 20;
 /// Largest READ_WAIT_MAX accepted: a reader who waits for a minute has gone.
 pub const READ_WAIT_MS_MAX: u64 = 60_000;
 const _: () = assert!(READ_WAIT_HDD_MS as u64 <= READ_WAIT_MS_MAX);
-/// Stretches of time that a tuner looks back at: ten seconds of quarters, and as many again where a
+/// Stretches of time that a tuner looks back at: twenty seconds of quarters, and as many again where a
 /// clock ticks early.
-pub const TUNER_WINDOWS_MAX: usize = 80;
+pub const TUNER_WINDOWS_MAX: usize = 160;
 /// How often the disks' counters are looked at.
 pub const TUNER_LOOK_EVERY: Duration = Duration::from_millis(250);
 /// Largest JOURNAL_MAX_BYTES accepted: at 200 MB a second it takes an hour and a half to read.

@@ -14,7 +14,7 @@ mod device;
 mod page;
 mod pipeline;
 mod row;
-mod site;
+pub(crate) mod site;
 mod table;
 mod verify;
 mod workers;

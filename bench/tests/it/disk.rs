@@ -19,14 +19,14 @@ use rustix::process::{Pid, Signal, kill_process};
 use crate::programs::{said, text};
 
 /// A model disk's directory, which is taken down when it goes.
-struct Disk {
+pub(crate) struct Disk {
     dir: PathBuf,
     _parent: tempfile::TempDir,
 }
 
 impl Disk {
     /// In memory where there is some: other tests keep the machine's disk busy.
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let memory = Path::new("/dev/shm");
         let parent = if memory.is_dir() {
             tempfile::tempdir_in(memory)
@@ -50,12 +50,12 @@ impl Disk {
             .unwrap()
     }
 
-    fn up(&self, options: &[&str]) {
+    pub(crate) fn up(&self, options: &[&str]) {
         let output = self.command("up", options);
         assert!(output.status.success(), "{}", said(&output));
     }
 
-    fn mount(&self) -> PathBuf {
+    pub(crate) fn mount(&self) -> PathBuf {
         self.dir.join("mnt")
     }
 
@@ -126,7 +126,7 @@ fn eventually(mut holds: impl FnMut() -> bool) -> bool {
 }
 
 /// Root, and what the kernel has for it. Says what is missing.
-fn is_possible() -> bool {
+pub(crate) fn is_possible() -> bool {
     let root = rustix::process::geteuid().is_root();
     for (there, what) in [
         (root, "root"),

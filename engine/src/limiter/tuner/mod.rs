@@ -17,10 +17,12 @@ use std::time::Duration;
 use crate::device::Activity;
 use crate::limits::{BUDGET_RATE_MAX, TUNER_WINDOWS_MAX};
 
-/// What is looked back at: long enough that one read in a hundred of a reader who reads ten times a
-/// second is in it, short enough to settle within a minute.
-const LOOK_BACK: Duration = Duration::from_secs(10);
-const _: () = assert!(TUNER_WINDOWS_MAX >= 40);
+/// What is looked back at: so long that the second slowest quarter of a second is what one moment in
+/// fifty is like, short enough to settle within a minute.
+const LOOK_BACK: Duration = Duration::from_secs(20);
+const _: () = assert!(TUNER_WINDOWS_MAX >= 80);
+/// Windows that a rise is seen in soon: five seconds of quarters.
+const SOON: usize = 20;
 /// Between two changes of the rate.
 const CHANGE_EVERY: Duration = Duration::from_secs(1);
 /// A new rate is measured for so long before it goes up: what the disk has in its cache and its queue
@@ -28,17 +30,21 @@ const CHANGE_EVERY: Duration = Duration::from_secs(1);
 const PROVEN_AFTER: Duration = Duration::from_secs(4);
 /// After a step down nothing is believed for so long: what waits in the queue came at the old rate.
 const CALM: Duration = Duration::from_secs(2);
-/// The wait of one read in a hundred as a multiple of the mean: 4.3 to 5.5 on the model of a spinning
-/// disk at 35 to 50 updates a second, of which it does 60.
-const TAIL: u32 = 5;
+/// The wait of one read in a hundred as a multiple of the mean, where the disk has nothing else to do
+/// and where it never rests; between them in proportion. On the model of a spinning disk 2.2 at a tenth
+/// of its time, 3.2 at 38 hundredths, 4.6 at 87, 4.8 at 95.
+const TAIL_IDLE: f64 = 2.0;
+const TAIL_BUSY: f64 = 5.0;
 /// The rate goes up while the wait is below this part of the bound, and down above the other: between
 /// them it has settled.
-const RAISE_BELOW: f64 = 0.6;
-const LOWER_ABOVE: f64 = 0.85;
+const RAISE_BELOW: f64 = 0.5;
+const LOWER_ABOVE: f64 = 0.7;
 /// Factors of a change: before anything has failed, up to close to what has failed, and from there on.
-const RAISE_FREE: f64 = 1.5;
+const RAISE_FREE: f64 = 1.25;
 const RAISE_KNOWN: f64 = 1.1;
-const RAISE_NEAR: f64 = 1.015;
+const RAISE_NEAR: f64 = 1.005;
+/// So long after something has failed nothing near it is tried again.
+const FAILED_FOR: Duration = Duration::from_secs(30);
 /// How close is near.
 const NEAR: f64 = 0.85;
 /// Past what has failed by so much, the disk has changed, and it is forgotten.
@@ -146,11 +152,12 @@ pub struct Verdict {
     pub read_wait: Option<Duration>,
 }
 
-/// What one disk made its requests wait in one window.
+/// What one disk made its requests wait in one window, and how long it was busy.
 #[derive(Clone, Copy, Debug, Default)]
 struct Waits {
     requests: u64,
     wait: Duration,
+    busy: Duration,
 }
 
 impl Waits {
@@ -161,7 +168,19 @@ impl Waits {
         } else {
             (activity.writes, activity.write_wait)
         };
-        Waits { requests, wait }
+        Waits {
+            requests,
+            wait,
+            busy: activity.busy,
+        }
+    }
+
+    fn and(self, other: Waits) -> Waits {
+        Waits {
+            requests: self.requests + other.requests,
+            wait: self.wait + other.wait,
+            busy: self.busy + other.busy,
+        }
     }
 
     fn mean(&self) -> Option<Duration> {
@@ -194,6 +213,8 @@ pub struct Tuner {
     used_span: Duration,
     /// The lowest rate at which reads waited too long.
     failed_at: Option<f64>,
+    /// Since then.
+    since_failed: Duration,
 }
 
 impl Tuner {
@@ -215,6 +236,7 @@ impl Tuner {
             used: 0,
             used_span: Duration::ZERO,
             failed_at: None,
+            since_failed: Duration::ZERO,
         }
     }
 
@@ -249,6 +271,7 @@ impl Tuner {
     fn note(&mut self, sample: &Sample<'_>) {
         self.since_change += sample.span;
         self.used_span += sample.span;
+        self.since_failed += sample.span;
         self.used += sample.used;
         if self.calm > Duration::ZERO {
             self.calm = self.calm.saturating_sub(sample.span);
@@ -275,28 +298,53 @@ impl Tuner {
         self.windows.iter().map(|window| window.span).sum()
     }
 
-    /// What one read in a hundred waits: what the slowest window made its reads wait, or by the mean.
+    /// What one read in a hundred waits: by the slowest windows, or by the mean where that is more.
     fn read_wait(&self) -> Option<Duration> {
-        let peak = self.windows.iter().filter_map(|window| window.worst.mean());
-        let all = self
-            .windows
-            .iter()
-            .fold(Waits::default(), |sum, window| Waits {
-                requests: sum.requests + window.worst.requests,
-                wait: sum.wait + window.worst.wait,
-            });
-        Some(peak.max()?.max(all.mean()? * TAIL))
+        Some(self.by_peaks()?.max(self.by_mean()?))
+    }
+
+    /// What the second slowest window made its reads wait: a single one is no hundredth of the time.
+    fn by_peaks(&self) -> Option<Duration> {
+        let means = self.windows.iter().filter_map(|window| window.worst.mean());
+        let highest = means.fold([Duration::ZERO; 2], |[first, second], mean| {
+            if mean > first {
+                [mean, first]
+            } else {
+                [first, second.max(mean)]
+            }
+        });
+        (!self.windows.is_empty()).then_some(highest[1])
+    }
+
+    /// What the mean says of it: that of all, or of the last seconds where they were worse.
+    fn by_mean(&self) -> Option<Duration> {
+        let all = self.mean_of(self.windows.len())?;
+        Some(self.mean_of(SOON).map_or(all, |soon| soon.max(all)))
+    }
+
+    /// The mean of the last so many windows, as one read in a hundred waits with it.
+    fn mean_of(&self, windows: usize) -> Option<Duration> {
+        let last = || self.windows.iter().rev().take(windows);
+        let all = last().fold(Waits::default(), |sum, window| sum.and(window.worst));
+        let span: Duration = last().map(|window| window.span).sum();
+        let busy = all.busy.as_secs_f64() / span.as_secs_f64().max(1e-3);
+        let tail = TAIL_IDLE + (TAIL_BUSY - TAIL_IDLE) * busy.min(1.0);
+        Some(all.mean()?.mul_f64(tail))
     }
 
     /// Decides anew.
     fn change(&mut self, dirty: f64) {
         let bound = self.bounds.read_wait.as_secs_f64();
-        let wait = self
-            .read_wait()
-            .map_or(0.0, |wait| wait.as_secs_f64() / bound);
+        let part = |wait: Option<Duration>| wait.map_or(0.0, |wait| wait.as_secs_f64() / bound);
+        let (peaks, mean) = (part(self.by_peaks()), part(self.by_mean()));
+        let wait = peaks.max(mean);
         let is_busy = self.windows.iter().any(|window| window.is_busy);
-        if wait > LOWER_ABOVE {
-            return self.lower(Reason::ReadsWait, LOWER_ABOVE / wait);
+        if mean > LOWER_ABOVE {
+            return self.lower(Reason::ReadsWait, LOWER_ABOVE / mean);
+        }
+        // Moments, while the mean is well: a little too much.
+        if peaks > LOWER_ABOVE {
+            return self.lower(Reason::ReadsWait, LOWER_LEAST);
         }
         if dirty > DIRTY_MOST && is_busy {
             return self.lower(Reason::Dirty, LOWER_LEAST);
@@ -316,6 +364,7 @@ impl Tuner {
         let done = as_double(self.used) / self.used_span.as_secs_f64();
         let failed = self.rate.min((done / USED).max(self.bounds.first));
         self.failed_at = Some(failed);
+        self.since_failed = Duration::ZERO;
         self.rate = (failed * factor.clamp(LOWER_MOST, LOWER_LEAST)).max(self.bounds.least);
         self.reason = reason;
         // What was measured belongs to the rate before.
@@ -327,6 +376,10 @@ impl Tuner {
         let factor = match self.failed_at {
             None => RAISE_FREE,
             Some(failed) if self.rate < failed * NEAR => RAISE_KNOWN,
+            Some(_) if self.since_failed < FAILED_FOR => {
+                self.reason = Reason::Settled;
+                return;
+            }
             Some(failed) if self.rate < failed * FORGET => RAISE_NEAR,
             Some(_) => {
                 self.failed_at = None;
