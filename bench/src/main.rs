@@ -6,6 +6,7 @@
 //! another daemon if wanted, the other looks whether anything goes wrong in the long run.
 //! `writepath` measures the ways from points to files that we chose among, without a daemon.
 //! `compare` measures a spinning disk and flash side by side, and says what each carries.
+//! `settle` shows how a daemon's rate settles on a disk beside somebody who reads there.
 //! `disk` makes a model disk to measure on: spinning, or slow.
 //! The report goes to stdout, progress and errors to stderr. Exit code 0: as asked; 1: something
 //! was not sent, is missing or is wrong; 2: the command line is not understood.
@@ -31,6 +32,7 @@ mod own_metrics;
 mod process;
 mod progress;
 mod report;
+mod settle;
 mod soak;
 mod workload;
 mod writepath;
@@ -57,6 +59,8 @@ enum Command {
     Ingest(ingest::IngestArgs),
     /// Start a daemon and look for a long time whether anything goes wrong
     Soak(soak::SoakArgs),
+    /// Start a daemon over files on a disk and look how its rate settles beside a reader
+    Settle(settle::SettleArgs),
     /// Measure updates and creates of Whisper files over several write paths, on one disk
     Writepath(writepath::WritepathArgs),
     /// Measure a spinning disk and flash side by side: what each carries, with a page to show
@@ -74,6 +78,7 @@ fn main() -> ExitCode {
         Command::Check(args) => check::command(&args),
         Command::Ingest(args) => ingest::command(&args),
         Command::Soak(args) => soak::command(&args),
+        Command::Settle(args) => settle::command(&args),
         Command::Writepath(args) => writepath::command(&args),
         Command::Compare(args) => compare::command(&args),
         Command::Order(args) => order::command(&args),

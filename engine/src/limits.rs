@@ -434,6 +434,24 @@ pub const DEVICE_PROBE_ENTRIES_MAX: usize = 4096;
 /// A disk whose reads take longer has heads: the quickest, of 15,000 turns a minute, needs 2 ms for
 /// half a turn alone; flash takes 0.1 ms, and a disk behind a network some 1 ms.
 pub const DEVICE_PROBE_SLOW: Duration = Duration::from_millis(2);
+/// Requests that a disk may have answered between two looks at its counters; more are not its own
+/// but another's of the same name. Ten million a second for an hour.
+pub const DEVICE_REQUESTS_BETWEEN_LOOKS_MAX: u64 = 36_000_000_000;
+/// What one read in a hundred may wait where READ_WAIT_MAX says nothing, in milliseconds: a graph of ten
+/// targets, read one after the other, is there within a second. On a spinning disk it is ten times what
+/// a read takes that is alone.
+pub const READ_WAIT_HDD_MS: u32 = 100;
+/// The same where no head moves: a hundred times what a read takes that is alone, and no more than a
+/// person notices.
+pub const READ_WAIT_SSD_MS: u32 = 20;
+/// Largest READ_WAIT_MAX accepted: a reader who waits for a minute has gone.
+pub const READ_WAIT_MS_MAX: u64 = 60_000;
+const _: () = assert!(READ_WAIT_HDD_MS as u64 <= READ_WAIT_MS_MAX);
+/// Stretches of time that a tuner looks back at: twenty seconds of quarters, and as many again where a
+/// clock ticks early.
+pub const TUNER_WINDOWS_MAX: usize = 160;
+/// How often the disks' counters are looked at.
+pub const TUNER_LOOK_EVERY: Duration = Duration::from_millis(250);
 /// Largest JOURNAL_MAX_BYTES accepted: at 200 MB a second it takes an hour and a half to read.
 pub const JOURNAL_BYTES_MAX: u64 = 1 << 40;
 /// JOURNAL_MAX_BYTES where nothing is set, unless a tenth of its disk is less: at 9 bytes a point

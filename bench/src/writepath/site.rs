@@ -147,13 +147,22 @@ impl Site {
     }
 }
 
+/// The name of a metric, and the path of its file below the data directory.
+pub(crate) fn metric_of(number: u32) -> (String, String) {
+    let (host, metric) = (number / FILES_PER_DIR, number % FILES_PER_DIR);
+    (
+        format!("write.h{host:05}.m{metric:02}"),
+        format!("write/h{host:05}/m{metric:02}.wsp"),
+    )
+}
+
 fn targets(data_dir: &Path, files: u32) -> Vec<Target> {
     let target = |number: u32| {
-        let (host, metric) = (number / FILES_PER_DIR, number % FILES_PER_DIR);
+        let (metric, path) = metric_of(number);
         Target {
             number,
-            metric: format!("write.h{host:05}.m{metric:02}"),
-            path: data_dir.join(format!("write/h{host:05}/m{metric:02}.wsp")),
+            metric,
+            path: data_dir.join(path),
         }
     };
     (0..files).map(target).collect()

@@ -15,6 +15,9 @@ mod order;
 // The two programs: this package's, and the daemon's, which is built where it is not up to date.
 #[cfg(test)]
 mod programs;
+// How a daemon's rate settles on a model disk and on this machine's.
+#[cfg(test)]
+mod settle;
 // A short soak of a daemon that is well, and of one that loses a file.
 #[cfg(test)]
 mod soak;

@@ -5,20 +5,24 @@
 //! Nothing is written or changed. What nobody knows is `Class::Unknown`, never a guess, and is treated
 //! as an SSD (`profile`).
 
+mod activity;
 mod probe;
 mod profile;
 mod source;
 #[cfg(test)]
 mod tests;
 mod tree;
+mod watch;
 
 use std::fmt;
 use std::io;
 use std::path::Path;
 use std::time::Duration;
 
+pub use activity::{Activity, Counters};
 pub use profile::Profile;
 pub use tree::{Layer, Link};
+pub use watch::{Watch, dirty_share};
 
 use crate::limits::DEVICE_PROBE_SLOW;
 use crate::ring::mount::{self, Mount};
@@ -116,6 +120,8 @@ pub struct Disk {
     pub reason: Reason,
     /// The devices from the file system down, in the order in which they were found.
     pub chain: Vec<Link>,
+    /// The names of the disks at the lower ends, where requests wait.
+    pub disks: Vec<String>,
 }
 
 impl Disk {
@@ -150,10 +156,12 @@ impl Disk {
             Source::Devices(devices) => {
                 let seen = tree.look(&devices);
                 let (class, reason) = judge(&seen.bottoms);
+                let disks = seen.bottoms.into_iter().map(|disk| disk.name);
                 Disk {
                     class,
                     reason,
                     chain: seen.chain,
+                    disks: disks.collect(),
                 }
             }
         })
@@ -164,6 +172,7 @@ impl Disk {
             class,
             reason,
             chain: Vec::new(),
+            disks: Vec::new(),
         }
     }
 

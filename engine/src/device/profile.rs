@@ -3,12 +3,12 @@
 
 use super::Class;
 use crate::limits::{
-    POINT_AGE_HDD_SECONDS, POINT_AGE_SSD_SECONDS, RING_WORKERS_HDD, RING_WORKERS_MAX,
-    UPDATES_IN_FLIGHT_MAX,
+    POINT_AGE_HDD_SECONDS, POINT_AGE_SSD_SECONDS, READ_WAIT_HDD_MS, READ_WAIT_SSD_MS,
+    RING_WORKERS_HDD, RING_WORKERS_MAX, UPDATES_IN_FLIGHT_MAX,
 };
 
 /// How a disk is treated.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Profile {
     /// Updates of a shard in flight: what the disk and the kernel can put in order, or do side by
     /// side.
@@ -19,30 +19,45 @@ pub struct Profile {
     pub in_disk_order: bool,
     /// Whether what an update has written begins its way to the disk at once.
     pub write_back: bool,
+    /// What one read of a foreground reader in a hundred may wait, in milliseconds.
+    pub read_wait_ms: u32,
+    /// Updates a second that tuning begins with.
+    pub updates_first: f64,
+    /// Updates a second below which tuning never goes.
+    pub updates_least: f64,
     /// How long a point may wait so that an update has many, in seconds.
     pub max_point_age_s: u32,
 }
 
 /// No head moves. Files of usual sizes are in the page cache, and there a few kernel workers did more
 /// than many (5.1 us an update with 4, 8.1 with 16: they wait for one another, not for the disk).
-/// A minute's points of a metric are one update.
+/// A minute's points of a metric are one update. What is dirty need not be pushed out: its queue empties
+/// within a second. Tuning begins where a slow flash disk has room, and its floor is what a card does.
 const SSD: Profile = Profile {
     updates_in_flight: UPDATES_IN_FLIGHT_MAX,
     kernel_workers: RING_WORKERS_MAX,
     in_disk_order: false,
     write_back: false,
+    read_wait_ms: READ_WAIT_SSD_MS,
+    updates_first: 4000.0,
+    updates_least: 200.0,
     max_point_age_s: POINT_AGE_SSD_SECONDS,
 };
 
 /// Each block that lies elsewhere costs 4 to 15 ms, and the disk puts up to 32 requests in the order in
 /// which its heads pass them (NCQ), if it has them: so many workers are to wait for it at once. An
 /// update costs some seeks whatever it writes, so points are held for five times as long, and files
-/// that lie one behind the other are written one after the other.
+/// that lie one behind the other are written one after the other. What half a minute's updates have
+/// left dirty would keep readers waiting for seconds, so each is pushed out at once. Tuning begins with
+/// half of the cold updates that a disk of 7,200 rpm does in any order.
 const HDD: Profile = Profile {
     updates_in_flight: UPDATES_IN_FLIGHT_MAX,
     kernel_workers: RING_WORKERS_HDD,
     in_disk_order: true,
     write_back: true,
+    read_wait_ms: READ_WAIT_HDD_MS,
+    updates_first: 30.0,
+    updates_least: 10.0,
     max_point_age_s: POINT_AGE_HDD_SECONDS,
 };
 

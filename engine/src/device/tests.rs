@@ -42,10 +42,12 @@ impl Machine {
         let root = fs::canonicalize(self.root.path()).unwrap();
         let seen = Tree::at(&root).look(&[DeviceNumber { major, minor }]);
         let ((class, reason), chain) = (judge(&seen.bottoms), seen.chain);
+        let disks = seen.bottoms.into_iter().map(|disk| disk.name).collect();
         Disk {
             class,
             reason,
             chain,
+            disks,
         }
     }
 }

@@ -10,11 +10,13 @@
 mod credit;
 #[cfg(test)]
 mod tests;
+mod tuner;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 pub use credit::Room;
+pub use tuner::{Bounds, Reason, Sample, Tuner, Verdict};
 
 use crate::limits::{BUDGET_BURST_S_MAX, BUDGET_RATE_MAX, BUDGET_RATE_MIN};
 
@@ -43,6 +45,8 @@ pub struct Budget {
     interval: AtomicU64,
     /// Steps from the start up to which the rate is used up.
     used_up: AtomicU64,
+    /// Grants so far, less those given back.
+    granted: AtomicU64,
 }
 
 impl Budget {
@@ -58,6 +62,7 @@ impl Budget {
             burst: steps(burst_s * STEPS_PER_S),
             interval: AtomicU64::new(interval_of(rate)),
             used_up: AtomicU64::new(0),
+            granted: AtomicU64::new(0),
         };
         budget.cap(base);
         budget
@@ -78,8 +83,22 @@ impl Budget {
         }
     }
 
+    /// Grants that were used since the start.
+    pub fn granted(&self) -> u64 {
+        self.granted.load(Ordering::Relaxed)
+    }
+
     /// Grants up to `wanted`, as many as the rate allows now.
     pub fn grant(&self, wanted: u32, now: Instant) -> u32 {
+        let granted = self.allow(wanted, now);
+        if granted > 0 {
+            self.granted
+                .fetch_add(u64::from(granted), Ordering::Relaxed);
+        }
+        granted
+    }
+
+    fn allow(&self, wanted: u32, now: Instant) -> u32 {
         let interval = self.interval.load(Ordering::Relaxed);
         if interval == UNLIMITED || wanted == 0 {
             return wanted;
@@ -111,6 +130,7 @@ impl Budget {
 
     /// Gives back `n` grants that were not used; they can be granted again, up to a burst.
     pub fn refund(&self, n: u32) {
+        self.granted.fetch_sub(u64::from(n), Ordering::Relaxed);
         let interval = self.interval.load(Ordering::Relaxed);
         if interval == UNLIMITED || interval == NEVER {
             return;

@@ -15,6 +15,8 @@ pub struct DiskSettings {
     pub class: Option<Class>,
     /// Updates a second.
     pub updates: ByClass,
+    /// READ_WAIT_MAX: what one read in a hundred may wait, in milliseconds.
+    pub read_wait_ms: Option<u32>,
     /// Creates a minute.
     pub creates: ByClass,
     /// Updates of a shard in flight at most.
@@ -104,6 +106,7 @@ pub(super) fn disk(low: &Low) -> DiskSettings {
                 "MAX_CREATES_PER_MINUTE_HDD",
             ],
         ),
+        read_wait_ms: small(low, "READ_WAIT_MAX"),
         updates_in_flight_max: small(low, "UPDATES_IN_FLIGHT").and_then(|n| n.try_into().ok()),
         kernel_workers_max: small(low, "KERNEL_WORKERS"),
         in_disk_order: match low.text("DISK_ORDER").as_deref() {

@@ -7,8 +7,8 @@ use benzene_engine::limits::{
     CACHE_BYTES_MAX, CACHE_BYTES_MIN, CACHE_POINTS_MAX, CREATES_PER_MINUTE_MAX, JOURNAL_BYTES_MAX,
     JOURNAL_COMMIT_MS_MAX, JOURNAL_SEGMENT_BYTES_MAX, JOURNAL_SEGMENT_BYTES_MIN,
     JOURNAL_SYNC_MS_MAX, KERNEL_WORKERS_MAX, METRIC_INTERVAL_SECONDS_MAX, PICKLE_FRAME_BYTES_MAX,
-    PICKLE_FRAME_BYTES_MIN, POINT_AGE_SECONDS_MAX, POINT_AGE_SECONDS_MIN, SHARDS_MAX,
-    TIMESTAMP_LAG_SECONDS_MAX, TIMESTAMP_RESOLUTION_SECONDS_MAX, UPDATES_IN_FLIGHT_MAX,
+    PICKLE_FRAME_BYTES_MIN, POINT_AGE_SECONDS_MAX, POINT_AGE_SECONDS_MIN, READ_WAIT_MS_MAX,
+    SHARDS_MAX, TIMESTAMP_LAG_SECONDS_MAX, TIMESTAMP_RESOLUTION_SECONDS_MAX, UPDATES_IN_FLIGHT_MAX,
     UPDATES_PER_SECOND_MAX,
 };
 
@@ -68,6 +68,14 @@ const WORKERS: Kind = Kind::Integer(Bound {
     max: KERNEL_WORKERS_MAX as u64,
     why: "more than any disk does side by side",
 });
+const READ_WAIT: Kind = Kind::Time {
+    bound: Bound {
+        min: 1,
+        max: READ_WAIT_MS_MAX,
+        why: "a reader who waits longer has gone",
+    },
+    words: &[],
+};
 /// What DEVICE_CLASS may name.
 const CLASSES: &[&str] = &["auto", "hdd", "ssd"];
 /// What DISK_ORDER may name.
@@ -363,7 +371,7 @@ pub const OPTIONS: &[ConfOption] = &[
         "MAX_UPDATES_PER_SECOND",
         UPDATES,
         "auto",
-        "Most updates of files; a number, inf, or auto (in this version as many as the disk takes)",
+        "Most updates of files; a number, inf, or auto (as many as leave readers READ_WAIT_MAX)",
     )
     .python("500")
     .unit("updates/s"),
@@ -381,6 +389,13 @@ pub const OPTIONS: &[ConfOption] = &[
         "The same where the disk spins; it wins there. Default: MAX_UPDATES_PER_SECOND",
     )
     .unit("updates/s"),
+    ConfOption::new(
+        "READ_WAIT_MAX",
+        READ_WAIT,
+        "auto",
+        "With auto: what one read in a hundred of others on the disk may wait. Default: by the disk, 20ms (ssd) or 100ms (hdd)",
+    )
+    .unit("time"),
     ConfOption::new(
         "MAX_UPDATES_PER_SECOND_ON_SHUTDOWN",
         UPDATES,

@@ -7,7 +7,7 @@
 /// How often something may happen.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Rate {
-    /// For us to choose; until it is tuned by the device, without a limit.
+    /// For us to choose.
     Auto,
     /// As often as it can.
     Unlimited,

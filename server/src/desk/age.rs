@@ -27,25 +27,42 @@ impl Desk {
             let since = late(&totals) - std::mem::replace(&mut before, late(&totals));
             if since > 0 {
                 let rate = self.budgets.updates.rate();
+                let limit = match (rate, self.tuning.borrow().is_tuned()) {
+                    (Some(rate), true) => Limit::Tuned(rate),
+                    (Some(rate), false) => Limit::Set(rate),
+                    (None, _) => Limit::None,
+                };
                 tracing::warn!(
                     "{}",
-                    lateness(since, totals.usage.queues, self.max_point_age_s, rate)
+                    lateness(since, totals.usage.queues, self.max_point_age_s, limit)
                 );
             }
         }
     }
 }
 
+/// What limits updates, to so many a second.
+#[derive(Clone, Copy, Debug)]
+enum Limit {
+    None,
+    Set(f64),
+    Tuned(f64),
+}
+
 /// What is said of late updates; `queues` metrics have points that are in no file.
-fn lateness(late: u64, queues: u64, age_s: u32, rate: Option<f64>) -> String {
+fn lateness(late: u64, queues: u64, age_s: u32, limit: Limit) -> String {
     let needed = queues.div_ceil(u64::from(age_s.max(1))).max(1);
     let held = format!("{late} updates of the last minute held points for longer than {age_s} s");
-    match rate {
-        Some(rate) => format!(
+    match limit {
+        Limit::Tuned(rate) => format!(
+            "{held}: {rate:.0} updates a second are what leaves readers READ_WAIT_MAX, which wins over \
+             MAX_POINT_AGE, and {queues} metrics with points need about {needed}"
+        ),
+        Limit::Set(rate) => format!(
             "{held}: MAX_UPDATES_PER_SECOND = {rate} wins over MAX_POINT_AGE, and {queues} metrics \
              with points need about {needed} updates a second"
         ),
-        None => format!(
+        Limit::None => format!(
             "{held}: the disk takes fewer updates than come, or files could not be written for a \
              while; {queues} metrics with points need about {needed} updates a second"
         ),
@@ -58,11 +75,13 @@ mod tests {
 
     #[test]
     fn the_rate_needed_is_named() {
-        let said = lateness(7, 50_000, 60, Some(500.0));
+        let said = lateness(7, 50_000, 60, Limit::Set(500.0));
         assert!(said.contains("MAX_UPDATES_PER_SECOND = 500 wins"), "{said}");
         assert!(said.contains("about 834 updates a second"), "{said}");
-        let said = lateness(7, 0, 60, None);
+        let said = lateness(7, 0, 60, Limit::None);
         assert!(said.contains("the disk takes fewer"), "{said}");
         assert!(said.contains("about 1 updates a second"), "{said}");
+        let said = lateness(7, 50_000, 60, Limit::Tuned(44.4));
+        assert!(said.contains(": 44 updates a second are what"), "{said}");
     }
 }

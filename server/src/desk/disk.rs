@@ -4,7 +4,7 @@
 //! allow.
 
 use benzene_engine::cache::Strategy;
-use benzene_engine::device::{Class, Disk, Profile};
+use benzene_engine::device::{Class, Disk, Profile, Watch};
 use benzene_engine::ring::mount;
 
 use crate::config::{Chosen, Rate, Settings};
@@ -22,9 +22,20 @@ pub(super) struct Treatment {
     pub(super) profile: Profile,
 }
 
+/// What was found out.
+#[derive(Debug)]
+pub(super) struct Found {
+    /// How the disk is treated.
+    pub(super) treatment: Treatment,
+    /// What the operator is told of it.
+    pub(super) said: Vec<String>,
+    /// The disks, where they can be watched.
+    pub(super) watch: Option<Watch>,
+}
+
 impl Treatment {
-    /// How the disk below the data directory is to be treated, and what the operator is told of it.
-    pub(super) fn find(settings: &Settings) -> (Treatment, Vec<String>) {
+    /// How the disk below the data directory is to be treated.
+    pub(super) fn find(settings: &Settings) -> Found {
         let directory = &settings.data_dir;
         let found = Disk::of(directory);
         let (class, because) = match (settings.disk.class, &found) {
@@ -33,6 +44,7 @@ impl Treatment {
             (None, Err(error)) => (Class::Unknown, error.to_string()),
         };
         let treatment = Treatment::of(settings, class);
+        let watch = found.as_ref().ok().and_then(|disk| Watch::new(&disk.disks));
         let mut said = vec![format!(
             "{} is on {}: class {}{} ({because})",
             directory.display(),
@@ -45,8 +57,14 @@ impl Treatment {
             },
         )];
         said.push(treatment.profile_said(settings.strategy));
-        let chosen = [treatment.updates, treatment.creates];
-        said.extend(chosen.into_iter().filter_map(held_back));
+        said.extend(treatment.held_back());
+        if treatment.updates.rate == Rate::Auto && watch.is_none() {
+            said.push(
+                "the disk cannot be watched, so that updates have no limit: \
+                 MAX_UPDATES_PER_SECOND = a number sets one"
+                    .to_owned(),
+            );
+        }
         // One disk is tried once: where both lie on one device there is nothing to say.
         if let Some(journal) = &settings.journal
             && mount::device_of(&journal.dir).ok() != mount::device_of(directory).ok()
@@ -61,7 +79,11 @@ impl Treatment {
                 disk.reason
             ));
         }
-        (treatment, said)
+        Found {
+            treatment,
+            said,
+            watch,
+        }
     }
 
     /// How a disk of a class is treated with these settings.
@@ -77,8 +99,9 @@ impl Treatment {
                     .unwrap_or(usual.updates_in_flight),
                 kernel_workers: disk.kernel_workers_max.unwrap_or(usual.kernel_workers),
                 in_disk_order: disk.in_disk_order.unwrap_or(usual.in_disk_order),
-                write_back: usual.write_back,
+                read_wait_ms: disk.read_wait_ms.unwrap_or(usual.read_wait_ms),
                 max_point_age_s: disk.max_point_age_s.unwrap_or(usual.max_point_age_s),
+                ..*usual
             },
         }
     }
@@ -110,9 +133,28 @@ impl Treatment {
         format!(
             "profile {class}: {} updates/s, {} creates/min; in flight up to {updates_in_flight} \
              updates a shard, {kernel_workers} kernel workers; {held}",
-            said(self.updates.rate),
+            match self.updates.rate {
+                Rate::Auto => format!(
+                    "tuned (reads wait at most {} ms)",
+                    self.profile.read_wait_ms
+                ),
+                rate @ (Rate::Unlimited | Rate::Limited(_)) => said(rate),
+            },
             said(self.creates.rate)
         )
+    }
+
+    /// The limits of carbon.conf, each with what auto would do.
+    fn held_back(&self) -> Vec<String> {
+        let updates = format!(
+            "begin with {} and go on from there as long as one read in a hundred waits no longer than \
+             {} ms",
+            self.profile.updates_first, self.profile.read_wait_ms
+        );
+        let both = [(self.updates, &*updates), (self.creates, "set no limit")];
+        let both = both.into_iter();
+        both.filter_map(|(chosen, auto)| held_back(chosen, auto))
+            .collect()
     }
 }
 
@@ -128,12 +170,12 @@ fn said(rate: Rate) -> String {
     }
 }
 
-fn held_back(chosen: Chosen) -> Option<String> {
+fn held_back(chosen: Chosen, auto: &str) -> Option<String> {
     let (Rate::Limited(limit), Some(line)) = (chosen.rate, chosen.line) else {
         return None;
     };
     Some(format!(
-        "{} = {limit} is obeyed, as line {line} of carbon.conf says; auto would set no limit",
+        "{} = {limit} is obeyed, as line {line} of carbon.conf says; auto would {auto}",
         chosen.option
     ))
 }

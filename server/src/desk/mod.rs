@@ -8,6 +8,7 @@ mod journal;
 mod reload;
 mod selfmetrics;
 mod start;
+mod tuning;
 
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
@@ -15,6 +16,7 @@ use std::time::Duration;
 
 use benzene_engine::clock;
 use benzene_engine::device::Class;
+use benzene_engine::limiter::Room;
 use benzene_engine::metric::ShardIndex;
 use benzene_engine::point::Point;
 use benzene_engine::ring::host;
@@ -28,6 +30,7 @@ use crate::config::{ConfigError, Loaded, Rate, Settings, Written};
 use crate::core::{Ending, Parcel, Peers};
 use crate::exit::Exit;
 use selfmetrics::Totals;
+use tuning::Tuning;
 
 use journal::JournalPlan;
 pub(crate) use journal::{DRAIN_NAME, LOCK_NAME, usual_bytes as usual_journal_bytes};
@@ -74,6 +77,8 @@ pub fn run(loaded: Loaded, read_again: &ReadAgain<'_>) -> Exit {
         settings: loaded.settings,
         written: RefCell::new(loaded.written),
         class: running.class,
+        room: running.room,
+        tuning: RefCell::new(running.tuning),
         peers: running.peers,
         budgets: running.budgets,
         max_point_age_s: running.max_point_age_s,
@@ -98,6 +103,10 @@ struct Desk {
     updates_per_second_on_shutdown: Cell<Option<Rate>>,
     /// The class of the data's disk.
     class: Class,
+    /// The room for points, which all cores share.
+    room: Arc<Room>,
+    /// How the rate of updates is tuned.
+    tuning: RefCell<Tuning>,
     peers: Arc<Peers>,
     budgets: Budgets,
     /// How long points may be held back.
@@ -169,6 +178,7 @@ impl Desk {
             name = signals.end(reload) => (name, Exit::Success),
             () = Box::pin(self.report_own_metrics()) => unreachable!("it never ends"),
             () = Box::pin(self.watch_lateness()) => unreachable!("it never ends"),
+            () = self.tune() => unreachable!("it never ends"),
             name = Box::pin(self.watch_journal()) => (name, Exit::Journal),
         };
         let stopped = Box::pin(self.stop(name, signals)).await;
@@ -209,6 +219,7 @@ impl Desk {
         let mut totals = Totals {
             cpu_s: host::cpu_seconds(),
             resident_bytes: host::resident_bytes().unwrap_or(0),
+            tuned: self.tuning.borrow().tuned(),
             ..Totals::default()
         };
         while let Some((report, senders)) = receive.recv().await {
@@ -277,8 +288,14 @@ impl Desk {
                 self.budgets.updates.set_rate(rate.limit(), now);
                 self.budgets.creates.set_rate(rate.limit(), now);
             }
-            // Points that were accepted get their files at a stop, whatever the limit on creates.
-            None => self.budgets.creates.set_rate(Rate::Unlimited.limit(), now),
+            // Points that were accepted get their files at a stop, whatever the limit on creates, and
+            // nobody tunes any more.
+            None => {
+                self.budgets.creates.set_rate(Rate::Unlimited.limit(), now);
+                if self.tuning.borrow().is_tuned() {
+                    self.budgets.updates.set_rate(Rate::Unlimited.limit(), now);
+                }
+            }
         }
         self.tell_all(|| Parcel::Stop(ending)).await;
         let cut_short = tokio::select! {

@@ -3,16 +3,17 @@
 //! cannot be read or is wrong changes nothing, and is told like at a start.
 
 use benzene_engine::clock;
-use benzene_engine::limiter::Budget;
+use benzene_engine::device::Profile;
 
 use super::Desk;
-use crate::config::{Chosen, ConfigError, Loaded, Written};
+use crate::config::{ConfigError, Loaded, Written};
 
 /// What can change while the daemon runs.
-const CHANGES: [&str; 7] = [
+const CHANGES: [&str; 8] = [
     "MAX_UPDATES_PER_SECOND",
     "MAX_UPDATES_PER_SECOND_SSD",
     "MAX_UPDATES_PER_SECOND_HDD",
+    "READ_WAIT_MAX",
     "MAX_UPDATES_PER_SECOND_ON_SHUTDOWN",
     "MAX_CREATES_PER_MINUTE",
     "MAX_CREATES_PER_MINUTE_SSD",
@@ -31,12 +32,15 @@ impl Desk {
         }
         let settings = loaded.settings;
         let class = self.class;
-        set(&self.budgets.updates, settings.disk.updates.of(class), 1.0);
-        set(
-            &self.budgets.creates,
-            settings.disk.creates.of(class),
-            1.0 / 60.0,
+        let read_wait_ms = settings.disk.read_wait_ms;
+        self.tuning.borrow_mut().reload(
+            settings.disk.updates.of(class).rate,
+            read_wait_ms.unwrap_or(Profile::of(class).read_wait_ms),
+            &self.budgets.updates,
         );
+        let creates = settings.disk.creates.of(class).rate.limit();
+        let creates = creates.map(|a_minute| a_minute / 60.0);
+        self.budgets.creates.set_rate(creates, clock::now().instant);
         self.updates_per_second_on_shutdown
             .set(settings.updates_per_second_on_shutdown);
         let before = self.written.replace(loaded.written);
@@ -46,12 +50,6 @@ impl Desk {
                 != format!("{:?}", self.settings.aggregations);
         tracing::info!("SIGHUP: {}", said(&now, &later, rules));
     }
-}
-
-/// A rate of so many in the unit of its option holds from now on.
-fn set(budget: &Budget, chosen: Chosen, per_s: f64) {
-    let rate = chosen.rate.limit().map(|rate| rate * per_s);
-    budget.set_rate(rate, clock::now().instant);
 }
 
 /// What differs: what holds now, and what waits for the next start.

@@ -3,10 +3,14 @@
 //! per interval; ours (`benzene.*`) are totals since the start, so that the accounts can be checked
 //! from any two of them: received + own = committed + cached + superseded + dropped.*.
 
+use std::time::Duration;
+
 use benzene_engine::cache::Usage;
 use benzene_engine::journal::{State, Status};
 use benzene_engine::shard::Report;
 use benzene_engine::stats::{Counter, Stats};
+
+use super::tuning::Tuned;
 
 /// What the process and all its shards stand at.
 #[derive(Clone, Debug, Default)]
@@ -23,6 +27,8 @@ pub(crate) struct Totals {
     pub(crate) resident_bytes: u64,
     /// The shards' journals together.
     pub(crate) journal: JournalTotals,
+    /// The disks and the rate of updates.
+    pub(super) tuned: Tuned,
 }
 
 /// What the shards' journals stand at.
@@ -95,6 +101,7 @@ pub(crate) fn prefix(metric_prefix: &str, host: &str, instance: &str) -> String 
 pub(crate) fn points(before: &Totals, after: &Totals, elapsed_s: f64) -> Vec<(String, f64)> {
     let mut points = pythons(before, after, elapsed_s);
     points.extend(ours(after));
+    points.extend(disks(before, after, elapsed_s));
     points
 }
 
@@ -168,8 +175,35 @@ fn ours(after: &Totals) -> Vec<(String, f64)> {
         .collect()
 }
 
+/// The data's disks, and the rate that is tuned by them.
+fn disks(before: &Totals, after: &Totals, elapsed_s: f64) -> Vec<(String, f64)> {
+    let (tuned, done) = (&after.tuned, after.tuned.done.since(&before.tuned.done));
+    let mean_ms = |wait: Duration, requests: u64| {
+        (requests > 0).then(|| wait.as_secs_f64() * 1e3 / float(requests))
+    };
+    let busy_percent = done.busy.as_secs_f64() / elapsed_s * 100.0;
+    let points = [
+        ("writer.updatesPerSecondMax", tuned.rate),
+        ("writer.rateReason", Some(float(tuned.reason))),
+        (
+            "device.readWaitMs",
+            Some(tuned.read_wait.as_secs_f64() * 1e3),
+        ),
+        ("device.readMeanMs", mean_ms(done.read_wait, done.reads)),
+        ("device.writeMeanMs", mean_ms(done.write_wait, done.writes)),
+        ("device.busyPercent", Some(busy_percent)),
+        ("device.dirtyPercent", Some(float(tuned.dirty_percent))),
+    ];
+    let points = points.into_iter();
+    points
+        .filter_map(|(name, value)| Some((format!("benzene.{name}"), value?)))
+        .collect()
+}
+
 #[cfg(test)]
 mod tests {
+    use benzene_engine::device::Activity;
+
     use super::*;
 
     fn value(points: &[(String, f64)], name: &str) -> Option<f64> {
@@ -200,6 +234,24 @@ mod tests {
         assert_eq!(value(&points, "avgUpdateTime"), Some(0.002));
         assert_eq!(value(&points, "cpuUsage"), Some(15.0));
         assert_eq!(value(&points, "cache.bulk_queries_average_size"), None);
+    }
+
+    #[test]
+    fn waits_are_of_the_interval_and_absent_where_there_was_no_request() {
+        let (mut before, mut after) = (Totals::default(), Totals::default());
+        let done = |reads, read_ms, busy_ms| Activity {
+            reads,
+            read_wait: Duration::from_millis(read_ms),
+            busy: Duration::from_millis(busy_ms),
+            ..Activity::default()
+        };
+        before.tuned.done = done(10, 1000, 5000);
+        after.tuned.done = done(30, 1100, 7500);
+        let points = points(&before, &after, 10.0);
+        assert_eq!(value(&points, "benzene.device.readMeanMs"), Some(5.0));
+        assert_eq!(value(&points, "benzene.device.busyPercent"), Some(25.0));
+        assert_eq!(value(&points, "benzene.device.writeMeanMs"), None);
+        assert_eq!(value(&points, "benzene.writer.updatesPerSecondMax"), None);
     }
 
     #[test]

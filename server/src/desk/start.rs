@@ -26,9 +26,10 @@ use benzene_engine::schemas::{Aggregations, Schemas};
 use benzene_engine::shard::{Shard, ShardConfig};
 use benzene_engine::writer::{Budgets, WriterConfig};
 
-use super::disk::Treatment;
+use super::disk::{Found, Treatment};
 use super::journal::{self, Journal, JournalError, JournalPlan};
-use crate::config::{Drive, Loaded, Rate, Settings};
+use super::tuning::Tuning;
+use crate::config::{Drive, Loaded, Settings};
 use crate::core::{Core, Peers};
 use crate::exit::Exit;
 use crate::front::{Front, FrontConfig, Intake, Service, Unfinished};
@@ -128,6 +129,8 @@ pub(super) struct Running {
     pub(super) budgets: Budgets,
     pub(super) max_point_age_s: u32,
     pub(super) class: Class,
+    pub(super) room: Arc<Room>,
+    pub(super) tuning: Tuning,
     pub(super) journal: Option<JournalPlan>,
     pub(super) threads: Vec<JoinHandle<()>>,
 }
@@ -207,6 +210,8 @@ pub(super) fn start(loaded: &Loaded) -> Result<Running, StartError> {
         budgets: plan.budgets,
         max_point_age_s: plan.treatment.profile.max_point_age_s,
         class: plan.treatment.class,
+        room: plan.room,
+        tuning: plan.tuning,
         journal: plan.journal,
         threads,
     })
@@ -380,6 +385,7 @@ struct Plan {
     sync_creates: bool,
     /// How the disk of the data is treated, and what is said of it.
     treatment: Treatment,
+    tuning: Tuning,
     treatment_said: Vec<String>,
     /// When the ages of points began to count, on all cores.
     began: Instant,
@@ -394,23 +400,23 @@ struct Plan {
 impl Plan {
     fn new(settings: &Settings, shards: u16, journal: Option<JournalPlan>) -> Self {
         let now = clock::now().instant;
-        let (treatment, treatment_said) = Treatment::find(settings);
+        let Found {
+            treatment,
+            said: treatment_said,
+            watch,
+        } = Treatment::find(settings);
+        let tuning = Tuning::new(watch, &treatment.profile, treatment.updates.rate);
         let cache_bytes_max = settings
             .cache_bytes_max
             .unwrap_or_else(|| host::memory_bytes() / 2);
         let counted_bytes = cache_bytes_max / 100 * COUNTED_PERCENT;
-        let budget = |rate: Rate, per_s: f64| {
-            Arc::new(Budget::new(
-                rate.limit().map(|rate| rate * per_s),
-                BUDGET_BURST_S,
-                now,
-            ))
-        };
+        let budget = |per_s| Arc::new(Budget::new(per_s, BUDGET_BURST_S, now));
+        let creates = treatment.creates.rate.limit();
         Self {
             peers: Arc::new(Peers::new(shards)),
             budgets: Budgets {
-                updates: budget(treatment.updates.rate, 1.0),
-                creates: budget(treatment.creates.rate, 1.0 / 60.0),
+                updates: budget(tuning.begin(treatment.updates.rate)),
+                creates: budget(creates.map(|a_minute| a_minute / 60.0)),
             },
             room: Arc::new(Room::new(settings.cache_points_max, counted_bytes)),
             unfinished: Arc::default(),
@@ -418,6 +424,7 @@ impl Plan {
             aggregations: Arc::new(settings.aggregations.clone()),
             sync_creates: sync_creates(settings),
             treatment,
+            tuning,
             treatment_said,
             // So that points of earlier runs have an age too.
             began: now.checked_sub(AGES_BEFORE_START).unwrap_or(now),

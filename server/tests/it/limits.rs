@@ -18,7 +18,9 @@ use std::net::TcpStream;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::daemon::{Daemon, Setup};
+use benzene_engine::device::Disk;
+
+use crate::daemon::{Daemon, Setup, wait_for};
 use crate::first_use::{now, wait_for_file};
 use crate::selfmetrics::{Values, host, reports_by_time};
 
@@ -171,5 +173,44 @@ fn a_file_that_is_wrong_changes_nothing_and_what_waits_is_named() {
     );
     daemon.signal("HUP");
     daemon.wait_for_log("carbon.conf was read again and says what it said");
+    assert!(daemon.stop().status.success());
+}
+
+/// The latest value of an own metric in the cache.
+fn own_value(daemon: &Daemon, name: &str) -> Option<f64> {
+    let points = daemon.points(&format!("carbon.agents.{}-a.benzene.{name}", host()));
+    points.last().map(|(_, value)| *value)
+}
+
+#[test]
+fn a_number_and_auto_take_turns_while_the_daemon_runs() {
+    let setup = Setup::conf(
+        "DEVICE_CLASS = ssd\nCARBON_METRIC_INTERVAL = 1\nREAD_WAIT_MAX = 70ms\n\
+         MAX_UPDATES_PER_SECOND = 500\n",
+    );
+    let mut daemon = Daemon::start(&setup);
+    daemon.wait_for_log("auto would begin with 4000");
+    daemon.wait_for_log("waits no longer than 70 ms");
+    let reported = |daemon: &Daemon, rate: f64, reason: f64| {
+        let same = |name: &str, wanted: f64| {
+            own_value(daemon, name).filter(|value| (value - wanted).abs() < wanted * 0.01 + 0.1)
+        };
+        wait_for(|| same("writer.rateReason", reason).and(same("writer.updatesPerSecondMax", rate)))
+    };
+    assert!(reported(&daemon, 500.0, 0.0).is_some(), "{}", daemon.log());
+    let can_watch = !Disk::of(&daemon.data())
+        .unwrap()
+        .disks
+        .iter()
+        .all(|disk| std::fs::read(format!("/sys/class/block/{disk}/stat")).is_err());
+    limit(&mut daemon, "auto");
+    if can_watch {
+        daemon.wait_for_log("updates are tuned: 4000 a second");
+        daemon.wait_for_log(" of 70 ms");
+        let dirty = wait_for(|| own_value(&daemon, "device.dirtyPercent"));
+        assert!(dirty.is_some(), "{}", daemon.log());
+    }
+    limit(&mut daemon, "300");
+    assert!(reported(&daemon, 300.0, 0.0).is_some(), "{}", daemon.log());
     assert!(daemon.stop().status.success());
 }

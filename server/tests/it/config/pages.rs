@@ -114,6 +114,7 @@ const OTHER_VALUES: &[(&str, &str)] = &[
     ("DEVICE_CLASS", "hdd"),
     ("MAX_UPDATES_PER_SECOND_SSD", "500"),
     ("MAX_UPDATES_PER_SECOND_HDD", "500"),
+    ("READ_WAIT_MAX", "50ms"),
     ("MAX_UPDATES_PER_SECOND_ON_SHUTDOWN", "inf"),
     ("MAX_CREATES_PER_MINUTE", "inf"),
     ("MAX_CREATES_PER_MINUTE_SSD", "600"),
