@@ -105,6 +105,8 @@ pub(super) struct Extent {
     pub(super) files: u32,
     /// The search for a rate.
     pub(super) goal: Goal,
+    /// Part of the rate of single updates from which the search begins.
+    pub(super) estimate_part: f64,
     /// Time between two syncs on a disk of a class.
     pub(super) sync: fn(Class) -> Duration,
     /// Parts of the rate found at which the daemon is looked at too.
@@ -149,6 +151,7 @@ impl CompareArgs {
                     ratio: 1.5,
                     probes_max: 1,
                 },
+                estimate_part: 0.3,
                 sync: |_| Duration::from_millis(300),
                 rates: &[],
                 points: &[1, 60],
@@ -162,6 +165,7 @@ impl CompareArgs {
                 ratio: 1.1,
                 probes_max: 8,
             },
+            estimate_part: 1.0,
             sync: |class| match class {
                 Class::Hdd => SYNC_HDD,
                 Class::Ssd | Class::Unknown => SYNC_SSD,

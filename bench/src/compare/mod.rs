@@ -116,7 +116,10 @@ fn measure(
     let hold_s = subject.place.hold_s;
     let mut runner = Runner::start(args, &subject, (ORDER, hold_s), interrupt)?;
     runner.meet_files()?;
-    let estimate = |is_cold| text::single_rate(&single, is_cold).unwrap_or(100.0);
+    let estimate = |is_cold| {
+        let rate = text::single_rate(&single, is_cold).unwrap_or(100.0);
+        rate * extent.estimate_part
+    };
     let mut disk = Measurement {
         subject: &subject,
         extent,
