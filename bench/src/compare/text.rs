@@ -17,7 +17,7 @@ the time that passes, and counts for that much less. It is found by trying rates
 are in memory only from its update to the next sync, as with more files than memory; names and inodes \
 stay. Warm: all files are in memory. Metrics that a disk carries are that rate times the time for which \
 points are held on a disk of its class (MAX_POINT_AGE: 60 s on flash, 300 s on a spinning disk): each \
-metric is written once in that time. Advised are four fifths, as benzene tune does. Processor time is \
+metric is written once in that time. Advised are four fifths. Processor time is \
 the daemon's with its kernel workers; what reached the device is by its own counters, of everything on \
 it, syncs and the reader included.";
 

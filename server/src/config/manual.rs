@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 
 use super::option::{ConfOption, Standing};
 use super::table::OPTIONS;
-use super::value::{Bound, Kind};
+use super::value::{Bound, Kind, RATE_MIN};
 
 const PAGE_HEAD: &str = "\
 # carbon.conf
@@ -208,7 +208,7 @@ fn values(option: &ConfOption) -> String {
         Kind::Switch => "True, False".to_owned(),
         Kind::Integer(bound) => numbers(bound),
         Kind::Limit(bound) => format!("{}, inf", numbers(bound)),
-        Kind::Rate(bound) => format!("above 0 to {}, inf, auto", bound.max),
+        Kind::Rate(bound) => format!("{RATE_MIN} to {}, inf, auto", bound.max),
         Kind::Bytes(bound) => format!("{}; k, m, g or t may follow", numbers(bound)),
         Kind::Time { bound, words } => {
             let times = format!("{} ms to {} s", bound.min, bound.max / 1000);

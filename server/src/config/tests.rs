@@ -100,10 +100,13 @@ fn limits_and_rates_know_infinity() {
         );
         assert_eq!(Kind::Rate(TEN).read(text), Err(Fault::NotRate), "{text}");
     }
+    for text in ["0", "0.001"] {
+        let read = Kind::Rate(TEN).read(text);
+        assert_eq!(read, Err(Fault::NotRate), "{text} would never write");
+    }
     assert_eq!(
-        Kind::Rate(TEN).read("0"),
-        Err(Fault::NotRate),
-        "0 would never write"
+        Kind::Rate(TEN).read("0.02"),
+        Ok(Value::Rate(Rate::Limited(0.02)))
     );
 }
 

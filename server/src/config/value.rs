@@ -4,6 +4,10 @@
 //! Stricter than Python in one way: what Python keeps as a string and stumbles over later is
 //! refused here, with what to write instead.
 
+/// The slowest rate, in the unit of its setting: slower ones are meant as none, and one create in 50
+/// minutes is what the limiter counts.
+pub(super) const RATE_MIN: f64 = 0.02;
+
 /// How often something may happen.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Rate {
@@ -11,7 +15,7 @@ pub enum Rate {
     Auto,
     /// As often as it can.
     Unlimited,
-    /// At most so often in the unit of the setting; a finite number above zero.
+    /// At most so often in the unit of the setting; a finite number, `RATE_MIN` at least.
     Limited(f64),
 }
 
@@ -136,7 +140,7 @@ pub enum Fault {
     },
     /// Not a rate.
     #[error(
-        "that is no rate; write a number above 0, inf for no limit, or auto to leave it to \
+        "that is no rate; write a number from 0.02 on, inf for no limit, or auto to leave it to \
          Benzene"
     )]
     NotRate,
@@ -312,7 +316,7 @@ fn read_rate(text: &str, bound: Bound) -> Result<Rate, Fault> {
     if number == f64::INFINITY {
         return Ok(Rate::Unlimited);
     }
-    if number.is_nan() || number <= 0.0 {
+    if number.is_nan() || number < RATE_MIN {
         return Err(Fault::NotRate);
     }
     if whole(&format!("{number:.0}")).is_none_or(|rounded| rounded > bound.max) {

@@ -23,7 +23,7 @@ pub(super) struct Measured {
 
 /// Part of what the disk does at most that is advised: the rest is for readers, for the kernel's own
 /// writing, and for a disk that fills and fragments.
-const UPDATES_PART: f64 = 0.8;
+const UPDATES_PART: f64 = 0.9;
 /// The same of new files: a mass of them is to leave half of the disk to updates.
 const CREATES_PART: f64 = 0.5;
 /// Steps of usual senders, in seconds.
@@ -112,14 +112,14 @@ mod tests {
     #[test]
     fn a_spindle_carries_what_its_updates_and_its_age_allow() {
         let spindle = measured(200.0);
-        assert_eq!(spindle.updates_advised(), 160);
+        assert_eq!(spindle.updates_advised(), 180);
         assert_eq!(spindle.creates_advised(), 3000);
         let [ten, minute, five] = spindle.carries(300);
-        assert_eq!((ten.metrics, ten.points_per_update), (48_000, 30));
-        assert_eq!((minute.metrics, minute.points_per_update), (48_000, 5));
-        assert_eq!((five.metrics, five.points_per_update), (48_000, 1));
+        assert_eq!((ten.metrics, ten.points_per_update), (54_000, 30));
+        assert_eq!((minute.metrics, minute.points_per_update), (54_000, 5));
+        assert_eq!((five.metrics, five.points_per_update), (54_000, 1));
         let lines = spindle.lines(Class::Hdd, true);
-        assert_eq!(lines[1], "MAX_UPDATES_PER_SECOND_HDD = 160");
+        assert_eq!(lines[1], "MAX_UPDATES_PER_SECOND_HDD = 180");
         let lines = spindle.lines(Class::Ssd, false);
         assert_eq!(lines[1], "DEVICE_CLASS = ssd");
     }

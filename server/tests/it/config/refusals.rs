@@ -23,8 +23,8 @@ const REFUSALS: &str = r"
 2 | LINE_RECEIVER_PORT = -1 | LINE_RECEIVER_PORT | write one from 0 to 65535
 2 | PICKLE_RECEIVER_MAX_LENGTH = 1e9 | PICKLE_RECEIVER_MAX_LENGTH | largest is 67108864 | memory | or less
 2 | USE_FLOW_CONTROL = maybe | USE_FLOW_CONTROL = maybe | write True or False
-2 | MAX_UPDATES_PER_SECOND = 0 | MAX_UPDATES_PER_SECOND | above 0 | inf | auto
-2 | MAX_CREATES_PER_MINUTE = none | MAX_CREATES_PER_MINUTE | above 0 | inf | auto
+2 | MAX_UPDATES_PER_SECOND = 0 | MAX_UPDATES_PER_SECOND | from 0.02 | inf | auto
+2 | MAX_CREATES_PER_MINUTE = none | MAX_CREATES_PER_MINUTE | from 0.02 | inf | auto
 2 | MAX_UPDATES_PER_SECOND = 1e99 | MAX_UPDATES_PER_SECOND | largest is | or less
 2 | CACHE_WRITE_STRATEGY = fast | CACHE_WRITE_STRATEGY = fast | sorted, timesorted
 2 | MAX_POINT_AGE = 0 | MAX_POINT_AGE = 0 | smallest is 1 | or more
