@@ -31,9 +31,10 @@ const SETTLE: Duration = Duration::from_secs(10);
 const STEP_S: u32 = 60;
 /// Directories that the files are in.
 const DIRECTORIES: u32 = 200;
-/// What both ways have.
+/// What both ways have. Zeros of large files would be written into the memory that the model is in.
 const COMMON: &str = "DEVICE_CLASS = hdd\nSHUTDOWN = drain\nCARBON_METRIC_INTERVAL = 0\n\
-                      MAX_UPDATES_PER_SECOND = inf\nMAX_CREATES_PER_MINUTE = inf\n";
+                      MAX_UPDATES_PER_SECOND = inf\nMAX_CREATES_PER_MINUTE = inf\n\
+                      WHISPER_FALLOCATE_CREATE = True\n";
 /// The ways: what is said of one, and its lines of carbon.conf.
 const WAYS: [(&str, &str); 2] = [
     ("in disk order", ""),
