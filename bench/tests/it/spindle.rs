@@ -4,7 +4,6 @@
 
 use std::fmt::Write as _;
 use std::fs::{self, File};
-use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
@@ -15,7 +14,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use crate::disk::{Disk, eventually, is_possible};
 use crate::programs::{BENCH, benzene, said};
 
-const PORT: u16 = 27_003;
+const PORT: u16 = 28_003;
 const METRICS: &str = "1500";
 /// In all: twenty times what the model takes of single updates in that time.
 const POINTS_PER_S: u32 = 3_000;
@@ -69,7 +68,7 @@ fn start(dir: &Path) -> Child {
         .stderr(log)
         .spawn()
         .unwrap();
-    let is_up = eventually(|| TcpStream::connect(("127.0.0.1", PORT)).is_ok());
+    let is_up = eventually(|| log_of(dir).contains(" is ready"));
     assert!(is_up, "{}", log_of(dir));
     daemon
 }
