@@ -29,6 +29,9 @@ const PATIENCE: Duration = Duration::from_secs(3600);
 const SETTLE: Duration = Duration::from_secs(10);
 /// Seconds between two points of a metric.
 const STEP_S: u32 = 60;
+/// How old the files' first points are: those that wait lie behind them, also sixty, and none in
+/// the last slots of a file.
+const FIRST_AGE_S: u32 = 3 * 3600;
 /// Directories that the files are in.
 const DIRECTORIES: u32 = 200;
 /// What both ways have. Zeros of large files would be written into the memory that the model is in.
@@ -121,19 +124,19 @@ impl Bench<'_> {
     fn make_files(&self) -> Result<()> {
         let site = self.site("DISK_ORDER = off\n")?;
         let daemon = Daemon::start(&self.launch, &site)?;
-        self.send(&daemon, 1, 0)?;
+        self.send(&daemon, (1, FIRST_AGE_S), 0)?;
         stop(daemon, &site)?;
-        Device::of(self.disk.mount())?.flush()
+        self.disk.settle()
     }
 
     /// One row: points wait, caches are empty, and then all is written and synced.
     fn drain(&self, (way, conf): (&'static str, &str), points: u32, seed: u64) -> Result<Row> {
         let site = self.site(conf)?;
         let daemon = Daemon::start(&self.launch, &site)?;
-        self.send(&daemon, points, seed)?;
+        self.send(&daemon, (points, 0), seed)?;
         pause(SETTLE);
         let device = Device::of(self.disk.mount())?;
-        device.flush()?;
+        self.disk.settle()?;
         drop_caches()?;
         self.disk.sweep()?;
         let (before, begin) = (self.disk.counters()?, clock::now().instant);
@@ -159,11 +162,11 @@ impl Bench<'_> {
         self.args.daemon.site_over(Some(&data), &conf, &schemas)
     }
 
-    /// Points of all metrics, the newest a moment ago, the metrics in an order that `seed` decides.
-    fn send(&self, daemon: &Daemon, points: u32, seed: u64) -> Result<()> {
+    /// Points of all metrics, the newest so old, the metrics in an order that `seed` decides.
+    fn send(&self, daemon: &Daemon, (points, age_s): (u32, u32), seed: u64) -> Result<()> {
         let mut order: Vec<u32> = (0..self.args.files).collect();
         shuffle(&mut order, seed, 0);
-        let newest = clock::now().unix_seconds;
+        let newest = clock::now().unix_seconds - age_s;
         let mut socket = TcpStream::connect(daemon.offered().line).context("cannot connect")?;
         for back in (0..points).rev() {
             let time = newest - back * STEP_S;
