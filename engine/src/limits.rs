@@ -116,6 +116,21 @@ pub const PATTERN_BYTES_MAX: usize = 8 << 10;
 /// sender can choose names for which a careless pattern takes forever; such a name does not match.
 pub const PATTERN_BACKTRACKS_MAX: usize = 100_000;
 
+/// The same for a pattern of whitelist.conf and blacklist.conf, a tenth of it: each name that is new
+/// to a core is asked there, between its connections and its queries.
+pub const LIST_BACKTRACKS_MAX: usize = 10_000;
+const _: () = assert!(LIST_BACKTRACKS_MAX <= PATTERN_BACKTRACKS_MAX);
+/// Most patterns of one list. Each takes some microseconds of a start, some kilobytes, and a tenth of
+/// a microsecond of every new name; sites have dozens.
+pub const LIST_PATTERNS_MAX: usize = 10_000;
+/// Bytes of the names that a core remembers as refused by the lists: some 80,000; what it has
+/// forgotten it judges again.
+pub const REFUSED_NAMES_BYTES_MAX: usize = 8 << 20;
+/// How often it is looked whether a configuration file has changed. A change is taken over once two
+/// looks have found the same, so that no file is read while it is being written: after two seconds,
+/// where Python carbon takes ten for lists and sixty for schemas.
+pub const CONFIG_LOOK_EVERY: Duration = Duration::from_secs(1);
+
 /// Longest value in a configuration file once its `%(key)s` references are resolved: ten keys that
 /// each name another ten times would otherwise fill the memory.
 pub const INI_VALUE_BYTES_MAX: usize = 64 << 10;

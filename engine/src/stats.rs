@@ -88,6 +88,12 @@ counters! {
     RefusedFields => "refused.fields",
     /// Names that cannot be a metric.
     RefusedName => "refused.name",
+    /// Points whose name is on the blacklist.
+    RefusedBlacklist => "refused.blacklist",
+    /// Points whose name is on no whitelist, where there is one.
+    RefusedWhitelist => "refused.whitelist",
+    /// Names at which a pattern of the lists reached its bound on backtracking.
+    ListGaveUp => "lists.gaveUp",
     /// Values that are no number.
     RefusedValue => "refused.value",
     /// Values that are NaN, which Python carbon drops too.

@@ -341,6 +341,7 @@ impl World {
             match accept {
                 Accept::Taken => self.oracle.accept(metric, point, at_ms),
                 Accept::Full => return,
+                Accept::Unjudged => unreachable!("{name} is to be judged, by nobody"),
                 Accept::Refused(error) => unreachable!("{name} was refused: {error}"),
             }
             pending.pop_front();

@@ -251,6 +251,22 @@ impl Ledger {
         self.cache.set_successor(series, successor);
     }
 
+    /// Was the name of a series judged, as one that is received, and may pass?
+    #[inline]
+    pub fn is_admitted(&self, series: SeriesId) -> bool {
+        self.cache.is_admitted(series)
+    }
+
+    /// The name of a series was judged, and may pass.
+    pub fn admit(&mut self, series: SeriesId) {
+        self.cache.admit(series);
+    }
+
+    /// Every name is to be judged anew.
+    pub fn judge_anew(&mut self) {
+        self.cache.judge_anew();
+    }
+
     /// One more route leads to a series; false where points must come by name (see `Cache::link`).
     #[must_use]
     pub fn link(&mut self, series: SeriesId) -> bool {

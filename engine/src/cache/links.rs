@@ -57,6 +57,23 @@ impl Cache {
         }
     }
 
+    /// Was the name of a series judged, as one that is received, and may pass?
+    #[inline]
+    pub fn is_admitted(&self, id: SeriesId) -> bool {
+        self.table.is_admitted(id.0)
+    }
+
+    /// The name of a series was judged, and may pass.
+    pub fn admit(&mut self, id: SeriesId) {
+        self.assert_known(id);
+        self.table.admit(id.0);
+    }
+
+    /// Every name is to be judged anew.
+    pub fn judge_anew(&mut self) {
+        self.table.judge_anew();
+    }
+
     /// One more route leads to a series. False where as many do already as can be counted: then
     /// points come by name.
     #[must_use]

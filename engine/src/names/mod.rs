@@ -7,6 +7,7 @@
 //! Invariants: every live record is in the table once, under its name; a number that is not live
 //! has the empty name, which no metric has, so that a stale number can be compared without harm.
 
+mod admitted;
 mod arena;
 pub(crate) mod slab;
 
@@ -16,6 +17,7 @@ use std::ops::{Index, IndexMut};
 use foldhash::quality::FixedState;
 use hashbrown::HashTable;
 
+use admitted::Admitted;
 pub(crate) use arena::NameRef;
 use arena::Names;
 use slab::Slab;
@@ -88,6 +90,8 @@ pub(crate) struct NameTable<R> {
     records: Slab<R>,
     names: Names,
     by_name: Box<[HashTable<Entry>]>,
+    /// Whose names may pass, where names are judged.
+    admitted: Admitted,
     /// Bytes of all parts.
     part_bytes: usize,
     seed: u64,
@@ -100,6 +104,7 @@ impl<R: Named> NameTable<R> {
             records: Slab::default(),
             names: Names::default(),
             by_name: (0..PARTS).map(|_| HashTable::new()).collect(),
+            admitted: Admitted::default(),
             part_bytes: 0,
             seed,
         }
@@ -156,6 +161,7 @@ impl<R: Named> NameTable<R> {
             part.shrink_to(part.len() * 2, |entry| spread(entry.hash));
             self.part_bytes += part.allocation_size();
         }
+        self.admitted.remove(id);
         let removed = self.records[id];
         self.records[id].set_name(NameRef::default());
         self.records.remove(id);
@@ -207,6 +213,23 @@ impl<R: Named> NameTable<R> {
         self.records.peek(id)
     }
 
+    /// Was the name of this number judged, and may pass? False of a number that is not live.
+    #[inline]
+    pub(crate) fn is_admitted(&self, id: u32) -> bool {
+        self.admitted.contains(id)
+    }
+
+    /// The name of a live record was judged, and may pass.
+    pub(crate) fn admit(&mut self, id: u32) {
+        assert!(self.contains(id), "record {id} is admitted and not there");
+        self.admitted.insert(id);
+    }
+
+    /// Every name is to be judged anew.
+    pub(crate) fn judge_anew(&mut self) {
+        self.admitted.clear();
+    }
+
     /// How many records.
     pub(crate) fn len(&self) -> usize {
         self.records.len()
@@ -229,12 +252,16 @@ impl<R: Named> NameTable<R> {
 
     /// Bytes in use.
     pub(crate) fn used_bytes(&self) -> usize {
-        self.records.used_bytes() + self.names.held_bytes() + self.part_bytes
+        self.records.used_bytes() + self.beside_bytes()
     }
 
     /// The same with the free records of pages that are held.
     pub(crate) fn held_bytes(&self) -> usize {
-        self.records.held_bytes() + self.names.held_bytes() + self.part_bytes
+        self.records.held_bytes() + self.beside_bytes()
+    }
+
+    fn beside_bytes(&self) -> usize {
+        self.names.held_bytes() + self.part_bytes + self.admitted.bytes()
     }
 
     /// Moves the live names out of a chunk that is mostly dead, and out of the one that this may

@@ -67,6 +67,11 @@ pub enum PatternError {
 impl Pattern {
     /// Compiles a pattern in Python's syntax.
     pub fn new(python: &str) -> Result<Pattern, PatternError> {
+        Self::bounded(python, PATTERN_BACKTRACKS_MAX)
+    }
+
+    /// The same with another bound on the steps of backtracking in one search.
+    pub fn bounded(python: &str, backtracks_max: usize) -> Result<Pattern, PatternError> {
         if python.len() > PATTERN_BYTES_MAX {
             return Err(PatternError::TooLong {
                 found: python.len(),
@@ -75,7 +80,7 @@ impl Pattern {
         }
         let translated = python_re::translate(python)?;
         RegexBuilder::new(&translated)
-            .backtrack_limit(PATTERN_BACKTRACKS_MAX)
+            .backtrack_limit(backtracks_max)
             .build()
             .map(|regex| Pattern { regex })
             .map_err(|error| PatternError::Refused {

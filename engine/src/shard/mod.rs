@@ -38,6 +38,7 @@ use crate::limiter::Room;
 use crate::limits::WARMED_TOGETHER_MAX;
 use crate::metric::{Metric, NameError, ShardIndex, TaggedLeaf, owner};
 use crate::ring::{FileError, FileOperation, FileOutcome, FileToken};
+use crate::schemas::{Aggregations, Schemas};
 use crate::stats::{Counter, Stats};
 use crate::writer::{Budgets, Inspection, Writer, WriterConfig};
 use inbound::{Inbound, Lead};
@@ -77,6 +78,8 @@ pub enum Accept {
     Taken,
     /// There is no room just now: offer it again later, or count it with `drop_full`.
     Full,
+    /// Its name is one to be judged first: then it is offered with `accept_admitted`, or not at all.
+    Unjudged,
     /// Its name cannot be a metric.
     Refused(NameError),
 }
@@ -102,6 +105,8 @@ pub struct Shard {
     ledger: Ledger,
     /// Metrics that are received here and are not known by their own series.
     routes: Routes,
+    /// Received names have to be admitted.
+    judges: bool,
     /// What other shards' routes lead to, by shard.
     inbound: Vec<Inbound>,
     /// What was last published of the bytes of both, and of what the writer remembers of files.
@@ -152,6 +157,7 @@ impl Shard {
             keep: Keep::new(journal_bytes),
             recall,
             routes: Routes::new(config.index, config.seed),
+            judges: false,
             inbound: (0..config.shards).map(|_| Inbound::default()).collect(),
             beside_bytes: 0,
             writer: Writer::new(config.writer),
@@ -171,6 +177,11 @@ impl Shard {
     pub fn begin_turn(&mut self, now: Now) {
         self.now = now;
         self.ledger.begin_turn(now);
+    }
+
+    /// Files are made by these rules from now on; those that are there stay as they are.
+    pub fn set_rules(&mut self, schemas: Arc<Schemas>, aggregations: Arc<Aggregations>) {
+        self.writer.set_rules(schemas, aggregations);
     }
 
     /// Counts a point that was offered, found no room and cannot wait.

@@ -61,9 +61,31 @@ impl Shard {
         accept
     }
 
+    /// From now on a received name has to be admitted, and none is yet: what was known before is
+    /// neither foreseen nor guessed until it was judged. Names of our own metrics and of points that
+    /// come from other shards or back from the journal are not asked.
+    pub fn judge_anew(&mut self) {
+        self.judges = true;
+        self.ledger.judge_anew();
+        self.routes.judge_anew();
+    }
+
     /// Offers a received point under its raw name.
     pub fn accept(&mut self, trail: &mut Trail, raw: &str, point: Point) -> Accept {
+        self.offer(trail, raw, point, !self.judges)
+    }
+
+    /// Offers a received point whose raw name was judged and may pass, from now on.
+    pub fn accept_admitted(&mut self, trail: &mut Trail, raw: &str, point: Point) -> Accept {
+        self.offer(trail, raw, point, true)
+    }
+
+    fn offer(&mut self, trail: &mut Trail, raw: &str, point: Point, may_pass: bool) -> Accept {
         let found = match self.find(raw) {
+            Ok(Found::Known(known)) if !may_pass && !self.is_admitted(known) => {
+                return Accept::Unjudged;
+            }
+            Ok(Found::New { .. }) | Err(_) if !may_pass => return Accept::Unjudged,
             Ok(found) => found,
             Err(error) => return Accept::Refused(error),
         };
@@ -76,7 +98,7 @@ impl Shard {
                 known
             }
             Found::New { hash, owner } => {
-                if !self.admit(owner, Origin::Received) {
+                if !self.find_room(owner, Origin::Received) {
                     return Accept::Full;
                 }
                 self.take_new((hash, raw), owner, point, Origin::Received)
@@ -87,7 +109,31 @@ impl Shard {
             self.learn(trail.last, known, raw);
         }
         trail.found(known, was_next);
+        if self.judges && may_pass {
+            self.admit_name(known, raw);
+        }
         Accept::Taken
+    }
+
+    /// Was the name under which something is known judged, and may pass?
+    #[inline]
+    fn is_admitted(&self, known: Known) -> bool {
+        match known.kind() {
+            Kind::Own(series) => self.ledger.is_admitted(series),
+            Kind::Routed(route) => self.routes.is_admitted(route),
+        }
+    }
+
+    /// A name was judged and may pass. Where so many routes lead to its series that it has none of
+    /// its own, it is known by another name, of which nothing was said.
+    fn admit_name(&mut self, known: Known, raw: &str) {
+        if self.bare_name(known) != raw.as_bytes() {
+            return;
+        }
+        match known.kind() {
+            Kind::Own(series) => self.ledger.admit(series),
+            Kind::Routed(route) => self.routes.admit(route),
+        }
     }
 
     /// Notes what followed a metric. A name with whitespace is never foreseen: a pickle can have
@@ -146,9 +192,18 @@ impl Shard {
         }
     }
 
-    /// The name under which something is known; empty where it is not any more.
+    /// The name under which something is known; empty where it is not any more, or where the name is
+    /// to be judged first.
     #[inline]
     pub fn name_of(&self, known: Known) -> &[u8] {
+        if self.judges && !self.is_admitted(known) {
+            return &[];
+        }
+        self.bare_name(known)
+    }
+
+    #[inline]
+    fn bare_name(&self, known: Known) -> &[u8] {
         match known.kind() {
             Kind::Own(series) => self.ledger.name_bytes(series),
             Kind::Routed(route) => self.routes.name_bytes(route),
@@ -177,7 +232,7 @@ impl Shard {
                 self.take_known(known, point, Origin::Own);
             }
             Found::New { hash, owner } => {
-                self.admit(owner, Origin::Own);
+                self.find_room(owner, Origin::Own);
                 self.take_new((hash, name), owner, point, Origin::Own);
             }
         }
@@ -192,7 +247,7 @@ impl Shard {
             Kind::Routed(route) => match self.routes.follow(route) {
                 Target::Alias(series) => series,
                 Target::Shard(owner) => {
-                    if !self.admit(owner, origin) {
+                    if !self.find_room(owner, origin) {
                         return Accept::Full;
                     }
                     let point = RoutePoint::new(route, point);
@@ -201,7 +256,7 @@ impl Shard {
                 }
             },
         };
-        if !self.admit(self.index, origin) {
+        if !self.find_room(self.index, origin) {
             return Accept::Full;
         }
         self.ledger.insert_known(series, point, origin.counter());
@@ -210,7 +265,7 @@ impl Shard {
 
     /// Reserves room for a point, with its owner too.
     #[inline(always)]
-    fn admit(&mut self, owner: ShardIndex, origin: Origin) -> bool {
+    fn find_room(&mut self, owner: ShardIndex, origin: Origin) -> bool {
         match origin {
             Origin::Own => {
                 self.ledger.reserve_anyway();

@@ -273,6 +273,22 @@ impl Routes {
         self.table.name_bytes(route.0)
     }
 
+    /// Was the name of a route judged, and may pass?
+    #[inline]
+    pub(super) fn is_admitted(&self, route: RouteId) -> bool {
+        self.table.is_admitted(route.0)
+    }
+
+    /// The name of a live route was judged, and may pass.
+    pub(super) fn admit(&mut self, route: RouteId) {
+        self.table.admit(route.0);
+    }
+
+    /// Every name is to be judged anew.
+    pub(super) fn judge_anew(&mut self) {
+        self.table.judge_anew();
+    }
+
     /// What followed a route last time, live or not.
     #[inline]
     pub(super) fn successor(&self, route: RouteId) -> Known {

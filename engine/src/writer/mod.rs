@@ -139,6 +139,13 @@ impl Writer {
         }
     }
 
+    /// Files are made by these rules from now on.
+    pub fn set_rules(&mut self, schemas: Arc<Schemas>, aggregations: Arc<Aggregations>) {
+        self.holds = Holds::new(&schemas, &aggregations);
+        self.config.schemas = schemas;
+        self.config.aggregations = aggregations;
+    }
+
     /// Starts what may start now: retries that are due, creates, probes, then updates.
     pub fn start(&mut self, ledger: &mut Ledger, budgets: &Budgets, now: Now) {
         while let Some(series) = self.parked.due(now.instant) {

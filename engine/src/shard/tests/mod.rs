@@ -5,6 +5,7 @@
 mod broken;
 mod firsts;
 mod held;
+mod judged;
 mod limits;
 mod routes;
 
