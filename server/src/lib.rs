@@ -8,6 +8,7 @@ mod core;
 pub mod desk;
 pub mod exit;
 mod front;
+pub mod lists;
 pub mod logging;
 pub mod tools;
 pub mod wire;

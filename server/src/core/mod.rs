@@ -136,7 +136,7 @@ impl Core {
     }
 
     /// The loop, until the desk says exit.
-    pub(crate) fn run(mut self) {
+    pub(crate) fn run(&mut self) {
         while self.phase != Phase::Exit {
             self.turn();
         }
@@ -244,6 +244,8 @@ impl Core {
                 Parcel::Shard(Message::Question(_) | Message::Answer(_))
                 | Parcel::Connection(..)
                 | Parcel::Report(_)
+                | Parcel::Lists(_)
+                | Parcel::Rules(..)
                 | Parcel::Stop(_)
                 | Parcel::Exit => TURN_POINTS_PER_PARCEL,
             };
@@ -296,6 +298,10 @@ impl Core {
                         tracing::error!("our own metric {name:?} was refused: {error}");
                     }
                 }
+            }
+            Parcel::Lists(lists) => self.front.set_lists(lists, &mut self.shard),
+            Parcel::Rules(schemas, aggregations) => {
+                self.shard.set_rules(schemas, aggregations);
             }
             // The desk has gone when this fails, and with it the process.
             Parcel::Report(desk) => {

@@ -2,16 +2,18 @@
 //! connections, and how far everyone is with stopping.
 //! Shared and read by all; nothing here is locked, and nothing waits.
 
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering, fence};
+use std::sync::{Arc, OnceLock};
 
 use benzene_engine::limits::SHARDS_MAX;
 use benzene_engine::metric::ShardIndex;
 use benzene_engine::point::Point;
 use benzene_engine::ring::{RingHandle, Waker};
+use benzene_engine::schemas::{Aggregations, Schemas};
 use benzene_engine::shard::{Inbox, Message, Report};
 
 use crate::front::Service;
+use crate::lists::Lists;
 
 /// How the daemon ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,6 +33,10 @@ pub(crate) enum Parcel {
     Connection(Service, std::os::fd::OwnedFd),
     /// Our own metrics, to be cached like received ones.
     Own(Vec<(String, Point)>),
+    /// Names are received by these lists from now on.
+    Lists(Arc<Lists>),
+    /// Files are made by these rules from now on.
+    Rules(Arc<Schemas>, Arc<Aggregations>),
     /// The desk wants this core's numbers, and how many senders it serves.
     Report(tokio::sync::mpsc::UnboundedSender<(Report, usize)>),
     /// Read what the sockets hold, take no more, and end in this way.

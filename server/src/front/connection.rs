@@ -22,7 +22,7 @@ use crate::wire::{Refusal, Stamp};
 /// What the work on a connection's bytes needs of its core.
 #[derive(Debug)]
 pub(super) struct Means<'a> {
-    pub(super) intake: &'a Intake,
+    pub(super) intake: &'a mut Intake,
     pub(super) machine: &'a mut Machine,
     /// A batch for a frame under way, so that connections keep none between frames.
     pub(super) batch: &'a mut pickle::Batch,

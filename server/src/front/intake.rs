@@ -6,11 +6,15 @@
     reason = "the calls of a known metric's point, left alone, took a tenth of its time"
 )]
 
+use std::sync::Arc;
+
 use benzene_engine::clock::Now;
 use benzene_engine::point::Point;
 use benzene_engine::shard::{Accept, Known, Shard, Trail};
 use benzene_engine::stats::Counter;
 
+use super::gate::Gate;
+use crate::lists::Lists;
 use crate::wire::{Item, Refusal, Stamp, line, word};
 
 /// What became of an item.
@@ -29,6 +33,8 @@ pub(crate) struct Intake {
     resolution_s: u32,
     /// USE_FLOW_CONTROL: senders are slowed where there is no room; else points are dropped.
     flow_control: bool,
+    /// Asked for names that the shard does not admit; none where every name is received.
+    gate: Option<Box<Gate>>,
     unix_now: u32,
 }
 
@@ -38,8 +44,14 @@ impl Intake {
         Self {
             resolution_s,
             flow_control,
+            gate: None,
             unix_now: now.unix_seconds,
         }
+    }
+
+    /// From now on names are asked for in these lists; the shard is to judge anew.
+    pub(crate) fn set_lists(&mut self, lists: Arc<Lists>) {
+        self.gate = Some(Box::new(Gate::new(lists)));
     }
 
     pub(super) fn begin_turn(&mut self, now: Now) {
@@ -72,7 +84,7 @@ impl Intake {
 
     /// Offers the point of an item, of which there may be a guess.
     pub(super) fn likely(
-        &self,
+        &mut self,
         trail: &mut Trail,
         guess: Option<Known>,
         item: &Item<'_>,
@@ -91,20 +103,30 @@ impl Intake {
     }
 
     /// Offers the point of an item.
-    pub(super) fn item(&self, trail: &mut Trail, item: &Item<'_>, shard: &mut Shard) -> Taken {
+    pub(super) fn item(&mut self, trail: &mut Trail, item: &Item<'_>, shard: &mut Shard) -> Taken {
         let foreseen = shard.foresee(*trail);
         if let Some((known, name)) = foreseen
             && word::equal(name, item.name.as_bytes())
         {
             return self.known(trail, (known, item.stamp, item.value), shard);
         }
-        let accept = shard.accept(trail, item.name, self.point(item.stamp, item.value));
+        let point = self.point(item.stamp, item.value);
+        let mut accept = shard.accept(trail, item.name, point);
+        if accept == Accept::Unjudged {
+            let Some(gate) = &mut self.gate else {
+                unreachable!("{} is to be judged, and there are no lists", item.name)
+            };
+            if !gate.is_open(item.name, shard) {
+                return Taken::Done;
+            }
+            accept = shard.accept_admitted(trail, item.name, point);
+        }
         self.taken(&accept, shard)
     }
 
     /// Takes lines of a datagram, and says how many bytes of them are done with: all, unless a point
     /// has to wait for a place on its way. What the cache has no room for is dropped.
-    pub(super) fn datagram(&self, trail: &mut Trail, bytes: &[u8], shard: &mut Shard) -> usize {
+    pub(super) fn datagram(&mut self, trail: &mut Trail, bytes: &[u8], shard: &mut Shard) -> usize {
         let mut lines = line::datagram_lines(bytes);
         loop {
             let at = bytes.len() - lines.rest().len();
@@ -132,6 +154,7 @@ impl Intake {
                 shard.drop_full();
                 Taken::Done
             }
+            Accept::Unjudged => unreachable!("a name was judged and is to be judged"),
             Accept::Refused(_) => {
                 shard.count(Counter::RefusedName, 1);
                 Taken::Done

@@ -12,6 +12,7 @@
 //! many points, by `limits::TURN_ITEMS_MAX`; what is left is held for the next turn.
 
 mod connection;
+mod gate;
 mod intake;
 mod query;
 #[cfg(test)]
@@ -36,6 +37,7 @@ pub(crate) use intake::Intake;
 use query::{Pending, Wanted};
 pub(crate) use unfinished::Unfinished;
 
+use crate::lists::Lists;
 use crate::wire::pickle::{Batch, Machine};
 
 /// How soon a stalled connection is tried again where no event of this core tells of room.
@@ -133,6 +135,12 @@ impl Front {
         self.config.intake.begin_turn(now);
     }
 
+    /// From now on received names are asked for in these lists, and all of them anew.
+    pub(crate) fn set_lists(&mut self, lists: Arc<Lists>, shard: &mut Shard) {
+        self.config.intake.set_lists(lists);
+        shard.judge_anew();
+    }
+
     /// Takes a socket on, which the loop receives from.
     pub(crate) fn open(&mut self, socket: SocketId, service: Service) {
         let connection = Connection::new(service, self.config.pickle_frame_bytes_max, self.now);
@@ -184,7 +192,7 @@ impl Front {
             return;
         }
         let mut at = 0;
-        let intake = &self.config.intake;
+        let intake = &mut self.config.intake;
         let mut means = Means {
             intake,
             machine: &mut self.machine,
@@ -236,7 +244,7 @@ impl Front {
         let Some(connection) = self.connections.get_mut(&socket) else {
             return;
         };
-        let intake = &self.config.intake;
+        let intake = &mut self.config.intake;
         let mut means = Means {
             intake,
             machine: &mut self.machine,

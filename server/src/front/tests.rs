@@ -63,7 +63,7 @@ fn shard(points_max: u64) -> Shard {
 /// Hands a datagram of this metric to the shard, and whenever it takes no more of it, takes away
 /// what is on its way. Says how often that was, how many points were taken away, and how many lost.
 fn hand_over(name: &str, shard: &mut Shard) -> (u32, usize, u64) {
-    let intake = Intake::new(1, true, clock::now());
+    let mut intake = Intake::new(1, true, clock::now());
     let lines: Vec<String> = (1..=POINTS).map(|at| format!("{name} 1 {at}")).collect();
     let (datagram, mut trail) = (lines.join("\n").into_bytes(), Trail::default());
     let (mut at, mut waits, mut passed_on) = (0, 0, 0);

@@ -1,0 +1,108 @@
+//! Lists as operators write them, and names as senders do. What Python's carbon.regexlist makes of
+//! the same is compared in the integration tests.
+
+use super::*;
+
+fn list(text: &str) -> (Arc<List>, Vec<Warning>) {
+    let (list, warnings) = List::parse(Path::new("/conf/list.conf"), text).unwrap();
+    (Arc::new(list), warnings)
+}
+
+fn lists(blacklist: &str, whitelist: &str) -> Lists {
+    let ((blacklist, none), (whitelist, nothing)) = (list(blacklist), list(whitelist));
+    assert_eq!((none, nothing), (vec![], vec![]));
+    Lists {
+        blacklist,
+        whitelist,
+    }
+}
+
+#[test]
+fn the_blacklist_is_asked_first_and_an_empty_whitelist_takes_all() {
+    use Verdict::{Admitted, Blacklisted, NotWhitelisted};
+    for (blacklist, whitelist, name, verdict) in [
+        ("", "", "a.b", Admitted),
+        ("^a", "", "a.b", Blacklisted),
+        ("^a", "", "b.a", Admitted),
+        ("b$", "^a", "a.b", Blacklisted),
+        ("", "^a", "a.b", Admitted),
+        ("", "^a", "b.a", NotWhitelisted),
+        ("", "# nothing but a comment\n\n", "b.a", Admitted),
+        ("x", "y\nb.*a", "b.a", Admitted),
+        // The raw name, whatever metric it stands for.
+        (r"^a\.\.b$", "", "a..b", Blacklisted),
+        (r"^a\.\.b$", "", "a.b", Admitted),
+        ("^m;b=2;a=1$", "", "m;a=1;b=2", Admitted),
+        ("^m;b=2;a=1$", "", "m;b=2;a=1", Blacklisted),
+        (r"^(?!carbon\.)", "", "stats.x", Blacklisted),
+        (r"^(?!carbon\.)", "", "carbon.x", Admitted),
+    ] {
+        let lists = lists(blacklist, whitelist);
+        let judged = lists.judge(name);
+        assert_eq!(
+            judged.verdict, verdict,
+            "{name}: {blacklist:?} {whitelist:?}"
+        );
+        assert!(judged.gave_up.is_none());
+    }
+}
+
+#[test]
+fn comments_are_in_the_first_column_and_spaces_are_cut_off() {
+    let (found, warnings) = list("# one\n  ^two  \r\n\n\t\n #three\r^four\n#five\r\n");
+    let texts: Vec<(usize, &str)> = found
+        .entries
+        .iter()
+        .map(|entry| (entry.line(), entry.text()))
+        .collect();
+    assert_eq!(texts, [(2, "^two"), (5, "#three"), (6, "^four")]);
+    assert_eq!(warnings, []);
+    assert_eq!((found.len(), found.is_empty()), (3, false));
+}
+
+#[test]
+fn a_line_that_is_no_pattern_is_left_out_and_named() {
+    let (found, warnings) = list("^good\n(\n# a\n[z-a]\n^fine$");
+    assert_eq!(found.len(), 2);
+    let [first, second] = warnings.as_slice() else {
+        panic!("{warnings:?}")
+    };
+    assert!(
+        first.to_string().starts_with("line 2: `(` is left out: "),
+        "{first}"
+    );
+    assert_eq!((second.line, second.text.as_str()), (4, "[z-a]"));
+}
+
+#[test]
+fn too_many_patterns_are_refused() {
+    let most = "^a\n".repeat(LIST_PATTERNS_MAX) + "# the end\n";
+    assert_eq!(list(&most).0.len(), LIST_PATTERNS_MAX);
+    let error = List::parse(Path::new("x"), &(most + "^b")).unwrap_err();
+    assert_eq!(
+        error,
+        ListError::TooMany {
+            line: LIST_PATTERNS_MAX + 2
+        }
+    );
+}
+
+#[test]
+fn a_pattern_that_is_given_up_on_does_not_match_and_is_said_once() {
+    let lists = lists("^(a|a)+(?=\\.)$\n^b", "^(c|c)+(?=\\.)$\na");
+    let endless = "a".repeat(60);
+    let judged = lists.judge(&endless);
+    assert_eq!(judged.verdict, Verdict::Admitted);
+    let (list, entry) = judged.gave_up.unwrap();
+    assert_eq!(
+        (list.file(), entry.line()),
+        (Path::new("/conf/list.conf"), 1)
+    );
+    assert!(entry.is_to_be_said());
+    assert!(!lists.judge(&endless).gave_up.unwrap().1.is_to_be_said());
+    assert_eq!(lists.judge("b").verdict, Verdict::Blacklisted);
+    // One of the whitelist is said too, and is no match there.
+    let judged = lists.judge(&"c".repeat(60));
+    assert_eq!(judged.verdict, Verdict::NotWhitelisted);
+    assert!(judged.gave_up.unwrap().1.is_to_be_said());
+}
