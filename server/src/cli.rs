@@ -94,9 +94,15 @@ pub struct CacheOptions {
     /// Instead of SHARDS: how many pinned threads, each with its own ring, files and connections
     #[arg(long, value_name = "COUNT")]
     pub shards: Option<usize>,
-    /// How much is logged to standard error
-    #[arg(long, value_name = "LEVEL", value_enum, default_value_t)]
-    pub log: LogLevel,
+    /// With USE_WHITELIST: the whitelist, instead of CONF_DIR/whitelist.conf
+    #[arg(long, value_name = "FILE")]
+    pub whitelist: Option<PathBuf>,
+    /// With USE_WHITELIST: the blacklist, instead of CONF_DIR/blacklist.conf
+    #[arg(long, value_name = "FILE")]
+    pub blacklist: Option<PathBuf>,
+    /// Instead of LOG_LEVEL: how much is logged
+    #[arg(long, value_name = "LEVEL", value_enum)]
+    pub log: Option<LogLevel>,
 }
 
 fn cache_long_help() -> String {
@@ -136,6 +142,12 @@ impl LogLevel {
             LogLevel::Debug => "debug",
             LogLevel::Trace => "trace",
         }
+    }
+
+    /// The level of that name.
+    pub fn from_name(name: &str) -> Option<LogLevel> {
+        let all = LogLevel::value_variants().iter();
+        all.copied().find(|level| level.name() == name)
     }
 }
 
@@ -509,7 +521,7 @@ mod tests {
     fn without_flags_the_instance_is_a_and_nothing_is_overridden() {
         let options = cache(&[]).unwrap();
         assert_eq!(options.instance, "a");
-        assert_eq!(options.log, LogLevel::Info);
+        assert_eq!(options.log, None);
         assert_eq!(
             (options.config, options.line, options.shards),
             (None, None, None)

@@ -1,6 +1,6 @@
 //! The program `benzene`: reads the command line and hands over to the room that does the work.
 
-use benzene_server::cli::{Cli, Command, LogLevel};
+use benzene_server::cli::{Cli, Command};
 use benzene_server::exit::Exit;
 use benzene_server::{config, desk, logging, tools};
 use clap::Parser;
@@ -11,11 +11,11 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 fn main() -> Exit {
     match Cli::parse().command {
         Command::Cache(options) => {
-            logging::start(options.log);
+            let log = logging::start(options.log);
             let environment = |name: &str| std::env::var(name).ok();
-            let read = || config::load(&options, &environment, &config::read_file);
-            match read() {
-                Ok(loaded) => desk::run(loaded, &read),
+            let read_again = || config::load_conf(&options, &environment, &config::read_file);
+            match config::load(&options, &environment, &config::read_file) {
+                Ok(loaded) => desk::run(loaded, &read_again, log),
                 Err(error) => {
                     tracing::error!("{error}");
                     Exit::Config
@@ -32,7 +32,7 @@ fn main() -> Exit {
         }
         Command::Query(options) => tools::query::run(&options),
         Command::Tune(options) => {
-            logging::start(LogLevel::Info);
+            logging::start(None);
             tools::tune::run(&options)
         }
         Command::Journal(options) => tools::journal::run(&options),

@@ -12,6 +12,7 @@ use benzene_engine::schemas::SchemaError;
 use benzene_engine::schemas::ini::IniError;
 
 use super::value::Fault;
+use crate::lists::ListError;
 
 /// Where in a file something was written.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -161,6 +162,14 @@ pub enum ConfigError {
         path: PathBuf,
         /// Which line and what to do.
         source: SchemaError,
+    },
+    /// whitelist.conf or blacklist.conf is wrong.
+    #[error("{}: {source}", path.display())]
+    List {
+        /// The file.
+        path: PathBuf,
+        /// Which line and what to do.
+        source: ListError,
     },
 }
 

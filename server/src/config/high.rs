@@ -3,12 +3,11 @@
 //! addresses are resolved, and no two listeners collide. Nothing is read from disk here.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use benzene_engine::cache::Strategy;
 use benzene_engine::limits::METRIC_PREFIX_BYTES_MAX;
 use benzene_engine::ring::{Allocation, Driver};
-use benzene_engine::schemas::{Aggregations, Schemas};
 
 use super::address::Addresses;
 use super::directories::Directories;
@@ -17,8 +16,9 @@ use super::error::ConfigError;
 use super::journal::{self, JournalSettings, Shutdown};
 use super::low::Low;
 use super::option;
+use super::rules::{ListFiles, RuleFiles};
 use super::value::{Fault, Kind, Rate};
-use crate::cli::CacheOptions;
+use crate::cli::{CacheOptions, LogLevel};
 
 /// Everything the daemon is told at its start.
 #[derive(Debug)]
@@ -79,10 +79,10 @@ pub struct Settings {
     pub fadvise_random: bool,
     /// Whether files of tagged series are named by a hash.
     pub tag_hash_filenames: bool,
-    /// Which archives a new file gets.
-    pub schemas: Schemas,
-    /// Which aggregation a new file gets.
-    pub aggregations: Aggregations,
+    /// Where the files of rules are.
+    pub rule_files: RuleFiles,
+    /// How much is logged, as far as it is said.
+    pub log_level: Option<LogLevel>,
     /// Start of our own metrics' names, without a dot at its end.
     pub metric_prefix: String,
     /// Seconds between two points of our own metrics; 0 is none.
@@ -102,12 +102,10 @@ pub struct Drive {
     pub fallback: Option<Driver>,
 }
 
-/// What was worked out before the settings: paths, addresses and the two rule files.
+/// What was worked out before the settings: paths and addresses.
 pub(super) struct Prepared {
     pub(super) directories: Directories,
     pub(super) addresses: Addresses,
-    pub(super) schemas: Schemas,
-    pub(super) aggregations: Aggregations,
 }
 
 /// Puts the settings together.
@@ -119,9 +117,11 @@ pub(super) fn settle(
     let Prepared {
         directories,
         addresses,
-        schemas,
-        aggregations,
     } = prepared;
+    let lists = low
+        .switch("USE_WHITELIST")
+        .then(|| list_files(options, &directories.conf));
+    let rule_files = RuleFiles::beside(low.file.is_some(), &directories.conf, lists);
     let journal = journal::journal(low, directories.journal.clone());
     let shutdown = journal::shutdown(low, journal.is_some())?;
     Ok(Settings {
@@ -151,8 +151,8 @@ pub(super) fn settle(
         lock_writes: low.switch("WHISPER_LOCK_WRITES"),
         fadvise_random: low.switch("WHISPER_FADVISE_RANDOM"),
         tag_hash_filenames: low.switch("TAG_HASH_FILENAMES"),
-        schemas,
-        aggregations,
+        rule_files,
+        log_level: log_level(low, options),
         metric_prefix: metric_prefix(low)?,
         metric_interval_s: seconds(low, "CARBON_METRIC_INTERVAL"),
         shards: shards(low, options)?,
@@ -181,6 +181,19 @@ fn drive(low: &Low) -> Result<Drive, ConfigError> {
         (_, _) => (Driver::Uring, None),
     };
     Ok(Drive { first, fallback })
+}
+
+fn list_files(options: &CacheOptions, conf_dir: &Path) -> ListFiles {
+    let file = |flag: &Option<PathBuf>, usual| flag.clone().unwrap_or_else(|| conf_dir.join(usual));
+    ListFiles {
+        whitelist: file(&options.whitelist, "whitelist.conf"),
+        blacklist: file(&options.blacklist, "blacklist.conf"),
+    }
+}
+
+fn log_level(low: &Low, options: &CacheOptions) -> Option<LogLevel> {
+    let written = || LogLevel::from_name(&low.text("LOG_LEVEL")?);
+    options.log.or_else(written)
 }
 
 fn size(low: &Low, name: &str) -> usize {

@@ -16,6 +16,7 @@ mod low;
 mod manual;
 mod notice;
 mod option;
+pub mod rules;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -27,7 +28,6 @@ use std::io::{self, Read};
 use std::path::Path;
 
 use benzene_engine::limits::CONFIG_FILE_BYTES_MAX;
-use benzene_engine::schemas::{Aggregations, Schemas};
 
 pub use directories::STORAGE_DIR_ALONE;
 pub use disk::{ByClass, Chosen, DiskSettings};
@@ -36,6 +36,7 @@ pub use high::{Drive, Settings};
 pub use journal::{JournalSettings, JournalSync, Shutdown};
 pub use manual::{help_section, manual_page, sample_file};
 pub use option::{ConfOption, Standing, find, nearest};
+pub use rules::{ListFiles, RuleFiles, Ruled, Rules, StorageFiles};
 pub use table::OPTIONS;
 pub use value::{Bound, Fault, Kind, Rate, Value};
 
@@ -55,11 +56,26 @@ pub const QUERY_PORT_DEFAULT: u16 = 7002;
 pub struct Loaded {
     /// What the daemon is to do.
     pub settings: Settings,
+    /// How it makes files, and which names it receives.
+    pub rules: Rules,
     /// Things in the files that an operator should look at; ready to log.
     pub warnings: Vec<String>,
     /// Facts worth a line at start; ready to log.
     pub said: Vec<String>,
     /// What carbon.conf sets.
+    pub written: Written,
+}
+
+/// What carbon.conf alone says.
+#[derive(Debug)]
+pub struct Conf {
+    /// What the daemon is to do.
+    pub settings: Settings,
+    /// Things in carbon.conf that an operator should look at; ready to log.
+    pub warnings: Vec<String>,
+    /// Facts worth a line at start; ready to log.
+    pub said: Vec<String>,
+    /// What it sets.
     pub written: Written,
 }
 
@@ -88,6 +104,28 @@ pub fn load(
     environment: &dyn Fn(&str) -> Option<String>,
     read: Reader<'_>,
 ) -> Result<Loaded, ConfigError> {
+    let Conf {
+        settings,
+        mut warnings,
+        said,
+        written,
+    } = load_conf(options, environment, read)?;
+    let rules = settings.rule_files.read(read, &mut warnings)?;
+    Ok(Loaded {
+        settings,
+        rules,
+        warnings,
+        said,
+        written,
+    })
+}
+
+/// The same from carbon.conf alone, for who has the rules already.
+pub fn load_conf(
+    options: &CacheOptions,
+    environment: &dyn Fn(&str) -> Option<String>,
+    read: Reader<'_>,
+) -> Result<Conf, ConfigError> {
     let surroundings = Surroundings::find(options, environment);
     let low = match &surroundings.config {
         Some((path, named_by)) => {
@@ -104,23 +142,15 @@ pub fn load(
     };
     let directories = surroundings.settle(&low, options)?;
     let addresses = Addresses::settle(&low, options)?;
-    let mut warnings = Vec::new();
-    let with_file = low.file.is_some();
-    let schemas = schemas(with_file, &directories.conf, read, &mut warnings)?;
-    let aggregations = aggregations(with_file, &directories.conf, read, &mut warnings)?;
     let prepared = Prepared {
         directories,
         addresses,
-        schemas,
-        aggregations,
     };
     let settings = high::settle(&low, options, prepared)?;
-    let said = notice::facts(&low, &settings, options, &surroundings);
-    warnings.splice(0..0, notice::warnings(&low, &settings));
-    Ok(Loaded {
+    Ok(Conf {
+        said: notice::facts(&low, &settings, options, &surroundings),
+        warnings: notice::warnings(&low, &settings, options),
         settings,
-        warnings,
-        said,
         written: low
             .holding()
             .map(|written| (written.option.name, written.text.clone()))
@@ -137,65 +167,5 @@ fn read_if_there(path: &Path, read: Reader<'_>) -> Result<Option<String>, Config
             path: path.to_owned(),
             source,
         }),
-    }
-}
-
-/// storage-schemas.conf; with a carbon.conf it has to be there, as for Python carbon. Without one,
-/// every file gets what Python gives to metrics that no schema matches.
-fn schemas(
-    with_file: bool,
-    conf_dir: &Path,
-    read: Reader<'_>,
-    warnings: &mut Vec<String>,
-) -> Result<Schemas, ConfigError> {
-    if !with_file {
-        return Ok(Schemas::builtin());
-    }
-    let path = conf_dir.join("storage-schemas.conf");
-    let Some(text) = read_if_there(&path, read)? else {
-        return Err(ConfigError::SchemasMissing { path });
-    };
-    match Schemas::parse(&text) {
-        Ok((schemas, found)) => {
-            warnings.extend(
-                found
-                    .iter()
-                    .map(|warning| format!("{}: {warning}", path.display())),
-            );
-            Ok(schemas)
-        }
-        Err(source) => Err(ConfigError::Rules { path, source }),
-    }
-}
-
-/// storage-aggregation.conf; where it is missing, every file averages, as for Python carbon.
-fn aggregations(
-    with_file: bool,
-    conf_dir: &Path,
-    read: Reader<'_>,
-    warnings: &mut Vec<String>,
-) -> Result<Aggregations, ConfigError> {
-    if !with_file {
-        return Ok(Aggregations::builtin());
-    }
-    let path = conf_dir.join("storage-aggregation.conf");
-    let Some(text) = read_if_there(&path, read)? else {
-        warnings.push(format!(
-            "{}: there is no such file: new files average their points (xFilesFactor 0.5), as with \
-             Python carbon",
-            path.display()
-        ));
-        return Ok(Aggregations::builtin());
-    };
-    match Aggregations::parse(&text) {
-        Ok((aggregations, found)) => {
-            warnings.extend(
-                found
-                    .iter()
-                    .map(|warning| format!("{}: {warning}", path.display())),
-            );
-            Ok(aggregations)
-        }
-        Err(source) => Err(ConfigError::Rules { path, source }),
     }
 }

@@ -15,7 +15,7 @@ use super::value::Kind;
 use crate::cli::{CacheOptions, Listen};
 
 /// The warnings about the file, ready to log.
-pub(super) fn warnings(low: &Low, settings: &Settings) -> Vec<String> {
+pub(super) fn warnings(low: &Low, settings: &Settings, options: &CacheOptions) -> Vec<String> {
     let mut warnings = Vec::new();
     if let Some(file) = &low.file
         && low.sections.is_empty()
@@ -28,6 +28,7 @@ pub(super) fn warnings(low: &Low, settings: &Settings) -> Vec<String> {
     }
     warnings.extend(without_effect(low));
     warnings.extend(misleading(low, settings));
+    warnings.extend(idle_lists(settings, options));
     warnings
 }
 
@@ -126,6 +127,16 @@ fn misleading(low: &Low, settings: &Settings) -> Vec<String> {
         ));
     }
     warnings
+}
+
+/// A list that was named and is not asked.
+fn idle_lists(settings: &Settings, options: &CacheOptions) -> Option<String> {
+    let named = options.whitelist.is_some() || options.blacklist.is_some();
+    (named && settings.rule_files.lists.is_none()).then(|| {
+        "--whitelist and --blacklist act only with USE_WHITELIST = True in carbon.conf, as with \
+         Python carbon: every name is received"
+            .to_owned()
+    })
 }
 
 /// Facts worth a line at start.

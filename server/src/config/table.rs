@@ -78,6 +78,8 @@ const READ_WAIT: Kind = Kind::Time {
 };
 /// What DEVICE_CLASS may name.
 const CLASSES: &[&str] = &["auto", "hdd", "ssd"];
+/// What LOG_LEVEL may name.
+const LEVELS: &[&str] = &["error", "warn", "info", "debug", "trace"];
 /// What DISK_ORDER may name.
 const DISK_ORDERS: &[&str] = &["auto", "on", "off"];
 const CACHE_POINTS: Kind = Kind::Limit(Bound {
@@ -178,7 +180,7 @@ pub const OPTIONS: &[ConfOption] = &[
         "CONF_DIR",
         Kind::Path,
         "",
-        "Holds storage-schemas.conf and storage-aggregation.conf. Default: where carbon.conf lies",
+        "Holds storage-schemas.conf, storage-aggregation.conf and the lists. Default: where carbon.conf lies",
     ),
     ConfOption::new(
         "LOCAL_DATA_DIR",
@@ -301,9 +303,8 @@ pub const OPTIONS: &[ConfOption] = &[
         "USE_WHITELIST",
         Kind::Switch,
         "False",
-        "Filters names by whitelist.conf and blacklist.conf",
-    )
-    .not_yet("False", "every metric is accepted, whatever the lists say"),
+        "Filters names by blacklist.conf and whitelist.conf in CONF_DIR: a regular expression a line; the files are watched",
+    ),
     // Cache query.
     ConfOption::new(
         "CACHE_QUERY_INTERFACE",
@@ -546,6 +547,13 @@ pub const OPTIONS: &[ConfOption] = &[
     ConfOption::new("CARBON_METRIC_PREFIX", Kind::Text, "carbon", "Start of our own metrics' names"),
     ConfOption::new("CARBON_METRIC_INTERVAL", INTERVAL, "60", "Time between two points of our own metrics; 0 is off")
         .unit("seconds"),
+    ConfOption::new(
+        "LOG_LEVEL",
+        Kind::Choice { now: LEVELS, later: &[] },
+        "info",
+        "How much is logged: error, warn, info, debug or trace. BENZENE_LOG in the environment wins",
+    )
+    .flag("--log"),
     ConfOption::new("RELAY_CACHE_METRICS", Kind::Switch, "False", "Sends own metrics to a relay")
         .not_yet("False", "own metrics are stored here"),
     ConfOption::new("LOG_UPDATES", Kind::Switch, "True", "Logs every update")
@@ -557,9 +565,9 @@ pub const OPTIONS: &[ConfOption] = &[
     ConfOption::new("LOG_CACHE_QUEUE_SORTS", Kind::Switch, "True", "Logs how long sorting took")
         .not_yet("False", QUIET),
     ConfOption::new("LOG_LISTENER_CONN_SUCCESS", Kind::Switch, "True", "Logs new connections")
-        .not_yet("True", "connections are in the log at --log debug"),
+        .not_yet("True", "connections are in the log at LOG_LEVEL = debug"),
     ConfOption::new("LOG_LISTENER_CONN_LOST", Kind::Switch, "False", "Logs lost connections")
-        .not_yet("False", "connections are in the log at --log debug"),
+        .not_yet("False", "connections are in the log at LOG_LEVEL = debug"),
     ConfOption::new("RAVEN_DSN", Kind::Text, "None", "Where Sentry takes exceptions")
         .not_yet("None", "nothing is sent to Sentry"),
     // Tags.

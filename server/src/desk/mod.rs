@@ -6,12 +6,15 @@ mod age;
 mod disk;
 mod journal;
 mod reload;
+mod rules;
 mod selfmetrics;
 mod start;
 mod tuning;
+mod watch;
 
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use benzene_engine::clock;
@@ -23,14 +26,17 @@ use benzene_engine::ring::host;
 use benzene_engine::stats::Counter;
 use benzene_engine::writer::Budgets;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tokio::time::{MissedTickBehavior, interval_at, sleep};
 
-use crate::config::{ConfigError, Loaded, Rate, Settings, Written};
+use crate::config::{Conf, ConfigError, Loaded, Rate, Rules, Settings, Written};
 use crate::core::{Ending, Parcel, Peers};
 use crate::exit::Exit;
+use crate::logging::Log;
 use selfmetrics::Totals;
+use start::Running;
 use tuning::Tuning;
+use watch::Watch;
 
 use journal::JournalPlan;
 pub(crate) use journal::{DRAIN_NAME, LOCK_NAME, usual_bytes as usual_journal_bytes};
@@ -41,9 +47,14 @@ const DRAIN_LOOK: Duration = Duration::from_millis(10);
 /// How often the desk says how far the stop has come.
 const DRAIN_SAY: Duration = Duration::from_secs(2);
 
-/// Starts the daemon and serves until a signal ends it; `read_again` is asked what the files say when
-/// one tells so.
-pub fn run(loaded: Loaded, read_again: &ReadAgain<'_>) -> Exit {
+/// Starts the daemon and serves until a signal ends it; `read_again` is asked what carbon.conf says
+/// when that may have changed.
+pub fn run(loaded: Loaded, read_again: &ReadAgain<'_>, log: Log) -> Exit {
+    if let Some(level) = loaded.settings.log_level
+        && let Err(error) = log.set(level)
+    {
+        tracing::error!("LOG_LEVEL is not obeyed: {error}");
+    }
     let runtime = match tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -72,20 +83,9 @@ pub fn run(loaded: Loaded, read_again: &ReadAgain<'_>) -> Exit {
             return error.exit();
         }
     };
-    let desk = Desk {
-        updates_per_second_on_shutdown: Cell::new(loaded.settings.updates_per_second_on_shutdown),
-        settings: loaded.settings,
-        written: RefCell::new(loaded.written),
-        class: running.class,
-        room: running.room,
-        tuning: RefCell::new(running.tuning),
-        peers: running.peers,
-        budgets: running.budgets,
-        max_point_age_s: running.max_point_age_s,
-        journal: running.journal,
-    };
+    let (desk, threads) = Desk::new(loaded, running, log);
     let exit = runtime.block_on(desk.serve(&mut signals, read_again));
-    for thread in running.threads {
+    for thread in threads {
         if thread.join().is_err() {
             tracing::error!("a core's thread ended badly");
         }
@@ -93,13 +93,18 @@ pub fn run(loaded: Loaded, read_again: &ReadAgain<'_>) -> Exit {
     exit
 }
 
-/// Reads the files once more.
-pub type ReadAgain<'a> = dyn Fn() -> Result<Loaded, ConfigError> + 'a;
+/// Reads carbon.conf once more.
+pub type ReadAgain<'a> = dyn Fn() -> Result<Conf, ConfigError> + 'a;
 
 struct Desk {
     settings: Settings,
     /// What carbon.conf said when it was last read.
     written: RefCell<Written>,
+    /// What the files of rules said when they were last read and sound.
+    rules: RefCell<Rules>,
+    /// Which files are watched.
+    watch: RefCell<Watch>,
+    log: Log,
     updates_per_second_on_shutdown: Cell<Option<Rate>>,
     /// The class of the data's disk.
     class: Class,
@@ -172,10 +177,31 @@ impl Signals {
 }
 
 impl Desk {
-    async fn serve(self, signals: &mut Signals, read_again: &ReadAgain<'_>) -> Exit {
-        let reload = || self.reload(read_again());
+    fn new(loaded: Loaded, running: Running, log: Log) -> (Box<Desk>, Vec<JoinHandle<()>>) {
+        let settings = loaded.settings;
+        let desk = Desk {
+            updates_per_second_on_shutdown: Cell::new(settings.updates_per_second_on_shutdown),
+            watch: RefCell::new(Watch::new(&settings, &loaded.rules.prints)),
+            rules: RefCell::new(loaded.rules),
+            log,
+            settings,
+            written: RefCell::new(loaded.written),
+            class: running.class,
+            room: running.room,
+            tuning: RefCell::new(running.tuning),
+            peers: running.peers,
+            budgets: running.budgets,
+            max_point_age_s: running.max_point_age_s,
+            journal: running.journal,
+        };
+        (Box::new(desk), running.threads)
+    }
+
+    async fn serve(&self, signals: &mut Signals, read_again: &ReadAgain<'_>) -> Exit {
+        let hangup = Notify::new();
         let (name, exit) = tokio::select! {
-            name = signals.end(reload) => (name, Exit::Success),
+            name = signals.end(|| hangup.notify_one()) => (name, Exit::Success),
+            () = Box::pin(self.follow_files(read_again, &hangup)) => unreachable!("it never ends"),
             () = Box::pin(self.report_own_metrics()) => unreachable!("it never ends"),
             () = Box::pin(self.watch_lateness()) => unreachable!("it never ends"),
             () = self.tune() => unreachable!("it never ends"),
@@ -220,6 +246,7 @@ impl Desk {
             cpu_s: host::cpu_seconds(),
             resident_bytes: host::resident_bytes().unwrap_or(0),
             tuned: self.tuning.borrow().tuned(),
+            refused_files: self.watch.borrow().refused() as u64,
             ..Totals::default()
         };
         while let Some((report, senders)) = receive.recv().await {

@@ -1,15 +1,22 @@
-//! SIGHUP: carbon.conf is read again, and what can change while the daemon runs does: the limits on
-//! updates and creates. What else has changed is named, for it waits for the next start. A file that
-//! cannot be read or is wrong changes nothing, and is told like at a start.
+//! What changes while the daemon runs: on SIGHUP, and when a configuration file has changed.
+//! Of carbon.conf the limits on updates and creates and the level of the log are taken over; what else
+//! has changed is named, for it waits for the next start. The files of rules are `rules`'.
+//! A file that cannot be read or is wrong changes nothing, and is told like at a start.
+
+use std::path::Path;
 
 use benzene_engine::clock;
 use benzene_engine::device::Profile;
+use benzene_engine::limits::CONFIG_LOOK_EVERY;
+use tokio::sync::Notify;
+use tokio::time::{MissedTickBehavior, interval};
 
-use super::Desk;
-use crate::config::{ConfigError, Loaded, Written};
+use super::watch::Source;
+use super::{Desk, ReadAgain};
+use crate::config::{Conf, ConfigError, Written};
 
 /// What can change while the daemon runs.
-const CHANGES: [&str; 8] = [
+const CHANGES: [&str; 9] = [
     "MAX_UPDATES_PER_SECOND",
     "MAX_UPDATES_PER_SECOND_SSD",
     "MAX_UPDATES_PER_SECOND_HDD",
@@ -18,19 +25,76 @@ const CHANGES: [&str; 8] = [
     "MAX_CREATES_PER_MINUTE",
     "MAX_CREATES_PER_MINUTE_SSD",
     "MAX_CREATES_PER_MINUTE_HDD",
+    LOG_LEVEL,
 ];
+const LOG_LEVEL: &str = "LOG_LEVEL";
+
+/// Why files are read again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Cause {
+    /// The operator asked for it.
+    Hangup,
+    /// A file was found changed.
+    Change,
+}
+
+impl Cause {
+    /// How a message about a file begins.
+    pub(super) fn of(self, path: &Path) -> String {
+        match (self, path.file_name()) {
+            (Cause::Change, Some(name)) => format!("{} has changed", name.display()),
+            (Cause::Change | Cause::Hangup, _) => "SIGHUP".to_owned(),
+        }
+    }
+}
 
 impl Desk {
-    /// Takes over what has changed in the files.
-    pub(super) fn reload(&self, read_again: Result<Loaded, ConfigError>) {
-        let loaded = match read_again {
-            Ok(loaded) => loaded,
-            Err(error) => return tracing::error!("SIGHUP: everything stays as it is: {error}"),
+    /// Reads files again when they have changed, and all of them when `hangup` tells so; for ever.
+    pub(super) async fn follow_files(&self, read_again: &ReadAgain<'_>, hangup: &Notify) {
+        let mut looks = interval(CONFIG_LOOK_EVERY);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let cause = tokio::select! {
+                () = hangup.notified() => Cause::Hangup,
+                _ = looks.tick() => Cause::Change,
+            };
+            let files = match cause {
+                Cause::Hangup => self.watch.borrow_mut().all(),
+                Cause::Change => self.watch.borrow_mut().look(),
+            };
+            if files.is_empty() && cause == Cause::Hangup {
+                tracing::info!("SIGHUP: there is no configuration file that could have changed");
+            }
+            for (source, path) in files {
+                if source == Source::Conf {
+                    self.reload_conf(cause, &path, read_again());
+                } else {
+                    self.reload_rules(source, &path, cause).await;
+                }
+            }
+        }
+    }
+
+    /// Takes over what has changed in carbon.conf.
+    fn reload_conf(&self, cause: Cause, path: &Path, read_again: Result<Conf, ConfigError>) {
+        let is_asked = cause == Cause::Hangup;
+        let cause = cause.of(path);
+        let conf = match read_again {
+            Ok(conf) => conf,
+            Err(error) => {
+                self.watch.borrow_mut().refuse(Source::Conf);
+                return tracing::error!("{cause}: everything stays as it is: {error}");
+            }
         };
-        for warning in &loaded.warnings {
+        let (_, was_refused) = self.watch.borrow_mut().accept(Source::Conf, None);
+        let is_same = conf.written == *self.written.borrow();
+        if is_same && !is_asked && !was_refused {
+            return;
+        }
+        for warning in &conf.warnings {
             tracing::warn!("{warning}");
         }
-        let settings = loaded.settings;
+        let settings = conf.settings;
         let class = self.class;
         let read_wait_ms = settings.disk.read_wait_ms;
         self.tuning.borrow_mut().reload(
@@ -43,12 +107,19 @@ impl Desk {
         self.budgets.creates.set_rate(creates, clock::now().instant);
         self.updates_per_second_on_shutdown
             .set(settings.updates_per_second_on_shutdown);
-        let before = self.written.replace(loaded.written);
-        let (now, later) = changed(&before, &self.written.borrow());
-        let rules = format!("{:?}", settings.schemas) != format!("{:?}", self.settings.schemas)
-            || format!("{:?}", settings.aggregations)
-                != format!("{:?}", self.settings.aggregations);
-        tracing::info!("SIGHUP: {}", said(&now, &later, rules));
+        let before = self.written.replace(conf.written);
+        let (mut now, later) = changed(&before, &self.written.borrow());
+        // Said before it may be silent, and where it is no longer, behind that.
+        let level = settings.log_level.unwrap_or_default();
+        let overrides = self.log.overrides();
+        for text in now.iter_mut().filter(|text| text.starts_with(LOG_LEVEL)) {
+            text.extend(overrides.map(|what| format!(" ({what} wins)")));
+        }
+        let said = said(&now, &later);
+        tracing::info!("{cause}: {said}");
+        if let Err(error) = self.log.set(level) {
+            tracing::error!("{cause}: LOG_LEVEL stays as it is: {error}");
+        }
     }
 }
 
@@ -66,7 +137,7 @@ fn changed(before: &Written, after: &Written) -> (Vec<String>, Vec<&'static str>
     (now.collect(), later)
 }
 
-fn said(now: &[String], later: &[&str], rules: bool) -> String {
+fn said(now: &[String], later: &[&str]) -> String {
     let mut parts = Vec::new();
     if !now.is_empty() {
         parts.push(format!("from now on {}", now.join(", ")));
@@ -76,13 +147,6 @@ fn said(now: &[String], later: &[&str], rules: bool) -> String {
             "changed, but as before until the next start: {}",
             later.join(", ")
         ));
-    }
-    if rules {
-        parts.push(
-            "storage-schemas.conf or storage-aggregation.conf has changed, and holds from the next \
-             start on"
-                .to_owned(),
-        );
     }
     if parts.is_empty() {
         return "carbon.conf was read again and says what it said".to_owned();
@@ -115,7 +179,7 @@ mod tests {
             ("LINE_RECEIVER_PORT", "2103"),
         ]);
         let (now, later) = changed(&before, &after);
-        let said = said(&now, &later, false);
+        let said = said(&now, &later);
         assert_eq!(
             said,
             "from now on MAX_CREATES_PER_MINUTE is not set any more, MAX_UPDATES_PER_SECOND = 3000; \
@@ -128,9 +192,8 @@ mod tests {
         let same = written(&[("SHARDS", "2")]);
         let (now, later) = changed(&same, &same);
         assert_eq!(
-            said(&now, &later, false),
+            said(&now, &later),
             "carbon.conf was read again and says what it said"
         );
-        assert!(said(&now, &later, true).contains("storage-schemas.conf"));
     }
 }

@@ -16,7 +16,7 @@ use super::tuning::Tuned;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Totals {
     /// Sum of the shards' counters.
-    pub(crate) stats: Stats,
+    pub(crate) stats: Box<Stats>,
     /// Sum of the shards' caches.
     pub(crate) usage: Usage,
     /// Open receiver connections.
@@ -27,6 +27,8 @@ pub(crate) struct Totals {
     pub(crate) resident_bytes: u64,
     /// The shards' journals together.
     pub(crate) journal: JournalTotals,
+    /// Configuration files that are refused as they are now.
+    pub(super) refused_files: u64,
     /// The disks and the rate of updates.
     pub(super) tuned: Tuned,
 }
@@ -128,8 +130,8 @@ fn pythons(before: &Totals, after: &Totals, elapsed_s: f64) -> Vec<(String, f64)
         ("cache.overflow", since(Counter::DroppedCacheFull)),
         ("activeConnections", float(after.connections)),
         ("metricsReceived", since(Counter::Received)),
-        ("blacklistMatches", 0.0),
-        ("whitelistRejects", 0.0),
+        ("blacklistMatches", since(Counter::RefusedBlacklist)),
+        ("whitelistRejects", since(Counter::RefusedWhitelist)),
         ("cpuUsage", (after.cpu_s - before.cpu_s) / elapsed_s * 100.0),
         ("memUsage", float(after.resident_bytes)),
     ];
@@ -163,6 +165,7 @@ fn ours(after: &Totals) -> Vec<(String, f64)> {
         ("parkedPoints", usage.parked_points),
         ("recentBytes", usage.recent_bytes),
         ("oldestUnwrittenSeconds", usage.oldest_age_s),
+        ("config.refusedFiles", after.refused_files),
     ];
     let gauges = gauges.into_iter().chain(after.journal.gauges());
     let gauges = gauges.map(|(name, value)| (name, float(value)));

@@ -22,17 +22,18 @@ use benzene_engine::limits::{
 };
 use benzene_engine::metric::{ShardIndex, TaggedLeaf};
 use benzene_engine::ring::{Access, Driver, Ring, RingConfig, RingError, host, socket};
-use benzene_engine::schemas::{Aggregations, Schemas};
 use benzene_engine::shard::{Shard, ShardConfig};
 use benzene_engine::writer::{Budgets, WriterConfig};
 
 use super::disk::{Found, Treatment};
 use super::journal::{self, Journal, JournalError, JournalPlan};
+use super::rules::{listed, said};
 use super::tuning::Tuning;
-use crate::config::{Drive, Loaded, Settings};
+use crate::config::{Drive, Loaded, Rules, Settings};
 use crate::core::{Core, Peers};
 use crate::exit::Exit;
 use crate::front::{Front, FrontConfig, Intake, Service, Unfinished};
+use crate::lists::Lists;
 
 /// Why the daemon cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -175,7 +176,7 @@ pub(super) fn start(loaded: &Loaded) -> Result<Running, StartError> {
         journal::say_left_behind(&settings.journal_dir);
         None
     };
-    let plan = Plan::new(settings, count, journal);
+    let plan = Plan::new(loaded, count, journal);
     let mut threads = Vec::new();
     let (send, ready) = mpsc::channel();
     let mut sockets = Some(sockets);
@@ -188,6 +189,7 @@ pub(super) fn start(loaded: &Loaded) -> Result<Running, StartError> {
             profile: plan.treatment.profile,
             shard: plan.shard(settings, index),
             front: plan.front(settings),
+            lists: plan.rules.lists.clone().map(Arc::new),
             peers: Arc::clone(&plan.peers),
         };
         let send = send.clone();
@@ -380,8 +382,7 @@ struct Plan {
     budgets: Budgets,
     room: Arc<Room>,
     unfinished: Arc<Unfinished>,
-    schemas: Arc<Schemas>,
-    aggregations: Arc<Aggregations>,
+    rules: Rules,
     sync_creates: bool,
     /// How the disk of the data is treated, and what is said of it.
     treatment: Treatment,
@@ -398,7 +399,10 @@ struct Plan {
 }
 
 impl Plan {
-    fn new(settings: &Settings, shards: u16, journal: Option<JournalPlan>) -> Self {
+    fn new(loaded: &Loaded, shards: u16, journal: Option<JournalPlan>) -> Self {
+        let Loaded {
+            settings, rules, ..
+        } = loaded;
         let now = clock::now().instant;
         let Found {
             treatment,
@@ -420,8 +424,7 @@ impl Plan {
             },
             room: Arc::new(Room::new(settings.cache_points_max, counted_bytes)),
             unfinished: Arc::default(),
-            schemas: Arc::new(settings.schemas.clone()),
-            aggregations: Arc::new(settings.aggregations.clone()),
+            rules: rules.clone(),
             sync_creates: sync_creates(settings),
             treatment,
             tuning,
@@ -465,8 +468,8 @@ impl Plan {
                 sync: settings.autoflush,
                 sync_creates: self.sync_creates,
                 updates_in_flight_max: self.treatment.profile.updates_in_flight,
-                schemas: Arc::clone(&self.schemas),
-                aggregations: Arc::clone(&self.aggregations),
+                schemas: Arc::clone(&self.rules.schemas),
+                aggregations: Arc::clone(&self.rules.aggregations),
             },
             budgets: self.budgets.clone(),
             room: Arc::clone(&self.room),
@@ -505,12 +508,13 @@ struct Sprout {
     profile: Profile,
     shard: ShardConfig,
     front: FrontConfig,
+    lists: Option<Arc<Lists>>,
     peers: Arc<Peers>,
 }
 
 impl Sprout {
     /// Runs on the core's own thread: makes the ring there, says so, and runs the loop.
-    fn grow(self, ready: &mpsc::Sender<Result<String, RingError>>) {
+    fn grow(mut self, ready: &mpsc::Sender<Result<String, RingError>>) {
         if let Some(cpu) = self.cpu
             && let Err(error) = host::pin_to(cpu)
         {
@@ -521,18 +525,12 @@ impl Sprout {
             Err(error) => return drop(ready.send(Err(error))),
         };
         ring.write_back(self.profile.write_back);
-        let (description, now) = (ring.description(), clock::now());
-        let front = Front::new(self.front, now);
-        let mut core = Core::new(
-            self.index,
-            ring,
-            Shard::new(self.shard, now),
-            front,
-            self.peers,
-        );
+        let description = ring.description();
+        let sockets = std::mem::take(&mut self.sockets);
+        let mut core = self.core(ring);
         for Bound {
             service, socket, ..
-        } in self.sockets
+        } in sockets
         {
             match service {
                 Service::Datagram => core.serve(service, socket),
@@ -542,6 +540,16 @@ impl Sprout {
         if ready.send(Ok(description)).is_ok() {
             core.run();
         }
+    }
+
+    fn core(self, ring: Ring) -> Box<Core> {
+        let now = clock::now();
+        let mut front = Front::new(self.front, now);
+        let mut shard = Shard::new(self.shard, now);
+        if let Some(lists) = self.lists {
+            front.set_lists(lists, &mut shard);
+        }
+        Box::new(Core::new(self.index, ring, shard, front, self.peers))
     }
 }
 
@@ -562,23 +570,17 @@ fn say(loaded: &Loaded, shards: u16, plan: &Plan) {
     for said in &plan.treatment_said {
         tracing::info!("{said}");
     }
-    let schemas = settings.schemas.iter().map(|rule| rule.name.as_str());
-    let aggregations = settings.aggregations.iter().map(|rule| rule.name.as_str());
+    let rules = &plan.rules;
+    let schemas = rules.schemas.iter().map(|rule| rule.name.as_str());
+    let aggregations = rules.aggregations.iter().map(|rule| rule.name.as_str());
     tracing::info!(
         "schemas: {}; aggregation: {}",
         listed(schemas),
         listed(aggregations)
     );
-    tracing::info!("benzene {} is ready", env!("CARGO_PKG_VERSION"));
-}
-
-/// The names of rules in their order, the first ones where there are many.
-fn listed<'n>(names: impl Iterator<Item = &'n str>) -> String {
-    const SAID_MAX: usize = 20;
-    let names: Vec<&str> = names.collect();
-    let said = names[..names.len().min(SAID_MAX)].join(", ");
-    match names.len().saturating_sub(SAID_MAX) {
-        0 => said,
-        more => format!("{said} and {more} more"),
+    if let Some(lists) = &rules.lists {
+        let (blacklist, whitelist) = (said(&lists.blacklist), said(&lists.whitelist));
+        tracing::info!("names are received by the lists: {blacklist}, {whitelist}");
     }
+    tracing::info!("benzene {} is ready", env!("CARGO_PKG_VERSION"));
 }

@@ -63,9 +63,7 @@ fn limit(daemon: &mut Daemon, limit: &str) -> u32 {
     let text = format!("{text}\nMAX_UPDATES_PER_SECOND = {limit}\n");
     std::fs::write(&path, text).unwrap();
     daemon.signal("HUP");
-    daemon.wait_for_log(&format!(
-        "SIGHUP: from now on MAX_UPDATES_PER_SECOND = {limit}"
-    ));
+    daemon.wait_for_log(&format!("from now on MAX_UPDATES_PER_SECOND = {limit}"));
     now()
 }
 

@@ -4,6 +4,12 @@
 // A cache far smaller than what is sent: slowed senders, nothing lost.
 #[cfg(test)]
 mod backpressure;
+// whitelist.conf and blacklist.conf, beside Python carbon's own.
+#[cfg(test)]
+mod lists;
+// Files of rules and carbon.conf that change under the daemon.
+#[cfg(test)]
+mod reload;
 // Two hundred clients at once, honest and hostile.
 #[cfg(test)]
 mod clients;

@@ -67,6 +67,11 @@ fn reports(directory: &std::path::Path) -> Vec<Values> {
     reports_by_time(directory).into_values().collect()
 }
 
+/// All reports of a daemon's own metrics below its data directory.
+pub(crate) fn all_reports(data: &std::path::Path) -> Vec<Values> {
+    reports(&data.join(format!("carbon/agents/{}-a", host())))
+}
+
 /// The same with their seconds.
 pub(crate) fn reports_by_time(directory: &std::path::Path) -> BTreeMap<u32, Values> {
     let mut reports: BTreeMap<u32, Values> = BTreeMap::new();
@@ -133,6 +138,8 @@ fn interval_agrees(before: &Values, report: &Values) {
         ("cache.overflow", "dropped.cacheFull"),
         ("droppedCreates", "dropped.createWait"),
         ("metricsReceived", "received"),
+        ("blacklistMatches", "refused.blacklist"),
+        ("whitelistRejects", "refused.whitelist"),
     ] {
         let ours = format!("benzene.{ours}");
         let since = report[&ours] - before[&ours];

@@ -115,13 +115,17 @@ impl Own {
 
     /// Waits until a condition on some of them holds. Gives up once they have not changed for
     /// `PATIENCE`.
-    pub(crate) fn wait_until(&mut self, names: &[&str], holds: impl Fn(&[u64]) -> bool) {
+    pub(crate) fn wait_until(
+        &mut self,
+        names: &[&str],
+        holds: impl Fn(&[u64]) -> bool,
+    ) -> Vec<u64> {
         let mut last = None;
         let mut changed = Instant::now();
         while changed.elapsed() < PATIENCE {
             let values = self.values(names);
-            if values.as_deref().is_some_and(&holds) {
-                return;
+            if let Some(values) = values.as_ref().filter(|values| holds(values)) {
+                return values.clone();
             }
             if values.is_some() && values != last {
                 last = values;

@@ -41,7 +41,7 @@ impl<'a> Worker<'a> {
         scratch: &'a Scratch,
         profile: &Profile,
         stop: &'a AtomicBool,
-    ) -> Result<Worker<'a>, TuneError> {
+    ) -> Result<Box<Worker<'a>>, TuneError> {
         let now = Now {
             instant: clock::now().instant,
             unix_seconds: FIRST_S,
@@ -65,14 +65,14 @@ impl<'a> Worker<'a> {
         config.writer.updates_in_flight_max = profile.updates_in_flight;
         // Blocks that were only allocated are not read from the disk, and files in use have others.
         config.writer.allocation = Allocation::Zeros;
-        Ok(Worker {
+        Ok(Box::new(Worker {
             scratch,
             stop,
             ring,
             shard: Shard::new(config, now),
             trail: Trail::default(),
             now_s: FIRST_S,
-        })
+        }))
     }
 
     /// From now on the disk is treated so.

@@ -130,6 +130,8 @@ const OTHER_VALUES: &[(&str, &str)] = &[
     ("TAG_HASH_FILENAMES", "False"),
     ("CARBON_METRIC_PREFIX", "own.carbon"),
     ("CARBON_METRIC_INTERVAL", "10"),
+    ("USE_WHITELIST", "True"),
+    ("LOG_LEVEL", "debug"),
 ];
 
 #[test]
