@@ -160,7 +160,7 @@ pub enum ReceiveNow {
 pub enum Event {
     /// A listener has a new connection.
     Accepted {
-        /// The listener; it goes on accepting.
+        /// The listener; it goes on accepting, unless `accept_one` was asked for.
         listener: SocketId,
         /// The connection; `adopt` it, or drop it to close it.
         socket: OwnedFd,
@@ -297,9 +297,18 @@ impl Ring {
 
     /// Accepts connections until `AcceptFailed` or `close`.
     pub fn accept(&mut self, listener: SocketId) {
+        self.arm_accept(listener, false);
+    }
+
+    /// Accepts one connection, or fails; then the listener rests until it is asked again.
+    pub fn accept_one(&mut self, listener: SocketId) {
+        self.arm_accept(listener, true);
+    }
+
+    fn arm_accept(&mut self, listener: SocketId, one: bool) {
         match &mut self.sockets {
-            Side::Uring(native) => native.accept(listener),
-            Side::Poll(poll) => poll.accept(listener, &mut self.events),
+            Side::Uring(native) => native.accept(listener, one),
+            Side::Poll(poll) => poll.accept(listener, one, &mut self.events),
         }
     }
 

@@ -77,8 +77,8 @@ impl Native {
         self.sockets.descriptor(socket)
     }
 
-    pub(super) fn accept(&mut self, listener: SocketId) {
-        self.sockets.accept(&mut self.uring, listener);
+    pub(super) fn accept(&mut self, listener: SocketId, one: bool) {
+        self.sockets.accept(&mut self.uring, listener, one);
     }
 
     pub(super) fn accept_now(&mut self, listener: SocketId) -> Option<OwnedFd> {

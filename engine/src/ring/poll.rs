@@ -46,13 +46,15 @@ enum Wants {
 #[derive(Debug)]
 #[expect(
     clippy::struct_excessive_bools,
-    reason = "five facts about a socket, in any mixture"
+    reason = "six facts about a socket, in any mixture"
 )]
 struct Socket {
     descriptor: OwnedFd,
     datagram: bool,
     registered: bool,
     wants: Wants,
+    /// Accepts one connection and no more.
+    one: bool,
     /// Reading may bring something: no call has said EAGAIN since the last edge.
     readable: bool,
     /// Its end or its failure was told, and no further edge will come: it is read until it says so.
@@ -255,6 +257,7 @@ impl Poll {
             descriptor,
             registered: false,
             wants: Wants::Nothing,
+            one: false,
             readable: true,
             ended: false,
             queued: false,
@@ -276,7 +279,7 @@ impl Poll {
         socket.descriptor.as_fd()
     }
 
-    pub(super) fn accept(&mut self, listener: SocketId, events: &mut VecDeque<Event>) {
+    pub(super) fn accept(&mut self, listener: SocketId, one: bool, events: &mut VecDeque<Event>) {
         let socket = open(&mut self.sockets, listener);
         assert!(
             socket.wants == Wants::Nothing,
@@ -289,7 +292,7 @@ impl Poll {
             events.push_back(Event::AcceptFailed { listener, errno });
             return;
         }
-        socket.wants = Wants::Connections;
+        (socket.wants, socket.one) = (Wants::Connections, one);
         self.queue(listener);
     }
 
@@ -471,8 +474,15 @@ impl Poll {
             match rustix::net::accept_with(&socket.descriptor, SocketFlags::CLOEXEC) {
                 Ok(connection) => {
                     socket.stumbles = 0;
-                    let socket = connection;
-                    events.push_back(Event::Accepted { listener, socket });
+                    let accepted = connection;
+                    events.push_back(Event::Accepted {
+                        listener,
+                        socket: accepted,
+                    });
+                    if socket.one {
+                        socket.wants = Wants::Nothing;
+                        return;
+                    }
                 }
                 Err(Errno::AGAIN) => {
                     socket.readable = false;

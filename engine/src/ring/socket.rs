@@ -9,8 +9,9 @@
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::time::Duration;
 
-use socket2::{Domain, Protocol, SockRef, Socket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 
 /// Binds and listens. SO_REUSEADDR lets a restart take the port while old connections fade away;
 /// without SO_REUSEPORT two listeners exclude each other.
@@ -106,6 +107,27 @@ pub fn no_delay(socket: impl AsFd) -> io::Result<()> {
     SockRef::from(&socket.as_fd()).set_tcp_nodelay(true)
 }
 
+/// How the kernel finds out that the other side of a silent connection has gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeepAlive {
+    /// Silence before the first probe; whole seconds.
+    pub idle: Duration,
+    /// Time between probes; whole seconds.
+    pub interval: Duration,
+    /// Probes without an answer before the connection is given up.
+    pub probes: u32,
+}
+
+/// Has the connections of a TCP listener probed when they are silent: what a listener is told, the
+/// sockets that it accepts from then on inherit (tcp(7)), so that no connection costs a call.
+pub fn keep_alive(listener: impl AsFd, how: KeepAlive) -> io::Result<()> {
+    let params = TcpKeepalive::new()
+        .with_time(how.idle)
+        .with_interval(how.interval)
+        .with_retries(how.probes);
+    SockRef::from(&listener.as_fd()).set_tcp_keepalive(&params)
+}
+
 /// The address a socket is bound to, with the port that the kernel chose for port 0.
 pub fn local_addr(socket: impl AsFd) -> io::Result<SocketAddr> {
     inet(&SockRef::from(&socket.as_fd()).local_addr()?)
@@ -163,6 +185,32 @@ mod tests {
         }
         assert!(kept > 0 && kept < sent, "{kept} of {sent} fit");
         assert_eq!(kernel_drops(&socket).unwrap(), sent - kept);
+    }
+
+    #[test]
+    fn accepted_connections_are_probed_as_their_listener_was_told() {
+        let (told, untold) = (
+            listen_tcp(any_port(), 16).unwrap(),
+            listen_tcp(any_port(), 16).unwrap(),
+        );
+        let how = KeepAlive {
+            idle: Duration::from_secs(11),
+            interval: Duration::from_secs(7),
+            probes: 3,
+        };
+        keep_alive(&told, how).unwrap();
+        for (listener, probed) in [(told, true), (untold, false)] {
+            let address = local_addr(&listener).unwrap();
+            let _client = std::net::TcpStream::connect(address).unwrap();
+            let (accepted, _) = Socket::from(listener).accept().unwrap();
+            assert_eq!(accepted.keepalive().unwrap(), probed);
+            let found = KeepAlive {
+                idle: accepted.tcp_keepalive_time().unwrap(),
+                interval: accepted.tcp_keepalive_interval().unwrap(),
+                probes: accepted.tcp_keepalive_retries().unwrap(),
+            };
+            assert_eq!(found == how, probed, "{found:?}");
+        }
     }
 
     #[test]

@@ -42,7 +42,7 @@ pub(super) const LOST_CONNECTION: &[Errno] = &[
 ];
 
 /// A socket of a ring: slot and generation, so that a late use is caught.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SocketId {
     /// Index of the slot.
     pub(super) slot: u32,
@@ -63,6 +63,17 @@ impl SocketId {
     }
 }
 
+/// What a listener takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Accepting {
+    /// Nothing.
+    Not,
+    /// One connection.
+    One,
+    /// Whoever comes.
+    All,
+}
+
 /// Where a socket's receive stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Receive {
@@ -80,7 +91,7 @@ enum Receive {
 struct Socket {
     descriptor: OwnedFd,
     datagram: bool,
-    accepting: bool,
+    accepting: Accepting,
     receive: Receive,
     /// Whose buffers it receives into.
     lane: Lane,
@@ -136,7 +147,7 @@ impl Sockets {
         let socket = Socket {
             datagram: kind.is_ok_and(|kind| kind == SocketType::DGRAM),
             descriptor,
-            accepting: false,
+            accepting: Accepting::Not,
             receive: Receive::Idle,
             lane: Lane::Bulk,
             sending: None,
@@ -160,10 +171,13 @@ impl Sockets {
         self.open_ref(id).descriptor.as_fd()
     }
 
-    pub(super) fn accept(&mut self, uring: &mut Uring, listener: SocketId) {
+    pub(super) fn accept(&mut self, uring: &mut Uring, listener: SocketId, one: bool) {
         let socket = self.open(listener);
-        assert!(!socket.accepting, "{listener:?} is already accepting");
-        socket.accepting = true;
+        assert!(
+            socket.accepting == Accepting::Not,
+            "{listener:?} is already accepting"
+        );
+        socket.accepting = if one { Accepting::One } else { Accepting::All };
         self.arm_accept(uring, listener);
     }
 
@@ -256,7 +270,7 @@ impl Sockets {
         let socket = self.open(id);
         socket.closing = true;
         let armed = [
-            (socket.accepting, Kind::Accept),
+            (socket.accepting != Accepting::Not, Kind::Accept),
             (socket.receive == Receive::Armed, Kind::Receive),
             (socket.sending.is_some(), Kind::Send),
         ];
@@ -352,17 +366,23 @@ impl Sockets {
         });
         let socket = held(&mut self.slots, id);
         if socket.closing {
-            socket.accepting &= completion.more();
+            if !completion.more() {
+                socket.accepting = Accepting::Not;
+            }
             return;
         }
         let rearm = match connection {
             Ok(connection) => {
                 socket.stumbles = 0;
+                let more = socket.accepting == Accepting::All;
+                if !more {
+                    socket.accepting = Accepting::Not;
+                }
                 around.events.push_back(Event::Accepted {
                     listener: id,
                     socket: connection,
                 });
-                true
+                more
             }
             Err(errno) if errno == Errno::INVAL.raw_os_error() && self.multishot_accept => {
                 self.multishot_accept = false;
@@ -371,7 +391,7 @@ impl Sockets {
             Err(errno) => {
                 let forgiven = socket.forgives(errno, LOST_CONNECTION);
                 if !forgiven {
-                    socket.accepting = false;
+                    socket.accepting = Accepting::Not;
                     around.events.push_back(Event::AcceptFailed {
                         listener: id,
                         errno,
@@ -506,7 +526,7 @@ impl Sockets {
             Receive::Armed => socket.closing,
             Receive::Idle | Receive::Starved => false,
         };
-        let accepting = socket.closing && socket.accepting;
+        let accepting = socket.closing && socket.accepting != Accepting::Not;
         let sending = socket.closing && socket.sending.is_some();
         let kinds = [
             (accepting, Kind::Accept),
@@ -521,8 +541,8 @@ impl Sockets {
     }
 
     fn arm_accept(&mut self, uring: &mut Uring, id: SocketId) {
-        let multishot = self.multishot_accept;
         let socket = held(&mut self.slots, id);
+        let multishot = self.multishot_accept && socket.accepting == Accepting::All;
         let descriptor = types::Fd(socket.descriptor.as_raw_fd());
         let flags = SocketFlags::CLOEXEC.bits().cast_signed();
         let entry = if multishot {

@@ -440,6 +440,44 @@ fn an_accept_that_fails_says_so_and_can_be_armed_again() {
 }
 
 #[test]
+fn a_listener_that_is_to_accept_one_accepts_one() {
+    let mut ring = Ring::new(small()).unwrap();
+    let (listener, address) = listener(&mut ring);
+    let peers: Vec<_> = (0..5)
+        .map(|_| TcpStream::connect(address).unwrap())
+        .collect();
+    let mut accepted = Vec::new();
+    for _ in 0..3 {
+        ring.accept_one(listener);
+        until(&mut ring, |_, event| {
+            let Event::Accepted { socket, .. } = event else {
+                panic!("{event:?}")
+            };
+            accepted.push(socket::peer_addr(&socket).unwrap());
+            true
+        });
+        for _ in 0..3 {
+            ring.turn(Some(Duration::from_millis(10)));
+            assert!(ring.next_event().is_none(), "one more was accepted");
+        }
+    }
+    // From now on all.
+    ring.accept(listener);
+    until(&mut ring, |_, event| {
+        let Event::Accepted { socket, .. } = event else {
+            panic!("{event:?}")
+        };
+        accepted.push(socket::peer_addr(&socket).unwrap());
+        accepted.len() == peers.len()
+    });
+    let wanted: Vec<_> = peers
+        .iter()
+        .map(|peer| peer.local_addr().unwrap())
+        .collect();
+    assert_eq!(accepted, wanted);
+}
+
+#[test]
 fn accept_now_takes_what_waits_and_never_blocks() {
     let mut ring = Ring::new(small()).unwrap();
     let (listener, address) = listener(&mut ring);
