@@ -26,6 +26,10 @@ pub const LINE_BYTES_MAX: usize = 16_384;
 const _: () = assert!(METRIC_NAME_BYTES_MAX < LINE_BYTES_MAX);
 /// Largest PICKLE_RECEIVER_MAX_LENGTH accepted, as go-carbon's default: one frame of a relay.
 pub const PICKLE_FRAME_BYTES_MAX: usize = 64 << 20;
+/// Longest frame of the protobuf receiver, as Python carbon has it.
+pub const PROTOBUF_FRAME_BYTES_MAX: usize = 1 << 20;
+/// Deepest nesting of groups in a protobuf frame, whose fields nobody knows: protobuf's own bound.
+pub const PROTOBUF_GROUPS_DEPTH_MAX: usize = 100;
 /// Largest cache-query request: a bulk query of some ten thousand names.
 pub const QUERY_FRAME_BYTES_MAX: usize = 4 << 20;
 
@@ -92,6 +96,15 @@ pub const HOLD_CLASSES_MAX: usize = 64;
 /// How often updates start that are spread over time: often enough that none of these bursts keeps a
 /// core for long, seldom enough that each has some updates.
 pub const PACE_STEP: Duration = Duration::from_millis(10);
+/// Largest METRIC_CLIENT_IDLE_TIMEOUT accepted: a year; who waits longer wants None.
+pub const CLIENT_IDLE_SECONDS_MAX: u64 = 366 * 86_400;
+/// Connections that a core looks at in a turn for those that have sent no point for too long: some
+/// ten microseconds.
+pub const IDLE_LOOKS_PER_TURN_MAX: usize = 64;
+/// Largest TCP_KEEPIDLE and TCP_KEEPINTVL: the kernel's bound (MAX_TCP_KEEPIDLE).
+pub const KEEPALIVE_SECONDS_MAX: u64 = 32_767;
+/// Largest TCP_KEEPCNT: the kernel's bound (MAX_TCP_KEEPCNT).
+pub const KEEPALIVE_PROBES_MAX: u64 = 127;
 /// Largest CARBON_METRIC_INTERVAL accepted: a day.
 pub const METRIC_INTERVAL_SECONDS_MAX: u64 = 86_400;
 /// Longest CARBON_METRIC_PREFIX accepted: host, instance and counter still fit behind it.
@@ -310,6 +323,9 @@ pub const OPEN_FILES_WANTED: u64 = 16 << 10;
 const _: () = assert!(
     OPEN_FILES_WANTED >= 10_000 + 20 * (UPDATES_IN_FLIGHT_MAX + CREATES_IN_FLIGHT_MAX * 2) as u64
 );
+/// Most descriptors that any process can have (fs.nr_open's own bound, a little more than that many):
+/// the largest MAX_RECEIVER_CONNECTIONS other than inf.
+pub const OPEN_FILES_MAX: u64 = 1 << 31;
 /// Connections that may wait to be accepted: a relay restart brings hundreds at once.
 pub const LISTEN_BACKLOG: i32 = 1024;
 

@@ -106,21 +106,28 @@ counters! {
     RefusedLineLength => "refused.lineLength",
     /// Items of a pickle that are not (metric, (timestamp, value)).
     RefusedItem => "refused.item",
-    /// Pickle frames longer than PICKLE_RECEIVER_MAX_LENGTH; the connection is closed.
+    /// Pickle frames longer than PICKLE_RECEIVER_MAX_LENGTH, protobuf frames longer than a mebibyte;
+    /// the connection is closed.
     RefusedFrameLength => "refused.frameLength",
     /// Pickle frames that cannot be decoded.
     RefusedPickle => "refused.pickle",
+    /// Protobuf frames that cannot be decoded.
+    RefusedProtobuf => "refused.protobuf",
     /// Lines cut off by the end of their connection.
     RefusedUnfinished => "refused.unfinished",
     /// Cache-query requests that cannot be understood; the connection is closed.
     RefusedQuery => "refused.query",
     /// Connections closed because unfinished input passed its bound for the process.
     ClosedUnfinished => "closed.unfinished",
+    /// Receiver connections closed because they sent no point for METRIC_CLIENT_IDLE_TIMEOUT.
+    ClosedIdle => "closed.idle",
     /// Datagrams that the kernel dropped because our socket's buffer was full: points that we have
     /// never seen, so that no account has them.
     KernelDrops => "udp.kernelDrops",
     /// Connections accepted.
     Connections => "connections",
+    /// Times that the receivers stopped accepting at MAX_RECEIVER_CONNECTIONS.
+    AcceptPauses => "acceptPauses",
     /// cache-query requests.
     Queries => "queries",
     /// cache-query-bulk requests.

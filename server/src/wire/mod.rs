@@ -1,18 +1,20 @@
 //! The protocols as pure, bounded codecs: bytes in, points and requests out, and the way back.
 //! `line` reads the line protocol of TCP and UDP, `frame` cuts a stream into length-prefixed
-//! frames, `pickle` reads relays' batches, `carbonlink` is the cache query's server side and
-//! `client` its other end. `number` is Python's float(), on which all of them rest; `window` and
+//! frames, `pickle` and `protobuf` read relays' batches (`batch`), `gzip` unpacks compressed lines,
+//! `carbonlink` is the cache query's server side and `client` its other end. `number` is Python's float(), on which all of them rest; `window` and
 //! `word` look at many bytes at once.
 //! Never touches a socket, a clock or a thread, and never trusts a length it has not compared.
 //! What is wrong with one line or item refuses that line or item and nothing beside it, under a
 //! `Refusal` that is counted; what is wrong with a whole frame is the typed error of its codec.
 
+pub mod batch;
 pub mod carbonlink;
 pub mod client;
 pub mod frame;
 pub mod line;
 pub mod number;
 pub mod pickle;
+pub mod protobuf;
 #[cfg(test)]
 mod tests;
 pub mod window;

@@ -1,9 +1,11 @@
 //! The unpickler and the reading of batches: forms of real pickles, hostile ones, and bounds.
 
+use benzene_engine::limits::PICKLE_OBJECTS_KEPT;
 use proptest::prelude::*;
 
 use super::PickleError as E;
 use super::*;
+use crate::wire::{Item, Refusals, Stamp};
 
 fn decoded(frame: &[u8]) -> Result<Batch, PickleError> {
     let mut machine = Machine::default();
