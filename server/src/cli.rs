@@ -88,6 +88,9 @@ pub struct CacheOptions {
     /// Pickle receiver: `[HOST:]PORT`, or off
     #[arg(long, value_name = "ADDR")]
     pub pickle: Option<Listen>,
+    /// Protobuf receiver: `[HOST:]PORT`, or off
+    #[arg(long, value_name = "ADDR")]
+    pub protobuf: Option<Listen>,
     /// Cache query, which graphite-web asks: `[HOST:]PORT`, or off
     #[arg(long, value_name = "ADDR")]
     pub query: Option<Listen>,

@@ -43,6 +43,13 @@ pub(super) const PICKLE: Listener = Listener {
     enable: None,
     flag: "--pickle",
 };
+pub(super) const PROTOBUF: Listener = Listener {
+    noun: "protobuf receiver",
+    interface: "PROTOBUF_RECEIVER_INTERFACE",
+    port: "PROTOBUF_RECEIVER_PORT",
+    enable: None,
+    flag: "--protobuf",
+};
 pub(super) const QUERY: Listener = Listener {
     noun: "cache query",
     interface: "CACHE_QUERY_INTERFACE",
@@ -57,6 +64,7 @@ pub(super) struct Addresses {
     pub(super) line: Option<SocketAddr>,
     pub(super) udp: Option<SocketAddr>,
     pub(super) pickle: Option<SocketAddr>,
+    pub(super) protobuf: Option<SocketAddr>,
     pub(super) query: Option<SocketAddr>,
 }
 
@@ -67,11 +75,20 @@ impl Addresses {
             line: LINE.settle(low, options.line.as_ref())?,
             udp: UDP.settle(low, options.udp.as_ref())?,
             pickle: PICKLE.settle(low, options.pickle.as_ref())?,
+            protobuf: PROTOBUF.settle(low, options.protobuf.as_ref())?,
             query: QUERY.settle(low, options.query.as_ref())?,
         };
-        refuse_same_port((LINE, addresses.line), (PICKLE, addresses.pickle))?;
-        refuse_same_port((LINE, addresses.line), (QUERY, addresses.query))?;
-        refuse_same_port((PICKLE, addresses.pickle), (QUERY, addresses.query))?;
+        let tcp = [
+            (LINE, addresses.line),
+            (PICKLE, addresses.pickle),
+            (PROTOBUF, addresses.protobuf),
+            (QUERY, addresses.query),
+        ];
+        for (index, first) in tcp.iter().enumerate() {
+            for second in &tcp[index + 1..] {
+                refuse_same_port(*first, *second)?;
+            }
+        }
         Ok(addresses)
     }
 }

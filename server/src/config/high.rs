@@ -4,9 +4,11 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use benzene_engine::cache::Strategy;
 use benzene_engine::limits::METRIC_PREFIX_BYTES_MAX;
+use benzene_engine::ring::socket::KeepAlive;
 use benzene_engine::ring::{Allocation, Driver};
 
 use super::address::Addresses;
@@ -43,8 +45,16 @@ pub struct Settings {
     pub udp: Option<SocketAddr>,
     /// Pickle receiver; None is off.
     pub pickle: Option<SocketAddr>,
+    /// Protobuf receiver; None is off.
+    pub protobuf: Option<SocketAddr>,
     /// Cache query; None is off.
     pub query: Option<SocketAddr>,
+    /// Most connections to all receivers together; None is no limit.
+    pub senders_max: Option<usize>,
+    /// How long a connection to a receiver may send no point; None is for ever.
+    pub client_idle: Option<Duration>,
+    /// How silent connections are probed; None is not at all.
+    pub keep_alive: Option<KeepAlive>,
     /// Longest pickle in bytes that is accepted.
     pub pickle_frame_bytes_max: usize,
     /// Most points in the cache; None is no limit.
@@ -133,7 +143,13 @@ pub(super) fn settle(
         line: addresses.line,
         udp: addresses.udp,
         pickle: addresses.pickle,
+        protobuf: addresses.protobuf,
         query: addresses.query,
+        senders_max: senders_max(low),
+        client_idle: low
+            .integer("METRIC_CLIENT_IDLE_TIMEOUT")
+            .map(Duration::from_secs),
+        keep_alive: keep_alive(low),
         pickle_frame_bytes_max: size(low, "PICKLE_RECEIVER_MAX_LENGTH"),
         cache_points_max: low.limit("MAX_CACHE_SIZE"),
         cache_bytes_max: low.integer("MAX_CACHE_BYTES"),
@@ -208,6 +224,19 @@ fn seconds(low: &Low, name: &str) -> u32 {
         Some(Ok(seconds)) => seconds,
         other => unreachable!("{name} has a default and a bound of a day: {other:?}"),
     }
+}
+
+fn senders_max(low: &Low) -> Option<usize> {
+    let max = low.limit("MAX_RECEIVER_CONNECTIONS")?;
+    Some(usize::try_from(max).unwrap_or(usize::MAX))
+}
+
+fn keep_alive(low: &Low) -> Option<KeepAlive> {
+    low.switch("TCP_KEEPALIVE").then(|| KeepAlive {
+        idle: Duration::from_secs(seconds(low, "TCP_KEEPIDLE").into()),
+        interval: Duration::from_secs(seconds(low, "TCP_KEEPINTVL").into()),
+        probes: seconds(low, "TCP_KEEPCNT"),
+    })
 }
 
 fn strategy(low: &Low) -> Strategy {

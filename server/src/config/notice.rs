@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use benzene_engine::cache::Strategy;
 
 use super::Settings;
-use super::address::{LINE, PICKLE, QUERY, UDP};
+use super::address::{LINE, PICKLE, PROTOBUF, QUERY, UDP};
 use super::directories::Surroundings;
 use super::low::{Low, Stranger, Written};
 use super::option::Standing;
@@ -194,6 +194,7 @@ fn silent_interfaces(low: &Low, settings: &Settings, options: &CacheOptions) -> 
         (LINE, settings.line, &options.line),
         (UDP, settings.udp, &options.udp),
         (PICKLE, settings.pickle, &options.pickle),
+        (PROTOBUF, settings.protobuf, &options.protobuf),
         (QUERY, settings.query, &options.query),
     ];
     let nouns: Vec<&str> = listeners

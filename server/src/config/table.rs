@@ -4,9 +4,10 @@
 //! The file is long because it is one list, and one list cannot contradict itself.
 
 use benzene_engine::limits::{
-    CACHE_BYTES_MAX, CACHE_BYTES_MIN, CACHE_POINTS_MAX, CREATES_PER_MINUTE_MAX, JOURNAL_BYTES_MAX,
-    JOURNAL_COMMIT_MS_MAX, JOURNAL_SEGMENT_BYTES_MAX, JOURNAL_SEGMENT_BYTES_MIN,
-    JOURNAL_SYNC_MS_MAX, KERNEL_WORKERS_MAX, METRIC_INTERVAL_SECONDS_MAX, PICKLE_FRAME_BYTES_MAX,
+    CACHE_BYTES_MAX, CACHE_BYTES_MIN, CACHE_POINTS_MAX, CLIENT_IDLE_SECONDS_MAX,
+    CREATES_PER_MINUTE_MAX, JOURNAL_BYTES_MAX, JOURNAL_COMMIT_MS_MAX, JOURNAL_SEGMENT_BYTES_MAX,
+    JOURNAL_SEGMENT_BYTES_MIN, JOURNAL_SYNC_MS_MAX, KEEPALIVE_PROBES_MAX, KEEPALIVE_SECONDS_MAX,
+    KERNEL_WORKERS_MAX, METRIC_INTERVAL_SECONDS_MAX, OPEN_FILES_MAX, PICKLE_FRAME_BYTES_MAX,
     PICKLE_FRAME_BYTES_MIN, POINT_AGE_SECONDS_MAX, POINT_AGE_SECONDS_MIN, READ_WAIT_MS_MAX,
     SHARDS_MAX, TIMESTAMP_LAG_SECONDS_MAX, TIMESTAMP_RESOLUTION_SECONDS_MAX, UPDATES_IN_FLIGHT_MAX,
     UPDATES_PER_SECOND_MAX,
@@ -43,10 +44,25 @@ const ANY_INTEGER: Kind = Kind::Integer(Bound {
     max: u64::MAX,
     why: "it is kept in 64 bits",
 });
-const ANY_LIMIT: Kind = Kind::Limit(Bound {
-    min: 0,
-    max: u64::MAX,
-    why: "it is kept in 64 bits",
+const SENDERS: Kind = Kind::Limit(Bound {
+    min: 1,
+    max: OPEN_FILES_MAX,
+    why: "with none nothing is received, and no process has more descriptors (inf is no limit)",
+});
+const CLIENT_IDLE: Kind = Kind::Integer(Bound {
+    min: 1,
+    max: CLIENT_IDLE_SECONDS_MAX,
+    why: "a connection needs some time to send, and who waits for a year wants None",
+});
+const KEEPALIVE_TIME: Kind = Kind::Integer(Bound {
+    min: 1,
+    max: KEEPALIVE_SECONDS_MAX,
+    why: "the kernel takes no other",
+});
+const KEEPALIVE_PROBES: Kind = Kind::Integer(Bound {
+    min: 1,
+    max: KEEPALIVE_PROBES_MAX,
+    why: "the kernel takes no other",
 });
 const UPDATES: Kind = Kind::Rate(Bound {
     min: 0,
@@ -268,37 +284,57 @@ pub const OPTIONS: &[ConfOption] = &[
         "Lets pickles run code in Python carbon",
     )
     .not_yet("False", "no pickle ever runs code; points are received as before"),
-    ConfOption::new("PROTOBUF_RECEIVER_INTERFACE", Kind::Host, "", "Protobuf receiver's address")
-        .idle("PROTOBUF_RECEIVER_PORT turns that receiver on"),
-    ConfOption::new("PROTOBUF_RECEIVER_PORT", PORT, "0", "Protobuf receiver's port; 0 is off")
-        .not_yet("0", "nothing listens for protobuf"),
+    ConfOption::new(
+        "PROTOBUF_RECEIVER_INTERFACE",
+        Kind::Host,
+        ANY_HOST,
+        "Where the protobuf receiver listens",
+    )
+    .alone(OWN_HOST)
+    .flag("--protobuf"),
+    ConfOption::new("PROTOBUF_RECEIVER_PORT", PORT, "0", "Port of the protobuf receiver; 0 is off")
+        .flag("--protobuf"),
     ConfOption::new(
         "MAX_RECEIVER_CONNECTIONS",
-        ANY_LIMIT,
+        SENDERS,
         "inf",
-        "Most connections to the receivers at a time",
+        "Most connections to all receivers together; at it new ones wait, with what they send",
     )
-    .unit("connections")
-    .not_yet("inf", "connections are bounded by the limit of open files only"),
+    .unit("connections"),
     ConfOption::new(
         "METRIC_CLIENT_IDLE_TIMEOUT",
-        ANY_INTEGER,
+        CLIENT_IDLE,
         "None",
-        "Closes connections that have sent no point for so long",
+        "Closes connections that have sent no accepted point for so long; None keeps them open",
     )
-    .unit("seconds")
-    .not_yet("None", "idle connections stay open"),
-    ConfOption::new("TCP_KEEPALIVE", Kind::Switch, "True", "Probes idle connections")
-        .not_yet("False", "idle connections are not probed"),
-    ConfOption::new("TCP_KEEPIDLE", ANY_INTEGER, "10", "Idle time before the first probe")
-        .unit("seconds")
-        .idle("TCP_KEEPALIVE turns probes on"),
-    ConfOption::new("TCP_KEEPINTVL", ANY_INTEGER, "30", "Time between probes")
-        .unit("seconds")
-        .idle("TCP_KEEPALIVE turns probes on"),
-    ConfOption::new("TCP_KEEPCNT", ANY_INTEGER, "2", "Unanswered probes before it is closed")
-        .unit("probes")
-        .idle("TCP_KEEPALIVE turns probes on"),
+    .unit("seconds"),
+    ConfOption::new(
+        "TCP_KEEPALIVE",
+        Kind::Switch,
+        "True",
+        "Whether the kernel finds out that the other side of a silent connection has gone",
+    ),
+    ConfOption::new(
+        "TCP_KEEPIDLE",
+        KEEPALIVE_TIME,
+        "10",
+        "With TCP_KEEPALIVE: silence before the first probe",
+    )
+    .unit("seconds"),
+    ConfOption::new(
+        "TCP_KEEPINTVL",
+        KEEPALIVE_TIME,
+        "30",
+        "With TCP_KEEPALIVE: time between probes",
+    )
+    .unit("seconds"),
+    ConfOption::new(
+        "TCP_KEEPCNT",
+        KEEPALIVE_PROBES,
+        "2",
+        "With TCP_KEEPALIVE: probes without an answer before the connection is closed",
+    )
+    .unit("probes"),
     ConfOption::new(
         "USE_WHITELIST",
         Kind::Switch,

@@ -14,13 +14,14 @@
 //! Stopping: the receivers are read to the end of what their sockets hold and closed; when every
 //! core has passed its points on, each writes everything out, answering queries all the while.
 
+mod accept;
 mod bulk;
 mod peers;
 mod recalled;
 
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use benzene_engine::clock::{self, Now};
 use benzene_engine::limits::{
@@ -33,6 +34,7 @@ use benzene_engine::shard::{Message, Recalled, Shard};
 use benzene_engine::stats::Counter;
 
 use crate::front::{Command, Front, Service};
+use accept::Accepting;
 use bulk::{Bulk, Waiting};
 pub(crate) use peers::{Ending, Parcel, Peers};
 
@@ -43,10 +45,6 @@ const _: () = assert!(BATCH_POINTS_MAX * INBOX_MESSAGES_MAX == 16_384);
 const _: () = assert!(BATCH_POINTS_MAX * INBOX_MESSAGES_MAX == TURN_PARCEL_POINTS_MAX * 16);
 /// The core that has the listeners.
 pub(crate) const ACCEPTOR: ShardIndex = ShardIndex(0);
-/// How long accepting rests after it failed, for want of descriptors most likely.
-const ACCEPT_RETRY: Duration = Duration::from_millis(100);
-/// How long a failing accept stays quiet after it was said.
-const ACCEPT_QUIET: Duration = Duration::from_secs(60);
 
 /// Where this core is in the life of the process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,11 +70,7 @@ pub(crate) struct Core {
     bulk: Bulk,
     /// The UDP receiver, and how many of its datagrams the kernel is known to have dropped.
     datagrams: Option<(SocketId, u32)>,
-    /// The listeners that this core accepts from.
-    listeners: Vec<(SocketId, Service)>,
-    accept_again: Vec<(Instant, SocketId)>,
-    /// When a failing accept was last said, and how many failed since.
-    accept_said: Option<(Instant, u64)>,
+    accepting: Accepting,
     stop_asked: Option<Ending>,
     phase: Phase,
 }
@@ -99,19 +93,10 @@ impl Core {
             peers,
             bulk: Bulk::default(),
             datagrams: None,
-            listeners: Vec::new(),
-            accept_again: Vec::new(),
-            accept_said: None,
+            accepting: Accepting::default(),
             stop_asked: None,
             phase: Phase::Running,
         }
-    }
-
-    /// Accepts connections from a listening socket and deals them to the cores.
-    pub(crate) fn listen(&mut self, service: Service, listener: OwnedFd) {
-        let listener = self.ring.adopt(listener);
-        self.ring.accept(listener);
-        self.listeners.push((listener, service));
     }
 
     /// Serves a connection, or a bound datagram socket.
@@ -163,6 +148,7 @@ impl Core {
         self.ring.submit();
         self.work_bulk();
         self.front.resume(TURN_BYTES_MAX, &mut self.shard);
+        self.front.close_idle(&mut self.shard);
         self.last_words();
         self.shard.end_turn();
         self.say_recalled();
@@ -211,12 +197,11 @@ impl Core {
         let now = clock::now().instant;
         let retry =
             (self.shard.has_messages() || self.is_waiting_for_others()).then(|| now + INBOX_RETRY);
-        let accept = self.accept_again.iter().map(|(at, _)| *at).min();
         [
             self.shard.next_deadline(),
             self.front.next_deadline(now),
             retry,
-            accept,
+            self.accepting.deadline(),
         ]
         .into_iter()
         .flatten()
@@ -329,12 +314,8 @@ impl Core {
 
     fn dispatch(&mut self, event: Event, now: Now) {
         match event {
-            Event::Accepted { listener, socket } => self.accepted(listener, socket),
-            Event::AcceptFailed { listener, errno } => {
-                self.say_accept_failed(errno, now);
-                self.accept_again
-                    .push((now.instant + ACCEPT_RETRY, listener));
-            }
+            Event::Accepted { listener, socket } => self.accepted(listener, socket, now),
+            Event::AcceptFailed { listener, errno } => self.accept_failed(listener, errno, now),
             Event::Received { socket, lease } => match lease.lane() {
                 Lane::Bulk => self.bulk.push_bytes(socket, lease),
                 Lane::Urgent => {
@@ -359,73 +340,13 @@ impl Core {
         }
     }
 
-    fn accepted(&mut self, listener: SocketId, socket: OwnedFd) {
-        let service = self
-            .listeners
-            .iter()
-            .find(|(id, _)| *id == listener)
-            .map(|(_, service)| *service);
-        let Some(service) = service else { return };
-        self.shard.count(Counter::Connections, 1);
-        if self.phase != Phase::Running {
-            self.peers.opened(self.index);
-            return self.serve(service, socket);
-        }
-        let target = self.peers.deal();
-        tracing::debug!("{service:?} connection accepted, for core {}", target.0);
-        if target == self.index {
-            return self.serve(service, socket);
-        }
-        match self
-            .peers
-            .inbox(target)
-            .push(Parcel::Connection(service, socket))
-        {
-            Ok(()) => self.wake(target),
-            Err(Parcel::Connection(service, socket)) => {
-                // Its inbox is full: better a busier core here than a connection that waits.
-                self.peers.closed(target);
-                self.peers.opened(self.index);
-                self.serve(service, socket);
-            }
-            Err(parcel) => unreachable!("pushed a connection, got back {parcel:?}"),
-        }
-    }
-
-    /// Says why connections are not accepted, once a minute: it is tried ten times a second.
-    fn say_accept_failed(&mut self, errno: i32, now: Now) {
-        let more = match &mut self.accept_said {
-            Some((at, more)) if now.instant.saturating_duration_since(*at) < ACCEPT_QUIET => {
-                *more += 1;
-                return;
-            }
-            said => said.replace((now.instant, 0)).map_or(0, |(_, more)| more),
-        };
-        let error = std::io::Error::from_raw_os_error(errno);
-        tracing::warn!(
-            "cannot accept connections: {error}; they wait and are tried again (the limit on open \
-             files is ulimit -n, LimitNOFILE= under systemd; {more} more since the last message)"
-        );
-    }
-
-    fn accept_again(&mut self, now: Now) {
-        let due: Vec<SocketId> = self
-            .accept_again
-            .extract_if(.., |(at, _)| *at <= now.instant)
-            .map(|(_, listener)| listener)
-            .collect();
-        for listener in due {
-            self.ring.accept(listener);
-        }
-    }
-
     fn obey_front(&mut self) {
         while let Some(command) = self.front.next_command() {
             match command {
                 Command::Receive(socket, lane) => self.ring.receive(socket, lane),
                 Command::StopReceive(socket) => self.ring.stop_receive(socket),
                 Command::Send(socket, bytes) => self.ring.send(socket, bytes),
-                Command::Close(socket) => {
+                Command::Close(socket, service) => {
                     if self.datagrams.is_some_and(|(id, _)| id == socket) {
                         self.count_kernel_drops();
                         self.datagrams = None;
@@ -433,6 +354,7 @@ impl Core {
                     tracing::debug!("connection {socket:?} closed");
                     self.ring.close(socket);
                     self.peers.closed(self.index);
+                    self.peers.sender_left(service);
                 }
             }
         }
@@ -467,21 +389,7 @@ impl Core {
 
     fn stop(&mut self, ending: Ending) {
         self.phase = Phase::Stopping;
-        let receivers: Vec<_> = self
-            .listeners
-            .extract_if(.., |(_, service)| *service != Service::Query)
-            .collect();
-        for (listener, service) in receivers {
-            while let Some(socket) = self.ring.accept_now(listener) {
-                self.shard.count(Counter::Connections, 1);
-                self.peers.opened(self.index);
-                self.serve(service, socket);
-            }
-            self.ring.close(listener);
-            // One that rests after a failed accept has nothing to wait for any more.
-            self.accept_again
-                .retain(|(_, resting)| *resting != listener);
-        }
+        self.accept_the_last();
         if self.index == ACCEPTOR {
             self.peers.end_accepting();
         }

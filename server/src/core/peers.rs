@@ -59,6 +59,10 @@ struct Peer {
 #[derive(Debug)]
 pub(crate) struct Peers {
     cores: Vec<Peer>,
+    /// MAX_RECEIVER_CONNECTIONS.
+    senders_max: Option<usize>,
+    /// Connections of senders that all cores serve or have been given.
+    senders: AtomicUsize,
     /// No core deals connections to others any more.
     accepting_ended: AtomicBool,
     /// Cores that have read their sockets to the end and passed everything on.
@@ -70,13 +74,15 @@ pub(crate) struct Peers {
 }
 
 impl Peers {
-    pub(crate) fn new(shards: u16) -> Self {
+    pub(crate) fn new(shards: u16, senders_max: Option<usize>) -> Self {
         assert!(
             shards > 0 && usize::from(shards) <= SHARDS_MAX,
             "{shards} shards"
         );
         Self {
             cores: (0..shards).map(|_| Peer::default()).collect(),
+            senders_max,
+            senders: AtomicUsize::new(0),
             accepting_ended: AtomicBool::new(false),
             quiet: AtomicUsize::new(0),
             drained: AtomicUsize::new(0),
@@ -172,6 +178,36 @@ impl Peers {
         self.peer(index).connections.fetch_sub(1, Ordering::Relaxed);
     }
 
+    /// Whether there may be only so many connections of this service.
+    pub(crate) fn counts_senders(&self, service: Service) -> bool {
+        self.senders_max.is_some() && service.has_senders()
+    }
+
+    /// Whether one more sender may be served. Only one core accepts, so that no two think so of the
+    /// same place.
+    pub(crate) fn has_sender_room(&self) -> bool {
+        self.senders.load(Ordering::Relaxed) < self.senders_max()
+    }
+
+    /// How many senders may be served at a time.
+    pub(crate) fn senders_max(&self) -> usize {
+        self.senders_max.unwrap_or(usize::MAX)
+    }
+
+    /// A connection is served from now on, by whichever core.
+    pub(crate) fn sender_came(&self, service: Service) {
+        if service.has_senders() {
+            self.senders.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// A connection is closed.
+    pub(crate) fn sender_left(&self, service: Service) {
+        if service.has_senders() {
+            self.senders.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
     fn connections_of(&self, index: ShardIndex) -> u32 {
         self.peer(index).connections.load(Ordering::Relaxed)
     }
@@ -228,7 +264,7 @@ mod tests {
 
     #[test]
     fn only_a_sleeper_is_woken_and_once() {
-        let peers = Peers::new(1);
+        let peers = Peers::new(1, None);
         assert!(!peers.must_wake(SLEEPER));
         assert!(peers.fall_asleep(SLEEPER));
         assert!(peers.must_wake(SLEEPER));
@@ -284,7 +320,7 @@ mod tests {
     fn no_parcel_is_slept_over() {
         const SENDERS: usize = 2;
         const PARCELS: usize = 50_000;
-        let peers = Peers::new(1);
+        let peers = Peers::new(1, None);
         let start = benzene_engine::clock::now().instant;
         std::thread::scope(|scope| {
             let sleeper = scope.spawn(|| take_all(&peers, SENDERS * PARCELS));

@@ -269,12 +269,12 @@ impl Desk {
             &host::hostname(),
             &self.settings.instance,
         );
-        let mut before = self.totals().await;
+        let mut before = Box::pin(self.totals()).await;
         let mut before_at = clock::now().instant;
         let mut stamped = 0;
         loop {
             ticks.tick().await;
-            let (after, now) = (self.totals().await, clock::now());
+            let (after, now) = (Box::pin(self.totals()).await, clock::now());
             // A tick that came late may stand in the second of the next one, which then waits: two
             // values of one second would be one, and which of them, for each metric by itself.
             if now.unix_seconds == std::mem::replace(&mut stamped, now.unix_seconds) {

@@ -246,6 +246,12 @@ fn bind(settings: &Settings) -> Result<Vec<Bound>, StartError> {
             "PICKLE_RECEIVER_PORT",
         ),
         (
+            Service::Protobuf,
+            "protobuf receiver",
+            settings.protobuf,
+            "PROTOBUF_RECEIVER_PORT",
+        ),
+        (
             Service::Query,
             "cache query",
             settings.query,
@@ -257,7 +263,7 @@ fn bind(settings: &Settings) -> Result<Vec<Bound>, StartError> {
         let Some(address) = address else { continue };
         let socket = match service {
             Service::Datagram => socket::bind_udp(address, UDP_SOCKET_BUFFER_BYTES),
-            Service::Line | Service::Pickle | Service::Query => {
+            Service::Line | Service::Pickle | Service::Protobuf | Service::Query => {
                 socket::listen_tcp(address, LISTEN_BACKLOG)
             }
         };
@@ -277,19 +283,38 @@ fn bind(settings: &Settings) -> Result<Vec<Bound>, StartError> {
                 }
             }
         })?;
-        bound.push(Bound {
+        let socket = Bound {
             service,
             name,
             socket,
-        });
+        };
+        socket.probe(settings);
+        bound.push(socket);
     }
-    for Bound { name, socket, .. } in &bound {
+    say_addresses(&bound);
+    Ok(bound)
+}
+
+impl Bound {
+    /// Has silent connections probed, where carbon.conf says so.
+    fn probe(&self, settings: &Settings) {
+        if let Some(how) = settings.keep_alive
+            && self.service != Service::Datagram
+            && let Err(error) = socket::keep_alive(&self.socket, how)
+        {
+            let name = self.name;
+            tracing::warn!("silent connections of the {name} are not probed: {error}");
+        }
+    }
+}
+
+fn say_addresses(bound: &[Bound]) {
+    for Bound { name, socket, .. } in bound {
         match socket::local_addr(socket) {
             Ok(address) => tracing::info!("{name} listens on {address}"),
             Err(error) => tracing::warn!("{name} listens, but where is not to be had: {error}"),
         }
     }
-    Ok(bound)
 }
 
 /// The driver that all cores get. Only a machine that forbids io_uring, or whose io_uring is too
@@ -417,7 +442,7 @@ impl Plan {
         let budget = |per_s| Arc::new(Budget::new(per_s, BUDGET_BURST_S, now));
         let creates = treatment.creates.rate.limit();
         Self {
-            peers: Arc::new(Peers::new(shards)),
+            peers: Arc::new(Peers::new(shards, settings.senders_max)),
             budgets: Budgets {
                 updates: budget(tuning.begin(treatment.updates.rate)),
                 creates: budget(creates.map(|a_minute| a_minute / 60.0)),
@@ -486,6 +511,7 @@ impl Plan {
                 clock::now(),
             ),
             pickle_frame_bytes_max: settings.pickle_frame_bytes_max,
+            client_idle: settings.client_idle,
             unfinished: Arc::clone(&self.unfinished),
         }
     }
@@ -534,7 +560,9 @@ impl Sprout {
         {
             match service {
                 Service::Datagram => core.serve(service, socket),
-                Service::Line | Service::Pickle | Service::Query => core.listen(service, socket),
+                Service::Line | Service::Pickle | Service::Protobuf | Service::Query => {
+                    core.listen(service, socket);
+                }
             }
         }
         if ready.send(Ok(description)).is_ok() {

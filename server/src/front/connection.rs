@@ -6,18 +6,18 @@ use std::time::Instant;
 
 use benzene_engine::limits::{HELD_BYTES_MAX, LAST_READ_TOTAL_BYTES_MAX, QUERY_FRAME_BYTES_MAX};
 use benzene_engine::ring::ReceiveNow;
-use benzene_engine::shard::{Guesses, Shard, Trail};
+use benzene_engine::shard::{Shard, Trail};
 use benzene_engine::stats::Counter;
 
-use super::Service;
-use super::intake::{Intake, Taken};
+use super::batches::Batches;
+use super::intake::Intake;
 use super::query::Wanted;
-use crate::wire::carbonlink;
+use super::{Service, lines};
+use crate::wire::batch::Batch;
 use crate::wire::frame::Frames;
-use crate::wire::line::{self, Splitter};
-use crate::wire::pickle::{self, Machine};
-use crate::wire::window::Window;
-use crate::wire::{Refusal, Stamp};
+use crate::wire::line::Splitter;
+use crate::wire::pickle::Machine;
+use crate::wire::{Refusal, carbonlink};
 
 /// What the work on a connection's bytes needs of its core.
 #[derive(Debug)]
@@ -25,9 +25,11 @@ pub(super) struct Means<'a> {
     pub(super) intake: &'a mut Intake,
     pub(super) machine: &'a mut Machine,
     /// A batch for a frame under way, so that connections keep none between frames.
-    pub(super) batch: &'a mut pickle::Batch,
+    pub(super) batch: &'a mut Batch,
     /// How many items of decoded frames may still be taken in this turn.
     pub(super) items: usize,
+    /// A point was accepted.
+    pub(super) fed: bool,
     pub(super) shard: &'a mut Shard,
 }
 
@@ -58,19 +60,14 @@ pub(super) enum Last {
 enum Talk {
     Line(Splitter),
     Datagram,
-    Pickle {
-        frames: Frames,
-        /// Of the last frame, where an item of it found no room or no time; else empty.
-        batch: pickle::Batch,
-        next: usize,
-    },
+    Batches(Batches),
     Query(Frames),
 }
 
 /// Bytes that came, and how far they were worked on.
-struct Input<'a> {
-    bytes: &'a [u8],
-    at: &'a mut usize,
+pub(super) struct Input<'a> {
+    pub(super) bytes: &'a [u8],
+    pub(super) at: &'a mut usize,
 }
 
 /// One open socket.
@@ -101,6 +98,10 @@ pub(super) struct Connection {
     last_bytes: usize,
     /// When bytes last came.
     pub(super) heard: Instant,
+    /// When a point of it was last accepted, or it was opened.
+    pub(super) fed: Instant,
+    /// When it is looked at next for having sent nothing, where that is done.
+    pub(super) due: Option<Instant>,
     unfinished: i64,
 }
 
@@ -109,11 +110,8 @@ impl Connection {
         let talk = match service {
             Service::Line => Talk::Line(Splitter::default()),
             Service::Datagram => Talk::Datagram,
-            Service::Pickle => Talk::Pickle {
-                frames: Frames::new(pickle_frame_bytes_max),
-                batch: pickle::Batch::default(),
-                next: 0,
-            },
+            Service::Pickle => Talk::Batches(Batches::pickle(pickle_frame_bytes_max)),
+            Service::Protobuf => Talk::Batches(Batches::protobuf()),
             Service::Query => Talk::Query(Frames::new(QUERY_FRAME_BYTES_MAX)),
         };
         Self {
@@ -130,6 +128,8 @@ impl Connection {
             last: Last::No,
             last_bytes: 0,
             heard: now,
+            fed: now,
+            due: None,
             unfinished: 0,
         }
     }
@@ -195,12 +195,8 @@ impl Connection {
     pub(super) fn work(&mut self, bytes: &[u8], at: &mut usize, means: &mut Means<'_>) -> Progress {
         let trail = &mut self.trail;
         match &mut self.talk {
-            Talk::Line(splitter) => work_lines(splitter, trail, Input { bytes, at }, means),
-            Talk::Pickle {
-                frames,
-                batch,
-                next,
-            } => work_frames(frames, (batch, next), trail, Input { bytes, at }, means),
+            Talk::Line(splitter) => lines::work(splitter, trail, Input { bytes, at }, means),
+            Talk::Batches(batches) => batches.work(trail, Input { bytes, at }, means),
             Talk::Query(frames) => match frames.next(bytes, at) {
                 None => Progress::Done,
                 Some(Ok(frame)) => {
@@ -234,7 +230,8 @@ impl Connection {
     pub(super) fn finish(&mut self) -> Result<(), Refusal> {
         match &mut self.talk {
             Talk::Line(splitter) => splitter.finish(),
-            Talk::Pickle { frames, .. } | Talk::Query(frames) => frames.finish(),
+            Talk::Batches(batches) => batches.finish(),
+            Talk::Query(frames) => frames.finish(),
             Talk::Datagram => Ok(()),
         }
     }
@@ -243,7 +240,8 @@ impl Connection {
     pub(super) fn note_unfinished(&mut self) -> i64 {
         let bytes = match &self.talk {
             Talk::Line(splitter) => splitter.pending_bytes(),
-            Talk::Pickle { frames, .. } | Talk::Query(frames) => frames.pending_bytes(),
+            Talk::Batches(batches) => batches.pending_bytes(),
+            Talk::Query(frames) => frames.pending_bytes(),
             Talk::Datagram => 0,
         };
         let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
@@ -263,133 +261,5 @@ impl Connection {
             ReceiveNow::Bytes(_) => self.last_bytes < LAST_READ_TOTAL_BYTES_MAX,
             ReceiveNow::Empty | ReceiveNow::Closed | ReceiveNow::Failed(_) => false,
         }
-    }
-}
-
-fn work_lines(
-    splitter: &mut Splitter,
-    trail: &mut Trail,
-    input: Input<'_>,
-    means: &mut Means<'_>,
-) -> Progress {
-    let Input { bytes, at } = input;
-    let mut window = Window::new(bytes);
-    let mut clock = line::Clock::default();
-    let (mut guesses, mut guessed_to) = (Guesses::NONE, *at);
-    loop {
-        // The usual line of the metric that came next the last time, read without looking for
-        // where its name ends.
-        while splitter.is_between_lines()
-            && let Some((known, name)) = means.shard.foresee(*trail)
-            && let Some((value, seconds, length)) = line::known(&bytes[*at..], name, &mut clock)
-        {
-            let point = (known, Stamp::At(seconds), value);
-            if means.intake.known(trail, point, means.shard) == Taken::NoRoom {
-                return Progress::Stalled;
-            }
-            *at += length;
-        }
-        // The same of a metric that was looked for together with others.
-        if trail.is_lost() && *at >= guessed_to {
-            guesses = means.shard.guess(line::names(&bytes[*at..]));
-            guessed_to = *at + guesses.reach();
-        }
-        if let Some(known) = guesses.next()
-            && splitter.is_between_lines()
-            && let name = means.shard.name_of(known)
-            && !name.is_empty()
-            // Beyond ASCII there is whitespace that a pickle's name can have, and a line's cannot.
-            && name.is_ascii()
-            && let Some((value, seconds, length)) = line::known(&bytes[*at..], name, &mut clock)
-        {
-            let point = (known, Stamp::At(seconds), value);
-            if means.intake.guessed(trail, point, means.shard) == Taken::NoRoom {
-                return Progress::Stalled;
-            }
-            *at += length;
-            continue;
-        }
-        let taken = match splitter.next_item(&mut window, at) {
-            None => return Progress::Done,
-            Some(Ok(item)) => means.intake.item(trail, &item, means.shard),
-            Some(Err(refusal)) => means.intake.refuse(refusal, means.shard),
-        };
-        if taken == Taken::NoRoom {
-            splitter.put_back(at);
-            return Progress::Stalled;
-        }
-    }
-}
-
-fn work_frames(
-    frames: &mut Frames,
-    (batch, next): (&mut pickle::Batch, &mut usize),
-    trail: &mut Trail,
-    input: Input<'_>,
-    means: &mut Means<'_>,
-) -> Progress {
-    let Input { bytes, at } = input;
-    if let Some(progress) = work_batch(batch, next, trail, means) {
-        return progress;
-    }
-    *batch = pickle::Batch::default();
-    loop {
-        match frames.next(bytes, at) {
-            None => return Progress::Done,
-            Some(Ok(frame)) => {
-                std::mem::swap(batch, means.batch);
-                load_batch(frame, batch, next, means);
-                frames.release();
-                if let Some(progress) = work_batch(batch, next, trail, means) {
-                    return progress;
-                }
-                std::mem::swap(batch, means.batch);
-            }
-            Some(Err(error)) => {
-                means.shard.count(error.counter(), 1);
-                return Progress::Broken;
-            }
-        }
-    }
-}
-
-/// Offers a batch's items from `next` on, as many as may be taken in this turn. `None` when all
-/// are taken.
-fn work_batch(
-    batch: &pickle::Batch,
-    next: &mut usize,
-    trail: &mut Trail,
-    means: &mut Means<'_>,
-) -> Option<Progress> {
-    let (mut guesses, mut guessed_to) = (Guesses::NONE, *next);
-    while let Some(item) = batch.get(*next) {
-        if means.items == 0 {
-            return Some(Progress::Paused);
-        }
-        if trail.is_lost() && *next >= guessed_to {
-            let items = batch.iter_from(*next).zip(1..);
-            guesses = means
-                .shard
-                .guess(items.map(|(item, end)| (item.name.as_bytes(), end)));
-            guessed_to = *next + guesses.reach();
-        }
-        let guess = guesses.next();
-        if means.intake.likely(trail, guess, &item, means.shard) == Taken::NoRoom {
-            return Some(Progress::Stalled);
-        }
-        means.items -= 1;
-        *next += 1;
-    }
-    None
-}
-
-fn load_batch(frame: &[u8], batch: &mut pickle::Batch, next: &mut usize, means: &mut Means<'_>) {
-    *next = 0;
-    if pickle::decode(frame, means.machine, batch).is_err() {
-        means.shard.count(Counter::RefusedPickle, 1);
-        return;
-    }
-    for (refusal, count) in batch.refused().iter() {
-        means.shard.count(refusal.counter(), count);
     }
 }

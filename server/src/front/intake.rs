@@ -20,8 +20,10 @@ use crate::wire::{Item, Refusal, Stamp, line, word};
 /// What became of an item.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Taken {
-    /// Done with: cached, refused or dropped, and counted.
+    /// Accepted: cached, or dropped where senders cannot be slowed, and counted.
     Done,
+    /// Refused, and counted.
+    Refused,
     /// To be offered again later.
     NoRoom,
 }
@@ -117,7 +119,7 @@ impl Intake {
                 unreachable!("{} is to be judged, and there are no lists", item.name)
             };
             if !gate.is_open(item.name, shard) {
-                return Taken::Done;
+                return Taken::Refused;
             }
             accept = shard.accept_admitted(trail, item.name, point);
         }
@@ -138,7 +140,7 @@ impl Intake {
                 Err(refusal) => self.refuse(refusal, shard),
             };
             match taken {
-                Taken::Done => {}
+                Taken::Done | Taken::Refused => {}
                 Taken::NoRoom if shard.is_full() => shard.drop_full(),
                 Taken::NoRoom => return at,
             }
@@ -157,7 +159,7 @@ impl Intake {
             Accept::Unjudged => unreachable!("a name was judged and is to be judged"),
             Accept::Refused(_) => {
                 shard.count(Counter::RefusedName, 1);
-                Taken::Done
+                Taken::Refused
             }
         }
     }
@@ -169,7 +171,7 @@ impl Intake {
     )]
     pub(super) fn refuse(&self, refusal: Refusal, shard: &mut Shard) -> Taken {
         shard.count(refusal.counter(), 1);
-        Taken::Done
+        Taken::Refused
     }
 
     #[inline]

@@ -11,9 +11,12 @@
 //! worked on at once is bounded by the caller (`slice`, `resume`) and, where a small frame holds
 //! many points, by `limits::TURN_ITEMS_MAX`; what is left is held for the next turn.
 
+mod batches;
 mod connection;
 mod gate;
+mod idle;
 mod intake;
+mod lines;
 mod query;
 #[cfg(test)]
 mod tests;
@@ -25,7 +28,8 @@ use std::time::{Duration, Instant};
 
 use benzene_engine::clock::Now;
 use benzene_engine::limits::{
-    LAST_READ_BYTES_MAX, TURN_BYTES_MAX, TURN_BYTES_PER_BUFFER, TURN_ITEMS_MAX, TURN_SLICE_BYTES,
+    IDLE_LOOKS_PER_TURN_MAX, LAST_READ_BYTES_MAX, TURN_BYTES_MAX, TURN_BYTES_PER_BUFFER,
+    TURN_ITEMS_MAX, TURN_SLICE_BYTES,
 };
 use benzene_engine::ring::{End, Lane, ReceiveNow, SocketId};
 use benzene_engine::shard::{Answer, Shard};
@@ -33,12 +37,14 @@ use benzene_engine::stats::Counter;
 use hashbrown::HashMap;
 
 use connection::{Connection, Last, Means, Progress};
+use idle::Idle;
 pub(crate) use intake::Intake;
 use query::{Pending, Wanted};
 pub(crate) use unfinished::Unfinished;
 
 use crate::lists::Lists;
-use crate::wire::pickle::{Batch, Machine};
+use crate::wire::batch::Batch;
+use crate::wire::pickle::Machine;
 
 /// How soon a stalled connection is tried again where no event of this core tells of room.
 const STALL_RETRY: Duration = Duration::from_millis(2);
@@ -52,6 +58,8 @@ pub(crate) enum Service {
     Datagram,
     /// Pickled batches over TCP.
     Pickle,
+    /// Batches in protobuf over TCP.
+    Protobuf,
     /// Cache queries over TCP.
     Query,
 }
@@ -61,7 +69,15 @@ impl Service {
     pub(crate) fn lane(self) -> Lane {
         match self {
             Service::Query => Lane::Urgent,
-            Service::Line | Service::Datagram | Service::Pickle => Lane::Bulk,
+            Service::Line | Service::Datagram | Service::Pickle | Service::Protobuf => Lane::Bulk,
+        }
+    }
+
+    /// Whether it serves the connections of senders, which MAX_RECEIVER_CONNECTIONS counts.
+    pub(crate) fn has_senders(self) -> bool {
+        match self {
+            Service::Line | Service::Pickle | Service::Protobuf => true,
+            Service::Datagram | Service::Query => false,
         }
     }
 }
@@ -75,8 +91,8 @@ pub(crate) enum Command {
     StopReceive(SocketId),
     /// Send these bytes.
     Send(SocketId, Vec<u8>),
-    /// Close it; the front has forgotten it.
-    Close(SocketId),
+    /// Close it, which served this; the front has forgotten it.
+    Close(SocketId, Service),
 }
 
 /// What all connections of the process have in common.
@@ -86,6 +102,8 @@ pub(crate) struct FrontConfig {
     pub(crate) intake: Intake,
     /// PICKLE_RECEIVER_MAX_LENGTH.
     pub(crate) pickle_frame_bytes_max: usize,
+    /// METRIC_CLIENT_IDLE_TIMEOUT.
+    pub(crate) client_idle: Option<Duration>,
     /// The bound on unfinished input, shared by all cores.
     pub(crate) unfinished: Arc<Unfinished>,
 }
@@ -98,6 +116,8 @@ pub(crate) struct Front {
     batch: Batch,
     connections: HashMap<SocketId, Connection>,
     receivers: usize,
+    /// Whose silence is watched, where it is.
+    idle: Option<Idle>,
     /// Connections that hold bytes for which there was no room, or no time in their turn, oldest
     /// first.
     stalled: VecDeque<SocketId>,
@@ -114,6 +134,7 @@ pub(crate) struct Front {
 impl Front {
     pub(crate) fn new(config: FrontConfig, now: Now) -> Self {
         Self {
+            idle: config.client_idle.map(Idle::new),
             config,
             machine: Machine::default(),
             batch: Batch::default(),
@@ -143,7 +164,12 @@ impl Front {
 
     /// Takes a socket on, which the loop receives from.
     pub(crate) fn open(&mut self, socket: SocketId, service: Service) {
-        let connection = Connection::new(service, self.config.pickle_frame_bytes_max, self.now);
+        let mut connection = Connection::new(service, self.config.pickle_frame_bytes_max, self.now);
+        if let Some(idle) = &mut self.idle
+            && service.has_senders()
+        {
+            connection.due = Some(idle.watch(socket, self.now));
+        }
         self.receivers += usize::from(service != Service::Query);
         let before = self.connections.insert(socket, connection);
         assert!(before.is_none(), "{socket:?} was opened twice");
@@ -155,9 +181,7 @@ impl Front {
             .connections
             .values()
             .map(|connection| connection.service);
-        services
-            .filter(|service| matches!(service, Service::Line | Service::Pickle))
-            .count()
+        services.filter(|service| service.has_senders()).count()
     }
 
     /// The lane of an open socket.
@@ -173,7 +197,7 @@ impl Front {
         };
         let bytes_max = match connection.service {
             // Cut frames would be put together again, byte by byte.
-            Service::Pickle | Service::Query => bytes_max,
+            Service::Pickle | Service::Protobuf | Service::Query => bytes_max,
             Service::Line | Service::Datagram => bytes_max.min(TURN_SLICE_BYTES),
         };
         connection.cut(bytes, bytes_max)
@@ -198,9 +222,13 @@ impl Front {
             machine: &mut self.machine,
             batch: &mut self.batch,
             items: TURN_ITEMS_MAX,
+            fed: false,
             shard,
         };
         let progress = connection.work(bytes, &mut at, &mut means);
+        if means.fed {
+            connection.fed = self.now;
+        }
         if at < bytes.len() {
             connection.hold(&bytes[at..]);
         }
@@ -250,9 +278,13 @@ impl Front {
             machine: &mut self.machine,
             batch: &mut self.batch,
             items: TURN_ITEMS_MAX,
+            fed: false,
             shard,
         };
         let progress = connection.work_held(bytes_max, &mut means);
+        if means.fed {
+            connection.fed = self.now;
+        }
         self.after_work(socket, progress, shard);
     }
 
@@ -353,7 +385,40 @@ impl Front {
             .unfinished
             .publish(-connection.unfinished_noted());
         self.receivers -= usize::from(connection.service != Service::Query);
-        self.commands.push_back(Command::Close(socket));
+        if let (Some(idle), Some(due)) = (&mut self.idle, connection.due) {
+            idle.forget(socket, due);
+        }
+        self.commands
+            .push_back(Command::Close(socket, connection.service));
+    }
+
+    /// Closes connections that have sent no point for METRIC_CLIENT_IDLE_TIMEOUT. One that waits for
+    /// us is not idle.
+    pub(crate) fn close_idle(&mut self, shard: &mut Shard) {
+        for _ in 0..IDLE_LOOKS_PER_TURN_MAX {
+            let Some(idle) = &mut self.idle else { return };
+            if !shard.has_room() || shard.is_congested() {
+                idle.crowded(self.now);
+            }
+            let Some(socket) = idle.next(self.now) else {
+                return;
+            };
+            let Some(connection) = self.connections.get_mut(&socket) else {
+                unreachable!("{socket:?} is watched, and not open")
+            };
+            let since = if connection.is_behind() {
+                self.now
+            } else {
+                connection.fed
+            };
+            if idle.due_after(since) > self.now {
+                connection.due = Some(idle.watch(socket, since));
+                continue;
+            }
+            connection.due = None;
+            shard.count(Counter::ClosedIdle, 1);
+            self.finish(socket, shard);
+        }
     }
 
     /// Closes the connection that has been silent longest with something unfinished. One that
@@ -405,6 +470,7 @@ impl Front {
 
     /// Receivers are read one last time and closed; queries go on.
     pub(crate) fn stop(&mut self) {
+        self.idle = None;
         let receivers: Vec<SocketId> = self
             .connections
             .iter()
@@ -470,8 +536,10 @@ impl Front {
         !self.commands.is_empty() || !self.last.is_empty() || self.has_more
     }
 
-    /// When stalled connections are tried again.
+    /// When stalled connections are tried again, or a silent one is looked at.
     pub(crate) fn next_deadline(&self, now: Instant) -> Option<Instant> {
-        (!self.stalled.is_empty()).then(|| now + STALL_RETRY)
+        let stalled = (!self.stalled.is_empty()).then(|| now + STALL_RETRY);
+        let idle = self.idle.as_ref().and_then(Idle::deadline);
+        [stalled, idle].into_iter().flatten().min()
     }
 }

@@ -133,6 +133,7 @@ pub(crate) struct Daemon {
     pub(crate) line: SocketAddr,
     pub(crate) udp: SocketAddr,
     pub(crate) pickle: SocketAddr,
+    pub(crate) protobuf: SocketAddr,
     pub(crate) query: SocketAddr,
 }
 
@@ -199,7 +200,7 @@ impl Daemon {
             .arg("cache")
             .arg("--config")
             .arg(root.path().join("carbon.conf"));
-        for port in ["--line", "--udp", "--pickle", "--query"] {
+        for port in ["--line", "--udp", "--pickle", "--protobuf", "--query"] {
             command.args([port, "127.0.0.1:0"]);
         }
         if let Some(shards) = setup.shards {
@@ -218,6 +219,7 @@ impl Daemon {
             line: nowhere,
             udp: nowhere,
             pickle: nowhere,
+            protobuf: nowhere,
             query: nowhere,
         };
         daemon.wait_for_log(" is ready");
@@ -225,6 +227,7 @@ impl Daemon {
         daemon.line = daemon.address("line receiver (TCP)");
         daemon.udp = daemon.address("line receiver (UDP)");
         daemon.pickle = daemon.address("pickle receiver");
+        daemon.protobuf = daemon.address("protobuf receiver");
         daemon.query = daemon.address("cache query");
         daemon
     }

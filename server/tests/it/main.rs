@@ -16,6 +16,9 @@ mod clients;
 // carbon.conf, environment and flags: what they come to, and what is said about mistakes.
 #[cfg(test)]
 mod config;
+// Connections that fall silent, that are too many, that are probed; and every receiver's timestamps.
+#[cfg(test)]
+mod connections;
 // UDP: what the kernel drops is counted.
 #[cfg(test)]
 mod datagrams;

@@ -13,7 +13,7 @@ use crate::exit::Exit;
 /// One finding for each receiver and the cache query.
 pub(super) fn findings(settings: &Settings) -> Vec<Finding> {
     type Try = fn(SocketAddr) -> io::Result<()>;
-    let wanted: [(&'static str, Option<SocketAddr>, &'static str, Try); 4] = [
+    let wanted: [(&'static str, Option<SocketAddr>, &'static str, Try); 5] = [
         (
             "line receiver (TCP)",
             settings.line,
@@ -30,6 +30,12 @@ pub(super) fn findings(settings: &Settings) -> Vec<Finding> {
             "pickle receiver",
             settings.pickle,
             "PICKLE_RECEIVER_PORT",
+            socket::try_tcp,
+        ),
+        (
+            "protobuf receiver",
+            settings.protobuf,
+            "PROTOBUF_RECEIVER_PORT",
             socket::try_tcp,
         ),
         (

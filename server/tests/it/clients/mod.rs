@@ -5,7 +5,8 @@
 #![expect(clippy::format_push_string, reason = "a test builds its text simply")]
 
 mod guessed;
-mod pickles;
+pub(crate) mod payloads;
+pub(crate) mod pickles;
 mod slices;
 mod unfinished;
 
@@ -114,6 +115,7 @@ struct Ports {
     line: SocketAddr,
     udp: SocketAddr,
     pickle: SocketAddr,
+    protobuf: SocketAddr,
     query: SocketAddr,
 }
 
@@ -493,7 +495,7 @@ impl Client {
     }
 
     fn work(mut self, ports: Ports) -> Expected {
-        match self.number % 20 {
+        match self.number % 25 {
             0 => self.slow_lines(ports),
             2 => self.cut_lines(ports, Goodbye::Close),
             3 => self.cut_lines(ports, Goodbye::Reset),
@@ -512,6 +514,9 @@ impl Client {
             16 => self.broken_queries(ports),
             17 => self.cut_queries(ports),
             18 => self.datagrams(ports),
+            19 => self.payloads(ports),
+            20 => self.cut_payloads(ports),
+            21 => self.huge_payloads(ports),
             _ => self.half_closed_lines(ports),
         }
         self.expected
@@ -751,6 +756,7 @@ fn all_clients_at_once(seed: u64) {
         line: daemon.line,
         udp: daemon.udp,
         pickle: daemon.pickle,
+        protobuf: daemon.protobuf,
         query: daemon.query,
     };
     let loot = outer.path().join("loot");
@@ -782,6 +788,7 @@ fn all_clients_at_once(seed: u64) {
     );
     for outside in [
         "/etc/benzene-7.wsp",
+        "/etc/benzene-19.wsp",
         "/tmp/benzene",
         "/benzene",
         "/tmp/loot",

@@ -101,6 +101,17 @@ const OTHER_VALUES: &[(&str, &str)] = &[
     ("PICKLE_RECEIVER_INTERFACE", "127.0.0.2"),
     ("PICKLE_RECEIVER_PORT", "2104"),
     ("PICKLE_RECEIVER_MAX_LENGTH", "2097152"),
+    (
+        "PROTOBUF_RECEIVER_INTERFACE",
+        "127.0.0.2\nPROTOBUF_RECEIVER_PORT = 2105",
+    ),
+    ("PROTOBUF_RECEIVER_PORT", "2105"),
+    ("MAX_RECEIVER_CONNECTIONS", "1000"),
+    ("METRIC_CLIENT_IDLE_TIMEOUT", "300"),
+    ("TCP_KEEPALIVE", "False"),
+    ("TCP_KEEPIDLE", "60"),
+    ("TCP_KEEPINTVL", "15"),
+    ("TCP_KEEPCNT", "4"),
     ("CACHE_QUERY_INTERFACE", "127.0.0.2"),
     ("CACHE_QUERY_PORT", "7102"),
     ("MAX_CACHE_SIZE", "1000000"),
@@ -150,6 +161,7 @@ fn every_acted_option_changes_the_settings() {
     };
     let plain = load("");
     let with_udp = load("ENABLE_UDP_LISTENER = on\n");
+    let with_protobuf = load("PROTOBUF_RECEIVER_PORT = 2105\n");
     for option in OPTIONS
         .iter()
         .filter(|option| option.standing == Standing::Acted)
@@ -165,6 +177,9 @@ fn every_acted_option_changes_the_settings() {
         assert_ne!(changed, plain, "{name} = {value} changes nothing");
         if name.starts_with("UDP_") {
             assert_ne!(changed, with_udp, "{name} = {value} changes nothing");
+        }
+        if *name == "PROTOBUF_RECEIVER_INTERFACE" {
+            assert_ne!(changed, with_protobuf, "{name} = {value} changes nothing");
         }
     }
 }

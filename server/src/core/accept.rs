@@ -1,0 +1,227 @@
+//! Accepting: the listeners of the core that has them, and how connections are dealt to all cores.
+//! Where MAX_RECEIVER_CONNECTIONS is set, the receivers' listeners accept one connection at a time,
+//! and rest while all cores together serve as many senders as are allowed: whoever comes then waits
+//! in the kernel's queue, with what it has sent, and is refused nothing. What a listener had accepted
+//! when the last place went waits here, at most one of each. Cache queries are not counted.
+//! An accept that fails rests, too. Whoever rests looks ten times a second whether it can go on;
+//! what keeps it is said once a minute.
+
+use std::collections::VecDeque;
+use std::os::fd::OwnedFd;
+use std::time::{Duration, Instant};
+
+use benzene_engine::clock::Now;
+use benzene_engine::ring::SocketId;
+use benzene_engine::stats::Counter;
+
+use super::{Core, Parcel, Phase};
+use crate::front::Service;
+
+/// How long accepting rests after it failed, for want of descriptors most likely, or where there are
+/// as many senders as may be.
+const ACCEPT_RETRY: Duration = Duration::from_millis(100);
+/// How long what was said stays unsaid.
+const QUIET: Duration = Duration::from_secs(60);
+
+/// What a core accepts from, and what keeps it.
+#[derive(Debug, Default)]
+pub(super) struct Accepting {
+    listeners: Vec<(SocketId, Service)>,
+    /// Listeners that rest, and until when.
+    again: Vec<(Instant, SocketId)>,
+    /// Connections that were accepted and for which there was no place.
+    waiting: VecDeque<(Service, OwnedFd)>,
+    failed: Said,
+    full: Said,
+}
+
+impl Accepting {
+    /// When a listener goes on.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.again.iter().map(|(at, _)| *at).min()
+    }
+
+    fn service_of(&self, listener: SocketId) -> Option<Service> {
+        let found = self.listeners.iter().find(|(id, _)| *id == listener)?;
+        Some(found.1)
+    }
+
+    fn rest(&mut self, listener: SocketId, now: Now) {
+        self.again.push((now.instant + ACCEPT_RETRY, listener));
+    }
+}
+
+/// A message that comes again and again.
+#[derive(Debug, Default)]
+struct Said {
+    last: Option<(Instant, u64)>,
+}
+
+impl Said {
+    /// How often it was not said since the last time; `None` where it is not to be said now either.
+    fn again(&mut self, now: Now) -> Option<u64> {
+        if let Some((at, unsaid)) = &mut self.last
+            && now.instant.saturating_duration_since(*at) < QUIET
+        {
+            *unsaid += 1;
+            return None;
+        }
+        let before = self.last.replace((now.instant, 0));
+        Some(before.map_or(0, |(_, unsaid)| unsaid))
+    }
+}
+
+impl Core {
+    /// Accepts connections from a listening socket and deals them to the cores.
+    pub(crate) fn listen(&mut self, service: Service, listener: OwnedFd) {
+        let listener = self.ring.adopt(listener);
+        self.accepting.listeners.push((listener, service));
+        self.arm(listener, service);
+    }
+
+    fn arm(&mut self, listener: SocketId, service: Service) {
+        if self.peers.counts_senders(service) {
+            self.ring.accept_one(listener);
+        } else {
+            self.ring.accept(listener);
+        }
+    }
+
+    pub(super) fn accepted(&mut self, listener: SocketId, socket: OwnedFd, now: Now) {
+        let Some(service) = self.accepting.service_of(listener) else {
+            return;
+        };
+        self.shard.count(Counter::Connections, 1);
+        if !self.peers.counts_senders(service) {
+            return self.place(service, socket);
+        }
+        if self.peers.has_sender_room() {
+            self.place(service, socket);
+        } else {
+            self.accepting.waiting.push_back((service, socket));
+        }
+        if self.peers.has_sender_room() {
+            return self.arm(listener, service);
+        }
+        self.accepting.rest(listener, now);
+        self.shard.count(Counter::AcceptPauses, 1);
+        if let Some(unsaid) = self.accepting.full.again(now) {
+            tracing::warn!(
+                "as many connections of senders as MAX_RECEIVER_CONNECTIONS allows ({}): further \
+                 ones wait, with what they send, until others close; {unsaid} more times since the \
+                 last message. Raise it in carbon.conf, or see who connects (ss -tn)",
+                self.peers.senders_max(),
+            );
+        }
+    }
+
+    /// Gives a connection to the core with the fewest.
+    fn place(&mut self, service: Service, socket: OwnedFd) {
+        self.peers.sender_came(service);
+        if self.phase != Phase::Running {
+            self.peers.opened(self.index);
+            return self.serve(service, socket);
+        }
+        let target = self.peers.deal();
+        tracing::debug!("{service:?} connection accepted, for core {}", target.0);
+        if target == self.index {
+            return self.serve(service, socket);
+        }
+        match self
+            .peers
+            .inbox(target)
+            .push(Parcel::Connection(service, socket))
+        {
+            Ok(()) => self.wake(target),
+            Err(Parcel::Connection(service, socket)) => {
+                // Its inbox is full: better a busier core here than a connection that waits.
+                self.peers.closed(target);
+                self.peers.opened(self.index);
+                self.serve(service, socket);
+            }
+            Err(parcel) => unreachable!("pushed a connection, got back {parcel:?}"),
+        }
+    }
+
+    pub(super) fn accept_failed(&mut self, listener: SocketId, errno: i32, now: Now) {
+        self.accepting.rest(listener, now);
+        let Some(unsaid) = self.accepting.failed.again(now) else {
+            return;
+        };
+        let error = std::io::Error::from_raw_os_error(errno);
+        tracing::warn!(
+            "cannot accept connections: {error}; they wait and are tried again (the limit on open \
+             files is ulimit -n, LimitNOFILE= under systemd; {unsaid} more since the last message)"
+        );
+    }
+
+    /// Goes on with what has rested for long enough, those that wait here first.
+    pub(super) fn accept_again(&mut self, now: Now) {
+        if self.accepting.again.is_empty() {
+            return;
+        }
+        while self.peers.has_sender_room()
+            && let Some((service, socket)) = self.accepting.waiting.pop_front()
+        {
+            self.place(service, socket);
+        }
+        let due: Vec<SocketId> = self
+            .accepting
+            .again
+            .extract_if(.., |(at, _)| *at <= now.instant)
+            .map(|(_, listener)| listener)
+            .collect();
+        for listener in due {
+            let Some(service) = self.accepting.service_of(listener) else {
+                unreachable!("{listener:?} rests, and is no listener")
+            };
+            if self.peers.counts_senders(service) && !self.peers.has_sender_room() {
+                self.accepting.rest(listener, now);
+            } else {
+                self.arm(listener, service);
+            }
+        }
+    }
+
+    /// At a stop: takes what waits, whatever the limit, and closes the receivers' listeners.
+    pub(super) fn accept_the_last(&mut self) {
+        while let Some((service, socket)) = self.accepting.waiting.pop_front() {
+            self.place(service, socket);
+        }
+        let receivers: Vec<_> = self
+            .accepting
+            .listeners
+            .extract_if(.., |(_, service)| *service != Service::Query)
+            .collect();
+        for (listener, service) in receivers {
+            while let Some(socket) = self.ring.accept_now(listener) {
+                self.shard.count(Counter::Connections, 1);
+                self.place(service, socket);
+            }
+            self.ring.close(listener);
+            // One that rests has nothing to wait for any more.
+            self.accepting
+                .again
+                .retain(|(_, resting)| *resting != listener);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use benzene_engine::clock;
+
+    use super::*;
+
+    #[test]
+    fn what_comes_again_is_said_once_a_minute_and_counted_between() {
+        let (mut said, mut now) = (Said::default(), clock::now());
+        assert_eq!(said.again(now), Some(0));
+        for _ in 0..3 {
+            now.instant += QUIET / 4;
+            assert_eq!(said.again(now), None);
+        }
+        now.instant += QUIET / 4;
+        assert_eq!(said.again(now), Some(3));
+    }
+}
