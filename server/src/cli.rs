@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::tools::shadow::ShadowOptions;
 use crate::tools::tune::TuneOptions;
 use crate::{config, exit};
 
@@ -44,6 +45,9 @@ pub enum Command {
     Query(QueryOptions),
     /// Measure a disk with Whisper's access pattern, and say what carbon.conf should say for it
     Tune(TuneOptions),
+    /// Take a copy of the stream of a carbon-cache that runs, store it aside, and say where the files
+    /// differ and what the move would save. Changes nothing of what runs
+    Shadow(ShadowOptions),
     /// Look into a journal: what is in it, is it sound, its points as carbon lines. Changes nothing
     Journal(JournalOptions),
 }
@@ -471,36 +475,20 @@ mod tests {
 
     fn cache(words: &[&str]) -> Result<CacheOptions, String> {
         let line = ["benzene", "cache"].iter().chain(words);
-        match Cli::try_parse_from(line)
-            .map_err(|error| error.to_string())?
-            .command
-        {
-            Command::Cache(options) => Ok(options),
-            other @ (Command::Query(_)
-            | Command::Doctor(_)
-            | Command::Stop(_)
-            | Command::Tune(_)
-            | Command::Journal(_)) => {
-                panic!("{other:?}")
-            }
-        }
+        let parsed = Cli::try_parse_from(line).map_err(|error| error.to_string())?;
+        let Command::Cache(options) = parsed.command else {
+            panic!("{parsed:?}")
+        };
+        Ok(options)
     }
 
     fn query(words: &[&str]) -> Result<QueryOptions, String> {
         let line = ["benzene", "query"].iter().chain(words);
-        match Cli::try_parse_from(line)
-            .map_err(|error| error.to_string())?
-            .command
-        {
-            Command::Query(options) => Ok(options),
-            other @ (Command::Cache(_)
-            | Command::Doctor(_)
-            | Command::Stop(_)
-            | Command::Tune(_)
-            | Command::Journal(_)) => {
-                panic!("{other:?}")
-            }
-        }
+        let parsed = Cli::try_parse_from(line).map_err(|error| error.to_string())?;
+        let Command::Query(options) = parsed.command else {
+            panic!("{parsed:?}")
+        };
+        Ok(options)
     }
 
     fn at(host: &str, port: u16) -> Listen {

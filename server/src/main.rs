@@ -35,6 +35,10 @@ fn main() -> Exit {
             logging::start(None);
             tools::tune::run(&options)
         }
+        Command::Shadow(options) => {
+            logging::start(None);
+            tools::shadow::run(&options)
+        }
         Command::Journal(options) => tools::journal::run(&options),
     }
 }

@@ -182,6 +182,42 @@ pub fn cpu_seconds() -> f64 {
     seconds + nanoseconds / 1e9
 }
 
+/// What a process has used.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Used {
+    /// Processor time, user and system, of all its threads, in seconds.
+    pub cpu_s: f64,
+    /// Memory that is resident now, in bytes.
+    pub resident_bytes: u64,
+}
+
+/// What another process has used so far, by `/proc/PID/stat`.
+pub fn used_by(process: u32) -> io::Result<Used> {
+    let text = fs::read_to_string(format!("/proc/{process}/stat"))?;
+    used(&text).ok_or_else(|| io::Error::from(io::ErrorKind::InvalidData))
+}
+
+/// Fields 14, 15 and 24, counted behind the name, which may hold anything.
+fn used(stat: &str) -> Option<Used> {
+    let (_, behind_name) = stat.rsplit_once(')')?;
+    let field = |number: usize| {
+        let text = behind_name.split_ascii_whitespace().nth(number - 3)?;
+        text.parse::<u64>().ok()
+    };
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "2^53 clock ticks are long enough"
+    )]
+    let (ticks, ticks_a_second) = (
+        (field(14)? + field(15)?) as f64,
+        rustix::param::clock_ticks_per_second() as f64,
+    );
+    Some(Used {
+        cpu_s: ticks / ticks_a_second,
+        resident_bytes: field(24)? * rustix::param::page_size() as u64,
+    })
+}
+
 /// Magic numbers of linux/magic.h.
 const EXT4: i128 = 0xEF53;
 const XFS: i128 = 0x5846_5342;
@@ -309,6 +345,18 @@ fn quota(text: &str) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_process_is_read_whatever_its_name_holds() {
+        let stat = "7 (carbon ) cache) S 1 7 7 0 -1 4194304 9 0 0 0 250 50 0 0 20 0 1 0 5 9 3 1";
+        let found = used(stat).unwrap();
+        let ticks_a_second = u32::try_from(rustix::param::clock_ticks_per_second()).unwrap();
+        assert!((found.cpu_s * f64::from(ticks_a_second) - 300.0).abs() < 1e-6);
+        assert_eq!(found.resident_bytes, 3 * rustix::param::page_size() as u64);
+        assert_eq!(used("7 (x) S 1"), None);
+        assert!(used_by(std::process::id()).unwrap().resident_bytes > 100 << 10);
+        used_by(u32::MAX).unwrap_err();
+    }
 
     #[test]
     fn a_group_is_followed_to_its_root() {

@@ -5,5 +5,7 @@
 pub mod doctor;
 pub mod journal;
 pub mod query;
+pub mod shadow;
 pub mod stop;
 pub mod tune;
+mod work_dir;

@@ -67,6 +67,9 @@ mod relay;
 // A real collectd's points: the files are those of Python whisper. Japanese names: the counts.
 #[cfg(test)]
 mod replay;
+// `benzene shadow`: two daemons side by side, and what their files say of each other.
+#[cfg(test)]
+mod shadow;
 // Own metrics: Python's names, the accounts, the page that explains them.
 #[cfg(test)]
 mod selfmetrics;

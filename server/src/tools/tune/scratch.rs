@@ -1,7 +1,6 @@
-//! The directory of a measurement and the names of its files. It is named by the process, so that what
-//! a killed run has left is known and removed by the next; it goes away when it is dropped.
+//! The directory of a measurement and the names of its files. It goes away when it is dropped, and what
+//! a killed run has left goes when the next one begins.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -10,6 +9,7 @@ use benzene_engine::schemas::{Aggregations, Schemas};
 use benzene_engine::whisper::{Aggregation, Header};
 
 use super::TuneError;
+use crate::tools::work_dir::WorkDir;
 
 /// Files below one directory, as hosts with a hundred metrics each would make them.
 pub(super) const FILES_PER_DIR: u32 = 100;
@@ -21,7 +21,7 @@ const ROOM_SHARE: u64 = 20;
 /// The directory.
 #[derive(Debug)]
 pub(super) struct Scratch {
-    path: PathBuf,
+    directory: WorkDir,
     files_max: u32,
     file_bytes: u64,
     step_s: u32,
@@ -60,11 +60,9 @@ impl Scratch {
                 file: file_bytes,
             });
         }
-        remove_leftovers(parent);
-        let path = parent.join(format!("{PREFIX}{}", std::process::id()));
-        fs::create_dir(&path).map_err(TuneError::path(&path))?;
+        let directory = WorkDir::make(parent, PREFIX).map_err(TuneError::path(parent))?;
         Ok(Scratch {
-            path,
+            directory,
             files_max: files.min(fitting),
             file_bytes,
             step_s,
@@ -74,7 +72,7 @@ impl Scratch {
     }
 
     pub(super) fn path(&self) -> &Path {
-        &self.path
+        self.directory.path()
     }
 
     /// How many files may be made.
@@ -101,12 +99,13 @@ impl Scratch {
     /// Its file.
     pub(super) fn file(&self, number: u32) -> PathBuf {
         let (host, metric) = (number / FILES_PER_DIR, number % FILES_PER_DIR);
-        self.path.join(format!("tune/h{host:05}/m{metric:02}.wsp"))
+        self.path()
+            .join(format!("tune/h{host:05}/m{metric:02}.wsp"))
     }
 
     /// Writes everything out that the file system holds.
     pub(super) fn sync(&self) -> Result<(), TuneError> {
-        host::sync_file_system(&self.path).map_err(TuneError::path(&self.path))
+        host::sync_file_system(self.path()).map_err(TuneError::path(self.path()))
     }
 
     /// Has the kernel forget the contents of the first so many files.
@@ -120,51 +119,21 @@ impl Scratch {
     }
 }
 
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        if let Err(error) = fs::remove_dir_all(&self.path) {
-            tracing::warn!("{} is left behind: {error}", self.path.display());
-        }
-    }
-}
-
-/// Removes the directories of runs whose process is no more.
-fn remove_leftovers(parent: &Path) {
-    for entry in fs::read_dir(parent).into_iter().flatten().flatten() {
-        let name = entry.file_name().to_string_lossy().into_owned();
-        let process = name
-            .strip_prefix(PREFIX)
-            .and_then(|id| id.parse::<u32>().ok());
-        if let Some(process) = process
-            && !Path::new(&format!("/proc/{process}")).exists()
-        {
-            tracing::info!(
-                "{} was left by a killed run and is removed",
-                entry.path().display()
-            );
-            drop(fs::remove_dir_all(entry.path()));
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]
-    fn the_directory_goes_away_and_so_does_what_a_killed_run_left() {
+    fn the_directory_goes_away() {
         let parent = tempfile::tempdir().unwrap();
-        let left = parent.path().join(format!("{PREFIX}4194305"));
-        let others = parent.path().join("carbon");
-        for directory in [&left, &others] {
-            fs::create_dir_all(directory.join("tune")).unwrap();
-        }
         let scratch = Scratch::make(parent.path(), "60s:1d,5m:7d", 500).unwrap();
-        assert!(scratch.path().is_dir() && others.is_dir() && !left.exists());
+        assert!(scratch.path().is_dir());
         assert_eq!((scratch.files_max(), scratch.step_s()), (500, 60));
         assert_eq!(scratch.file_bytes(), 16 + 2 * 12 + (1440 + 2016) * 12);
         drop(scratch);
-        assert_eq!(fs::read_dir(parent.path()).unwrap().count(), 1);
+        assert_eq!(fs::read_dir(parent.path()).unwrap().count(), 0);
     }
 
     #[test]

@@ -1,0 +1,280 @@
+//! The shadow's own daemon: this program as `benzene cache`, with a carbon.conf that is made here.
+//! Of the carbon.conf that was named it has what decides which points are stored, where within the tree,
+//! and how fast; nothing that reaches outside its directory. It is stopped with a drain, so that all its
+//! points are in files, and killed where this program ends without having stopped it.
+
+use std::fmt::Write as _;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use benzene_engine::ring::host::{self, Used};
+
+use super::{LOOK, ShadowError, ShadowOptions};
+use crate::cli::Listen;
+use crate::config::Loaded;
+
+/// The options that the shadow has of the carbon.conf that was named.
+const KEPT: &[&str] = &[
+    "CACHE_WRITE_STRATEGY",
+    "CARBON_METRIC_PREFIX",
+    "DEVICE_CLASS",
+    "DISK_ORDER",
+    "KERNEL_WORKERS",
+    "MAX_CACHE_BYTES",
+    "MAX_CACHE_SIZE",
+    "MAX_CREATES_PER_MINUTE",
+    "MAX_CREATES_PER_MINUTE_HDD",
+    "MAX_CREATES_PER_MINUTE_SSD",
+    "MAX_POINT_AGE",
+    "MAX_UPDATES_PER_SECOND",
+    "MAX_UPDATES_PER_SECOND_HDD",
+    "MAX_UPDATES_PER_SECOND_SSD",
+    "MIN_TIMESTAMP_LAG",
+    "MIN_TIMESTAMP_RESOLUTION",
+    "PICKLE_RECEIVER_MAX_LENGTH",
+    "READ_WAIT_MAX",
+    "RING_DRIVER",
+    "SHARDS",
+    "TAG_HASH_FILENAMES",
+    "UPDATES_IN_FLIGHT",
+    "USE_FLOW_CONTROL",
+    "USE_WHITELIST",
+    "WHISPER_AUTOFLUSH",
+    "WHISPER_FADVISE_RANDOM",
+    "WHISPER_FALLOCATE_CREATE",
+    "WHISPER_LOCK_WRITES",
+    "WHISPER_SPARSE_CREATE",
+    "WRITER_BACKEND",
+];
+/// How many of the last lines of its log are said when it ends by itself.
+const SAID_LINES: usize = 5;
+/// What its log says when it serves.
+const READY: &str = "is ready";
+
+/// What it counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Totals {
+    pub(super) received: u64,
+    pub(super) committed: u64,
+    pub(super) updates: u64,
+    pub(super) creates: u64,
+}
+
+/// The daemon.
+#[derive(Debug)]
+pub(super) struct Daemon {
+    process: Child,
+    log: PathBuf,
+    /// Where its files are.
+    pub(super) data_dir: PathBuf,
+    used: Used,
+}
+
+impl Daemon {
+    /// Starts it and waits until it serves.
+    pub(super) async fn start(
+        options: &ShadowOptions,
+        loaded: &Loaded,
+        directory: &Path,
+    ) -> Result<Daemon, ShadowError> {
+        let conf = directory.join("carbon.conf");
+        fs::write(&conf, carbon_conf(loaded, directory)).map_err(ShadowError::path(&conf))?;
+        let log = directory.join("log");
+        let file = File::create(&log).map_err(ShadowError::path(&log))?;
+        let program = std::env::current_exe().map_err(ShadowError::System)?;
+        let process = Command::new(&program)
+            .args(["cache", "--udp", "off", "--query", "off"])
+            .args(["--line", &address(&options.line)])
+            .args(["--pickle", &address(&options.pickle)])
+            .arg("--config")
+            .arg(&conf)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(file)
+            .spawn()
+            .map_err(ShadowError::path(&program))?;
+        let mut daemon = Daemon {
+            process,
+            log,
+            data_dir: directory.join("whisper"),
+            used: Used::default(),
+        };
+        while !daemon.said()?.contains(READY) {
+            if daemon.has_ended()? {
+                return Err(daemon.last_words());
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+        Ok(daemon)
+    }
+
+    /// Its receivers, as its log names them.
+    pub(super) fn listens(&self) -> String {
+        let said = self.said().unwrap_or_default();
+        let receivers = said
+            .lines()
+            .filter(|line| line.contains(" listens on "))
+            .filter_map(|line| Some(line.split_once("INFO ")?.1.trim()));
+        receivers.collect::<Vec<_>>().join(", ")
+    }
+
+    /// Waits until it ends by itself.
+    pub(super) async fn ended(&mut self) -> ShadowError {
+        loop {
+            match self.has_ended() {
+                Ok(false) => tokio::time::sleep(LOOK).await,
+                Ok(true) => return self.last_words(),
+                Err(error) => return error,
+            }
+        }
+    }
+
+    /// Has it write everything out and waits for its end; what it counted, and what it has used.
+    pub(super) async fn stop(&mut self) -> Result<(Totals, Used), ShadowError> {
+        let process = i32::try_from(self.process.id()).unwrap_or(0);
+        host::terminate(process).map_err(ShadowError::System)?;
+        while !self.has_ended()? {
+            tokio::time::sleep(LOOK).await;
+        }
+        let said = self.said()?;
+        let totals = totals(&said).ok_or_else(|| self.last_words())?;
+        Ok((totals, self.used))
+    }
+
+    /// Whether it has ended; while it has not, what it uses is looked at.
+    fn has_ended(&mut self) -> Result<bool, ShadowError> {
+        if self
+            .process
+            .try_wait()
+            .map_err(ShadowError::System)?
+            .is_some()
+        {
+            return Ok(true);
+        }
+        // Between the two calls it may have ended: then the last look counts.
+        if let Ok(used) = host::used_by(self.process.id())
+            && used.resident_bytes > 0
+        {
+            self.used = Used {
+                cpu_s: used.cpu_s,
+                resident_bytes: used.resident_bytes.max(self.used.resident_bytes),
+            };
+        }
+        Ok(false)
+    }
+
+    fn said(&self) -> Result<String, ShadowError> {
+        fs::read_to_string(&self.log).map_err(ShadowError::path(&self.log))
+    }
+
+    fn last_words(&self) -> ShadowError {
+        let said = self.said().unwrap_or_default();
+        let lines: Vec<&str> = said.lines().collect();
+        ShadowError::Ended {
+            said: lines[lines.len().saturating_sub(SAID_LINES)..].join("\n"),
+        }
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        // It has ended where this fails.
+        drop(self.process.kill());
+        drop(self.process.wait());
+    }
+}
+
+/// The carbon.conf of the shadow.
+fn carbon_conf(loaded: &Loaded, directory: &Path) -> String {
+    // A percent sign in a value begins an interpolation, as in Python's configuration files.
+    let path = |path: &Path| path.display().to_string().replace('%', "%%");
+    let mut text = String::from("[cache]\n");
+    let mut put = |name: &str, value: &str| {
+        // A value that goes on in the next line does so indented.
+        let value = value.replace('\n', "\n  ");
+        let written = writeln!(text, "{name} = {value}");
+        assert!(written.is_ok(), "a string takes what is written to it");
+    };
+    for (name, value) in &loaded.written {
+        if KEPT.contains(name) {
+            put(name, &value.replace('%', "%%"));
+        }
+    }
+    put("CONF_DIR", &path(&loaded.settings.conf_dir));
+    put("STORAGE_DIR", &path(directory));
+    put("SHUTDOWN", "drain");
+    text
+}
+
+/// An address as a flag says it; where it names no host, one that only this machine reaches.
+fn address(listen: &Listen) -> String {
+    match listen {
+        Listen::Off => "off".to_owned(),
+        Listen::At { host: None, port } => format!("127.0.0.1:{port}"),
+        Listen::At {
+            host: Some(host),
+            port,
+        } if host.contains(':') => format!("[{host}]:{port}"),
+        Listen::At {
+            host: Some(host),
+            port,
+        } => format!("{host}:{port}"),
+    }
+}
+
+/// What a daemon counted, from what it says at its end.
+fn totals(said: &str) -> Option<Totals> {
+    let counted = said
+        .lines()
+        .rev()
+        .find_map(|line| Some(line.split_once("counted: ")?.1))?;
+    let count = |name: &str| {
+        let found = counted.split(", ").find_map(|part| {
+            let (label, count) = part.split_once(' ')?;
+            (label == name).then(|| count.parse().ok())?
+        });
+        found.unwrap_or(0)
+    };
+    Some(Totals {
+        received: count("received"),
+        committed: count("committed"),
+        updates: count("updates"),
+        creates: count("creates"),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::find;
+
+    #[test]
+    fn what_is_kept_is_there_to_be_kept() {
+        for name in KEPT {
+            assert!(find(name).is_some(), "{name}");
+        }
+        assert!(KEPT.is_sorted());
+    }
+
+    #[test]
+    fn addresses_are_read_back_as_they_were() {
+        for (text, written) in [
+            ("off", "off"),
+            ("2103", "127.0.0.1:2103"),
+            ("relay.example:0", "relay.example:0"),
+            ("[::1]:2103", "[::1]:2103"),
+        ] {
+            assert_eq!(address(&text.parse().unwrap()), written);
+        }
+    }
+
+    #[test]
+    fn totals_are_those_of_the_last_line_that_counts() {
+        let said = "INFO counted: received 1\nINFO counted: received 30, committed 29, updates 3\nINFO stopped";
+        let found = totals(said).unwrap();
+        assert_eq!((found.received, found.committed), (30, 29));
+        assert_eq!((found.updates, found.creates), (3, 0));
+        assert_eq!(totals("ready"), None);
+    }
+}

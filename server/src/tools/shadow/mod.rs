@@ -1,0 +1,211 @@
+//! `benzene shadow`: what a move would change, seen before it. A copy of the stream that a carbon-cache
+//! gets comes here too, is stored by a real daemon in a directory of its own, and in the end its files
+//! are held against those of the carbon-cache, and its processor time against that one's.
+//! The daemon is this program once more, with a carbon.conf of its own: the settings that decide what
+//! is stored and how fast are those of the carbon.conf that was named, its directories and ports are
+//! not. What runs is only read: no file of it is written, no port of it taken, nothing is announced.
+//! At SIGINT and SIGTERM it ends as if the time were over. The directory goes away in the end; what a
+//! killed run has left is removed by the next one.
+
+mod compare;
+mod daemon;
+mod options;
+mod report;
+mod tree;
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use benzene_engine::clock;
+use benzene_engine::ring::host::{self, Used};
+use tokio::signal::unix::{SignalKind, signal};
+
+pub use options::ShadowOptions;
+
+use crate::cli::CacheOptions;
+use crate::config::{self, ConfigError, Loaded};
+use crate::exit::Exit;
+use crate::tools::work_dir::WorkDir;
+use daemon::{Daemon, Totals};
+use report::{Report, Sides};
+use tree::Trees;
+
+/// What the directories of shadows are called.
+const PREFIX: &str = ".benzene-shadow-";
+/// How often it is looked whether the daemon still runs, and what it has used.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// Why there is no report.
+#[derive(Debug, thiserror::Error)]
+enum ShadowError {
+    /// carbon.conf cannot be used.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// A file or directory cannot be used.
+    #[error("{path}: {source}")]
+    Path {
+        /// Which.
+        path: PathBuf,
+        /// What the kernel said.
+        source: std::io::Error,
+    },
+    /// The daemon that runs cannot be looked at.
+    #[error(
+        "process {process} cannot be looked at: {source}; --pid names the carbon-cache that runs"
+    )]
+    Process {
+        /// Its number.
+        process: u32,
+        /// What the kernel said.
+        source: std::io::Error,
+    },
+    /// The shadow's own daemon has ended, and not because it was told to.
+    #[error("the shadow's daemon ended: {said}")]
+    Ended {
+        /// The last of what it said.
+        said: String,
+    },
+    /// Signals or timers are not to be had.
+    #[error("{0}")]
+    System(std::io::Error),
+}
+
+impl ShadowError {
+    fn path(path: &Path) -> impl FnOnce(std::io::Error) -> ShadowError {
+        let path = path.to_owned();
+        |source| ShadowError::Path { path, source }
+    }
+}
+
+/// Receives for a while, compares, and says what was found.
+pub fn run(options: &ShadowOptions) -> Exit {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(ShadowError::System);
+    match runtime.and_then(|runtime| runtime.block_on(shadow(options))) {
+        Ok(true) => Exit::Success,
+        Ok(false) => Exit::Failure,
+        Err(error) => {
+            tracing::error!("{error}");
+            if let ShadowError::Config(_) = error {
+                Exit::Config
+            } else {
+                Exit::Failure
+            }
+        }
+    }
+}
+
+/// True: nothing contradicts that both have stored the same.
+async fn shadow(options: &ShadowOptions) -> Result<bool, ShadowError> {
+    let loaded = load(options)?;
+    let settings = &loaded.settings;
+    let processes = processes(options, &settings.storage_dir);
+    let parent = options.scratch.clone().unwrap_or_else(std::env::temp_dir);
+    let mut directory = WorkDir::make(&parent, PREFIX).map_err(ShadowError::path(&parent))?;
+    if options.keep {
+        directory.keep();
+    }
+    let mut daemon = Daemon::start(options, &loaded, directory.path()).await?;
+    let (began, before) = (clock::now(), used_by_all(&processes)?);
+    tracing::info!(
+        "the shadow receives for {} s: {}; its files go below {}",
+        options.time.as_secs(),
+        daemon.listens(),
+        directory.path().display()
+    );
+    receive(options.time, &mut daemon).await?;
+    let (ended, after) = (clock::now(), used_by_all(&processes)?);
+    tracing::info!("the shadow writes out what it has cached");
+    let (totals, used): (Totals, Used) = daemon.stop().await?;
+    let own_metrics = PathBuf::from(settings.metric_prefix.replace('.', "/")).join("agents");
+    let trees = Trees {
+        ours: &daemon.data_dir,
+        theirs: &settings.data_dir,
+        own_metrics: &own_metrics,
+        began_s: began.unix_seconds,
+        examples_max: options.examples,
+    };
+    let report = Report {
+        theirs: settings.data_dir.clone(),
+        kept: options.keep.then(|| daemon.data_dir.clone()),
+        seconds: ended
+            .instant
+            .saturating_duration_since(began.instant)
+            .as_secs_f64(),
+        totals,
+        findings: trees.compare(),
+        sides: Sides {
+            shadow: used,
+            running: (!processes.is_empty()).then_some(Used {
+                cpu_s: after.cpu_s - before.cpu_s,
+                resident_bytes: after.resident_bytes,
+            }),
+        },
+    };
+    let text = if options.json {
+        report.json()
+    } else {
+        report.text()
+    };
+    let printed = std::io::stdout().write_all(text.as_bytes());
+    printed.map_err(ShadowError::path(Path::new("standard output")))?;
+    Ok(report.findings.agree())
+}
+
+/// What the carbon.conf of the daemon that runs says.
+fn load(options: &ShadowOptions) -> Result<Loaded, ConfigError> {
+    let environment = |name: &str| std::env::var(name).ok();
+    let of_the_daemon = CacheOptions {
+        config: Some(options.config.clone()),
+        instance: options.instance.clone(),
+        ..CacheOptions::default()
+    };
+    config::load(&of_the_daemon, &environment, &config::read_file)
+}
+
+/// The processes to measure: those that were named, or the one in Python carbon's pid file.
+fn processes(options: &ShadowOptions, storage: &Path) -> Vec<u32> {
+    if !options.processes.is_empty() {
+        return options.processes.clone();
+    }
+    let path = storage.join(format!("carbon-cache-{}.pid", options.instance));
+    let process = std::fs::read_to_string(&path)
+        .ok()
+        .and_then(|text| text.trim().parse().ok())
+        .filter(|process| host::used_by(*process).is_ok());
+    if process.is_none() {
+        tracing::info!(
+            "{} names no process: without --pid nothing is said of what the running daemon uses",
+            path.display()
+        );
+    }
+    process.into_iter().collect()
+}
+
+fn used_by_all(processes: &[u32]) -> Result<Used, ShadowError> {
+    let mut sum = Used::default();
+    for process in processes {
+        let used = host::used_by(*process).map_err(|source| ShadowError::Process {
+            process: *process,
+            source,
+        })?;
+        sum.cpu_s += used.cpu_s;
+        sum.resident_bytes += used.resident_bytes;
+    }
+    Ok(sum)
+}
+
+/// Waits until the time is over or a signal comes.
+async fn receive(time: Duration, daemon: &mut Daemon) -> Result<(), ShadowError> {
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(ShadowError::System)?;
+    let mut terminate = signal(SignalKind::terminate()).map_err(ShadowError::System)?;
+    tokio::select! {
+        () = tokio::time::sleep(time) => Ok(()),
+        _ = interrupt.recv() => Ok(()),
+        _ = terminate.recv() => Ok(()),
+        error = daemon.ended() => Err(error),
+    }
+}

@@ -1,0 +1,228 @@
+//! What a shadow has found, for people and as JSON.
+
+use std::path::PathBuf;
+
+use benzene_engine::ring::host::Used;
+use serde_json::{Value, json};
+
+use super::daemon::Totals;
+use super::tree::{Findings, Places};
+
+/// What both daemons used.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Sides {
+    /// Ours, its drain included; the memory is the most that it had.
+    pub(super) shadow: Used,
+    /// Theirs, in the time in which the shadow received.
+    pub(super) running: Option<Used>,
+}
+
+/// Everything that is said.
+#[derive(Debug)]
+pub(super) struct Report {
+    /// The data directory of the daemon that runs.
+    pub(super) theirs: PathBuf,
+    /// Where the shadow's files were left.
+    pub(super) kept: Option<PathBuf>,
+    /// How long the shadow received.
+    pub(super) seconds: f64,
+    pub(super) totals: Totals,
+    pub(super) findings: Findings,
+    pub(super) sides: Sides,
+}
+
+impl Report {
+    /// Lines for a terminal.
+    pub(super) fn text(&self) -> String {
+        let Totals {
+            received,
+            committed,
+            updates,
+            creates,
+        } = self.totals;
+        let mut lines = vec![
+            format!(
+                "a shadow of {} over {:.0} s",
+                self.theirs.display(),
+                self.seconds
+            ),
+            format!("  points received              {received}"),
+            format!(
+                "  written                      {committed} in {updates} updates, {:.1} each; {creates} new files",
+                ratio(committed, updates)
+            ),
+        ];
+        lines.extend(self.compared());
+        lines.extend(self.used());
+        if received == 0 {
+            lines.push(
+                "nothing was received: add the shadow's port to the relay's destinations"
+                    .to_owned(),
+            );
+        }
+        if let Some(kept) = &self.kept {
+            lines.push(format!("the shadow's files are left in {}", kept.display()));
+        }
+        lines.join("\n") + "\n"
+    }
+
+    fn compared(&self) -> Vec<String> {
+        let found = &self.findings;
+        let points = &found.points;
+        let mut lines = vec![
+            format!("  metrics of both              {}", found.metrics),
+            format!("    points equal               {}", points.equal),
+            format!("    values that differ         {}", points.differ),
+            format!("    only in the shadow         {}", points.only_ours),
+            format!("    only in the other          {}", points.only_theirs),
+            format!(
+                "    in the other's cache still {} (newer than all that its file has)",
+                points.not_there_yet
+            ),
+        ];
+        for (what, places) in [
+            ("metrics that contradict  ", &found.contradicting),
+            ("files not compared       ", &found.unlike),
+            ("metrics only here        ", &found.only_ours),
+            ("metrics only there       ", &found.only_theirs),
+        ] {
+            lines.push(format!("  {what}    {}", places.count));
+            lines.extend(
+                places
+                    .examples
+                    .iter()
+                    .map(|example| format!("      {example}")),
+            );
+        }
+        lines
+    }
+
+    fn used(&self) -> Vec<String> {
+        let Sides { shadow, running } = self.sides;
+        let mut lines = vec![format!(
+            "  processor time, shadow       {:.2} s, {:.2} us a point; at most {} MiB resident",
+            shadow.cpu_s,
+            self.us_a_point(shadow),
+            shadow.resident_bytes >> 20
+        )];
+        if let Some(running) = running {
+            lines.push(format!(
+                "  processor time, running      {:.2} s, {:.2} us a point if it got the same; {} MiB resident",
+                running.cpu_s,
+                self.us_a_point(running),
+                running.resident_bytes >> 20
+            ));
+            lines.push(format!(
+                "  the move would leave         {:.1} % of the processor time",
+                shadow.cpu_s / running.cpu_s.max(1e-9) * 100.0
+            ));
+        }
+        lines
+    }
+
+    fn us_a_point(&self, used: Used) -> f64 {
+        used.cpu_s * 1e6 / float(self.totals.received.max(1))
+    }
+
+    /// One document.
+    pub(super) fn json(&self) -> String {
+        let Totals {
+            received,
+            committed,
+            updates,
+            creates,
+        } = self.totals;
+        let (found, points) = (&self.findings, &self.findings.points);
+        let used = |used: Used| {
+            json!({
+                "cpu_seconds": used.cpu_s,
+                "cpu_us_per_point": self.us_a_point(used),
+                "resident_bytes": used.resident_bytes,
+            })
+        };
+        let document = json!({
+            "data_dir": self.theirs,
+            "kept": self.kept,
+            "seconds": self.seconds,
+            "received": received,
+            "committed": committed,
+            "updates": updates,
+            "creates": creates,
+            "metrics": found.metrics,
+            "points_equal": points.equal,
+            "points_differ": points.differ,
+            "points_only_in_shadow": points.only_ours,
+            "points_only_in_running": points.only_theirs,
+            "points_not_written_yet": points.not_there_yet,
+            "contradicting": places(&found.contradicting),
+            "not_compared": places(&found.unlike),
+            "metrics_only_in_shadow": places(&found.only_ours),
+            "metrics_only_in_running": places(&found.only_theirs),
+            "shadow": used(self.sides.shadow),
+            "running": self.sides.running.map(used),
+            "agree": found.agree(),
+        });
+        format!("{document:#}\n")
+    }
+}
+
+fn places(places: &Places) -> Value {
+    json!({ "count": places.count, "examples": places.examples })
+}
+
+fn ratio(points: u64, updates: u64) -> f64 {
+    float(points) / float(updates.max(1))
+}
+
+#[expect(clippy::cast_precision_loss, reason = "counts of a report")]
+fn float(count: u64) -> f64 {
+    count as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn report(running: Option<Used>) -> Report {
+        Report {
+            theirs: PathBuf::from("/data"),
+            kept: None,
+            seconds: 60.0,
+            totals: Totals {
+                received: 1000,
+                committed: 1000,
+                updates: 100,
+                creates: 10,
+            },
+            findings: Findings::default(),
+            sides: Sides {
+                shadow: Used {
+                    cpu_s: 0.001,
+                    resident_bytes: 20 << 20,
+                },
+                running,
+            },
+        }
+    }
+
+    #[test]
+    fn what_both_use_stands_side_by_side_where_both_are_known() {
+        let running = Used {
+            cpu_s: 0.1,
+            resident_bytes: 90 << 20,
+        };
+        let text = report(Some(running)).text();
+        for part in ["10.0 each", "1.00 us a point", "100.00 us a point", "1.0 %"] {
+            assert!(text.contains(part), "{part}: {text}");
+        }
+        assert!(!report(None).text().contains("the move would"));
+    }
+
+    #[test]
+    fn the_document_says_the_same() {
+        let document: Value = serde_json::from_str(&report(None).json()).unwrap();
+        assert_eq!(document["received"], 1000);
+        assert_eq!(document["agree"], true);
+        assert_eq!(document["running"], Value::Null);
+    }
+}

@@ -1,0 +1,167 @@
+//! `benzene shadow` beside a daemon that runs: what both got is found equal, what one of them got alone
+//! or otherwise is named, nothing of it stays, and what runs is left alone.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use serde_json::Value;
+
+use crate::daemon::{Daemon, Setup, program, wait_for};
+use crate::first_use::now;
+
+/// A shadow that receives.
+struct Shadow {
+    process: Child,
+    stderr: BufReader<std::process::ChildStderr>,
+    line: SocketAddr,
+}
+
+impl Shadow {
+    fn of(daemon: &Daemon, scratch: &Path, flags: &[&str]) -> Shadow {
+        let mut process = program()
+            .args(["shadow", "--line", "127.0.0.1:0", "--pickle", "off"])
+            .args(["--pid", &daemon.pid().to_string()])
+            .args(flags)
+            .arg("--config")
+            .arg(daemon.config())
+            .arg("--scratch")
+            .arg(scratch)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut stderr = BufReader::new(process.stderr.take().unwrap());
+        let mut said = String::new();
+        let line = loop {
+            let before = said.len();
+            assert!(stderr.read_line(&mut said).unwrap() > 0, "it ended: {said}");
+            if let Some((_, address)) = said[before..].split_once("(TCP) listens on ") {
+                let address = address.split([';', ',']).next().unwrap();
+                break address.trim().parse().unwrap();
+            }
+        };
+        Shadow {
+            process,
+            stderr,
+            line,
+        }
+    }
+
+    fn send(&self, text: &str) {
+        let mut socket = TcpStream::connect(self.line).unwrap();
+        socket.write_all(text.as_bytes()).unwrap();
+    }
+
+    /// Ends it, and reads its report: the exit code, and what it printed.
+    fn end(mut self) -> (i32, String) {
+        let process = self.process.id().to_string();
+        let killed = Command::new("kill").arg(process).status().unwrap();
+        assert!(killed.success());
+        let mut report = String::new();
+        let mut stdout = self.process.stdout.take().unwrap();
+        stdout.read_to_string(&mut report).unwrap();
+        let mut said = String::new();
+        self.stderr.read_to_string(&mut said).unwrap();
+        let status = self.process.wait().unwrap();
+        (
+            status.code().unwrap_or_else(|| panic!("{status}: {said}")),
+            report,
+        )
+    }
+}
+
+/// Waits until the daemon has a file of each of these metrics, with points: then both have all.
+fn wait_for_files(daemon: &Daemon, metrics: &[&str]) {
+    for metric in metrics {
+        let written = || daemon.points(metric).is_empty() || daemon.file(metric).exists();
+        let there = wait_for(|| (written() && daemon.file(metric).exists()).then_some(()));
+        assert!(there.is_some(), "{metric} has no file: {}", daemon.log());
+    }
+}
+
+#[test]
+fn a_shadow_that_got_the_same_agrees_and_leaves_nothing() {
+    let daemon = Daemon::start(&Setup::default());
+    let before = now() - 100;
+    daemon.send(&format!("a.old 1 {before}\na.b 0 {before}\n"));
+    wait_for_files(&daemon, &["a.old", "a.b"]);
+    let scratch = tempfile::tempdir().unwrap();
+    let shadow = Shadow::of(&daemon, scratch.path(), &["--json"]);
+    assert_eq!(fs::read_dir(scratch.path()).unwrap().count(), 1);
+    let start = now() + 1;
+    let lines =
+        (start..start + 50).map(|second| format!("a.b {second}.5 {second}\nc;t=1 2 {second}\n"));
+    let lines: String = lines.collect();
+    daemon.send(&lines);
+    shadow.send(&lines);
+    // The last to be written has been when its counter says so.
+    wait_for_files(&daemon, &["a.b"]);
+    let committed = wait_for(|| (daemon.points("c;t=1").len() == 50).then_some(()));
+    assert!(committed.is_some(), "{}", daemon.log());
+    let (code, report) = shadow.end();
+    let report: Value = serde_json::from_str(&report).unwrap();
+    assert_eq!(code, 0, "{report:#}");
+    assert_eq!(report["received"], 100);
+    assert_eq!(report["committed"], 100);
+    assert_eq!(report["points_differ"], 0);
+    assert_eq!(report["metrics_only_in_running"]["count"], 0, "{report:#}");
+    assert!(report["running"]["resident_bytes"].as_u64() > Some(100_000));
+    assert!(report["shadow"]["resident_bytes"].as_u64() > Some(100_000));
+    assert_eq!(fs::read_dir(scratch.path()).unwrap().count(), 0);
+    daemon.stop();
+}
+
+#[test]
+fn what_only_one_got_or_got_otherwise_is_named() {
+    let daemon = Daemon::start(&Setup::default());
+    let scratch = tempfile::tempdir().unwrap();
+    let shadow = Shadow::of(&daemon, scratch.path(), &["--json", "--keep"]);
+    let at = now() + 1;
+    let both = |value: u32| {
+        format!(
+            "d.x 1 {at}\nd.x {value} {}\nd.x 3 {}\nd.y 1 {at}\n",
+            at + 1,
+            at + 2
+        )
+    };
+    daemon.send(&format!("{}only.there 1 {at}\n", both(2)));
+    shadow.send(&format!("{}only.here 1 {at}\n", both(7)));
+    wait_for_files(&daemon, &["d.x", "d.y", "only.there"]);
+    // Points answer for seconds after they were written, so the files are asked themselves.
+    let file = daemon.file("d.x");
+    let third = f64::from(3u32).to_be_bytes();
+    let whole = wait_for(|| {
+        let bytes = fs::read(&file).unwrap();
+        bytes.windows(8).any(|part| part == third).then_some(())
+    });
+    assert!(whole.is_some(), "{}", daemon.log());
+    let (code, report) = shadow.end();
+    let report: Value = serde_json::from_str(&report).unwrap();
+    assert_eq!(code, 1, "{report:#}");
+    assert_eq!(report["points_differ"], 1, "{report:#}");
+    assert_eq!(report["contradicting"]["count"], 1);
+    let named = report["contradicting"]["examples"][0].as_str().unwrap();
+    assert!(named.starts_with("d.x: 1 points differ"), "{named}");
+    assert_eq!(report["metrics_only_in_shadow"]["examples"][0], "only.here");
+    assert_eq!(
+        report["metrics_only_in_running"]["examples"][0],
+        "only.there"
+    );
+    let kept = report["kept"].as_str().unwrap();
+    assert!(Path::new(kept).join("d/x.wsp").exists(), "{kept}");
+    daemon.stop();
+}
+
+#[test]
+fn a_carbon_conf_that_is_not_there_is_said() {
+    let output = program()
+        .args(["shadow", "--config", "/nonexistent/carbon.conf"])
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(3), "{output:?}");
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("/nonexistent/carbon.conf"), "{said}");
+}
