@@ -532,3 +532,24 @@ pub const AGES_BEFORE_START: Duration = Duration::from_secs(1 << 20);
 /// Segments of a shard's journal where their length is left open and the journal is small: enough that
 /// one that is pinned does not keep the others from going round.
 pub const JOURNAL_SEGMENTS_USUAL_MIN: u64 = 8;
+/// Announcements of series that wait, new ones and repeated ones each, until whoever posts them takes
+/// them over: he waits for graphite-web for up to 5 s, in which a fast disk makes some 16,000 files.
+pub const ANNOUNCEMENTS_QUEUED_MAX: usize = 1 << 14;
+/// Largest TAG_UPDATE_INTERVAL accepted: with an update a minute that is six weeks.
+pub const TAG_UPDATE_INTERVAL_MAX: u64 = 60_000;
+/// Largest TAG_BATCH_SIZE accepted: graphite-web's Django takes 1,000 fields unless told otherwise, and
+/// more than ten thousand tagged series take it longer than the 5 s that it is waited for.
+pub const TAG_BATCH_MAX: usize = 10_000;
+/// Largest TAG_QUEUE_SIZE accepted: a million names are some 150 MB.
+pub const TAG_QUEUE_MAX: usize = 1_000_000;
+/// How long graphite-web is waited for, as Python carbon does.
+pub const TAG_POST_TIMEOUT: Duration = Duration::from_secs(5);
+/// Longest pause before a post that failed is tried again.
+pub const TAG_RETRY_PAUSE_MAX: Duration = Duration::from_secs(60);
+/// How often a series may be refused by itself, others being taken in between, before it is given up.
+pub const TAG_REFUSALS_MAX: u8 = 3;
+/// How long a stop waits for graphite-web to take what is queued: a start's worth of batches, and not
+/// so long that a service manager loses patience.
+pub const TAG_LAST_WORDS: Duration = Duration::from_secs(3);
+/// Bytes of graphite-web's answer that are read, for the log.
+pub const TAG_ANSWER_BYTES_MAX: u64 = 4096;

@@ -82,6 +82,21 @@ counters! {
     ErrorsOther => "errors.other",
     /// Broken files that got another name, so that theirs was free for a new one.
     SetAside => "setAside",
+    /// Files of tagged series that were there under their readable name and got their hashed one.
+    TagFilesRenamed => "tags.filesRenamed",
+    /// New tagged series whose tags graphite-web could not read: not announced.
+    TagsUnsound => "tags.unsound",
+    /// Announcements of new series that found the queue full: they come again with the series' next
+    /// update.
+    TagsDeferred => "tags.deferred",
+    /// Repeated announcements of known series that were dropped because the queue was full.
+    TagsDropped => "tags.droppedUpdates",
+    /// Series announced to graphite-web, which has taken them.
+    TagsPosted => "tags.posted",
+    /// Posts that graphite-web did not take; what was in them is posted again.
+    TagsFailed => "tags.failed",
+    /// Series that graphite-web refused three times while it took others: given up.
+    TagsRefused => "tags.refused",
     /// Microseconds spent in updates, from open to close.
     UpdateMicros => "updateMicros",
     /// Lines and items without exactly three fields.

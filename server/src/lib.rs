@@ -10,5 +10,6 @@ pub mod exit;
 mod front;
 pub mod lists;
 pub mod logging;
+mod tagdb;
 pub mod tools;
 pub mod wire;

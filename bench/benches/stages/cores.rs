@@ -64,6 +64,7 @@ impl Cores {
             updates_in_flight_max: UPDATES_IN_FLIGHT_MAX,
             schemas: Arc::new(Schemas::builtin()),
             aggregations: Arc::new(Aggregations::builtin()),
+            announce: None,
         };
         let cores = (0..count).map(|index| {
             let config = ShardConfig {

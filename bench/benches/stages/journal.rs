@@ -148,6 +148,7 @@ fn answer(operation: FileOperation, token: JournalToken) -> FileOutcome {
         | FileOperation::Write { .. }
         | FileOperation::Look { .. }
         | FileOperation::SetAside { .. }
+        | FileOperation::Adopt { .. }
         | FileOperation::Create { .. } => FileOutcome::Opened {
             visit: VisitId {
                 slot: u32::try_from(token.0).unwrap_or(u32::MAX),

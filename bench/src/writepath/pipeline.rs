@@ -220,6 +220,7 @@ fn path_of(operation: &FileOperation) -> Option<PathBuf> {
         | FileOperation::Locate { path }
         | FileOperation::Look { path }
         | FileOperation::SetAside { path, .. }
+        | FileOperation::Adopt { path, .. }
         | FileOperation::Open { path, .. }
         | FileOperation::Reserve { path, .. }
         | FileOperation::Remove { path }

@@ -174,6 +174,10 @@ impl Disk {
                 Ok(FileOutcome::Looked(look))
             }
             FileOperation::SetAside { path, aside, look } => self.set_aside(&path, aside, look),
+            // No tagged series here has had a readable file.
+            FileOperation::Adopt { path, .. } => {
+                Ok(FileOutcome::Adopted(self.names.contains_key(&path)))
+            }
             FileOperation::Open { path, ranges, .. } => {
                 if path.starts_with("/data") {
                     self.data_fault(Stage::Open, prng)?;
@@ -272,6 +276,7 @@ impl Disk {
             | FileOperation::Locate { .. }
             | FileOperation::Look { .. }
             | FileOperation::SetAside { .. }
+            | FileOperation::Adopt { .. }
             | FileOperation::Open { .. }
             | FileOperation::Read { .. }
             | FileOperation::Write { .. }
@@ -313,6 +318,7 @@ impl Disk {
             | FileOperation::Locate { .. }
             | FileOperation::Look { .. }
             | FileOperation::SetAside { .. }
+            | FileOperation::Adopt { .. }
             | FileOperation::Open { .. }
             | FileOperation::Read { .. }
             | FileOperation::Close { .. }

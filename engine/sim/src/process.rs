@@ -193,6 +193,7 @@ impl Shared {
                 updates_in_flight_max: UPDATES_IN_FLIGHT_MAX,
                 schemas: Arc::clone(&self.schemas),
                 aggregations: Arc::new(Aggregations::builtin()),
+                announce: None,
             },
             budgets: self.budgets.clone(),
             room: Arc::clone(&self.room),

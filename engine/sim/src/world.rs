@@ -618,6 +618,7 @@ fn is_of_journal(operation: &FileOperation) -> bool {
         | FileOperation::Locate { .. }
         | FileOperation::Look { .. }
         | FileOperation::SetAside { .. }
+        | FileOperation::Adopt { .. }
         | FileOperation::Read { .. }
         | FileOperation::Write { .. }
         | FileOperation::Close { .. }

@@ -154,6 +154,18 @@ impl<'a> Metric<'a> {
         PathBuf::from(path)
     }
 
+    /// The file that a tagged metric would have under its readable name, relative to the data
+    /// directory; none where the metric is untagged or its name is no safe file name.
+    pub fn readable_path(&self) -> Option<PathBuf> {
+        let is_readable = self.is_tagged() && path::readable_leaf(self.0).is_some();
+        is_readable.then(|| self.file_path(TaggedLeaf::Readable))
+    }
+
+    /// Whether it is a tagged metric whose tags graphite-web can read.
+    pub fn has_sound_tags(&self) -> bool {
+        tags::is_sound(self.0)
+    }
+
     /// A hash that is equal for metrics whose `file_path` is equal, for `owner`. `seed` is the
     /// process's, drawn at start: senders must not be able to choose the shard.
     pub fn owner_hash(&self, leaf: TaggedLeaf, seed: u64) -> u64 {

@@ -14,6 +14,11 @@ pub(super) fn has_separator(name: &str) -> bool {
     memchr::memchr(b';', name.as_bytes()).is_some()
 }
 
+/// Whether a canonical name is `metric;tag=value;...` with good tags.
+pub(super) fn is_sound(name: &str) -> bool {
+    carbon(name).is_some()
+}
+
 /// Whether a name is in one of the two tagged forms, be its tags good or bad.
 pub(super) fn has_form(name: &str) -> bool {
     has_separator(name) || has_braces(name)

@@ -162,6 +162,7 @@ impl Admission {
             FileOperation::SetAside { path, aside, look } => {
                 free(token, Aside::set(&path, &aside, look), events)
             }
+            FileOperation::Adopt { path, old } => free(token, Aside::adopt(&old, &path), events),
             FileOperation::Open {
                 path,
                 access,

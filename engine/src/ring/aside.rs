@@ -1,5 +1,5 @@
-//! Looking at a file without opening it (is it there? what is it?), giving it another name if it
-//! is still the same, and taking a name away.
+//! Looking at a file without opening it (is it there? what is it?), giving it another name, if it
+//! is still the same or whatever it is, and taking a name away.
 //! The rename follows the look in the next request, so that what has changed meanwhile is left
 //! alone but for that moment. Nothing is opened or written here, and no name is ever replaced. On failure the file has the name that it had.
 
@@ -42,12 +42,16 @@ enum Intent {
         aside: CString,
         expected: FileLook,
     },
+    /// It gets this name, whatever it is, unless that is taken.
+    Adopt(CString),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     Looking,
     Renaming,
+    /// Where the file system's rename cannot be told to replace nothing.
+    Linking,
     Removing,
 }
 
@@ -88,6 +92,16 @@ impl Aside {
         Aside::new(path, Intent::SetAside { aside, expected }, Stage::SetAside)
     }
 
+    /// Renames `old` to `path` if it is there and that name is free.
+    pub(super) fn adopt(old: &Path, path: &Path) -> Result<Aside, FileError> {
+        let name = c_path(path, Stage::Adopt)?;
+        let adopt = Aside::new(old, Intent::Adopt(name), Stage::Adopt)?;
+        Ok(Aside {
+            state: State::Renaming,
+            ..adopt
+        })
+    }
+
     fn new(path: &Path, intent: Intent, stage: Stage) -> Result<Aside, FileError> {
         Ok(Aside {
             path: c_path(path, stage)?,
@@ -104,7 +118,9 @@ impl Aside {
             // One that is there was answered without asking what it is.
             Intent::Probe => self.result = Some(Ok(FileOutcome::Probed(false))),
             Intent::Look => self.result = Some(Ok(FileOutcome::Looked(found))),
-            Intent::Remove => unreachable!("what is removed is not looked at"),
+            Intent::Remove | Intent::Adopt(_) => {
+                unreachable!("{:?} looks at nothing", self.intent)
+            }
             Intent::SetAside { expected, .. } if found == Some(expected) => {
                 self.patience.renew();
                 self.state = State::Renaming;
@@ -119,8 +135,38 @@ impl Aside {
             Intent::Look => Stage::Look,
             Intent::SetAside { .. } => Stage::SetAside,
             Intent::Remove => Stage::Remove,
+            Intent::Adopt(_) => Stage::Adopt,
         };
         self.result = Some(Err(FileError { stage, errno }));
+    }
+
+    /// What becomes of a file that is to get another name, whatever it is.
+    fn adopted(&mut self, command: Command, answer: Result<u32, i32>) {
+        // A file system whose rename knows no flags.
+        let no_flags = [Errno::INVAL, Errno::NOSYS, Errno::OPNOTSUPP];
+        let answer = answer.map_err(Errno::from_raw_os_error);
+        match (command, answer) {
+            (Command::LinkTemporary, Ok(_)) => {
+                self.patience.renew();
+                self.state = State::Removing;
+            }
+            // The new name leads to it, whatever the old one does.
+            (Command::Unlink, _) | (_, Ok(_) | Err(Errno::EXIST)) => {
+                self.result = Some(Ok(FileOutcome::Adopted(true)));
+            }
+            (_, Err(Errno::NOENT | Errno::NOTDIR)) => {
+                self.result = Some(Ok(FileOutcome::Adopted(false)));
+            }
+            (Command::Rename, Err(errno)) if no_flags.contains(&errno) => {
+                self.state = State::Linking;
+            }
+            (_, Err(errno)) => {
+                let errno = errno.raw_os_error();
+                if !self.patience.forgives(errno) {
+                    self.refuse(errno);
+                }
+            }
+        }
     }
 }
 
@@ -133,12 +179,16 @@ impl Machine for Aside {
         round.push(match self.state {
             State::Looking => Command::Look,
             State::Renaming => Command::Rename,
+            State::Linking => Command::LinkTemporary,
             State::Removing => Command::Unlink,
         });
         Next::Together
     }
 
     fn answered(&mut self, command: Command, answer: Result<u32, i32>) {
+        if matches!(self.intent, Intent::Adopt(_)) {
+            return self.adopted(command, answer);
+        }
         let absent = [Errno::NOENT.raw_os_error(), Errno::NOTDIR.raw_os_error()];
         match (command, answer) {
             (Command::Look, Ok(_)) if matches!(self.intent, Intent::Probe) => {
@@ -172,8 +222,11 @@ impl Machine for Aside {
     fn path(&self, which: PathOf) -> &CStr {
         match (which, self.state, &self.intent) {
             (PathOf::Target, State::Renaming, Intent::SetAside { aside, .. }) => aside,
+            (PathOf::Target, State::Renaming | State::Linking, Intent::Adopt(name)) => name,
             (PathOf::Target, State::Looking, _)
-            | (PathOf::Temporary, State::Renaming | State::Removing, _) => &self.path,
+            | (PathOf::Temporary, State::Renaming | State::Linking | State::Removing, _) => {
+                &self.path
+            }
             (which, state, _) => unreachable!("a look has no {which:?} while {state:?}"),
         }
     }
@@ -271,7 +324,8 @@ mod tests {
             | FileOutcome::Appended(_)
             | FileOutcome::Synced
             | FileOutcome::Removed
-            | FileOutcome::SetAside) => panic!("{other:?}"),
+            | FileOutcome::SetAside
+            | FileOutcome::Adopted(_)) => panic!("{other:?}"),
         }
     }
 
@@ -330,6 +384,27 @@ mod tests {
         assert!(!path.exists());
         assert_eq!(fs::read(&aside).unwrap(), b"");
         assert_eq!(set(&mut ring, &path, &aside, seen), fails(Errno::STALE));
+    }
+
+    #[test]
+    fn a_file_is_adopted_where_its_new_name_is_free() {
+        let directory = tempfile::tempdir().unwrap();
+        let [old, path] = ["readable.wsp", "hashed.wsp"].map(|name| directory.path().join(name));
+        let mut ring = ring();
+        let mut adopt = |old: &Path| {
+            let (path, old) = (path.clone(), old.to_owned());
+            run(&mut ring, FileOperation::Adopt { path, old })
+        };
+        assert_eq!(adopt(&old), Ok(FileOutcome::Adopted(false)));
+        let nowhere = directory.path().join("none/readable.wsp");
+        assert_eq!(adopt(&nowhere), Ok(FileOutcome::Adopted(false)));
+        fs::write(&old, b"history").unwrap();
+        assert_eq!(adopt(&old), Ok(FileOutcome::Adopted(true)));
+        assert!(!old.exists());
+        fs::write(&old, b"another").unwrap();
+        assert_eq!(adopt(&old), Ok(FileOutcome::Adopted(true)));
+        assert_eq!(fs::read(&path).unwrap(), b"history");
+        assert_eq!(fs::read(&old).unwrap(), b"another");
     }
 
     #[test]

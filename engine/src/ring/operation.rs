@@ -144,6 +144,14 @@ pub enum FileOperation {
         /// What a `Look` said of it.
         look: FileLook,
     },
+    /// Give the file at `old` the name `path`, in the same directory. A name that is taken is left
+    /// alone, and so is `old` then.
+    Adopt {
+        /// The name that it is to have.
+        path: PathBuf,
+        /// The name that it may have.
+        old: PathBuf,
+    },
     /// Make a new file that appears at `path` whole or not at all; its directories are made as
     /// needed. A file that is already there is left alone and answers EEXIST.
     Create {
@@ -209,6 +217,8 @@ pub enum FileOutcome {
     Looked(Option<FileLook>),
     /// To `SetAside`.
     SetAside,
+    /// To `Adopt`: there is a file at the new name now (true), or at neither (false).
+    Adopted(bool),
 }
 
 /// Where an operation failed.
@@ -240,6 +250,8 @@ pub enum Stage {
     Look,
     /// Giving it another name.
     SetAside,
+    /// Giving it the name by which it is looked for.
+    Adopt,
     /// Taking its name away.
     Remove,
 }

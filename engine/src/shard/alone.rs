@@ -53,6 +53,7 @@ impl ShardConfig {
                 updates_in_flight_max: UPDATES_IN_FLIGHT_MAX,
                 schemas,
                 aggregations,
+                announce: None,
             },
             budgets: Budgets {
                 updates: unlimited(),

@@ -203,6 +203,7 @@ impl Writer {
         self.pressure
             .took(now.instant.saturating_duration_since(since));
         ledger.count(Counter::Creates, 1);
+        self.announce_made(ledger, series);
         let Some(firsts) = firsts else {
             self.foresee_hold(ledger, series);
             return ledger.created(series);

@@ -14,6 +14,8 @@ use crate::ring::FileToken;
 pub(super) enum Job {
     /// Is the file there?
     Probe { series: SeriesId },
+    /// Is the file there under its readable name? Then it gets its hashed one.
+    Adopt { series: SeriesId },
     /// Where does the file lie? The series is in nobody's hands meanwhile.
     Locate { series: SeriesId },
     /// Make the file.
@@ -92,7 +94,7 @@ impl Jobs {
 
     fn count_of(&mut self, job: &Job) -> Option<&mut usize> {
         match job {
-            Job::Probe { .. } => Some(&mut self.probes),
+            Job::Probe { .. } | Job::Adopt { .. } => Some(&mut self.probes),
             Job::Create(_) => Some(&mut self.creates),
             Job::Update(_) => Some(&mut self.updates),
             Job::Look(_) | Job::SetAside(_) => Some(&mut self.looks),
@@ -101,7 +103,7 @@ impl Jobs {
         }
     }
 
-    /// Probes in flight.
+    /// Probes in flight, those under the readable name included.
     pub(super) fn probes(&self) -> usize {
         self.probes
     }

@@ -8,6 +8,7 @@
 //! completed; a job that fails gives its points back and is tried again after a pause, so that
 //! one bad file holds nobody up. Every retry begins with a probe.
 
+mod announce;
 mod broken;
 mod creates;
 mod faults;
@@ -27,6 +28,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+pub use announce::{AnnounceConfig, Outlet};
 pub use inspect::{Inspection, MetadataAnswer};
 
 use crate::cache::{Ledger, SeriesId, Standing};
@@ -38,6 +40,7 @@ use crate::ring::{Access, Allocation, FileError, FileOperation, FileOutcome, Fil
 use crate::schemas::{Aggregations, Schemas};
 use crate::stats::Counter;
 use crate::whisper::Outcome;
+use announce::Announcements;
 use broken::Broken;
 use creates::Pressure;
 use faults::{Fault, Faults};
@@ -80,6 +83,8 @@ pub struct WriterConfig {
     pub schemas: Arc<Schemas>,
     /// Which method and xFilesFactor a new file gets.
     pub aggregations: Arc<Aggregations>,
+    /// Who hears of new series; none is nobody (ENABLE_TAGS).
+    pub announce: Option<AnnounceConfig>,
 }
 
 /// The two budgets that all shards share.
@@ -108,6 +113,7 @@ pub struct Writer {
     /// it starts.
     faults: Box<Faults>,
     broken: Box<Broken>,
+    announcements: Option<Box<Announcements>>,
     operations: Vec<(FileToken, FileOperation)>,
     answers: Vec<(u64, MetadataAnswer)>,
     draining: bool,
@@ -123,6 +129,10 @@ impl Writer {
         );
         Self {
             holds: Holds::new(&config.schemas, &config.aggregations),
+            announcements: config
+                .announce
+                .clone()
+                .map(|config| Box::new(Announcements::new(config))),
             config,
             jobs: Jobs::default(),
             layouts: Layouts::default(),
@@ -243,6 +253,15 @@ impl Writer {
             .join(metric.file_path(self.config.leaf))
     }
 
+    /// Where the file of a tagged series may be under its readable name, while ours are hashed.
+    fn readable_path(&self, name: &str) -> Option<PathBuf> {
+        if self.config.leaf != TaggedLeaf::Hashed {
+            return None;
+        }
+        let path = Metric::from_canonical(name).ok()?.readable_path()?;
+        Some(self.config.data_dir.join(path))
+    }
+
     /// Takes the outcome of an operation and goes on with its job.
     pub fn complete(
         &mut self,
@@ -265,7 +284,15 @@ impl Writer {
             (
                 Job::Probe { series },
                 Ok(FileOutcome::Probed(false) | FileOutcome::Located(None)),
-            ) => self.missing.push_back(series),
+            ) => self.not_found(ledger, series),
+            (Job::Adopt { series }, Ok(FileOutcome::Adopted(false))) => {
+                self.missing.push_back(series);
+            }
+            (Job::Adopt { series }, Ok(FileOutcome::Adopted(true))) => {
+                ledger.count(Counter::TagFilesRenamed, 1);
+                self.foresee_hold(ledger, series);
+                ledger.set_standing(series, Standing::Writable);
+            }
             (Job::Locate { series }, Ok(FileOutcome::Located(Some(location)))) => {
                 ledger.set_location(series, location);
             }
@@ -278,7 +305,7 @@ impl Writer {
             (Job::Create(create), Err(error)) => {
                 self.not_made(ledger, &create, &Fault::Io(error), now);
             }
-            (Job::Probe { series }, Err(error)) => {
+            (Job::Probe { series } | Job::Adopt { series }, Err(error)) => {
                 self.park(ledger, series, &Fault::Io(error), now);
             }
             (Job::Update(update), result) => self.step_update(ledger, update, result, now),
@@ -290,6 +317,17 @@ impl Writer {
             (Job::SetAside(suspect), result) => self.step_aside(ledger, &suspect, result, now),
             (job, Ok(outcome)) => unreachable!("{job:?} was answered with {outcome:?}"),
         }
+    }
+
+    /// A series has no file under its name. A tagged one may have it under the readable name, from the
+    /// days of TAG_HASH_FILENAMES = False: then it gets the hashed one.
+    fn not_found(&mut self, ledger: &Ledger, series: SeriesId) {
+        let Some(old) = self.readable_path(ledger.name(series)) else {
+            return self.missing.push_back(series);
+        };
+        self.begin(ledger, series, |path| {
+            (Job::Adopt { series }, FileOperation::Adopt { path, old })
+        });
     }
 
     fn step_update(
@@ -341,6 +379,7 @@ impl Writer {
         );
         self.note_hold(ledger, series);
         self.locate_written(ledger, series);
+        self.announce_written(ledger, series);
         ledger.written(series, outcome, now.instant);
     }
 
@@ -381,7 +420,8 @@ impl Writer {
 
     /// Bytes of what is remembered of files, which count in MAX_CACHE_BYTES.
     pub fn memory_bytes(&self) -> usize {
-        self.layouts.bytes()
+        let announcements = self.announcements.as_ref();
+        self.layouts.bytes() + announcements.map_or(0, |counts| counts.bytes())
     }
 
     /// The next operation for the driver.

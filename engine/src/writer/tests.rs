@@ -46,6 +46,7 @@ pub(super) fn bare(waiting_bytes_max: u64) -> (Ledger, Writer) {
         updates_in_flight_max: UPDATES_IN_FLIGHT_MAX,
         schemas: Arc::new(Schemas::parse(schemas).unwrap().0),
         aggregations: Arc::new(Aggregations::builtin()),
+        announce: None,
     });
     (
         Ledger::new(cache, Arc::new(Room::new(None, 1 << 30)), None),
@@ -121,6 +122,7 @@ impl Rig {
                     | FileOperation::Write { .. }
                     | FileOperation::Look { .. }
                     | FileOperation::SetAside { .. }
+                    | FileOperation::Adopt { .. }
                     | FileOperation::Reserve { .. }
                     | FileOperation::Append { .. }
                     | FileOperation::Sync { .. }

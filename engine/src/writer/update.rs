@@ -332,6 +332,7 @@ mod tests {
                 | FileOperation::Locate { .. }
                 | FileOperation::Look { .. }
                 | FileOperation::SetAside { .. }
+                | FileOperation::Adopt { .. }
                 | FileOperation::Reserve { .. }
                 | FileOperation::Append { .. }
                 | FileOperation::Sync { .. }

@@ -19,8 +19,10 @@ use super::journal::{self, JournalSettings, Shutdown};
 use super::low::Low;
 use super::option;
 use super::rules::{ListFiles, RuleFiles};
+use super::tags;
 use super::value::{Fault, Kind, Rate};
 use crate::cli::{CacheOptions, LogLevel};
+use crate::tagdb::TagSettings;
 
 /// Everything the daemon is told at its start.
 #[derive(Debug)]
@@ -93,6 +95,8 @@ pub struct Settings {
     pub rule_files: RuleFiles,
     /// How much is logged, as far as it is said.
     pub log_level: Option<LogLevel>,
+    /// How series are announced to graphite-web's tag index; None: they are not.
+    pub tags: Option<TagSettings>,
     /// Start of our own metrics' names, without a dot at its end.
     pub metric_prefix: String,
     /// Seconds between two points of our own metrics; 0 is none.
@@ -169,6 +173,7 @@ pub(super) fn settle(
         tag_hash_filenames: low.switch("TAG_HASH_FILENAMES"),
         rule_files,
         log_level: log_level(low, options),
+        tags: tags::tags(low)?,
         metric_prefix: metric_prefix(low)?,
         metric_interval_s: seconds(low, "CARBON_METRIC_INTERVAL"),
         shards: shards(low, options)?,
@@ -212,7 +217,8 @@ fn log_level(low: &Low, options: &CacheOptions) -> Option<LogLevel> {
     options.log.or_else(written)
 }
 
-fn size(low: &Low, name: &str) -> usize {
+/// A whole number that has a default.
+pub(super) fn size(low: &Low, name: &str) -> usize {
     match low.integer(name).map(usize::try_from) {
         Some(Ok(size)) => size,
         other => unreachable!("{name} has a default and a bound that fits memory: {other:?}"),

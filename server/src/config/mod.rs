@@ -18,6 +18,7 @@ mod notice;
 mod option;
 pub mod rules;
 mod table;
+mod tags;
 #[cfg(test)]
 mod tests;
 mod value;

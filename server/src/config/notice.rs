@@ -224,12 +224,14 @@ fn silent_switches(low: &Low, settings: &Settings) -> Vec<String> {
                 .to_owned(),
         );
     }
-    if low.written("ENABLE_TAGS").is_none() {
-        facts.push(
-            "tagged series are stored, but not announced to graphite-web's tag index in this \
-             version (ENABLE_TAGS = False hides this line)"
-                .to_owned(),
-        );
+    if let Some(tags) = &settings.tags
+        && low.written("GRAPHITE_URL").is_none()
+    {
+        facts.push(format!(
+            "new tagged series are announced to graphite-web at {}, as with Python carbon: \
+             carbon.conf does not set GRAPHITE_URL (ENABLE_TAGS = False turns it off)",
+            tags.url.shown()
+        ));
     }
     facts
 }

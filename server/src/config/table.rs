@@ -9,8 +9,8 @@ use benzene_engine::limits::{
     JOURNAL_SEGMENT_BYTES_MIN, JOURNAL_SYNC_MS_MAX, KEEPALIVE_PROBES_MAX, KEEPALIVE_SECONDS_MAX,
     KERNEL_WORKERS_MAX, METRIC_INTERVAL_SECONDS_MAX, OPEN_FILES_MAX, PICKLE_FRAME_BYTES_MAX,
     PICKLE_FRAME_BYTES_MIN, POINT_AGE_SECONDS_MAX, POINT_AGE_SECONDS_MIN, READ_WAIT_MS_MAX,
-    SHARDS_MAX, TIMESTAMP_LAG_SECONDS_MAX, TIMESTAMP_RESOLUTION_SECONDS_MAX, UPDATES_IN_FLIGHT_MAX,
-    UPDATES_PER_SECOND_MAX,
+    SHARDS_MAX, TAG_BATCH_MAX, TAG_QUEUE_MAX, TAG_UPDATE_INTERVAL_MAX, TIMESTAMP_LAG_SECONDS_MAX,
+    TIMESTAMP_RESOLUTION_SECONDS_MAX, UPDATES_IN_FLIGHT_MAX, UPDATES_PER_SECOND_MAX,
 };
 
 use super::option::ConfOption;
@@ -139,6 +139,22 @@ const SHARDS: Kind = Kind::Integer(Bound {
     why: "shard numbers are small and no machine has more cores",
 });
 
+const TAG_INTERVAL: Kind = Kind::Integer(Bound {
+    min: 1,
+    max: TAG_UPDATE_INTERVAL_MAX,
+    why: "with an update a minute that is six weeks",
+});
+const TAG_BATCH: Kind = Kind::Integer(Bound {
+    min: 1,
+    max: TAG_BATCH_MAX as u64,
+    why: "graphite-web takes no more within the 5 s that it is waited for",
+});
+const TAG_QUEUE: Kind = Kind::Integer(Bound {
+    min: 0,
+    max: TAG_QUEUE_MAX as u64,
+    why: "a million names take 150 MB (0 is as many as that)",
+});
+
 /// What JOURNAL_ON_ERROR may name.
 const ON_ERROR: &[&str] = &["continue", "stop"];
 /// What SHUTDOWN may name.
@@ -178,7 +194,6 @@ const QUIET: &str = "updates, creates and hits are counted, not logged one by on
 const NO_AMQP: &str = "it sets up AMQP, which ENABLE_AMQP turns on";
 const NO_SHELL: &str = "it sets up the Python shell, which ENABLE_MANHOLE turns on";
 const NO_CERES: &str = "it tunes the Ceres database; files are Whisper's";
-const NO_TAGS: &str = "tagged series are stored, but not announced to graphite-web's tag index";
 const RELAY: &str = "an option of carbon-relay, without effect on carbon-cache";
 const AGGREGATOR: &str = "an option of carbon-aggregator, without effect on carbon-cache";
 
@@ -607,26 +622,40 @@ pub const OPTIONS: &[ConfOption] = &[
     ConfOption::new("RAVEN_DSN", Kind::Text, "None", "Where Sentry takes exceptions")
         .not_yet("None", "nothing is sent to Sentry"),
     // Tags.
-    ConfOption::new("ENABLE_TAGS", Kind::Switch, "True", "Announces series to graphite-web")
-        .not_yet("False", NO_TAGS),
-    ConfOption::new("GRAPHITE_URL", Kind::Text, "http://127.0.0.1:80", "Where graphite-web is")
-        .not_yet("http://127.0.0.1:80", NO_TAGS),
+    ConfOption::new(
+        "ENABLE_TAGS",
+        Kind::Switch,
+        "True",
+        "Announces new tagged series to graphite-web's tag index",
+    ),
+    ConfOption::new(
+        "GRAPHITE_URL",
+        Kind::Text,
+        "http://127.0.0.1:80",
+        "Where graphite-web is, with https, a path or USER:PASSWORD@ as needed",
+    ),
     ConfOption::new(
         "SKIP_TAGS_FOR_NONTAGGED",
         Kind::Switch,
         "True",
         "Announces tagged series only",
+    ),
+    ConfOption::new(
+        "TAG_UPDATE_INTERVAL",
+        TAG_INTERVAL,
+        "100",
+        "A series is announced again with every so many updates of its file",
     )
-    .not_yet("True", NO_TAGS),
-    ConfOption::new("TAG_UPDATE_INTERVAL", ANY_INTEGER, "100", "Updates between announcements")
-        .unit("updates")
-        .idle(NO_TAGS),
-    ConfOption::new("TAG_BATCH_SIZE", ANY_INTEGER, "100", "Series in one announcement")
-        .unit("series")
-        .idle(NO_TAGS),
-    ConfOption::new("TAG_QUEUE_SIZE", ANY_INTEGER, "10000", "Series that wait for it")
-        .unit("series")
-        .idle(NO_TAGS),
+    .unit("updates"),
+    ConfOption::new("TAG_BATCH_SIZE", TAG_BATCH, "100", "Most series in one announcement")
+        .unit("series"),
+    ConfOption::new(
+        "TAG_QUEUE_SIZE",
+        TAG_QUEUE,
+        "10000",
+        "Most new series that wait to be announced, and as many known ones",
+    )
+    .unit("series"),
     // AMQP.
     ConfOption::new("ENABLE_AMQP", Kind::Switch, "False", "Receives metrics from an AMQP broker")
         .refused("False", "metrics cannot be received from AMQP, and leaving them out is no start"),

@@ -196,6 +196,14 @@ pub enum Fault {
     /// A metric name cannot begin with it.
     #[error("metric names cannot begin with that; write words with dots between them (carbon)")]
     NotPrefix,
+    /// GRAPHITE_URL leads nowhere.
+    #[error(
+        "{problem}; write http://HOST:PORT or https://HOST:PORT of graphite-web, or set ENABLE_TAGS = False"
+    )]
+    NotGraphite {
+        /// What is wrong with it.
+        problem: String,
+    },
     /// No such interface.
     #[error(
         "no address is known for it ({problem}); write an address of this machine, such as 0.0.0.0"

@@ -33,6 +33,7 @@ use crate::config::{Conf, ConfigError, Loaded, Rate, Rules, Settings, Written};
 use crate::core::{Ending, Parcel, Peers};
 use crate::exit::Exit;
 use crate::logging::Log;
+use crate::tagdb::TagDb;
 use selfmetrics::Totals;
 use start::Running;
 use tuning::Tuning;
@@ -90,6 +91,9 @@ pub fn run(loaded: Loaded, read_again: &ReadAgain<'_>, log: Log) -> Exit {
             tracing::error!("a core's thread ended badly");
         }
     }
+    if let Some(tagdb) = desk.tagdb {
+        tagdb.finish();
+    }
     exit
 }
 
@@ -118,6 +122,8 @@ struct Desk {
     max_point_age_s: u32,
     /// Held until the process ends.
     journal: Option<JournalPlan>,
+    /// Who announces series to graphite-web.
+    tagdb: Option<TagDb>,
 }
 
 /// The signals that a carbon daemon is sent.
@@ -193,6 +199,7 @@ impl Desk {
             budgets: running.budgets,
             max_point_age_s: running.max_point_age_s,
             journal: running.journal,
+            tagdb: running.tagdb,
         };
         (Box::new(desk), running.threads)
     }
@@ -251,6 +258,10 @@ impl Desk {
         };
         while let Some((report, senders)) = receive.recv().await {
             totals.add(&report, senders);
+        }
+        if let Some(tagdb) = &self.tagdb {
+            tagdb.add_to(&mut totals.stats);
+            totals.tags_queued = tagdb.queued();
         }
         totals
     }

@@ -29,6 +29,8 @@ pub(crate) struct Totals {
     pub(crate) journal: JournalTotals,
     /// Configuration files that are refused as they are now.
     pub(super) refused_files: u64,
+    /// Series that wait to be announced to graphite-web.
+    pub(crate) tags_queued: u64,
     /// The disks and the rate of updates.
     pub(super) tuned: Tuned,
 }
@@ -166,6 +168,7 @@ fn ours(after: &Totals) -> Vec<(String, f64)> {
         ("recentBytes", usage.recent_bytes),
         ("oldestUnwrittenSeconds", usage.oldest_age_s),
         ("config.refusedFiles", after.refused_files),
+        ("tags.queued", after.tags_queued),
     ];
     let gauges = gauges.into_iter().chain(after.journal.gauges());
     let gauges = gauges.map(|(name, value)| (name, float(value)));

@@ -23,7 +23,7 @@ use benzene_engine::limits::{
 use benzene_engine::metric::{ShardIndex, TaggedLeaf};
 use benzene_engine::ring::{Access, Driver, Ring, RingConfig, RingError, host, socket};
 use benzene_engine::shard::{Shard, ShardConfig};
-use benzene_engine::writer::{Budgets, WriterConfig};
+use benzene_engine::writer::{AnnounceConfig, Budgets, Outlet, WriterConfig};
 
 use super::disk::{Found, Treatment};
 use super::journal::{self, Journal, JournalError, JournalPlan};
@@ -34,6 +34,7 @@ use crate::core::{Core, Peers};
 use crate::exit::Exit;
 use crate::front::{Front, FrontConfig, Intake, Service, Unfinished};
 use crate::lists::Lists;
+use crate::tagdb::TagDb;
 
 /// Why the daemon cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -100,8 +101,8 @@ pub(super) enum StartError {
     /// Which processors this process may use is not to be had.
     #[error("cannot tell which processors may be used: {0}")]
     Cpus(#[source] std::io::Error),
-    /// A core's thread cannot be started.
-    #[error("cannot start a core's thread: {0}")]
+    /// A core's thread, or the one that announces series, cannot be started.
+    #[error("cannot start a thread: {0}")]
     Thread(#[source] std::io::Error),
     /// The journal cannot be used.
     #[error("{0}")]
@@ -133,6 +134,7 @@ pub(super) struct Running {
     pub(super) room: Arc<Room>,
     pub(super) tuning: Tuning,
     pub(super) journal: Option<JournalPlan>,
+    pub(super) tagdb: Option<TagDb>,
     pub(super) threads: Vec<JoinHandle<()>>,
 }
 
@@ -152,14 +154,7 @@ pub(super) fn start(loaded: &Loaded) -> Result<Running, StartError> {
     let driver = choose_driver(settings.drive)?;
     let sockets = bind(settings)?;
     prove_data_dir(&settings.data_dir)?;
-    match host::raise_open_files() {
-        Ok(Some(limit)) if limit < OPEN_FILES_WANTED => tracing::warn!(
-            "no more than {limit} files and connections can be open at once; raise the hard limit \
-             on open files (ulimit -Hn, LimitNOFILE= under systemd) where there are to be more"
-        ),
-        Ok(_) => {}
-        Err(error) => tracing::warn!("the limit on open files stays as it is: {error}"),
-    }
+    raise_open_files();
     if let Err(error) = host::no_huge_pages() {
         tracing::debug!("huge pages stay on: {error}");
     }
@@ -206,6 +201,11 @@ pub(super) fn start(loaded: &Loaded) -> Result<Running, StartError> {
             Err(_) => unreachable!("a core says that it is ready, or aborts the process"),
         }
     }
+    let tagdb = settings.tags.as_ref();
+    let tagdb = tagdb
+        .map(|tags| TagDb::start(tags, Arc::clone(&plan.outlet)))
+        .transpose()
+        .map_err(StartError::Thread)?;
     say(loaded, count, &plan);
     Ok(Running {
         peers: plan.peers,
@@ -215,8 +215,21 @@ pub(super) fn start(loaded: &Loaded) -> Result<Running, StartError> {
         room: plan.room,
         tuning: plan.tuning,
         journal: plan.journal,
+        tagdb,
         threads,
     })
+}
+
+/// As many open files as the hard limit allows.
+fn raise_open_files() {
+    match host::raise_open_files() {
+        Ok(Some(limit)) if limit < OPEN_FILES_WANTED => tracing::warn!(
+            "no more than {limit} files and connections can be open at once; raise the hard limit \
+             on open files (ulimit -Hn, LimitNOFILE= under systemd) where there are to be more"
+        ),
+        Ok(_) => {}
+        Err(error) => tracing::warn!("the limit on open files stays as it is: {error}"),
+    }
 }
 
 /// As many shards as the affinity mask and the cgroup's CPU quota allow.
@@ -421,6 +434,8 @@ struct Plan {
     counted_bytes: u64,
     shards: u16,
     seed: u64,
+    /// Through which shards say which series are to be announced.
+    outlet: Arc<Outlet>,
 }
 
 impl Plan {
@@ -461,6 +476,7 @@ impl Plan {
             counted_bytes,
             shards,
             seed: std::hash::BuildHasher::hash_one(&hashbrown::DefaultHashBuilder::default(), now),
+            outlet: Arc::default(),
         }
     }
 
@@ -495,6 +511,11 @@ impl Plan {
                 updates_in_flight_max: self.treatment.profile.updates_in_flight,
                 schemas: Arc::clone(&self.rules.schemas),
                 aggregations: Arc::clone(&self.rules.aggregations),
+                announce: settings.tags.as_ref().map(|tags| AnnounceConfig {
+                    outlet: Arc::clone(&self.outlet),
+                    every_updates: tags.update_interval,
+                    untagged: tags.untagged,
+                }),
             },
             budgets: self.budgets.clone(),
             room: Arc::clone(&self.room),

@@ -48,6 +48,7 @@ fn shard(points_max: u64) -> Shard {
             updates_in_flight_max: UPDATES_IN_FLIGHT_MAX,
             schemas: Arc::new(schemas.0),
             aggregations: Arc::new(Aggregations::builtin()),
+            announce: None,
         },
         budgets: Budgets {
             updates: budget(),

@@ -109,6 +109,9 @@ mod ingest;
 // SIGTERM at any moment loses nothing.
 #[cfg(test)]
 mod stop;
+// Tagged series: announced to graphite-web, and their files' names.
+#[cfg(test)]
+mod tags;
 // What a daemon is seen to be doing: memory, CPU, counters, files.
 #[cfg(test)]
 mod vitals;

@@ -110,6 +110,13 @@ impl Disk {
                 self.check(Stage::SetAside)?;
                 self.set_aside(&path, aside, look)
             }
+            FileOperation::Adopt { path, old } => {
+                self.check(Stage::Adopt)?;
+                if let Some(bytes) = self.files.remove(&old) {
+                    assert_eq!(self.files.insert(path.clone(), bytes), None);
+                }
+                Ok(FileOutcome::Adopted(self.files.contains_key(&path)))
+            }
             FileOperation::Create {
                 path,
                 mut head,
@@ -168,6 +175,7 @@ impl Disk {
             | FileOperation::Close { .. }
             | FileOperation::Look { .. }
             | FileOperation::SetAside { .. }
+            | FileOperation::Adopt { .. }
             | FileOperation::Create { .. } => unreachable!("{operation:?} is of no segment"),
         }
     }
@@ -308,6 +316,7 @@ impl World {
                 updates_in_flight_max: UPDATES_IN_FLIGHT_MAX,
                 schemas: Arc::clone(&schemas),
                 aggregations: Arc::new(Aggregations::builtin()),
+                announce: None,
             },
             budgets: budgets.clone(),
             room: Arc::clone(&room),

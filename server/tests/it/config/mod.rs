@@ -166,7 +166,7 @@ fn an_empty_cache_section_has_the_defaults_of_python() {
     for word in [
         "listening on 0.0.0.0",
         "UDP is off",
-        "tag index",
+        "announced to graphite-web at http://127.0.0.1:80",
         "[cache] of /etc/carbon",
     ] {
         assert!(

@@ -33,6 +33,8 @@ const REFUSALS: &str = r"
 2 | RING_DRIVER = epoll | RING_DRIVER = epoll | auto, uring, poll
 2 | WRITER_BACKEND = poll | WRITER_BACKEND = poll | auto, uring, sync
 3 | RING_DRIVER = poll\nWRITER_BACKEND = uring | WRITER_BACKEND = uring | without io_uring | write sync
+2 | GRAPHITE_URL = ftp://web | GRAPHITE_URL = ftp://web | no way to graphite-web | http://HOST:PORT
+2 | TAG_UPDATE_INTERVAL = 0 | TAG_UPDATE_INTERVAL = 0 | smallest is 1 | or more
 2 | SHARDS = 0 | SHARDS = 0 | smallest is 1
 2 | CARBON_METRIC_PREFIX = own..x | CARBON_METRIC_PREFIX = own..x | words with dots
 2 | CARBON_METRIC_PREFIX = | CARBON_METRIC_PREFIX | words with dots
