@@ -218,6 +218,13 @@ fn used(stat: &str) -> Option<Used> {
     })
 }
 
+/// The clock that never goes back, in microseconds, as systemd reads it too.
+pub fn monotonic_micros() -> u64 {
+    let now = rustix::time::clock_gettime(ClockId::Monotonic);
+    let seconds = u64::try_from(now.tv_sec).unwrap_or(0);
+    seconds * 1_000_000 + u64::try_from(now.tv_nsec).unwrap_or(0) / 1_000
+}
+
 /// Magic numbers of linux/magic.h.
 const EXT4: i128 = 0xEF53;
 const XFS: i128 = 0x5846_5342;
@@ -244,6 +251,38 @@ pub fn terminate(process: i32) -> io::Result<()> {
         return Err(io::ErrorKind::InvalidInput.into());
     };
     Ok(kill_process(process, Signal::TERM)?)
+}
+
+/// Whether a process lives; one that has ended and waits for its parent to notice does not.
+pub fn is_alive(process: i32) -> bool {
+    let Some(pid) = Pid::from_raw(process.max(0)) else {
+        return false;
+    };
+    if rustix::process::test_kill_process(pid) == Err(rustix::io::Errno::SRCH) {
+        return false;
+    }
+    let state = stat_fields(process).and_then(|fields| fields.into_iter().next());
+    !matches!(state.as_deref(), Some("Z" | "X"))
+}
+
+/// When a process was started, in seconds since 1970; `None` where /proc does not say.
+pub fn started_at(process: i32) -> Option<u64> {
+    let ticks: u64 = stat_fields(process)?.get(19)?.parse().ok()?;
+    let stat = fs::read_to_string("/proc/stat").ok()?;
+    let booted: u64 = stat
+        .lines()
+        .find_map(|line| line.strip_prefix("btime "))?
+        .trim()
+        .parse()
+        .ok()?;
+    Some(booted + ticks / rustix::param::clock_ticks_per_second())
+}
+
+/// What /proc/PID/stat says behind the name, which may hold spaces and brackets: first the state.
+fn stat_fields(process: i32) -> Option<Vec<String>> {
+    let stat = fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
+    let (_, behind) = stat.rsplit_once(')')?;
+    Some(behind.split_whitespace().map(str::to_owned).collect())
 }
 
 /// A number for the mount of a directory's file system in this run of the machine: another one after
@@ -382,6 +421,25 @@ mod tests {
             }
         );
         assert_eq!(one.len(), 2);
+    }
+
+    #[test]
+    fn a_process_that_nobody_waits_for_is_not_alive() {
+        let mut child = std::process::Command::new("true").spawn().unwrap();
+        let pid = i32::try_from(child.id()).unwrap();
+        while is_alive(pid) {
+            std::thread::yield_now();
+        }
+        assert!(stat_fields(pid).is_some(), "it is still there, as a zombie");
+        child.wait().unwrap();
+        assert!(!is_alive(pid));
+        assert!(!is_alive(0) && !is_alive(-1));
+        let myself = i32::try_from(std::process::id()).unwrap();
+        assert!(is_alive(myself));
+        let started = started_at(myself).unwrap();
+        let now = crate::clock::now().unix_seconds;
+        assert!(started <= u64::from(now) + 1, "started at {started}");
+        assert!(u64::from(now) < started + 86_400, "started at {started}");
     }
 
     #[test]
