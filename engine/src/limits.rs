@@ -553,3 +553,6 @@ pub const TAG_REFUSALS_MAX: u8 = 3;
 pub const TAG_LAST_WORDS: Duration = Duration::from_secs(3);
 /// Bytes of graphite-web's answer that are read, for the log.
 pub const TAG_ANSWER_BYTES_MAX: u64 = 4096;
+/// How much longer a stop that writes everything out may take, each time that it is seen to have come
+/// nearer to its end: what a disk takes that answers at all.
+pub const STOP_EXTENDED_BY: Duration = Duration::from_secs(30);

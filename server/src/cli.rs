@@ -1,17 +1,19 @@
-//! The command line: `benzene cache` runs the daemon, `benzene doctor` says whether it can run here,
+//! The command line: `benzene cache` is the daemon, `benzene doctor` says whether it can run here,
 //! `benzene query` asks one what it holds, `benzene journal` looks into its journal.
 //! Only words are read here: no file, no socket, no environment. What a setting means stands in
 //! carbon.conf's table (`config`); a flag exists only where an operator wants to try something
 //! without touching a file. Flags win over carbon.conf. Long flags only.
 //! A wrong command line ends with `Exit::Usage` before anything is started.
 
+use std::ffi::OsString;
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::process::CacheRun;
 use crate::tools::shadow::ShadowOptions;
 use crate::tools::tune::TuneOptions;
 use crate::{config, exit};
@@ -34,8 +36,9 @@ pub struct Cli {
 /// What `benzene` can do.
 #[derive(Clone, Debug, Subcommand)]
 pub enum Command {
-    /// Run the daemon in the foreground until SIGTERM or SIGINT
-    Cache(CacheOptions),
+    /// Run the daemon, in the foreground until SIGTERM or SIGINT; or start, stop, status as carbon-cache
+    #[command(after_help = CACHE_EXAMPLES, after_long_help = cache_long_help())]
+    Cache(Box<CacheRun>),
     /// Say what this machine allows: kernel, io_uring, limits, data directory, disk, clock, ports,
     /// and what to change. Changes nothing on disk
     Doctor(DoctorOptions),
@@ -52,19 +55,30 @@ pub enum Command {
     Journal(JournalOptions),
 }
 
+/// The words of a command line. A program called carbon-cache, or carbon-cache.py, is
+/// `benzene cache`: init scripts stay as they are.
+pub fn words(line: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
+    let mut words: Vec<OsString> = line.into_iter().collect();
+    let stem = words.first().and_then(|name| Path::new(name).file_stem());
+    if stem.is_some_and(|stem| stem == "carbon-cache") {
+        words.insert(1, "cache".into());
+    }
+    words
+}
+
 const CACHE_EXAMPLES: &str = "\
 Examples:
   benzene cache
       try it: listens on 127.0.0.1, keeps everything under ./benzene-data
-  benzene cache --config /opt/graphite/conf/carbon.conf
-      instead of `carbon-cache.py --config ... start`
+  benzene cache --config /opt/graphite/conf/carbon.conf start
+      as `carbon-cache.py --config ... start`; also stop and status, with its exit codes. A link named
+      carbon-cache.py to this program takes carbon-cache.py's own command line
   benzene cache --config /etc/carbon/carbon.conf --instance b --udp off
       [cache] with the changes of [cache:b], and no UDP
 ";
 
 /// What `benzene cache` was told on the command line.
 #[derive(Args, Clone, Debug, Default)]
-#[command(after_help = CACHE_EXAMPLES, after_long_help = cache_long_help())]
 pub struct CacheOptions {
     /// carbon.conf to read; storage-schemas.conf and storage-aggregation.conf lie beside it.
     /// Without it, carbon.conf is looked for where GRAPHITE_CONF_DIR or GRAPHITE_ROOT says; where
@@ -83,6 +97,14 @@ pub struct CacheOptions {
     /// Instead of JOURNAL_DIR: the directory of the journal
     #[arg(long, value_name = "DIR")]
     pub journal_dir: Option<PathBuf>,
+    /// Write log files in this directory itself, instead of one for each instance below LOG_DIR; also
+    /// in the foreground
+    #[arg(long, value_name = "DIR")]
+    pub logdir: Option<PathBuf>,
+    /// Instead of PID_DIR/carbon-cache-INSTANCE.pid; in the foreground a pid file is written only where
+    /// this names one
+    #[arg(long, value_name = "FILE")]
+    pub pidfile: Option<PathBuf>,
     /// Line receiver (TCP): `[HOST:]PORT`, or off. Port 0 takes a free one and says which
     #[arg(long, value_name = "ADDR")]
     pub line: Option<Listen>,
@@ -476,10 +498,10 @@ mod tests {
     fn cache(words: &[&str]) -> Result<CacheOptions, String> {
         let line = ["benzene", "cache"].iter().chain(words);
         let parsed = Cli::try_parse_from(line).map_err(|error| error.to_string())?;
-        let Command::Cache(options) = parsed.command else {
+        let Command::Cache(run) = parsed.command else {
             panic!("{parsed:?}")
         };
-        Ok(options)
+        Ok(run.daemon)
     }
 
     fn query(words: &[&str]) -> Result<QueryOptions, String> {
@@ -517,6 +539,17 @@ mod tests {
             (options.config, options.line, options.shards),
             (None, None, None)
         );
+    }
+
+    #[test]
+    fn the_name_carbon_cache_is_a_command() {
+        let called = |line: &[&str]| words(line.iter().map(OsString::from));
+        for name in ["carbon-cache", "carbon-cache.py", "/usr/bin/carbon-cache"] {
+            assert_eq!(called(&[name, "start"])[1..], ["cache", "start"], "{name}");
+        }
+        assert_eq!(called(&["benzene", "query"])[1..], ["query"]);
+        assert_eq!(called(&["carbon-relay.py", "start"])[1..], ["start"]);
+        assert_eq!(called(&[]).len(), 0);
     }
 
     #[test]

@@ -1,27 +1,16 @@
 //! The program `benzene`: reads the command line and hands over to the room that does the work.
 
-use benzene_server::cli::{Cli, Command};
+use benzene_server::cli::{self, Cli, Command};
 use benzene_server::exit::Exit;
-use benzene_server::{config, desk, logging, tools};
+use benzene_server::{logging, process, tools};
 use clap::Parser;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> Exit {
-    match Cli::parse().command {
-        Command::Cache(options) => {
-            let log = logging::start(options.log);
-            let environment = |name: &str| std::env::var(name).ok();
-            let read_again = || config::load_conf(&options, &environment, &config::read_file);
-            match config::load(&options, &environment, &config::read_file) {
-                Ok(loaded) => desk::run(loaded, &read_again, log),
-                Err(error) => {
-                    tracing::error!("{error}");
-                    Exit::Config
-                }
-            }
-        }
+    match Cli::parse_from(cli::words(std::env::args_os())).command {
+        Command::Cache(run) => process::run(&run),
         Command::Doctor(options) => {
             logging::start(options.daemon.log);
             tools::doctor::run(&options)

@@ -18,6 +18,9 @@ pub const STORAGE_DIR_ALONE: &str = "benzene-data";
 /// Where Python carbon's packages install themselves.
 const GRAPHITE_ROOT_USUAL: &str = "/opt/graphite";
 
+/// What Python calls the program, also in the names of its files.
+const PROGRAM: &str = "carbon-cache";
+
 /// Looks up an environment variable.
 pub(super) type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
 
@@ -42,6 +45,8 @@ pub(super) struct Directories {
     pub(super) conf: PathBuf,
     pub(super) data: PathBuf,
     pub(super) journal: PathBuf,
+    pub(super) logs: PathBuf,
+    pub(super) pid_file: PathBuf,
 }
 
 impl Surroundings {
@@ -115,11 +120,25 @@ impl Surroundings {
             (None, None) => storage.join("journal").join(&options.instance),
         };
         let conf = written("CONF_DIR").unwrap_or_else(|| self.conf_dir.clone());
+        // As Python: a flag is the place itself, LOG_DIR gets a directory for each instance.
+        let named = format!("{PROGRAM}-{}", options.instance);
+        let of_all = self.storage_of_all(low, options);
+        let logs = match (&options.logdir, written("LOG_DIR")) {
+            (Some(flag), _) => normal_path(flag),
+            (None, Some(logs)) => logs.join(&named),
+            (None, None) => of_all.join("log").join(PROGRAM).join(&named),
+        };
+        let pid_file = match (&options.pidfile, written("PID_DIR")) {
+            (Some(flag), _) => normal_path(flag),
+            (None, written) => written.unwrap_or(of_all).join(named + ".pid"),
+        };
         Ok(Directories {
             storage,
             conf,
             data,
             journal,
+            logs,
+            pid_file,
         })
     }
 

@@ -41,6 +41,12 @@ pub struct Settings {
     pub conf_dir: PathBuf,
     /// Where the Whisper files are.
     pub data_dir: PathBuf,
+    /// Where log files go, if any are written.
+    pub log_dir: PathBuf,
+    /// The file with the daemon's process number, if one is written.
+    pub pid_file: PathBuf,
+    /// The user that the daemon becomes; None keeps the one that starts it.
+    pub user: Option<String>,
     /// Line receiver (TCP); None is off. Port 0, from a flag only, lets the kernel choose.
     pub line: Option<SocketAddr>,
     /// Line receiver (UDP); None is off.
@@ -144,6 +150,9 @@ pub(super) fn settle(
         storage_dir: directories.storage,
         conf_dir: directories.conf,
         data_dir: directories.data,
+        log_dir: directories.logs,
+        pid_file: directories.pid_file,
+        user: low.text("USER").filter(|user| !user.is_empty()),
         line: addresses.line,
         udp: addresses.udp,
         pickle: addresses.pickle,

@@ -220,15 +220,29 @@ pub const OPTIONS: &[ConfOption] = &[
         "Holds the Whisper files. Default: STORAGE_DIR/whisper",
     )
     .flag("--data-dir"),
-    ConfOption::new("LOG_DIR", Kind::Path, "", "Holds Python carbon's log files")
-        .not_yet("", LOGS),
-    ConfOption::new("PID_DIR", Kind::Path, "", "Holds Python carbon's pid file")
-        .not_yet("", "no pid file is written; the daemon stays in the foreground of its unit"),
+    ConfOption::new(
+        "LOG_DIR",
+        Kind::Path,
+        "",
+        "Log files of `start` go into LOG_DIR/carbon-cache-INSTANCE. Default: STORAGE_DIR/log/carbon-cache",
+    )
+    .flag("--logdir"),
+    ConfOption::new(
+        "PID_DIR",
+        Kind::Path,
+        "",
+        "Holds the pid file of `start`, carbon-cache-INSTANCE.pid. Default: STORAGE_DIR",
+    )
+    .flag("--pidfile"),
     ConfOption::new("WHITELISTS_DIR", Kind::Path, "", "Named by Python carbon, never used")
         .idle("Python carbon does not use it either"),
     // The process.
-    ConfOption::new("USER", Kind::Text, "", "Python carbon takes on this user after its start")
-        .not_yet("", "the daemon keeps the user that it was started as"),
+    ConfOption::new(
+        "USER",
+        Kind::Text,
+        "",
+        "The user that a daemon started by root becomes, once its ports are bound. Default: who starts it",
+    ),
     ConfOption::new("SHARDS", SHARDS, "auto", "Pinned threads. Default: the cores it may use")
         .unit("threads")
         .flag("--shards"),

@@ -11,6 +11,7 @@ mod selfmetrics;
 mod start;
 mod tuning;
 mod watch;
+mod watchdog;
 
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
@@ -26,13 +27,14 @@ use benzene_engine::ring::host;
 use benzene_engine::stats::Counter;
 use benzene_engine::writer::Budgets;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify as Hangup, mpsc};
 use tokio::time::{MissedTickBehavior, interval_at, sleep};
 
 use crate::config::{Conf, ConfigError, Loaded, Rate, Rules, Settings, Written};
 use crate::core::{Ending, Parcel, Peers};
 use crate::exit::Exit;
 use crate::logging::Log;
+use crate::process::{Notify, Process};
 use crate::tagdb::TagDb;
 use selfmetrics::Totals;
 use start::Running;
@@ -50,7 +52,12 @@ const DRAIN_SAY: Duration = Duration::from_secs(2);
 
 /// Starts the daemon and serves until a signal ends it; `read_again` is asked what carbon.conf says
 /// when that may have changed.
-pub fn run(loaded: Loaded, read_again: &ReadAgain<'_>, log: Log) -> Exit {
+pub(crate) fn run(
+    loaded: Loaded,
+    read_again: &ReadAgain<'_>,
+    log: Log,
+    process: &mut Process,
+) -> Exit {
     if let Some(level) = loaded.settings.log_level
         && let Err(error) = log.set(level)
     {
@@ -77,14 +84,15 @@ pub fn run(loaded: Loaded, read_again: &ReadAgain<'_>, log: Log) -> Exit {
         }
     };
     drop(entered);
-    let running = match start::start(&loaded) {
+    let running = match start::start(&loaded, process) {
         Ok(running) => running,
         Err(error) => {
             tracing::error!("{error}");
             return error.exit();
         }
     };
-    let (desk, threads) = Desk::new(loaded, running, log);
+    process.ready();
+    let (desk, threads) = Desk::new(loaded, running, log, process);
     let exit = runtime.block_on(desk.serve(&mut signals, read_again));
     for thread in threads {
         if thread.join().is_err() {
@@ -124,6 +132,8 @@ struct Desk {
     journal: Option<JournalPlan>,
     /// Who announces series to graphite-web.
     tagdb: Option<TagDb>,
+    /// The service manager's ear.
+    notify: Arc<Notify>,
 }
 
 /// The signals that a carbon daemon is sent.
@@ -183,7 +193,12 @@ impl Signals {
 }
 
 impl Desk {
-    fn new(loaded: Loaded, running: Running, log: Log) -> (Box<Desk>, Vec<JoinHandle<()>>) {
+    fn new(
+        loaded: Loaded,
+        running: Running,
+        log: Log,
+        process: &Process,
+    ) -> (Box<Desk>, Vec<JoinHandle<()>>) {
         let settings = loaded.settings;
         let desk = Desk {
             updates_per_second_on_shutdown: Cell::new(settings.updates_per_second_on_shutdown),
@@ -200,21 +215,27 @@ impl Desk {
             max_point_age_s: running.max_point_age_s,
             journal: running.journal,
             tagdb: running.tagdb,
+            notify: process.notify(),
         };
         (Box::new(desk), running.threads)
     }
 
     async fn serve(&self, signals: &mut Signals, read_again: &ReadAgain<'_>) -> Exit {
-        let hangup = Notify::new();
+        let hangup = Hangup::new();
         let (name, exit) = tokio::select! {
             name = signals.end(|| hangup.notify_one()) => (name, Exit::Success),
             () = Box::pin(self.follow_files(read_again, &hangup)) => unreachable!("it never ends"),
             () = Box::pin(self.report_own_metrics()) => unreachable!("it never ends"),
             () = Box::pin(self.watch_lateness()) => unreachable!("it never ends"),
             () = self.tune() => unreachable!("it never ends"),
+            () = Box::pin(self.pet_watchdog()) => unreachable!("it never ends"),
             name = Box::pin(self.watch_journal()) => (name, Exit::Journal),
         };
-        let stopped = Box::pin(self.stop(name, signals)).await;
+        self.notify.stopping();
+        let stopped = tokio::select! {
+            stopped = Box::pin(self.stop(name, signals)) => stopped,
+            () = Box::pin(self.pet_watchdog()) => unreachable!("it never ends"),
+        };
         if stopped == Exit::Success {
             exit
         } else {
@@ -382,12 +403,17 @@ impl Desk {
     /// Waits until every core has written everything out, and says how far it is.
     async fn drained(&self) {
         let mut said = clock::now().instant;
+        let mut before = u64::MAX;
         while !self.peers.all_drained() {
             sleep(DRAIN_LOOK).await;
             let now = clock::now().instant;
             if now.duration_since(said) >= DRAIN_SAY {
                 said = now;
                 let usage = self.totals().await.usage;
+                // A disk that takes nothing any more is to be given up at the manager's own time.
+                if usage.points < std::mem::replace(&mut before, usage.points) {
+                    self.notify.still_stopping(usage.points);
+                }
                 tracing::info!(
                     "{} points of {} metrics to write",
                     usage.points,

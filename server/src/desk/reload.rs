@@ -62,6 +62,9 @@ impl Desk {
                 Cause::Hangup => self.watch.borrow_mut().all(),
                 Cause::Change => self.watch.borrow_mut().look(),
             };
+            if cause == Cause::Hangup {
+                self.notify.reloading();
+            }
             if files.is_empty() && cause == Cause::Hangup {
                 tracing::info!("SIGHUP: there is no configuration file that could have changed");
             }
@@ -71,6 +74,9 @@ impl Desk {
                 } else {
                     self.reload_rules(source, &path, cause).await;
                 }
+            }
+            if cause == Cause::Hangup {
+                self.notify.ready();
             }
         }
     }

@@ -34,6 +34,7 @@ use crate::core::{Core, Peers};
 use crate::exit::Exit;
 use crate::front::{Front, FrontConfig, Intake, Service, Unfinished};
 use crate::lists::Lists;
+use crate::process::{Process, ProcessError};
 use crate::tagdb::TagDb;
 
 /// Why the daemon cannot start.
@@ -107,6 +108,9 @@ pub(super) enum StartError {
     /// The journal cannot be used.
     #[error("{0}")]
     Journal(#[from] JournalError),
+    /// The process cannot be what it is to be.
+    #[error("{0}")]
+    Process(#[from] ProcessError),
 }
 
 impl StartError {
@@ -119,6 +123,7 @@ impl StartError {
             }
             StartError::Journal(_) => Exit::Journal,
             StartError::RingAskedFor(_) => Exit::RingUnavailable,
+            StartError::Process(error) => error.exit(),
             StartError::Bind { .. } | StartError::Shards { .. } => Exit::Config,
             StartError::Ring(_) | StartError::Cpus(_) | StartError::Thread(_) => Exit::Failure,
         }
@@ -146,13 +151,12 @@ struct Bound {
 }
 
 /// Starts everything.
-pub(super) fn start(loaded: &Loaded) -> Result<Running, StartError> {
+pub(super) fn start(loaded: &Loaded, process: &mut Process) -> Result<Running, StartError> {
     let settings = &loaded.settings;
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }
-    let driver = choose_driver(settings.drive)?;
-    let sockets = bind(settings)?;
+    let (driver, sockets) = reach_out(settings, process)?;
     prove_data_dir(&settings.data_dir)?;
     raise_open_files();
     if let Err(error) = host::no_huge_pages() {
@@ -230,6 +234,23 @@ fn raise_open_files() {
         Ok(_) => {}
         Err(error) => tracing::warn!("the limit on open files stays as it is: {error}"),
     }
+}
+
+/// Chooses the way to the kernel, binds the sockets, and becomes who the daemon is to be.
+fn reach_out(
+    settings: &Settings,
+    process: &mut Process,
+) -> Result<(Driver, Vec<Bound>), StartError> {
+    if process.changes_user() {
+        // Only root may bind low ports, and only the user can tell what the user may have.
+        let sockets = bind(settings)?;
+        process.settle(settings)?;
+        return Ok((choose_driver(settings.drive)?, sockets));
+    }
+    let driver = choose_driver(settings.drive)?;
+    let sockets = bind(settings)?;
+    process.settle(settings)?;
+    Ok((driver, sockets))
 }
 
 /// As many shards as the affinity mask and the cgroup's CPU quota allow.

@@ -61,6 +61,9 @@ mod power;
 // The first commands of README.md, as they are printed.
 #[cfg(test)]
 mod readme;
+// start, stop, status, pid file, USER, and what systemd is told.
+#[cfg(test)]
+mod process;
 // Python's carbon-relay in front.
 #[cfg(test)]
 mod relay;

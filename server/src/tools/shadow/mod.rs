@@ -156,14 +156,14 @@ async fn shadow(options: &ShadowOptions) -> Result<bool, ShadowError> {
 }
 
 /// What the carbon.conf of the daemon that runs says.
-fn load(options: &ShadowOptions) -> Result<Loaded, ConfigError> {
+fn load(options: &ShadowOptions) -> Result<Box<Loaded>, ConfigError> {
     let environment = |name: &str| std::env::var(name).ok();
     let of_the_daemon = CacheOptions {
         config: Some(options.config.clone()),
         instance: options.instance.clone(),
         ..CacheOptions::default()
     };
-    config::load(&of_the_daemon, &environment, &config::read_file)
+    config::load(&of_the_daemon, &environment, &config::read_file).map(Box::new)
 }
 
 /// The processes to measure: those that were named, or the one in Python carbon's pid file.

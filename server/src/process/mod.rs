@@ -1,0 +1,310 @@
+//! The daemon as a process among others, as init scripts and service managers see it: its pid file,
+//! its way into the background, its user, what systemd is told.
+//! It never touches a point. What only root may do comes first, then the user changes, and only then
+//! are rings and threads made (`desk`). Whatever fails ends the start with one message, before
+//! anything was accepted. Python carbon's exit codes and words are kept: scripts read them.
+
+mod launch;
+mod notify;
+mod options;
+mod pid_file;
+mod user;
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::Path;
+use std::sync::Arc;
+
+use benzene_engine::ring::host;
+use rustix::fs::Mode;
+
+use crate::config::{self, Loaded, Settings};
+use crate::desk::{self, ReadAgain};
+use crate::exit::Exit;
+use crate::logging::{self, Log};
+pub(crate) use notify::Notify;
+pub use options::{Action, CacheRun, TwistedWords};
+use pid_file::{Found, PidFile, PidFileError};
+use user::{User, UserError};
+
+/// Permissions that files of a started daemon do not get where nobody says otherwise, as for Python.
+const UMASK_OF_START: u32 = 0o022;
+
+/// Why the process cannot be what it is to be.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ProcessError {
+    /// Its pid file.
+    #[error("{0}")]
+    PidFile(#[from] PidFileError),
+    /// Its user.
+    #[error("{0}")]
+    User(#[from] UserError),
+    /// Its log directory.
+    #[error(
+        "the log directory {path} cannot be used: {source}; make it writable for this user, or set \
+         LOG_DIR in carbon.conf or --logdir"
+    )]
+    Logs {
+        /// The directory.
+        path: String,
+        /// What the kernel said.
+        source: io::Error,
+    },
+    /// The terminal cannot be left.
+    #[error("cannot go into the background: {0}")]
+    Background(#[source] io::Error),
+}
+
+impl ProcessError {
+    /// The exit code that tells this apart.
+    pub(crate) fn exit(&self) -> Exit {
+        match self {
+            ProcessError::User(_) => Exit::Config,
+            ProcessError::PidFile(_) | ProcessError::Logs { .. } | ProcessError::Background(_) => {
+                Exit::Failure
+            }
+        }
+    }
+}
+
+/// This process, on its way to be a daemon.
+#[derive(Debug)]
+pub(crate) struct Process {
+    /// Another user to become; none once it is done.
+    user: Option<User>,
+    /// Whether a pid file is to be had.
+    wants_pid_file: bool,
+    pid_file: Option<PidFile>,
+    detached: bool,
+    /// Where a detached daemon's standard error goes.
+    console: Option<File>,
+    notify: Arc<Notify>,
+}
+
+/// Does what `benzene cache` was told.
+pub fn run(run: &CacheRun) -> Exit {
+    let log = logging::start(run.level());
+    let environment = |name: &str| std::env::var(name).ok();
+    let read_again = || config::load_conf(&run.daemon, &environment, &config::read_file);
+    let loaded = match config::load(&run.daemon, &environment, &config::read_file) {
+        Ok(loaded) => loaded,
+        Err(error) => {
+            tracing::error!("{error}");
+            return Exit::Config;
+        }
+    };
+    if !run.detached {
+        for warning in run.twisted.warnings() {
+            tracing::warn!("{warning}");
+        }
+    }
+    match run.action {
+        Some(Action::Stop) => stop(&loaded.settings),
+        Some(Action::Status) => status(&loaded.settings),
+        Some(Action::Start) if !run.is_foreground() => start(&loaded.settings),
+        Some(Action::Start) | None => serve(run, loaded, &read_again, log),
+    }
+}
+
+/// Starts the daemon in the background.
+fn start(settings: &Settings) -> Exit {
+    let path = &settings.pid_file;
+    match pid_file::look(path) {
+        Ok(Found::Alive(pid)) => {
+            say(&format!(
+                "{} is already running with pid {pid}",
+                named(settings)
+            ));
+            return Exit::Failure;
+        }
+        Ok(Found::Stale) => say(&format!("Removing stale pidfile {}", path.display())),
+        Ok(Found::Nothing) => {}
+        Err(error) => return failed(&error.into()),
+    }
+    say(&format!("Starting {}", named(settings)));
+    launch::launch()
+}
+
+/// Ends the daemon, and waits until it has ended.
+fn stop(settings: &Settings) -> Exit {
+    let path = settings.pid_file.display();
+    match pid_file::look(&settings.pid_file) {
+        Ok(Found::Alive(pid)) => {
+            say(&format!("Sending kill signal to pid {pid}"));
+            if let Err(error) = host::terminate(pid) {
+                tracing::error!("process {pid} cannot be stopped: {error}");
+                return Exit::Failure;
+            }
+            pid_file::wait_for_end(pid);
+        }
+        Ok(Found::Stale) => say(&format!("The process of pidfile {path} does not run")),
+        Ok(Found::Nothing) => say(&format!(
+            "Pidfile {path} does not exist (`benzene stop` finds a daemon by its journal)"
+        )),
+        Err(error) => return failed(&error.into()),
+    }
+    Exit::Success
+}
+
+/// Says whether the daemon runs.
+fn status(settings: &Settings) -> Exit {
+    match pid_file::look(&settings.pid_file) {
+        Ok(Found::Alive(pid)) => {
+            say(&format!("{} is running with pid {pid}", named(settings)));
+            Exit::Success
+        }
+        Ok(Found::Stale | Found::Nothing) => {
+            say(&format!("{} is not running", named(settings)));
+            Exit::Failure
+        }
+        Err(error) => failed(&error.into()),
+    }
+}
+
+/// Is the daemon, until it is told to end.
+fn serve(run: &CacheRun, loaded: Loaded, read_again: &ReadAgain<'_>, log: Log) -> Exit {
+    let started = run.action == Some(Action::Start);
+    if let Some(mask) = run.umask.or_else(|| started.then_some(UMASK_OF_START)) {
+        rustix::process::umask(Mode::from_raw_mode(mask));
+    }
+    let wants_pid_file = started || run.daemon.pidfile.is_some();
+    let mut process = match Process::begin(run.detached, wants_pid_file, &loaded.settings) {
+        Ok(process) => process,
+        Err(error) => return failed(&error),
+    };
+    let exit = desk::run(loaded, read_again, log, &mut process);
+    process.end();
+    exit
+}
+
+impl Process {
+    /// What has to come before everything else: the pid file, and what only root may make.
+    fn begin(
+        detached: bool,
+        wants_pid_file: bool,
+        settings: &Settings,
+    ) -> Result<Process, ProcessError> {
+        if detached {
+            launch::detach().map_err(ProcessError::Background)?;
+        }
+        let mut process = Process {
+            user: User::find(settings.user.as_deref())?,
+            wants_pid_file,
+            pid_file: None,
+            detached,
+            console: None,
+            notify: Arc::new(Notify::find(&|name| std::env::var(name).ok())),
+        };
+        let pid_dir = settings.pid_file.parent().unwrap_or(Path::new(""));
+        if let Some(user) = &process.user {
+            let journal = settings.journal.as_ref().map(|journal| &*journal.dir);
+            let logs = detached.then_some(&*settings.log_dir);
+            let pids = wants_pid_file.then_some(pid_dir);
+            let wanted = [Some(&*settings.data_dir), journal, logs, pids];
+            for directory in wanted.into_iter().flatten() {
+                user.open_the_way_to(directory)?;
+            }
+        }
+        // In a directory of the user's he makes the file himself: there he could have laid a link.
+        if process.user.is_none() || is_roots(pid_dir) {
+            process.take_pid_file(settings)?;
+        }
+        Ok(process)
+    }
+
+    fn take_pid_file(&mut self, settings: &Settings) -> Result<(), ProcessError> {
+        if !self.wants_pid_file || self.pid_file.is_some() {
+            return Ok(());
+        }
+        let path = &settings.pid_file;
+        let unusable = |source| PidFileError::Io {
+            path: path.clone(),
+            source,
+        };
+        if let Some(directory) = path.parent() {
+            std::fs::create_dir_all(directory).map_err(unusable)?;
+        }
+        let taken = PidFile::take(path)?;
+        if let Some(user) = &self.user {
+            taken.give_to(user.number, user.group).map_err(unusable)?;
+        }
+        self.pid_file = Some(taken);
+        Ok(())
+    }
+
+    /// Becomes who it is to be, once the ports are bound; what is made from now on is his.
+    pub(crate) fn settle(&mut self, settings: &Settings) -> Result<(), ProcessError> {
+        if let Some(user) = &self.user {
+            user.take_on()?;
+        }
+        self.user = None;
+        self.take_pid_file(settings)?;
+        if self.detached {
+            let console = open_console(&settings.log_dir).map_err(|source| ProcessError::Logs {
+                path: settings.log_dir.display().to_string(),
+                source,
+            })?;
+            self.console = Some(console);
+        }
+        Ok(())
+    }
+
+    /// Whether it becomes another user, and rings have to wait for that.
+    pub(crate) fn changes_user(&self) -> bool {
+        self.user.is_some()
+    }
+
+    /// Says to whoever waits for it that everything is served.
+    pub(crate) fn ready(&mut self) {
+        if let Some(console) = self.console.take()
+            && let Err(error) = launch::say_ready(&console)
+        {
+            tracing::error!("the streams of whoever started us stay open: {error}");
+        }
+        self.notify.ready();
+    }
+
+    /// The service manager's ear.
+    pub(crate) fn notify(&self) -> Arc<Notify> {
+        Arc::clone(&self.notify)
+    }
+
+    /// The last thing that happens.
+    fn end(self) {
+        if let Some(pid_file) = self.pid_file
+            && let Err(error) = pid_file.remove()
+        {
+            tracing::warn!("{error}; it stays, and the next start takes it over");
+        }
+    }
+}
+
+/// Whether a directory is root's, so that no other user can lay anything into it.
+fn is_roots(directory: &Path) -> bool {
+    std::fs::metadata(directory).is_ok_and(|found| found.uid() == 0)
+}
+
+fn open_console(directory: &Path) -> io::Result<File> {
+    std::fs::create_dir_all(directory)?;
+    File::options()
+        .append(true)
+        .create(true)
+        .mode(0o644)
+        .open(directory.join("console.log"))
+}
+
+fn named(settings: &Settings) -> String {
+    format!("carbon-cache (instance {})", settings.instance)
+}
+
+fn failed(error: &ProcessError) -> Exit {
+    tracing::error!("{error}");
+    error.exit()
+}
+
+/// A line for whoever runs the command, on standard output as Python's.
+fn say(line: &str) {
+    // Nobody may be there to read it.
+    drop(writeln!(io::stdout(), "{line}"));
+}

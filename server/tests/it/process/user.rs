@@ -1,0 +1,143 @@
+//! USER: root starts the daemon, another user runs it.
+
+use std::io::Write;
+use std::net::TcpStream;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+
+use super::{Place, host, statuses};
+use crate::daemon::wait_for;
+
+/// A place that other users can reach.
+fn open_place(conf: &str) -> Place {
+    let place = Place::new(conf);
+    let open = std::fs::Permissions::from_mode(0o755);
+    std::fs::set_permissions(place.root.path(), open).unwrap();
+    place
+}
+
+fn ids_of(name: &str) -> (u32, u32) {
+    let user = nix::unistd::User::from_name(name).unwrap().unwrap();
+    (user.uid.as_raw(), user.gid.as_raw())
+}
+
+#[test]
+fn every_thread_is_the_users_and_so_is_what_is_made() {
+    if host::user() != 0 {
+        return;
+    }
+    let place = open_place("USER = nobody\nCACHE_WRITE_STRATEGY = sorted");
+    let (uid, gid) = ids_of("nobody");
+    let started = place.run(&["start"]);
+    assert_eq!(started.code, Some(0), "{started:?}");
+    let now = crate::first_use::now();
+    let mut sender = TcpStream::connect(started.line()).unwrap();
+    writeln!(sender, "user.point 1 {now}").unwrap();
+    let file = place.path("storage/whisper/user/point.wsp");
+    wait_for(|| file.exists().then_some(())).unwrap();
+    let statuses = statuses(place.pid());
+    assert!(statuses.len() >= 2, "the desk and a core: {statuses:?}");
+    for status in statuses {
+        let ids = format!("Uid:\t{uid}\t{uid}\t{uid}\t{uid}\nGid:\t{gid}\t{gid}\t{gid}\t{gid}\n");
+        assert!(status.contains(&ids), "{status}");
+        assert!(status.contains("CapPrm:\t0000000000000000"), "{status}");
+    }
+    let made = [
+        "storage",
+        "storage/whisper/user/point.wsp",
+        "storage/journal/a/lock",
+        "storage/log/carbon-cache/carbon-cache-a/console.log",
+        "storage/carbon-cache-a.pid",
+    ];
+    for name in made {
+        let found = std::fs::metadata(place.path(name)).unwrap();
+        assert_eq!((found.uid(), found.gid()), (uid, gid), "{name}");
+    }
+    assert_eq!(place.run(&["stop"]).code, Some(0));
+    assert!(!place.pid_file().exists());
+}
+
+#[test]
+fn low_ports_and_roots_directories_can_be_had() {
+    if host::user() != 0 {
+        return;
+    }
+    let place = open_place("USER = nobody");
+    let pids = place.path("run");
+    std::fs::create_dir(&pids).unwrap();
+    let pid_file = pids.join("carbon.pid");
+    let mut command = crate::daemon::program();
+    command
+        .args(["cache", "--config"])
+        .arg(place.path("carbon.conf"));
+    command.arg("--pidfile").arg(&pid_file);
+    // A port that only root may bind, and that nothing here is likely to use.
+    command.args([
+        "--line",
+        "127.0.0.1:619",
+        "--pickle",
+        "off",
+        "--query",
+        "off",
+        "start",
+    ]);
+    let started = command.output().unwrap();
+    let said = String::from_utf8(started.stderr).unwrap();
+    assert_eq!(started.status.code(), Some(0), "{said}");
+    TcpStream::connect("127.0.0.1:619").unwrap();
+    let owner = std::fs::metadata(&pid_file).unwrap().uid();
+    assert_eq!(owner, ids_of("nobody").0);
+    let pid: i32 = std::fs::read_to_string(&pid_file)
+        .unwrap()
+        .trim()
+        .parse()
+        .unwrap();
+    super::kill("TERM", pid);
+    wait_for(|| (!host::is_alive(pid)).then_some(())).unwrap();
+    // The directory is root's: the file stays, and is stale.
+    let left = std::fs::read_to_string(&pid_file).unwrap();
+    assert_eq!(left.trim(), pid.to_string());
+}
+
+#[test]
+fn a_user_that_cannot_be_taken_on_is_no_start() {
+    let place = open_place("USER = no-such-user-here");
+    let unknown = place.run(&["start"]);
+    assert_eq!(unknown.code, Some(3), "{unknown:?}");
+    assert!(
+        unknown.err.contains("useradd --system no-such-user-here"),
+        "{unknown:?}"
+    );
+    if host::user() != 0 {
+        return;
+    }
+    // Started by somebody who is neither root nor the user.
+    let place = open_place("USER = daemon");
+    let (uid, _) = ids_of("nobody");
+    let mut command = place.command(&[]);
+    std::os::unix::process::CommandExt::uid(&mut command, uid);
+    let Ok(output) = command.output() else {
+        // The program itself lies where only root may look.
+        return;
+    };
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(3), "{said}");
+    assert!(
+        said.contains("start the daemon as root or as daemon"),
+        "{said}"
+    );
+}
+
+#[test]
+fn a_data_directory_of_roots_is_named() {
+    if host::user() != 0 {
+        return;
+    }
+    let place = open_place("USER = nobody");
+    std::fs::create_dir_all(place.path("storage/whisper")).unwrap();
+    let refused = place.run(&["--nodaemon"]);
+    assert_eq!(refused.code, Some(6), "{refused:?}");
+    assert!(
+        refused.err.contains("make it writable for this user"),
+        "{refused:?}"
+    );
+}
