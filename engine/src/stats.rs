@@ -50,6 +50,8 @@ counters! {
     Updates => "updates",
     /// Updates whose oldest point had been held for longer than MAX_POINT_AGE allows.
     LateUpdates => "lateUpdates",
+    /// Updates of metrics that the write order had passed over for longer than MAX_POINT_AGE.
+    StarvedUpdates => "starvedUpdates",
     /// Points written a second time, because their file was replaced right after they were written.
     WrittenAgain => "writtenAgain",
     /// Files made.

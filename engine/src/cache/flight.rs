@@ -97,6 +97,7 @@ impl Cache {
             record.hands
         );
         assert!(self.cached_len(id) > 0, "series {id} has nothing to write");
+        self.count_choice();
         self.unlist(id);
         let record = &mut self.table.records_mut()[id];
         record.hands = Hands::InFlight;

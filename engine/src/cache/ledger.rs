@@ -399,6 +399,9 @@ impl Ledger {
     pub fn take(&mut self, series: SeriesId, step_s: Option<u32>) -> Vec<Point> {
         let mut points = Vec::new();
         let mark = self.keeper.mark();
+        if self.cache.is_starved(series.0) {
+            self.stats.add(Counter::StarvedUpdates, 1);
+        }
         self.cache.take_whole(series, step_s, mark, &mut points);
         if breaks::is(Break::Record) {
             let left = self.cache.left_behind(series);

@@ -33,6 +33,7 @@ mod series_set;
 mod share;
 mod snapshot;
 mod standing;
+mod starved;
 mod sweep;
 #[cfg(test)]
 mod tests;
@@ -61,6 +62,7 @@ use queues::Queues;
 use recent::Recent;
 use series::{Hands, Place, Table};
 use share::{Load, Share};
+use starved::Starved;
 
 /// Number of a series in its shard's cache. It is used again after the series was forgotten.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord, Default)]
@@ -75,7 +77,8 @@ pub struct CacheConfig {
     pub strategy: Strategy,
     /// MIN_TIMESTAMP_LAG in seconds, for the order by time.
     pub timestamp_lag_s: u32,
-    /// With the order `deadline`: how long a point may be held, in seconds (MAX_POINT_AGE).
+    /// How long a point may be held with the order `deadline`, and passed over with another, in
+    /// seconds (MAX_POINT_AGE); 0: not held, and passed over for ever.
     pub max_point_age_s: u32,
     /// With the order `deadline`: what is due is written in the order in which its files lie on the
     /// disk (DISK_ORDER).
@@ -104,6 +107,7 @@ pub struct Cache {
     /// Since when series have points that are in no file.
     ages: Ages,
     pins: Pins,
+    starved: Starved,
     /// Points being written, by series.
     flights: HashMap<u32, Flight, foldhash::fast::FixedState>,
     /// Cached points, those in flight included.
@@ -129,6 +133,7 @@ impl Cache {
             began: config.began,
             ages: Ages::default(),
             pins: Pins::default(),
+            starved: Starved::new(config.strategy, config.max_point_age_s),
             flights: HashMap::default(),
             points: 0,
             points_in_flight: 0,
@@ -169,19 +174,24 @@ impl Cache {
     }
 
     /// The write order's choice among the writable series with cached points and nothing in
-    /// flight. Asked again it chooses the same, until that series is taken or set aside (the
-    /// random order excepted). None: nothing to write, or with the order by time and a lag,
-    /// nothing old enough; or the choice is still under way (`is_choosing`), for no call looks at
-    /// more than a bounded number of series.
+    /// flight; before it come those that keep the journal and those that the order passes over for
+    /// too long. Asked again it chooses the same, until that series is taken or set aside (the
+    /// random order excepted, and who is found to come before). None: nothing to write, or with the
+    /// order by time and a lag, nothing old enough; or the choice is still under way
+    /// (`is_choosing`), for no call looks at more than a bounded number of series.
     pub fn next(&mut self, unix_now: u32) -> Option<SeriesId> {
-        if let Some(id) = self.next_pinned() {
+        if let Some(id) = self.next_pinned().or_else(|| self.next_starved()) {
             return Some(SeriesId(id));
         }
         let field = Field {
             records: self.table.records(),
             blocks: &self.blocks,
         };
-        self.order.next(field, unix_now).map(SeriesId)
+        let choice = self.order.next(field, unix_now);
+        if choice.is_none() && !self.order.is_choosing() {
+            self.come_round();
+        }
+        choice.map(SeriesId)
     }
 
     /// Was `next` not done with its choice? Then it is to be asked again soon.
@@ -254,7 +264,9 @@ impl Cache {
     pub fn begin_turn(&mut self, now: Instant) {
         let since = now.saturating_duration_since(self.began);
         let second = u32::try_from(since.as_secs()).unwrap_or(u32::MAX);
+        let is_new = second > self.ages.present();
         self.ages.advance(second);
+        self.look_for_starved(is_new);
         let records = self.table.records_mut();
         self.order.begin_turn(records, since, second);
     }

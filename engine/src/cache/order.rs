@@ -11,6 +11,7 @@
 //! The other orders choose in microseconds and pay at insert: 0.2 to 0.3 us a point (max,
 //! bucketmax), where the snapshots pay nothing. Of their inserts and landings a few rebuild a heap,
 //! in time that grows with the series: up to 28 ms of a million.
+//! None of them has to be fair: who is passed over for too long is found elsewhere (`starved`).
 //! Choosing changes nothing: who is chosen stays so until it is taken or is no longer ready.
 
 use std::time::Duration;
@@ -189,7 +190,20 @@ impl Order {
 
     /// Are points of a certain age alone written (`MIN_TIMESTAMP_LAG`)?
     pub(super) fn has_lag(&self) -> bool {
-        self.strategy == Strategy::TimeSorted && self.lag_s > 0
+        self.lag_s() > 0
+    }
+
+    /// That age, in seconds; 0: points of any age are.
+    pub(super) fn lag_s(&self) -> u32 {
+        match self.strategy {
+            Strategy::TimeSorted => self.lag_s,
+            Strategy::Naive
+            | Strategy::Max
+            | Strategy::Sorted
+            | Strategy::BucketMax
+            | Strategy::Random
+            | Strategy::Deadline => 0,
+        }
     }
 
     /// The time since the beginning, and its second.

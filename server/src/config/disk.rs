@@ -25,7 +25,7 @@ pub struct DiskSettings {
     pub kernel_workers_max: Option<u32>,
     /// With `Strategy::Deadline`: what is due is written in the order of the disk.
     pub in_disk_order: Option<bool>,
-    /// With `Strategy::Deadline`: seconds that a point is held back at most.
+    /// Seconds that `deadline` holds a point back at most, and other orders pass over a metric.
     pub max_point_age_s: Option<u32>,
 }
 

@@ -94,16 +94,6 @@ fn misleading(low: &Low, settings: &Settings) -> Vec<String> {
             settings.strategy.name()
         ));
     }
-    if let Some(age) = low.written("MAX_POINT_AGE")
-        && settings.disk.max_point_age_s.is_some()
-        && settings.strategy != Strategy::Deadline
-    {
-        warnings.push(format!(
-            "{}: MAX_POINT_AGE acts only with CACHE_WRITE_STRATEGY = deadline; it is {}",
-            age.place,
-            settings.strategy.name()
-        ));
-    }
     if let Some(resolution) = low.written("MIN_TIMESTAMP_RESOLUTION")
         && low.integer("MIN_TIMESTAMP_RESOLUTION") == Some(0)
     {

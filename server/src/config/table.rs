@@ -408,7 +408,7 @@ pub const OPTIONS: &[ConfOption] = &[
         "MAX_POINT_AGE",
         POINT_AGE,
         "auto",
-        "With deadline: how long a point is held back at most. Default: by the disk, 60 (ssd) or 300 (hdd)",
+        "How long deadline holds a point back at most, and another order passes over a metric. Default: by the disk, 60 (ssd) or 300 (hdd)",
     )
     .unit("seconds"),
     ConfOption::new(

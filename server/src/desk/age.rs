@@ -1,6 +1,7 @@
 //! What is said when points are held back for longer than MAX_POINT_AGE allows.
 //! The limiter wins over it: then updates come late, which is counted, and said once a minute with
-//! the rate that would do.
+//! the rate that would do. An order of Python's that passes over metrics for that long is overruled:
+//! that is its nature, and said once in a run.
 
 use std::time::Duration;
 
@@ -12,12 +13,14 @@ use super::selfmetrics::Totals;
 
 /// How often the desk looks for late updates, and so how often it speaks of them at most.
 const LOOK_EVERY: Duration = Duration::from_secs(60);
+/// How often the desk looks for updates out of the order, until it has seen one.
+const STARVED_LOOK_EVERY: Duration = Duration::from_secs(5);
 
 impl Desk {
     /// Says that updates come late, as long as they do.
     pub(super) async fn watch_lateness(&self) {
         if self.settings.strategy != Strategy::Deadline {
-            return std::future::pending().await;
+            return self.watch_starvation().await;
         }
         let late = |totals: &Totals| totals.stats.get(Counter::LateUpdates);
         let mut before = 0;
@@ -39,6 +42,31 @@ impl Desk {
             }
         }
     }
+}
+
+impl Desk {
+    /// Says that the order passed over metrics, when that is first seen.
+    async fn watch_starvation(&self) {
+        let name = self.settings.strategy.name();
+        loop {
+            tokio::time::sleep(STARVED_LOOK_EVERY).await;
+            let starved = self.totals().await.stats.get(Counter::StarvedUpdates);
+            if starved > 0 {
+                tracing::warn!("{}", starvation(name, starved, self.max_point_age_s));
+                return std::future::pending().await;
+            }
+        }
+    }
+}
+
+/// What is said of updates out of the order.
+fn starvation(name: &str, starved: u64, age_s: u32) -> String {
+    format!(
+        "CACHE_WRITE_STRATEGY = {name} passed over metrics for longer than MAX_POINT_AGE ({age_s} s): \
+         {starved} updates were made out of its order. They go on and are counted as starvedUpdates, \
+         and this is not said again; a higher MAX_UPDATES_PER_SECOND or the order deadline does \
+         without them"
+    )
 }
 
 /// What limits updates, to so many a second.
@@ -72,6 +100,13 @@ fn lateness(late: u64, queues: u64, age_s: u32, limit: Limit) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_order_that_is_overruled_is_named() {
+        let said = starvation("max", 17, 60);
+        assert!(said.contains("= max passed over metrics"), "{said}");
+        assert!(said.contains("17 updates"), "{said}");
+    }
 
     #[test]
     fn the_rate_needed_is_named() {

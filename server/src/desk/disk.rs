@@ -128,7 +128,10 @@ impl Treatment {
                 "points are held for up to {max_point_age_s} s, so that an update has many{order}"
             )
         } else {
-            format!("write order {}", strategy.name())
+            let name = strategy.name();
+            format!(
+                "write order {name}, which passes over no metric for longer than {max_point_age_s} s"
+            )
         };
         format!(
             "profile {class}: {} updates/s, {} creates/min; in flight up to {updates_in_flight} \

@@ -1,7 +1,7 @@
 //! Tests of the cache: single promises here, random operations in `model`, the write orders against
 //! Python's in `orders`, points in any order in `runs`, what is written of a point in `encoding`,
-//! series by number in `links`, ages and the order `deadline` in `deadline`, that of
-//! the disk in `sweep`.
+//! series by number in `links`, who is passed over in `starved`, ages and the order `deadline` in
+//! `deadline`, that of the disk in `sweep`.
 
 mod deadline;
 mod encoding;
@@ -9,6 +9,7 @@ mod links;
 mod model;
 mod orders;
 mod runs;
+mod starved;
 mod sweep;
 
 use std::time::{Duration, Instant};
