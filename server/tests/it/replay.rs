@@ -131,9 +131,9 @@ coarse = sum(1 for m in cache for a in contents(os.path.join(theirs, m.replace("
 print(len(cache), compared, coarse)
 "#;
 
-/// The capture's lines, moved by whole minutes so that the last one is a minute or two old.
-fn recent_capture() -> Vec<String> {
-    let text = std::fs::read_to_string(benzene_fixtures::path("collectd/capture.line")).unwrap();
+/// A capture's lines, moved by whole minutes so that the last one is a minute or two old.
+pub(crate) fn recent_capture(fixture: &str, line_end: &str) -> Vec<String> {
+    let text = std::fs::read_to_string(benzene_fixtures::path(fixture)).unwrap();
     let timestamp =
         |line: &str| -> i64 { line.rsplit(' ').next().unwrap().trim().parse().unwrap() };
     let last = text.lines().map(timestamp).max().unwrap();
@@ -141,7 +141,7 @@ fn recent_capture() -> Vec<String> {
     text.split_inclusive('\n')
         .map(|line| {
             let (rest, _) = line.rsplit_once(' ').unwrap();
-            format!("{rest} {}\r\n", timestamp(line) + shift)
+            format!("{rest} {}{line_end}", timestamp(line) + shift)
         })
         .collect()
 }
@@ -172,7 +172,7 @@ fn every_file_of_collectd_s_points_is_what_python_whisper_makes() {
         shards: Some(2),
         ..Setup::default()
     });
-    let mut lines = recent_capture();
+    let mut lines = recent_capture("collectd/capture.line", "\r\n");
     assert_eq!(lines.len(), 1698, "the fixture has changed");
     let again = sent_again(&lines);
     // In five parts, each in a file before the next is sent: several updates of every file, with
@@ -196,10 +196,16 @@ fn every_file_of_collectd_s_points_is_what_python_whisper_makes() {
     lines.extend(again);
     let numbers = lines.iter().filter(|line| !line.contains(" nan ")).count();
     assert_eq!(number_before(&ended.log, " received"), numbers as u64);
-    compare_with_python(&ended, &lines);
+    let [files, points, coarse] = compare_with_python(&ended, &lines);
+    assert_eq!(files, 64);
+    // More points than the first archives hold, and coarse archives that are not empty: the
+    // comparison has seen propagated values.
+    assert!(points > 1700 && coarse > 40, "{points} points, {coarse}");
 }
 
-fn compare_with_python(ended: &crate::daemon::Ended, lines: &[String]) {
+/// Compares every file with what Python whisper makes of these lines. Says how many files and points
+/// that were, and how many coarse archives were not empty.
+pub(crate) fn compare_with_python(ended: &crate::daemon::Ended, lines: &[String]) -> [usize; 3] {
     let theirs = tempfile::tempdir().unwrap();
     let text = theirs.path().join("lines");
     std::fs::write(&text, lines.concat()).unwrap();
@@ -217,13 +223,9 @@ fn compare_with_python(ended: &crate::daemon::Ended, lines: &[String]) {
         .split_whitespace()
         .map(|count| count.parse().unwrap())
         .collect();
-    let [files, points, coarse] = counts[..] else {
-        panic!("{output}");
-    };
-    assert_eq!(files, 64);
-    // More points than the first archives hold, and coarse archives that are not empty: the
-    // comparison has seen propagated values.
-    assert!(points > 1700 && coarse > 40, "{output}");
+    counts
+        .try_into()
+        .unwrap_or_else(|counts| panic!("{counts:?}"))
 }
 
 /// Reads the points of a minute-wide archive near a time, with Python whisper's fetch.
