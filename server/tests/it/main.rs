@@ -55,6 +55,12 @@ mod disks;
 // In which order files are written on a disk with heads.
 #[cfg(test)]
 mod disk_order;
+// Python's write orders, and what overrules them.
+#[cfg(test)]
+mod orders;
+// Python's carbon-cache beside it, and graphite-web over both: files, counts and answers.
+#[cfg(test)]
+mod parity;
 // Power cuts while files are made, on ext4 and XFS.
 #[cfg(test)]
 mod power;
@@ -73,6 +79,9 @@ mod replay;
 // `benzene shadow`: two daemons side by side, and what their files say of each other.
 #[cfg(test)]
 mod shadow;
+// Real senders' points (statsd, Icinga 2, Diamond): the files are those of Python whisper.
+#[cfg(test)]
+mod senders;
 // Own metrics: Python's names, the accounts, the page that explains them.
 #[cfg(test)]
 mod selfmetrics;
