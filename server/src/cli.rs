@@ -173,6 +173,14 @@ impl LogLevel {
         }
     }
 
+    /// Whether what is said at `info` is logged.
+    pub const fn has_info(self) -> bool {
+        match self {
+            LogLevel::Error | LogLevel::Warn => false,
+            LogLevel::Info | LogLevel::Debug | LogLevel::Trace => true,
+        }
+    }
+
     /// The level of that name.
     pub fn from_name(name: &str) -> Option<LogLevel> {
         let all = LogLevel::value_variants().iter();

@@ -13,6 +13,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use super::watch::Source;
 use super::{Desk, ReadAgain};
+use crate::cli::LogLevel;
 use crate::config::{Conf, ConfigError, Written};
 
 /// What can change while the daemon runs.
@@ -115,14 +116,23 @@ impl Desk {
             .set(settings.updates_per_second_on_shutdown);
         let before = self.written.replace(conf.written);
         let (mut now, later) = changed(&before, &self.written.borrow());
-        // Said before it may be silent, and where it is no longer, behind that.
         let level = settings.log_level.unwrap_or_default();
         let overrides = self.log.overrides();
         for text in now.iter_mut().filter(|text| text.starts_with(LOG_LEVEL)) {
             text.extend(overrides.map(|what| format!(" ({what} wins)")));
         }
         let said = said(&now, &later);
-        tracing::info!("{cause}: {said}");
+        // Said while it is heard: before the log gets quieter than this, or behind that.
+        if level.has_info() {
+            self.set_log_level(level, &cause);
+            tracing::info!("{cause}: {said}");
+        } else {
+            tracing::info!("{cause}: {said}");
+            self.set_log_level(level, &cause);
+        }
+    }
+
+    fn set_log_level(&self, level: LogLevel, cause: &str) {
         if let Err(error) = self.log.set(level) {
             tracing::error!("{cause}: LOG_LEVEL stays as it is: {error}");
         }

@@ -55,7 +55,14 @@ impl Desk {
     fn read_list(&self, source: Source, path: &Path, cause: &str) -> Option<(Handed, String)> {
         let read = rules::list(path, &read_file);
         let found = self.sound(source, cause, "names are received as before", read)?;
-        let what = format!("{}; names are judged anew", said(&found.rules));
+        let what = match found.print {
+            Some(_) => said(&found.rules),
+            None => format!(
+                "{} is not there any more and has no pattern",
+                path.display()
+            ),
+        };
+        let what = format!("{what}; names are judged anew");
         let mut rules = self.rules.borrow_mut();
         let Some(lists) = &mut rules.lists else {
             unreachable!("{source:?} is watched and there are no lists")

@@ -160,13 +160,13 @@ fn a_file_that_is_wrong_changes_nothing_and_what_waits_is_named() {
     let text = std::fs::read_to_string(&path).unwrap();
     std::fs::write(&path, text.replace("= 500", "= many")).unwrap();
     daemon.signal("HUP");
-    daemon.wait_for_log("SIGHUP: everything stays as it is");
+    daemon.wait_for_log(": everything stays as it is");
     daemon.wait_for_log("that is no rate");
     let other = text.replace("= 500", "= 400") + "MAX_CACHE_SIZE = 1000\n";
     std::fs::write(&path, other).unwrap();
     daemon.signal("HUP");
     daemon.wait_for_log(
-        "SIGHUP: from now on MAX_UPDATES_PER_SECOND = 400; changed, but as before until the next \
+        ": from now on MAX_UPDATES_PER_SECOND = 400; changed, but as before until the next \
          start: MAX_CACHE_SIZE",
     );
     daemon.signal("HUP");

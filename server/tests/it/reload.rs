@@ -136,6 +136,9 @@ fn limits_and_the_level_of_the_log_follow_carbon_conf() {
     );
     daemon.connect();
     assert!(!daemon.log().contains("connection accepted"));
+    noticed(&mut daemon, "LOG_LEVEL = warn", || {
+        change("LOG_LEVEL = warn\n");
+    });
     noticed(&mut daemon, "LOG_LEVEL = debug", || {
         change("LOG_LEVEL = debug\n");
     });
