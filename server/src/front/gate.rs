@@ -1,6 +1,6 @@
 //! Who is let in: the lists, asked once for each raw name that a core receives.
 //! A name that may pass is remembered by the shard, with the metric that it stands for; one that may
-//! not is remembered here. New lists make both forget (`Gate::set`, `Shard::judge_anew`).
+//! not is remembered here. New lists make both forget (`Front::set_lists`).
 //! What is refused is counted point by point, and is in no account of received points.
 
 use std::sync::Arc;
