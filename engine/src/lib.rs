@@ -13,6 +13,7 @@ pub mod limits;
 pub mod metric;
 mod names;
 pub mod point;
+pub mod quiet;
 pub mod ring;
 pub mod schemas;
 pub mod shard;

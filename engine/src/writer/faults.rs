@@ -3,17 +3,15 @@
 //! more there were since; the counters know the rest.
 
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use hashbrown::HashMap;
 use rustix::io::Errno;
 
+use crate::quiet::Quiet;
 use crate::ring::{FileError, Stage};
 use crate::stats::Counter;
 use crate::whisper::{HeaderError, LayoutError, PlanError};
-
-/// How long a cause stays quiet after it was said.
-const QUIET: Duration = Duration::from_secs(60);
 
 /// What went wrong with one file.
 #[derive(Debug, thiserror::Error)]
@@ -161,16 +159,10 @@ fn is_foreign(error: &HeaderError) -> bool {
     }
 }
 
-#[derive(Debug)]
-struct Said {
-    at: Instant,
-    more: u64,
-}
-
 /// When each cause was last said.
 #[derive(Debug, Default)]
 pub(super) struct Faults {
-    said: HashMap<Subject, Said>,
+    said: HashMap<Subject, Quiet>,
 }
 
 impl Faults {
@@ -214,16 +206,7 @@ impl Faults {
 
     /// How many were kept quiet, where the cause may be said now.
     fn due(&mut self, subject: Subject, now: Instant) -> Option<u64> {
-        let first = Said { at: now, more: 0 };
-        let Some(said) = self.said.get_mut(&subject) else {
-            self.said.insert(subject, first);
-            return Some(0);
-        };
-        if now.saturating_duration_since(said.at) < QUIET {
-            said.more += 1;
-            return None;
-        }
-        Some(std::mem::replace(said, first).more)
+        self.said.entry(subject).or_default().due(now)
     }
 }
 
@@ -234,6 +217,7 @@ impl Faults {
 )]
 mod tests {
     use super::*;
+    use crate::quiet::QUIET;
 
     #[test]
     fn a_cause_is_said_once_a_minute_with_the_count_of_the_others() {

@@ -11,6 +11,7 @@ use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
 use benzene_engine::clock::Now;
+use benzene_engine::quiet::Quiet;
 use benzene_engine::ring::SocketId;
 use benzene_engine::stats::Counter;
 
@@ -20,8 +21,6 @@ use crate::front::Service;
 /// How long accepting rests after it failed, for want of descriptors most likely, or where there are
 /// as many senders as may be.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
-/// How long what was said stays unsaid.
-const QUIET: Duration = Duration::from_secs(60);
 
 /// What a core accepts from, and what keeps it.
 #[derive(Debug, Default)]
@@ -31,8 +30,8 @@ pub(super) struct Accepting {
     again: Vec<(Instant, SocketId)>,
     /// Connections that were accepted and for which there was no place.
     waiting: VecDeque<(Service, OwnedFd)>,
-    failed: Said,
-    full: Said,
+    failed: Quiet,
+    full: Quiet,
 }
 
 impl Accepting {
@@ -48,26 +47,6 @@ impl Accepting {
 
     fn rest(&mut self, listener: SocketId, now: Now) {
         self.again.push((now.instant + ACCEPT_RETRY, listener));
-    }
-}
-
-/// A message that comes again and again.
-#[derive(Debug, Default)]
-struct Said {
-    last: Option<(Instant, u64)>,
-}
-
-impl Said {
-    /// How often it was not said since the last time; `None` where it is not to be said now either.
-    fn again(&mut self, now: Now) -> Option<u64> {
-        if let Some((at, unsaid)) = &mut self.last
-            && now.instant.saturating_duration_since(*at) < QUIET
-        {
-            *unsaid += 1;
-            return None;
-        }
-        let before = self.last.replace((now.instant, 0));
-        Some(before.map_or(0, |(_, unsaid)| unsaid))
     }
 }
 
@@ -105,7 +84,7 @@ impl Core {
         }
         self.accepting.rest(listener, now);
         self.shard.count(Counter::AcceptPauses, 1);
-        if let Some(unsaid) = self.accepting.full.again(now) {
+        if let Some(unsaid) = self.accepting.full.due(now.instant) {
             tracing::warn!(
                 "as many connections of senders as MAX_RECEIVER_CONNECTIONS allows ({}): further \
                  ones wait, with what they send, until others close; {unsaid} more times since the \
@@ -145,7 +124,7 @@ impl Core {
 
     pub(super) fn accept_failed(&mut self, listener: SocketId, errno: i32, now: Now) {
         self.accepting.rest(listener, now);
-        let Some(unsaid) = self.accepting.failed.again(now) else {
+        let Some(unsaid) = self.accepting.failed.due(now.instant) else {
             return;
         };
         let error = std::io::Error::from_raw_os_error(errno);
@@ -204,24 +183,5 @@ impl Core {
                 .again
                 .retain(|(_, resting)| *resting != listener);
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use benzene_engine::clock;
-
-    use super::*;
-
-    #[test]
-    fn what_comes_again_is_said_once_a_minute_and_counted_between() {
-        let (mut said, mut now) = (Said::default(), clock::now());
-        assert_eq!(said.again(now), Some(0));
-        for _ in 0..3 {
-            now.instant += QUIET / 4;
-            assert_eq!(said.again(now), None);
-        }
-        now.instant += QUIET / 4;
-        assert_eq!(said.again(now), Some(3));
     }
 }
