@@ -561,3 +561,8 @@ pub const TAG_ANSWER_BYTES_MAX: u64 = 4096;
 /// How much longer a stop that writes everything out may take, each time that it is seen to have come
 /// nearer to its end: what a disk takes that answers at all.
 pub const STOP_EXTENDED_BY: Duration = Duration::from_secs(30);
+/// Lines on their way to the log files, in all. Written every 20 ms that is 800,000 a second, more than
+/// there are updates; of 100 bytes each they take 1.6 MB.
+pub const LOG_QUEUE_LINES_MAX: usize = 16_384;
+/// Lines that were said before there were log files, and go into them then: a start says some twenty.
+pub const LOG_EARLY_LINES_MAX: usize = 256;

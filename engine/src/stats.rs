@@ -141,6 +141,8 @@ counters! {
     /// Datagrams that the kernel dropped because our socket's buffer was full: points that we have
     /// never seen, so that no account has them.
     KernelDrops => "udp.kernelDrops",
+    /// Lines for log files that were dropped: more came than the log disk takes, or it is full.
+    LoggedDropped => "logged.dropped",
     /// Connections accepted.
     Connections => "connections",
     /// Times that the receivers stopped accepting at MAX_RECEIVER_CONNECTIONS.

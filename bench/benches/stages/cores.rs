@@ -15,7 +15,7 @@ use benzene_engine::ring::{Access, Allocation, FileOperation, FileOutcome};
 use benzene_engine::schemas::{Aggregations, Schemas};
 use benzene_engine::shard::{Accept, Guesses, Message, Shard, ShardConfig, Trail};
 use benzene_engine::stats::Counter;
-use benzene_engine::writer::{Budgets, WriterConfig};
+use benzene_engine::writer::{Budgets, Tells, WriterConfig};
 use benzene_server::wire::frame::Frames;
 use benzene_server::wire::line::{self, Splitter};
 use benzene_server::wire::pickle::{self, Batch, Machine};
@@ -65,6 +65,7 @@ impl Cores {
             schemas: Arc::new(Schemas::builtin()),
             aggregations: Arc::new(Aggregations::builtin()),
             announce: None,
+            tells: Tells::default(),
         };
         let cores = (0..count).map(|index| {
             let config = ShardConfig {

@@ -19,7 +19,7 @@ use benzene_engine::point::Point;
 use benzene_engine::ring::{Access, Allocation, FileOperation, FileToken};
 use benzene_engine::schemas::{Aggregations, Schemas};
 use benzene_engine::shard::{Message, RecallConfig, Shard, ShardConfig, Together, Trail};
-use benzene_engine::writer::{Budgets, WriterConfig};
+use benzene_engine::writer::{Budgets, Tells, WriterConfig};
 
 use crate::content::{DATA_DIR, JOURNAL_DIR, SCHEMAS};
 use crate::disk::SyncMark;
@@ -194,6 +194,7 @@ impl Shared {
                 schemas: Arc::clone(&self.schemas),
                 aggregations: Arc::new(Aggregations::builtin()),
                 announce: None,
+                tells: Tells::default(),
             },
             budgets: self.budgets.clone(),
             room: Arc::clone(&self.room),

@@ -12,7 +12,7 @@ use crate::limits::{BUDGET_BURST_S, UPDATES_IN_FLIGHT_MAX};
 use crate::metric::{ShardIndex, TaggedLeaf};
 use crate::ring::{Access, Allocation, host};
 use crate::schemas::{Aggregations, Schemas};
-use crate::writer::{Budgets, WriterConfig};
+use crate::writer::{Budgets, Tells, WriterConfig};
 
 /// Bytes of written points that stay answerable, as a daemon has them.
 const RECENT_BYTES_MAX: u64 = 64 << 20;
@@ -54,6 +54,7 @@ impl ShardConfig {
                 schemas,
                 aggregations,
                 announce: None,
+                tells: Tells::default(),
             },
             budgets: Budgets {
                 updates: unlimited(),

@@ -40,7 +40,7 @@ use crate::metric::{Metric, NameError, ShardIndex, TaggedLeaf, owner};
 use crate::ring::{FileError, FileOperation, FileOutcome, FileToken};
 use crate::schemas::{Aggregations, Schemas};
 use crate::stats::{Counter, Stats};
-use crate::writer::{Budgets, Inspection, Writer, WriterConfig};
+use crate::writer::{Budgets, Inspection, Told, Writer, WriterConfig};
 use inbound::{Inbound, Lead};
 use keep::{Asker, Keep};
 use message::RouteChange;
@@ -381,6 +381,11 @@ impl Shard {
             .next_operation()
             .or_else(|| self.next_of_journal())
             .or_else(|| self.next_of_recall())
+    }
+
+    /// What there is to tell of the writer's work, where somebody asked for it.
+    pub fn next_told(&mut self) -> Option<Told> {
+        self.writer.next_told()
     }
 
     /// The next message for another shard.

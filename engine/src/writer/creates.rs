@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use super::faults::Fault;
 use super::jobs::Job;
-use super::{Budgets, WAIT_MIN, Writer};
+use super::{Budgets, Told, WAIT_MIN, Writer};
 use crate::cache::{Ledger, SeriesId, Standing};
 use crate::clock::Now;
 use crate::limits::{
@@ -249,6 +249,16 @@ impl Writer {
         let aggregation = self.config.aggregations.rule(name);
         for section in [schema.gave_up, aggregation.gave_up].into_iter().flatten() {
             self.faults.say_pattern(section, name, now);
+        }
+        if self.config.tells.creates {
+            self.told.push_back(Told::Creates {
+                name: name.to_owned(),
+                schema: schema.rule.name.clone(),
+                aggregation: aggregation.rule.name.clone(),
+                archives: schema.rule.archives.clone(),
+                x_files_factor: aggregation.rule.x_files_factor,
+                method: aggregation.rule.method,
+            });
         }
         Header::new(
             &schema.rule.archives,

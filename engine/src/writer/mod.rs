@@ -21,6 +21,7 @@ mod pace;
 mod parked;
 #[cfg(test)]
 mod tests;
+mod told;
 mod update;
 
 use std::collections::VecDeque;
@@ -30,6 +31,7 @@ use std::time::{Duration, Instant};
 
 pub use announce::{AnnounceConfig, Outlet};
 pub use inspect::{Inspection, MetadataAnswer};
+pub use told::{Tells, Told};
 
 use crate::cache::{Ledger, SeriesId, Standing};
 use crate::clock::Now;
@@ -85,6 +87,8 @@ pub struct WriterConfig {
     pub aggregations: Arc<Aggregations>,
     /// Who hears of new series; none is nobody (ENABLE_TAGS).
     pub announce: Option<AnnounceConfig>,
+    /// What is told of the work.
+    pub tells: Tells,
 }
 
 /// The two budgets that all shards share.
@@ -116,6 +120,7 @@ pub struct Writer {
     announcements: Option<Box<Announcements>>,
     operations: Vec<(FileToken, FileOperation)>,
     answers: Vec<(u64, MetadataAnswer)>,
+    told: VecDeque<Told>,
     draining: bool,
 }
 
@@ -145,6 +150,7 @@ impl Writer {
             broken: Box::default(),
             operations: Vec::new(),
             answers: Vec::new(),
+            told: VecDeque::new(),
             draining: false,
         }
     }
@@ -377,10 +383,22 @@ impl Writer {
             Counter::UpdateMicros,
             u64::try_from(micros).unwrap_or(u64::MAX),
         );
+        if self.config.tells.updates {
+            self.told.push_back(Told::Wrote {
+                name: ledger.name(series).to_owned(),
+                points: outcome.written,
+                took: now.instant.saturating_duration_since(taken),
+            });
+        }
         self.note_hold(ledger, series);
         self.locate_written(ledger, series);
         self.announce_written(ledger, series);
         ledger.written(series, outcome, now.instant);
+    }
+
+    /// The next that there is to tell.
+    pub fn next_told(&mut self) -> Option<Told> {
+        self.told.pop_front()
     }
 
     /// Puts a series aside until its retry; its points stay cached, within the parked share.

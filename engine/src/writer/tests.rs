@@ -47,6 +47,7 @@ pub(super) fn bare(waiting_bytes_max: u64) -> (Ledger, Writer) {
         schemas: Arc::new(Schemas::parse(schemas).unwrap().0),
         aggregations: Arc::new(Aggregations::builtin()),
         announce: None,
+        tells: Tells::default(),
     });
     (
         Ledger::new(cache, Arc::new(Room::new(None, 1 << 30)), None),

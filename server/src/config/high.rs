@@ -43,6 +43,10 @@ pub struct Settings {
     pub data_dir: PathBuf,
     /// Where log files go, if any are written.
     pub log_dir: PathBuf,
+    /// Whether a log file gets another name at the end of its day.
+    pub log_rotation: bool,
+    /// What of the daemon's work is written into log files.
+    pub logged: Logged,
     /// The file with the daemon's process number, if one is written.
     pub pid_file: PathBuf,
     /// The user that the daemon becomes; None keeps the one that starts it.
@@ -113,6 +117,25 @@ pub struct Settings {
     pub drive: Drive,
 }
 
+/// What of the daemon's work is written into log files, where there are any.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a switch of carbon.conf of its own"
+)]
+pub struct Logged {
+    /// Every update of a file.
+    pub updates: bool,
+    /// Every new file.
+    pub creates: bool,
+    /// Every cache query that was answered.
+    pub cache_hits: bool,
+    /// Connections of senders that come, and that end as they should.
+    pub connections: bool,
+    /// Connections of senders that end otherwise.
+    pub connections_lost: bool,
+}
+
 /// Who carries out what the cores ask of the kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Drive {
@@ -151,6 +174,14 @@ pub(super) fn settle(
         conf_dir: directories.conf,
         data_dir: directories.data,
         log_dir: directories.logs,
+        log_rotation: low.switch("ENABLE_LOGROTATION"),
+        logged: Logged {
+            updates: low.switch("LOG_UPDATES"),
+            creates: low.switch("LOG_CREATES"),
+            cache_hits: low.switch("LOG_CACHE_HITS"),
+            connections: low.switch("LOG_LISTENER_CONN_SUCCESS"),
+            connections_lost: low.switch("LOG_LISTENER_CONN_LOST"),
+        },
         pid_file: directories.pid_file,
         user: low.text("USER").filter(|user| !user.is_empty()),
         line: addresses.line,

@@ -33,7 +33,7 @@ use benzene_engine::limits::CONFIG_FILE_BYTES_MAX;
 pub use directories::STORAGE_DIR_ALONE;
 pub use disk::{ByClass, Chosen, DiskSettings};
 pub use error::{ConfigError, NamedBy, Place, RefusedSetting};
-pub use high::{Drive, Settings};
+pub use high::{Drive, Logged, Settings};
 pub use journal::{JournalSettings, JournalSync, Shutdown};
 pub use manual::{help_section, manual_page, sample_file};
 pub use option::{ConfOption, Standing, find, nearest};

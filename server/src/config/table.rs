@@ -189,8 +189,6 @@ const JOURNAL_SEGMENT: Kind = Kind::Bytes(Bound {
 const ANY_HOST: &str = "0.0.0.0";
 const OWN_HOST: &str = "127.0.0.1";
 
-const LOGS: &str = "the log goes to standard error, for journald or whoever started the daemon";
-const QUIET: &str = "updates, creates and hits are counted, not logged one by one";
 const NO_AMQP: &str = "it sets up AMQP, which ENABLE_AMQP turns on";
 const NO_SHELL: &str = "it sets up the Python shell, which ENABLE_MANHOLE turns on";
 const NO_CERES: &str = "it tunes the Ceres database; files are Whisper's";
@@ -259,8 +257,12 @@ pub const OPTIONS: &[ConfOption] = &[
         "The format of the files",
     )
     .refused("whisper", "only Whisper files are written"),
-    ConfOption::new("ENABLE_LOGROTATION", Kind::Switch, "True", "Rotates Python's log files")
-        .idle(LOGS),
+    ConfOption::new(
+        "ENABLE_LOGROTATION",
+        Kind::Switch,
+        "True",
+        "Whether a log file gets the name of its day when that is over; logrotate works with both",
+    ),
     // Receivers.
     ConfOption::new(
         "LINE_RECEIVER_INTERFACE",
@@ -621,18 +623,38 @@ pub const OPTIONS: &[ConfOption] = &[
     .flag("--log"),
     ConfOption::new("RELAY_CACHE_METRICS", Kind::Switch, "False", "Sends own metrics to a relay")
         .not_yet("False", "own metrics are stored here"),
-    ConfOption::new("LOG_UPDATES", Kind::Switch, "True", "Logs every update")
-        .not_yet("False", QUIET),
-    ConfOption::new("LOG_CREATES", Kind::Switch, "True", "Logs every new file")
-        .not_yet("False", QUIET),
-    ConfOption::new("LOG_CACHE_HITS", Kind::Switch, "True", "Logs every cache query")
-        .not_yet("False", QUIET),
+    ConfOption::new(
+        "LOG_UPDATES",
+        Kind::Switch,
+        "True",
+        "Whether every update is a line in updates.log, where log files are written",
+    ),
+    ConfOption::new(
+        "LOG_CREATES",
+        Kind::Switch,
+        "True",
+        "Whether every new file is in creates.log, with the schemas that it matched",
+    ),
+    ConfOption::new(
+        "LOG_CACHE_HITS",
+        Kind::Switch,
+        "True",
+        "Whether every cache query is a line in query.log",
+    ),
     ConfOption::new("LOG_CACHE_QUEUE_SORTS", Kind::Switch, "True", "Logs how long sorting took")
-        .not_yet("False", QUIET),
-    ConfOption::new("LOG_LISTENER_CONN_SUCCESS", Kind::Switch, "True", "Logs new connections")
-        .not_yet("True", "connections are in the log at LOG_LEVEL = debug"),
-    ConfOption::new("LOG_LISTENER_CONN_LOST", Kind::Switch, "False", "Logs lost connections")
-        .not_yet("False", "connections are in the log at LOG_LEVEL = debug"),
+        .idle("the writer never waits for a sort: series are sorted a few at a time"),
+    ConfOption::new(
+        "LOG_LISTENER_CONN_SUCCESS",
+        Kind::Switch,
+        "True",
+        "Whether connections of senders are in listener.log, when they come and when they end",
+    ),
+    ConfOption::new(
+        "LOG_LISTENER_CONN_LOST",
+        Kind::Switch,
+        "False",
+        "Whether connections that break are in listener.log",
+    ),
     ConfOption::new("RAVEN_DSN", Kind::Text, "None", "Where Sentry takes exceptions")
         .not_yet("None", "nothing is sent to Sentry"),
     // Tags.

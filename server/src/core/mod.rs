@@ -16,6 +16,7 @@
 
 mod accept;
 mod bulk;
+mod diary;
 mod peers;
 mod recalled;
 
@@ -36,6 +37,7 @@ use benzene_engine::stats::Counter;
 use crate::front::{Command, Front, Service};
 use accept::Accepting;
 use bulk::{Bulk, Waiting};
+pub(crate) use diary::Diary;
 pub(crate) use peers::{Ending, Parcel, Peers};
 
 /// How soon a message is offered again to an inbox that was full.
@@ -73,6 +75,8 @@ pub(crate) struct Core {
     accepting: Accepting,
     stop_asked: Option<Ending>,
     phase: Phase,
+    /// Where log files are written.
+    diary: Option<Box<Diary>>,
 }
 
 impl Core {
@@ -96,7 +100,13 @@ impl Core {
             accepting: Accepting::default(),
             stop_asked: None,
             phase: Phase::Running,
+            diary: None,
         }
+    }
+
+    /// Says to the log files what happens here.
+    pub(crate) fn keep_diary(&mut self, diary: Option<Diary>) {
+        self.diary = diary.map(Box::new);
     }
 
     /// Serves a connection, or a bound datagram socket.
@@ -106,7 +116,11 @@ impl Core {
         {
             tracing::debug!("replies on a connection may be delayed: {error}");
         }
+        let peer = self.diary.is_some().then(|| socket::peer_addr(&socket));
         let socket = self.ring.adopt(socket);
+        if let (Some(diary), Some(peer)) = (&mut self.diary, peer) {
+            diary.opened(socket, service, peer.ok());
+        }
         self.front.open(socket, service);
         if service == Service::Datagram {
             self.peers.opened(self.index);
@@ -183,6 +197,14 @@ impl Core {
         }
         while let Some((token, operation)) = self.shard.next_operation() {
             self.ring.file(token, operation);
+        }
+        if let Some(diary) = &self.diary {
+            while let Some(told) = self.shard.next_told() {
+                diary.told(told);
+            }
+            while let Some((socket, what)) = self.front.next_answered() {
+                diary.answered(socket, &what);
+            }
         }
         self.obey_front();
         self.send_messages();
@@ -333,6 +355,9 @@ impl Core {
 
     /// An end comes behind the bytes that came before it.
     fn ended(&mut self, socket: SocketId, cause: End) {
+        if let Some(diary) = &mut self.diary {
+            diary.ended(socket, cause);
+        }
         match self.front.lane(socket) {
             Some(Lane::Bulk) => self.bulk.push_end(socket, cause),
             Some(Lane::Urgent) => self.front.ended(socket, cause, &mut self.shard),
@@ -350,6 +375,9 @@ impl Core {
                     if self.datagrams.is_some_and(|(id, _)| id == socket) {
                         self.count_kernel_drops();
                         self.datagrams = None;
+                    }
+                    if let Some(diary) = &mut self.diary {
+                        diary.closed(socket);
                     }
                     tracing::debug!("connection {socket:?} closed");
                     self.ring.close(socket);

@@ -33,7 +33,7 @@ use tokio::time::{MissedTickBehavior, interval_at, sleep};
 use crate::config::{Conf, ConfigError, Loaded, Rate, Rules, Settings, Written};
 use crate::core::{Ending, Parcel, Peers};
 use crate::exit::Exit;
-use crate::logging::Log;
+use crate::logging::{Log, Logs};
 use crate::process::{Notify, Process};
 use crate::tagdb::TagDb;
 use selfmetrics::Totals;
@@ -91,7 +91,7 @@ pub(crate) fn run(
             return error.exit();
         }
     };
-    process.ready();
+    process.ready(&loaded.settings);
     let (desk, threads) = Desk::new(loaded, running, log, process);
     let exit = runtime.block_on(desk.serve(&mut signals, read_again));
     for thread in threads {
@@ -134,6 +134,8 @@ struct Desk {
     tagdb: Option<TagDb>,
     /// The service manager's ear.
     notify: Arc<Notify>,
+    /// The way to the log files, where there are any.
+    logs: Option<Logs>,
 }
 
 /// The signals that a carbon daemon is sent.
@@ -216,6 +218,7 @@ impl Desk {
             journal: running.journal,
             tagdb: running.tagdb,
             notify: process.notify(),
+            logs: process.logs(),
         };
         (Box::new(desk), running.threads)
     }
@@ -284,6 +287,8 @@ impl Desk {
             tagdb.add_to(&mut totals.stats);
             totals.tags_queued = tagdb.queued();
         }
+        let dropped = self.logs.as_ref().map_or(0, Logs::dropped);
+        totals.stats.add(Counter::LoggedDropped, dropped);
         totals
     }
 

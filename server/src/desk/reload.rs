@@ -15,6 +15,7 @@ use super::watch::Source;
 use super::{Desk, ReadAgain};
 use crate::cli::LogLevel;
 use crate::config::{Conf, ConfigError, Written};
+use crate::logging::Logs;
 
 /// What can change while the daemon runs.
 const CHANGES: [&str; 9] = [
@@ -65,6 +66,7 @@ impl Desk {
             };
             if cause == Cause::Hangup {
                 self.notify.reloading();
+                self.logs.iter().for_each(Logs::reopen);
             }
             if files.is_empty() && cause == Cause::Hangup {
                 tracing::info!("SIGHUP: there is no configuration file that could have changed");

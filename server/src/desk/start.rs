@@ -23,14 +23,14 @@ use benzene_engine::limits::{
 use benzene_engine::metric::{ShardIndex, TaggedLeaf};
 use benzene_engine::ring::{Access, Driver, Ring, RingConfig, RingError, host, socket};
 use benzene_engine::shard::{Shard, ShardConfig};
-use benzene_engine::writer::{AnnounceConfig, Budgets, Outlet, WriterConfig};
+use benzene_engine::writer::{AnnounceConfig, Budgets, Outlet, Tells, WriterConfig};
 
 use super::disk::{Found, Treatment};
 use super::journal::{self, Journal, JournalError, JournalPlan};
 use super::rules::{listed, said};
 use super::tuning::Tuning;
 use crate::config::{Drive, Loaded, Rules, Settings};
-use crate::core::{Core, Peers};
+use crate::core::{Core, Diary, Peers};
 use crate::exit::Exit;
 use crate::front::{Front, FrontConfig, Intake, Service, Unfinished};
 use crate::lists::Lists;
@@ -175,7 +175,7 @@ pub(super) fn start(loaded: &Loaded, process: &mut Process) -> Result<Running, S
         journal::say_left_behind(&settings.journal_dir);
         None
     };
-    let plan = Plan::new(loaded, count, journal);
+    let plan = Plan::new(loaded, count, journal, process.logs().is_some());
     let mut threads = Vec::new();
     let (send, ready) = mpsc::channel();
     let mut sockets = Some(sockets);
@@ -190,6 +190,7 @@ pub(super) fn start(loaded: &Loaded, process: &mut Process) -> Result<Running, S
             front: plan.front(settings),
             lists: plan.rules.lists.clone().map(Arc::new),
             peers: Arc::clone(&plan.peers),
+            diary: process.logs().map(|logs| Diary::new(logs, settings.logged)),
         };
         let send = send.clone();
         let thread = std::thread::Builder::new()
@@ -457,10 +458,12 @@ struct Plan {
     seed: u64,
     /// Through which shards say which series are to be announced.
     outlet: Arc<Outlet>,
+    /// Whether there are log files.
+    is_logged: bool,
 }
 
 impl Plan {
-    fn new(loaded: &Loaded, shards: u16, journal: Option<JournalPlan>) -> Self {
+    fn new(loaded: &Loaded, shards: u16, journal: Option<JournalPlan>, is_logged: bool) -> Self {
         let Loaded {
             settings, rules, ..
         } = loaded;
@@ -498,6 +501,7 @@ impl Plan {
             shards,
             seed: std::hash::BuildHasher::hash_one(&hashbrown::DefaultHashBuilder::default(), now),
             outlet: Arc::default(),
+            is_logged,
         }
     }
 
@@ -537,6 +541,11 @@ impl Plan {
                     every_updates: tags.update_interval,
                     untagged: tags.untagged,
                 }),
+                tells: if self.is_logged {
+                    Diary::tells(settings.logged)
+                } else {
+                    Tells::default()
+                },
             },
             budgets: self.budgets.clone(),
             room: Arc::clone(&self.room),
@@ -554,6 +563,7 @@ impl Plan {
             ),
             pickle_frame_bytes_max: settings.pickle_frame_bytes_max,
             client_idle: settings.client_idle,
+            tells_answers: self.is_logged && settings.logged.cache_hits,
             unfinished: Arc::clone(&self.unfinished),
         }
     }
@@ -578,6 +588,7 @@ struct Sprout {
     front: FrontConfig,
     lists: Option<Arc<Lists>>,
     peers: Arc<Peers>,
+    diary: Option<Diary>,
 }
 
 impl Sprout {
@@ -619,7 +630,9 @@ impl Sprout {
         if let Some(lists) = self.lists {
             front.set_lists(lists, &mut shard);
         }
-        Box::new(Core::new(self.index, ring, shard, front, self.peers))
+        let mut core = Box::new(Core::new(self.index, ring, shard, front, self.peers));
+        core.keep_diary(self.diary);
+        core
     }
 }
 

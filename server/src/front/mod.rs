@@ -104,6 +104,8 @@ pub(crate) struct FrontConfig {
     pub(crate) pickle_frame_bytes_max: usize,
     /// METRIC_CLIENT_IDLE_TIMEOUT.
     pub(crate) client_idle: Option<Duration>,
+    /// Whether `next_answered` is asked.
+    pub(crate) tells_answers: bool,
     /// The bound on unfinished input, shared by all cores.
     pub(crate) unfinished: Arc<Unfinished>,
 }
@@ -127,6 +129,8 @@ pub(crate) struct Front {
     last: VecDeque<SocketId>,
     pending: HashMap<u64, Pending>,
     tickets: u64,
+    /// Queries that were answered, where somebody wants to know.
+    answered: VecDeque<(SocketId, String)>,
     commands: VecDeque<Command>,
     now: Instant,
 }
@@ -145,6 +149,7 @@ impl Front {
             last: VecDeque::new(),
             pending: HashMap::new(),
             tickets: 0,
+            answered: VecDeque::new(),
             commands: VecDeque::new(),
             now: now.instant,
         }
@@ -451,6 +456,11 @@ impl Front {
         let Some(pending) = self.pending.remove(&answer.ticket) else {
             unreachable!("seen above")
         };
+        if self.config.tells_answers
+            && let Some(what) = pending.said()
+        {
+            self.answered.push_back((pending.socket(), what));
+        }
         shard.count(Counter::QueryHits, u64::from(pending.is_hit()));
         if self.connections.contains_key(&pending.socket()) {
             self.commands
@@ -524,6 +534,11 @@ impl Front {
     /// True when no receiver is open any more.
     pub(crate) fn is_silent(&self) -> bool {
         self.receivers == 0
+    }
+
+    /// A query that was answered, and what was asked for and found; only where `tells_answers`.
+    pub(crate) fn next_answered(&mut self) -> Option<(SocketId, String)> {
+        self.answered.pop_front()
     }
 
     /// The next command for the loop.

@@ -23,7 +23,7 @@ pub(super) struct Pending {
 
 #[derive(Debug)]
 enum Kind {
-    One(Vec<Point>),
+    One(String, Vec<Point>),
     Bulk(Vec<(String, Vec<Point>)>),
     Metadata(Vec<u8>),
 }
@@ -86,7 +86,7 @@ pub(super) fn ask(
             let missing = shard.ask_points(ticket, std::iter::once(metric.as_str()));
             Ok(Pending {
                 socket,
-                kind: Kind::One(Vec::new()),
+                kind: Kind::One(metric, Vec::new()),
                 missing,
             })
         }
@@ -144,7 +144,7 @@ impl Pending {
         assert!(self.missing > 0, "an answer too many");
         self.missing -= 1;
         match (&mut self.kind, reply) {
-            (Kind::One(found), Reply::Points(parts)) => {
+            (Kind::One(_, found), Reply::Points(parts)) => {
                 found.extend(parts.into_iter().flat_map(|(_, points)| points));
             }
             (Kind::Bulk(found), Reply::Points(parts)) => {
@@ -164,10 +164,27 @@ impl Pending {
         self.missing == 0
     }
 
+    /// What was asked for and found, in Python's words; none where no points were asked for.
+    pub(super) fn said(&self) -> Option<String> {
+        match &self.kind {
+            Kind::One(metric, points) => {
+                Some(format!("for \"{metric}\" returned {} values", points.len()))
+            }
+            Kind::Bulk(found) => {
+                let points: usize = found.iter().map(|(_, points)| points.len()).sum();
+                let metrics = found.len();
+                Some(format!(
+                    "bulk for \"{metrics}\" metrics returned {points} values"
+                ))
+            }
+            Kind::Metadata(_) => None,
+        }
+    }
+
     /// True where points were found.
     pub(super) fn is_hit(&self) -> bool {
         match &self.kind {
-            Kind::One(points) => !points.is_empty(),
+            Kind::One(_, points) => !points.is_empty(),
             Kind::Bulk(found) => found.iter().any(|(_, points)| !points.is_empty()),
             Kind::Metadata(_) => false,
         }
@@ -177,7 +194,7 @@ impl Pending {
     pub(super) fn encode(self) -> Vec<u8> {
         let mut out = Vec::new();
         let encoded = match self.kind {
-            Kind::One(points) => carbonlink::encode_datapoints(&points, &mut out),
+            Kind::One(_, points) => carbonlink::encode_datapoints(&points, &mut out),
             Kind::Bulk(found) => carbonlink::encode_bulk(
                 found
                     .iter()

@@ -12,7 +12,7 @@ use benzene_engine::ring::{Access, Allocation};
 use benzene_engine::schemas::{Aggregations, Schemas};
 use benzene_engine::shard::{Message, Shard, ShardConfig, Trail};
 use benzene_engine::stats::Counter;
-use benzene_engine::writer::{Budgets, WriterConfig};
+use benzene_engine::writer::{Budgets, Tells, WriterConfig};
 
 use super::Intake;
 
@@ -49,6 +49,7 @@ fn shard(points_max: u64) -> Shard {
             schemas: Arc::new(schemas.0),
             aggregations: Arc::new(Aggregations::builtin()),
             announce: None,
+            tells: Tells::default(),
         },
         budgets: Budgets {
             updates: budget(),

@@ -9,7 +9,9 @@ use std::io::{self, BufRead, BufReader, Write};
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 
+use crate::config::Settings;
 use crate::exit::Exit;
+use crate::logging;
 
 /// What the daemon says when it is ready.
 const READY: &str = "ready";
@@ -66,8 +68,9 @@ pub(super) fn detach() -> io::Result<()> {
 }
 
 /// Tells whoever started us that we are ready, and lets go of his streams.
-pub(super) fn say_ready(console: &File) -> io::Result<()> {
-    rustix::stdio::dup2_stderr(console)?;
+pub(super) fn say_ready(settings: &Settings) -> io::Result<()> {
+    let console = settings.log_dir.join("console.log");
+    logging::leave(&File::options().append(true).open(console)?)?;
     let mut out = io::stdout();
     // Where he has not waited for us, there is nobody to tell.
     drop(writeln!(out, "{READY}").and_then(|()| out.flush()));

@@ -10,9 +10,8 @@ mod options;
 mod pid_file;
 mod user;
 
-use std::fs::File;
 use std::io::{self, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -22,7 +21,7 @@ use rustix::fs::Mode;
 use crate::config::{self, Loaded, Settings};
 use crate::desk::{self, ReadAgain};
 use crate::exit::Exit;
-use crate::logging::{self, Log};
+use crate::logging::{self, Log, Logs};
 pub(crate) use notify::Notify;
 pub use options::{Action, CacheRun, TwistedWords};
 use pid_file::{Found, PidFile, PidFileError};
@@ -77,8 +76,9 @@ pub(crate) struct Process {
     wants_pid_file: bool,
     pid_file: Option<PidFile>,
     detached: bool,
-    /// Where a detached daemon's standard error goes.
-    console: Option<File>,
+    /// Whether log files are written: where nobody reads standard error, or --logdir says so.
+    wants_logs: bool,
+    logs: Option<Logs>,
     notify: Arc<Notify>,
 }
 
@@ -169,7 +169,12 @@ fn serve(run: &CacheRun, loaded: Loaded, read_again: &ReadAgain<'_>, log: Log) -
         rustix::process::umask(Mode::from_raw_mode(mask));
     }
     let wants_pid_file = started || run.daemon.pidfile.is_some();
-    let mut process = match Process::begin(run.detached, wants_pid_file, &loaded.settings) {
+    let asked = Asked {
+        detached: run.detached,
+        pid_file: wants_pid_file,
+        logs: run.detached || run.daemon.logdir.is_some(),
+    };
+    let mut process = match Process::begin(asked, &loaded.settings) {
         Ok(process) => process,
         Err(error) => return failed(&error),
     };
@@ -178,29 +183,34 @@ fn serve(run: &CacheRun, loaded: Loaded, read_again: &ReadAgain<'_>, log: Log) -
     exit
 }
 
+/// What the command line asks of the process.
+#[derive(Clone, Copy, Debug)]
+struct Asked {
+    detached: bool,
+    pid_file: bool,
+    logs: bool,
+}
+
 impl Process {
     /// What has to come before everything else: the pid file, and what only root may make.
-    fn begin(
-        detached: bool,
-        wants_pid_file: bool,
-        settings: &Settings,
-    ) -> Result<Process, ProcessError> {
-        if detached {
+    fn begin(asked: Asked, settings: &Settings) -> Result<Process, ProcessError> {
+        if asked.detached {
             launch::detach().map_err(ProcessError::Background)?;
         }
         let mut process = Process {
             user: User::find(settings.user.as_deref())?,
-            wants_pid_file,
+            wants_pid_file: asked.pid_file,
             pid_file: None,
-            detached,
-            console: None,
+            detached: asked.detached,
+            wants_logs: asked.logs,
+            logs: None,
             notify: Arc::new(Notify::find(&|name| std::env::var(name).ok())),
         };
         let pid_dir = settings.pid_file.parent().unwrap_or(Path::new(""));
         if let Some(user) = &process.user {
             let journal = settings.journal.as_ref().map(|journal| &*journal.dir);
-            let logs = detached.then_some(&*settings.log_dir);
-            let pids = wants_pid_file.then_some(pid_dir);
+            let logs = asked.logs.then_some(&*settings.log_dir);
+            let pids = asked.pid_file.then_some(pid_dir);
             let wanted = [Some(&*settings.data_dir), journal, logs, pids];
             for directory in wanted.into_iter().flatten() {
                 user.open_the_way_to(directory)?;
@@ -240,12 +250,16 @@ impl Process {
         }
         self.user = None;
         self.take_pid_file(settings)?;
-        if self.detached {
-            let console = open_console(&settings.log_dir).map_err(|source| ProcessError::Logs {
+        if self.wants_logs {
+            let place = logging::Place {
+                directory: settings.log_dir.clone(),
+                rotates: settings.log_rotation,
+            };
+            let logs = logging::open(place).map_err(|source| ProcessError::Logs {
                 path: settings.log_dir.display().to_string(),
                 source,
             })?;
-            self.console = Some(console);
+            self.logs = Some(logs);
         }
         Ok(())
     }
@@ -256,9 +270,9 @@ impl Process {
     }
 
     /// Says to whoever waits for it that everything is served.
-    pub(crate) fn ready(&mut self) {
-        if let Some(console) = self.console.take()
-            && let Err(error) = launch::say_ready(&console)
+    pub(crate) fn ready(&self, settings: &Settings) {
+        if self.detached
+            && let Err(error) = launch::say_ready(settings)
         {
             tracing::error!("the streams of whoever started us stay open: {error}");
         }
@@ -270,8 +284,16 @@ impl Process {
         Arc::clone(&self.notify)
     }
 
+    /// The way to the log files, where there are any.
+    pub(crate) fn logs(&self) -> Option<Logs> {
+        self.logs.clone()
+    }
+
     /// The last thing that happens.
     fn end(self) {
+        if self.logs.is_some_and(|logs| !logs.finish()) {
+            tracing::warn!("the last lines are in no log file: their disk does not answer");
+        }
         if let Some(pid_file) = self.pid_file
             && let Err(error) = pid_file.remove()
         {
@@ -283,15 +305,6 @@ impl Process {
 /// Whether a directory is root's, so that no other user can lay anything into it.
 fn is_roots(directory: &Path) -> bool {
     std::fs::metadata(directory).is_ok_and(|found| found.uid() == 0)
-}
-
-fn open_console(directory: &Path) -> io::Result<File> {
-    std::fs::create_dir_all(directory)?;
-    File::options()
-        .append(true)
-        .create(true)
-        .mode(0o644)
-        .open(directory.join("console.log"))
 }
 
 fn named(settings: &Settings) -> String {

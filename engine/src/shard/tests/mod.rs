@@ -22,6 +22,7 @@ use crate::point::Point;
 use crate::ring::{Access, Allocation, ByteRange, FileLook, Piece, Stage, VisitId};
 use crate::schemas::{Aggregations, Schemas};
 use crate::whisper::{Aggregation, Header, archive_points};
+use crate::writer::Tells;
 
 const EIO: i32 = 5;
 const ENOENT: i32 = 2;
@@ -317,6 +318,7 @@ impl World {
                 schemas: Arc::clone(&schemas),
                 aggregations: Arc::new(Aggregations::builtin()),
                 announce: None,
+                tells: Tells::default(),
             },
             budgets: budgets.clone(),
             room: Arc::clone(&room),

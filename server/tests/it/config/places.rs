@@ -71,6 +71,43 @@ fn references_name_keys_of_the_section_and_the_derived_directories() {
 }
 
 #[test]
+fn log_files_and_pid_file_lie_where_python_has_them() {
+    for (conf, want) in [
+        (
+            "STORAGE_DIR = /s\n",
+            [
+                "/s/log/carbon-cache/carbon-cache-a",
+                "/s/carbon-cache-a.pid",
+            ],
+        ),
+        (
+            "STORAGE_DIR = /s\nLOG_DIR = /var/log/carbon/\nPID_DIR = /run\n",
+            ["/var/log/carbon/carbon-cache-a", "/run/carbon-cache-a.pid"],
+        ),
+        // As the Whisper files: derived before [cache:a] is read.
+        (
+            "STORAGE_DIR = /s\n[cache:a]\nSTORAGE_DIR = /t\n",
+            [
+                "/s/log/carbon-cache/carbon-cache-a",
+                "/s/carbon-cache-a.pid",
+            ],
+        ),
+    ] {
+        let start = Start::with(&format!("[cache]\n{conf}"));
+        let settings = start.settings();
+        let found = [settings.log_dir, settings.pid_file];
+        assert_eq!(found, want.map(PathBuf::from), "{conf:?}");
+        let flagged = start.flags(|flags| {
+            flags.logdir = Some(PathBuf::from("/flag/logs"));
+            flags.pidfile = Some(PathBuf::from("/flag/pid"));
+        });
+        let settings = flagged.settings();
+        let found = [settings.log_dir, settings.pid_file];
+        assert_eq!(found, ["/flag/logs", "/flag/pid"].map(PathBuf::from));
+    }
+}
+
+#[test]
 fn environment_file_and_flags_place_the_directories() {
     let storage = ("GRAPHITE_STORAGE_DIR", "/env/storage");
     let root = ("GRAPHITE_ROOT", "/env/root");

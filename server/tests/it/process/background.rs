@@ -57,8 +57,11 @@ fn the_daemon_leaves_terminal_session_and_streams() {
     let session = fields.split(' ').nth(3).unwrap();
     assert_eq!(session, pid.to_string(), "it leads a session of its own");
     for (stream, ends) in [(0, "/dev/null"), (1, "/dev/null"), (2, "console.log")] {
-        let leads_to = std::fs::read_link(format!("/proc/{pid}/fd/{stream}")).unwrap();
-        assert!(leads_to.ends_with(ends), "{stream}: {}", leads_to.display());
+        let path = format!("/proc/{pid}/fd/{stream}");
+        let leads_to = || std::fs::read_link(&path).unwrap();
+        // The last of them is let go of right after `start` was told.
+        wait_for(|| leads_to().ends_with(ends).then_some(()))
+            .unwrap_or_else(|| panic!("{stream}: {}", leads_to().display()));
     }
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
     assert!(status.contains("Umask:\t0022"), "{status}");

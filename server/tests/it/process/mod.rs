@@ -4,6 +4,7 @@
 #![expect(clippy::disallowed_methods, reason = "a test reads clocks and waits")]
 
 mod background;
+mod logs;
 mod systemd;
 mod user;
 
@@ -125,10 +126,19 @@ impl Ran {
 
     /// Where the daemon that was started listens for lines.
     fn line(&self) -> SocketAddr {
-        let (_, rest) = self
-            .err
-            .split_once("line receiver (TCP) listens on ")
-            .unwrap();
+        self.address("line receiver (TCP)")
+    }
+
+    /// Where it answers cache queries.
+    fn query(&self) -> SocketAddr {
+        self.address("cache query")
+    }
+
+    fn address(&self, service: &str) -> SocketAddr {
+        let needle = format!("{service} listens on ");
+        let Some((_, rest)) = self.err.split_once(&needle) else {
+            panic!("no {needle:?} in {self:?}")
+        };
         rest.split_whitespace().next().unwrap().parse().unwrap()
     }
 }

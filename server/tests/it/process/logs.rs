@@ -1,0 +1,266 @@
+//! Log files: Python carbon's own lines for the same traffic, files that are moved away, days that
+//! end, a disk that is full.
+
+use std::io::Write;
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, SystemTime};
+
+use super::{Place, kill};
+use crate::daemon::{Querier, wait_for};
+use crate::first_use::now;
+
+const SCHEMAS: &str = "[seconds]\npattern = ^log\nretentions = 1s:1h,1m:1d\n";
+const AGGREGATION: &str = "[sums]\npattern = one$\nxFilesFactor = 0.1\naggregationMethod = sum\n";
+const LOGGED: [&str; 4] = ["creates.log", "updates.log", "listener.log", "query.log"];
+
+/// A place with rules that leave a mark in creates.log.
+fn place(conf: &str) -> Place {
+    let conf = format!("CACHE_WRITE_STRATEGY = sorted\nCARBON_METRIC_INTERVAL = 0\n{conf}");
+    let place = Place::new(&conf);
+    std::fs::write(place.path("storage-schemas.conf"), SCHEMAS).unwrap();
+    std::fs::write(place.path("storage-aggregation.conf"), AGGREGATION).unwrap();
+    place
+}
+
+fn log(place: &Place, name: &str) -> PathBuf {
+    place
+        .path("storage/log/carbon-cache/carbon-cache-a")
+        .join(name)
+}
+
+fn read(path: &Path) -> String {
+    std::fs::read_to_string(path).unwrap_or_default()
+}
+
+/// Waits until a log file holds a text, and answers all of it.
+fn wait_for_line(path: &Path, text: &str) -> String {
+    wait_for(|| Some(read(path)).filter(|all| all.contains(text)))
+        .unwrap_or_else(|| panic!("no {text:?} in {}: {}", path.display(), read(path)))
+}
+
+/// Sends two metrics and asks for one that is unknown.
+fn send(line: SocketAddr, query: SocketAddr) {
+    let time = now();
+    let mut sender = TcpStream::connect(line).unwrap();
+    write!(sender, "log.one 1 {time}\nlog.two 2 {time}\n").unwrap();
+    drop(sender);
+    assert_eq!(Querier::connect(query).points("log.unknown"), []);
+}
+
+/// The lines of a log file without what differs from run to run; every one has its time.
+fn lines(path: &Path) -> Vec<String> {
+    let mut lines: Vec<String> = read(path)
+        .lines()
+        .map(|line| {
+            let (time, message) = line.split_once(" :: ").unwrap_or_else(|| panic!("{line}"));
+            let shape: String = time
+                .chars()
+                .map(|letter| if letter.is_ascii_digit() { '9' } else { letter })
+                .collect();
+            assert_eq!(shape, "99/99/9999 99:99:99", "{line}");
+            let words = message.split(' ').map(|word| {
+                let bare = word.trim_matches(['[', ']']);
+                if bare.parse::<SocketAddr>().is_ok() {
+                    word.replace(bare, "PEER")
+                } else if word.len() == 7 && word.parse::<f64>().is_ok() {
+                    "TOOK".to_owned()
+                } else {
+                    word.to_owned()
+                }
+            });
+            words.collect::<Vec<_>>().join(" ")
+        })
+        .collect();
+    lines.sort();
+    lines
+}
+
+/// Waits until everything that `send` did, and one more connection that asked nothing, is in the logs.
+fn wait_for_all(logs: &Path) {
+    for (name, count) in [("updates.log", 2), ("listener.log", 2), ("query.log", 5)] {
+        let path = logs.join(name);
+        wait_for(|| (read(&path).lines().count() == count).then_some(()))
+            .unwrap_or_else(|| panic!("not {count} lines in {name}: {}", read(&path)));
+    }
+}
+
+/// Real carbon-cache over the same files of rules; its log directory.
+fn run_python(place: &Place) -> PathBuf {
+    let free = || TcpListener::bind("127.0.0.1:0").unwrap();
+    let ports: Vec<SocketAddr> = [free(), free(), free()]
+        .iter()
+        .map(|socket| socket.local_addr().unwrap())
+        .collect();
+    let root = place.path("python");
+    let (conf, storage) = (root.join("conf"), root.join("storage"));
+    std::fs::create_dir_all(&conf).unwrap();
+    for name in ["storage-schemas.conf", "storage-aggregation.conf"] {
+        std::fs::copy(place.path(name), conf.join(name)).unwrap();
+    }
+    let text = format!(
+        "[cache]\nSTORAGE_DIR = {}\nLINE_RECEIVER_PORT = {}\nPICKLE_RECEIVER_PORT = {}\n\
+         CACHE_QUERY_PORT = {}\nCARBON_METRIC_INTERVAL = 0\nMAX_UPDATES_PER_SECOND = inf\n\
+         ENABLE_TAGS = False\nLOG_LISTENER_CONN_LOST = True\n",
+        storage.display(),
+        ports[0].port(),
+        ports[1].port(),
+        ports[2].port(),
+    );
+    std::fs::write(conf.join("carbon.conf"), text).unwrap();
+    let python = benzene_fixtures::python().unwrap();
+    let carbon = |action: &str| {
+        let mut command = Command::new(&python);
+        command.arg(python.with_file_name("carbon-cache.py"));
+        command.arg("--config").arg(conf.join("carbon.conf"));
+        let output = command.arg(action).env("GRAPHITE_ROOT", &root).output();
+        let output = output.unwrap();
+        assert!(output.status.success(), "{action}: {output:?}");
+    };
+    carbon("start");
+    wait_for(|| TcpStream::connect(ports[2]).ok()).unwrap();
+    let logs = storage.join("log/carbon-cache/carbon-cache-a");
+    send(ports[0], ports[2]);
+    wait_for_all(&logs);
+    carbon("stop");
+    logs
+}
+
+#[test]
+fn files_and_lines_are_pythons() {
+    let place = place("LOG_LISTENER_CONN_LOST = True");
+    let started = place.run(&["start"]);
+    assert_eq!(started.code, Some(0), "{started:?}");
+    // Python's is looked at once before, whether it listens already.
+    drop(TcpStream::connect(started.query()).unwrap());
+    send(started.line(), started.query());
+    wait_for_all(log(&place, "").as_path());
+    assert_eq!(place.run(&["stop"]).code, Some(0));
+    let pythons = run_python(&place);
+    for name in LOGGED {
+        let (ours, theirs) = (lines(&log(&place, name)), lines(&pythons.join(name)));
+        assert_eq!(ours, theirs, "{name}");
+        assert!(ours.len() >= 2, "{name}: {ours:?}");
+    }
+    // Console lines have the same shape.
+    assert!(lines(&log(&place, "console.log")).len() > 5);
+}
+
+#[test]
+fn what_is_switched_off_is_not_logged() {
+    let off = "LOG_UPDATES = False\nLOG_CREATES = False\nLOG_CACHE_HITS = False\n\
+               LOG_LISTENER_CONN_SUCCESS = False";
+    let place = place(off);
+    let started = place.run(&["start"]);
+    send(started.line(), started.query());
+    wait_for(|| {
+        place
+            .path("storage/whisper/log/two.wsp")
+            .exists()
+            .then_some(())
+    })
+    .unwrap();
+    assert_eq!(place.run(&["stop"]).code, Some(0));
+    for name in ["creates.log", "updates.log", "listener.log"] {
+        assert!(!log(&place, name).exists(), "{name}");
+    }
+    let query = read(&log(&place, "query.log"));
+    assert!(
+        query.contains("connected") && !query.contains("cache query"),
+        "{query}"
+    );
+}
+
+#[test]
+fn a_file_that_was_moved_away_is_made_again() {
+    let place = place("ENABLE_LOGROTATION = False");
+    let started = place.run(&["start"]);
+    let updates = log(&place, "updates.log");
+    send(started.line(), started.query());
+    wait_for_line(&updates, "log.one");
+    wait_for_line(&updates, "log.two");
+    let moved = log(&place, "updates.log.1");
+    std::fs::rename(&updates, &moved).unwrap();
+    let before = read(&moved);
+    send(started.line(), started.query());
+    wait_for_line(&updates, "wrote 1 datapoints for log.one");
+    assert_eq!(read(&moved), before, "nothing more goes into the old one");
+    // With a signal, as logrotate's postrotate sends it, the old file is let go of at once.
+    let console = log(&place, "console.log");
+    let moved = log(&place, "console.log.1");
+    std::fs::rename(&console, &moved).unwrap();
+    kill("HUP", place.pid());
+    wait_for_line(&console, "SIGHUP");
+    let pid = place.pid();
+    wait_for(|| {
+        let stderr = std::fs::read_link(format!("/proc/{pid}/fd/2")).ok()?;
+        (stderr == console).then_some(())
+    })
+    .unwrap();
+    assert_eq!(place.run(&["stop"]).code, Some(0));
+}
+
+#[test]
+fn a_day_that_is_over_gets_its_name() {
+    for (rotates, conf) in [(true, ""), (false, "ENABLE_LOGROTATION = False")] {
+        let place = place(conf);
+        let console = log(&place, "console.log");
+        std::fs::create_dir_all(console.parent().unwrap()).unwrap();
+        std::fs::write(&console, "of yesterday\n").unwrap();
+        let file = std::fs::File::options().write(true).open(&console).unwrap();
+        let yesterday = SystemTime::now() - Duration::from_hours(36);
+        file.set_modified(yesterday).unwrap();
+        assert_eq!(place.run(&["start"]).code, Some(0));
+        assert_eq!(place.run(&["stop"]).code, Some(0));
+        let kept = std::fs::read_dir(console.parent().unwrap()).unwrap();
+        let aside = kept
+            .map(|entry| entry.unwrap().path())
+            .find(|path| path.to_str().unwrap().contains("console.log.20"));
+        assert_eq!(aside.is_some(), rotates, "{aside:?}");
+        assert_eq!(read(&console).contains("of yesterday"), !rotates);
+        if let Some(aside) = aside {
+            assert_eq!(read(&aside), "of yesterday\n");
+        }
+    }
+}
+
+#[test]
+fn a_full_log_disk_stops_nobody_and_is_counted() {
+    let place = place("ENABLE_LOGROTATION = False");
+    let updates = log(&place, "updates.log");
+    std::fs::create_dir_all(updates.parent().unwrap()).unwrap();
+    std::os::unix::fs::symlink("/dev/full", &updates).unwrap();
+    let started = place.run(&["start"]);
+    assert_eq!(started.code, Some(0), "{started:?}");
+    send(started.line(), started.query());
+    let console = log(&place, "console.log");
+    wait_for_line(&console, "log lines were dropped");
+    let mut querier = Querier::connect(started.query());
+    assert_eq!(querier.points("log.unknown"), []);
+    assert_eq!(place.run(&["stop"]).code, Some(0));
+    let said = wait_for_line(&console, "counted: ");
+    assert!(said.contains("logged.dropped 2"), "{said}");
+}
+
+#[test]
+fn logdir_is_the_directory_itself_also_in_the_foreground() {
+    let place = place("");
+    let logs = place.path("my logs");
+    let mut command = place.command(&["--logdir", logs.to_str().unwrap()]);
+    let mut daemon = command
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    wait_for_line(&logs.join("console.log"), " is ready");
+    kill("TERM", daemon.id().try_into().unwrap());
+    let mut said = String::new();
+    std::io::Read::read_to_string(&mut daemon.stderr.take().unwrap(), &mut said).unwrap();
+    assert!(daemon.wait().unwrap().success());
+    assert!(
+        said.contains(" is ready") && said.contains("stopped: "),
+        "{said}"
+    );
+    let console = read(&logs.join("console.log"));
+    assert!(console.contains("stopped: "), "{console}");
+}
