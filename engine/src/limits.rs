@@ -111,6 +111,13 @@ pub const METRIC_INTERVAL_SECONDS_MAX: u64 = 86_400;
 pub const METRIC_PREFIX_BYTES_MAX: usize = 1024;
 const _: () = assert!(METRIC_PREFIX_BYTES_MAX + 1024 < METRIC_NAME_BYTES_MAX);
 
+/// Most instances of carbon.conf that one process answers for: eight to a machine is usual, and each has
+/// ports, a directory to hold and metrics of its own.
+pub const INSTANCES_MAX: usize = 64;
+/// Most addresses that one listener may have in its INTERFACE: each is a socket of its own.
+pub const INTERFACES_MAX: usize = 16;
+/// Longest path of a Unix socket (`sun_path` of sockaddr_un is 108 bytes, the last of them zero).
+pub const SOCKET_PATH_BYTES_MAX: usize = 107;
 /// Most shards in a process: shard numbers are `u16`, and no machine we know has more cores.
 pub const SHARDS_MAX: usize = 1024;
 /// Most archives in a Whisper header that we accept: Python has no bound, real files have 2 to 6.

@@ -1,69 +1,128 @@
 //! Listening sockets, made at start, before there is a ring.
 //! A port is ours alone: the bind fails with EADDRINUSE where another program listens, so that a
-//! carbon-cache that was forgotten is noticed. Everything here answers `io::Error`.
+//! carbon-cache that was forgotten is noticed. The file of a Unix socket outlives its program: one that
+//! nobody listens on is removed first, any other file is left alone. Everything here answers
+//! `io::Error`.
 #![expect(
     unsafe_code,
     reason = "SO_MEMINFO has no typed wrapper and is read by address"
 )]
 
+use std::fs;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::time::Duration;
 
-use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
+use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, TcpKeepalive, Type};
+
+/// An address to listen on.
+#[derive(Clone, Copy, Debug)]
+pub struct Inet {
+    /// The address.
+    pub address: SocketAddr,
+    /// Of an IPv6 address: the same port of IPv4 is left to another socket.
+    pub is_only_v6: bool,
+}
+
+impl From<SocketAddr> for Inet {
+    fn from(address: SocketAddr) -> Inet {
+        let is_only_v6 = false;
+        Inet {
+            address,
+            is_only_v6,
+        }
+    }
+}
 
 /// Binds and listens. SO_REUSEADDR lets a restart take the port while old connections fade away;
 /// without SO_REUSEPORT two listeners exclude each other.
-pub fn listen_tcp(address: SocketAddr, backlog: i32) -> io::Result<OwnedFd> {
+pub fn listen_tcp(at: impl Into<Inet>, backlog: i32) -> io::Result<OwnedFd> {
     assert!(backlog > 0, "a backlog of {backlog} connections");
-    let socket = bind_tcp(address)?;
+    let socket = bind_tcp(at.into())?;
     socket.listen(backlog)?;
     Ok(socket.into())
 }
 
 /// Whether `listen_tcp` could have the port: bound and given back, and nobody could connect to it.
-pub fn try_tcp(address: SocketAddr) -> io::Result<()> {
-    bind_tcp(address).map(drop)
+pub fn try_tcp(at: impl Into<Inet>) -> io::Result<()> {
+    bind_tcp(at.into()).map(drop)
 }
 
 /// Whether `bind_udp` could have the port; what comes in that moment is lost.
-pub fn try_udp(address: SocketAddr) -> io::Result<()> {
-    let socket = Socket::new(
-        Domain::for_address(address),
-        Type::DGRAM,
-        Some(Protocol::UDP),
-    )?;
-    socket.bind(&address.into())
+pub fn try_udp(at: impl Into<Inet>) -> io::Result<()> {
+    let at = at.into();
+    inet_socket(at, Type::DGRAM, Protocol::UDP)?.bind(&at.address.into())
 }
 
-fn bind_tcp(address: SocketAddr) -> io::Result<Socket> {
-    let socket = Socket::new(
-        Domain::for_address(address),
-        Type::STREAM,
-        Some(Protocol::TCP),
-    )?;
+fn bind_tcp(at: Inet) -> io::Result<Socket> {
+    let socket = inet_socket(at, Type::STREAM, Protocol::TCP)?;
     socket.set_reuse_address(true)?;
-    socket.bind(&address.into())?;
+    socket.bind(&at.address.into())?;
     Ok(socket)
+}
+
+fn inet_socket(at: Inet, kind: Type, protocol: Protocol) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(at.address), kind, Some(protocol))?;
+    if at.is_only_v6 {
+        socket.set_only_v6(true)?;
+    }
+    Ok(socket)
+}
+
+/// Binds a Unix socket and listens; its file gets this mode before anybody can connect. The directory
+/// has to be there.
+pub fn listen_unix(path: &Path, mode: u32, backlog: i32) -> io::Result<OwnedFd> {
+    assert!(backlog > 0, "a backlog of {backlog} connections");
+    try_unix(path)?;
+    if is_socket(path) {
+        fs::remove_file(path)?;
+    }
+    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    socket.bind(&SockAddr::unix(path)?)?;
+    fs::set_permissions(path, fs::Permissions::from_mode(mode))?;
+    socket.listen(backlog)?;
+    Ok(socket.into())
+}
+
+/// Whether `listen_unix` could have the path: nothing is there, or a socket that nobody listens on.
+/// Where somebody does, that is `AddrInUse`; where another file is, `AlreadyExists`.
+pub fn try_unix(path: &Path) -> io::Result<()> {
+    match fs::symlink_metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let directory = path.parent().unwrap_or(Path::new("/"));
+            fs::metadata(directory).map(drop)
+        }
+        Err(error) => Err(error),
+        Ok(found) if !found.file_type().is_socket() => Err(io::ErrorKind::AlreadyExists.into()),
+        Ok(_) => match UnixStream::connect(path) {
+            Ok(_) => Err(io::ErrorKind::AddrInUse.into()),
+            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => Ok(()),
+            Err(error) => Err(error),
+        },
+    }
+}
+
+fn is_socket(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_socket())
 }
 
 /// Binds a datagram socket and asks for a receive buffer of so many bytes; the kernel may give
 /// less (net.core.rmem_max), see `receive_buffer_bytes`. No SO_REUSEADDR: for datagrams it would
 /// let two programs share the port.
-pub fn bind_udp(address: SocketAddr, receive_buffer_bytes: usize) -> io::Result<OwnedFd> {
-    let socket = Socket::new(
-        Domain::for_address(address),
-        Type::DGRAM,
-        Some(Protocol::UDP),
-    )?;
+pub fn bind_udp(at: impl Into<Inet>, receive_buffer_bytes: usize) -> io::Result<OwnedFd> {
+    let at = at.into();
+    let socket = inet_socket(at, Type::DGRAM, Protocol::UDP)?;
     // The forced size needs CAP_NET_ADMIN; without it the ordinary one is what we get.
     let forced =
         rustix::net::sockopt::set_socket_recv_buffer_size_force(&socket, receive_buffer_bytes);
     if forced.is_err() {
         socket.set_recv_buffer_size(receive_buffer_bytes)?;
     }
-    socket.bind(&address.into())?;
+    socket.bind(&at.address.into())?;
     Ok(socket.into())
 }
 
@@ -138,7 +197,7 @@ pub fn peer_addr(socket: impl AsFd) -> io::Result<SocketAddr> {
     inet(&SockRef::from(&socket.as_fd()).peer_addr()?)
 }
 
-fn inet(address: &socket2::SockAddr) -> io::Result<SocketAddr> {
+fn inet(address: &SockAddr) -> io::Result<SocketAddr> {
     address
         .as_socket()
         .ok_or_else(|| io::Error::from(io::ErrorKind::Unsupported))
@@ -160,6 +219,43 @@ mod tests {
         let first = bind_udp(any_port(), 65_536).unwrap();
         let taken = bind_udp(local_addr(&first).unwrap(), 65_536).unwrap_err();
         assert_eq!(taken.kind(), io::ErrorKind::AddrInUse);
+    }
+
+    #[test]
+    fn an_ipv6_port_can_leave_that_of_ipv4_to_another() {
+        let four = listen_tcp(SocketAddr::from(([0; 4], 0)), 16).unwrap();
+        let port = local_addr(&four).unwrap().port();
+        let both = SocketAddr::from(([0_u16; 8], port));
+        let taken = listen_tcp(both, 16).unwrap_err();
+        assert_eq!(taken.kind(), io::ErrorKind::AddrInUse);
+        let six = Inet {
+            address: both,
+            is_only_v6: true,
+        };
+        listen_tcp(six, 16).unwrap();
+    }
+
+    #[test]
+    fn a_unix_socket_that_nobody_listens_on_is_replaced_and_nothing_else() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("line");
+        let first = listen_unix(&path, 0o640, 16).unwrap();
+        let mode = fs::metadata(&path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o640);
+        let taken = listen_unix(&path, 0o640, 16).unwrap_err();
+        assert_eq!(taken.kind(), io::ErrorKind::AddrInUse);
+        drop(first);
+        assert!(is_socket(&path), "it outlives its program");
+        listen_unix(&path, 0o640, 16).unwrap();
+        UnixStream::connect(&path).unwrap_err();
+        let file = directory.path().join("file");
+        fs::write(&file, "kept").unwrap();
+        let error = listen_unix(&file, 0o640, 16).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!(fs::read(&file).unwrap(), b"kept");
+        let missing = directory.path().join("missing/line");
+        let error = listen_unix(&missing, 0o640, 16).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::NotFound);
     }
 
     #[test]
