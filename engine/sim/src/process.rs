@@ -212,6 +212,7 @@ impl Shared {
             }),
             recall: has_left_something.then(|| RecallConfig {
                 survey: start.survey.clone(),
+                adopted: Vec::new(),
                 together: Arc::clone(&self.together),
                 data_sync: Arc::clone(&self.data_sync),
                 mount: start.mount,

@@ -28,7 +28,7 @@ use hashbrown::HashMap;
 
 pub use inbox::Inbox;
 pub use message::{Answer, Ask, Message, Origin, PointBatch, Question, Reply};
-pub use recall::{RecallConfig, Recalled, Together};
+pub use recall::{Adopted, RecallConfig, Recalled, Together};
 pub use routes::{Guesses, Known, Trail};
 
 use crate::cache::{Cache, CacheConfig, Ledger, SeriesId, Usage};
@@ -188,6 +188,18 @@ impl Shard {
     pub fn drop_full(&mut self) {
         self.ledger.count(Counter::Received, 1);
         self.ledger.count(Counter::DroppedCacheFull, 1);
+    }
+
+    /// Received points that this core has taken or dropped so far, whoever owns their metrics. Between
+    /// two calls without a turn's end the difference is what was taken between them.
+    pub fn accepted(&self) -> u64 {
+        let passed_on: usize = self.outboxes.iter().map(Outbox::received).sum();
+        self.counted(Counter::Received) + passed_on as u64
+    }
+
+    /// What a counter of this core stands at.
+    pub fn counted(&self, counter: Counter) -> u64 {
+        self.ledger.stats().get(counter)
     }
 
     /// Counts something that happened on this core.

@@ -35,6 +35,19 @@ impl Outbox {
         self.queue.len() >= OUTBOX_MESSAGES_MAX
     }
 
+    /// Received points that wait here.
+    pub(super) fn received(&self) -> usize {
+        let queued = self.queue.iter().filter_map(|message| match message {
+            Message::Points(_, batch) => Some(batch),
+            Message::Question(_) | Message::Answer(_) => None,
+        });
+        queued
+            .chain([&self.batch])
+            .filter(|batch| batch.origin() == Origin::Received)
+            .map(PointBatch::len)
+            .sum()
+    }
+
     /// True when nothing waits.
     pub(super) fn is_empty(&self) -> bool {
         self.queue.is_empty() && self.batch.is_empty()

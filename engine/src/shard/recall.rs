@@ -7,8 +7,12 @@
 //! epochs are at their end the journal says nothing of that and lets nothing go
 //! (`Journal::set_earlier_owing`): a crash in between writes points again, in their order. A shard
 //! whose journal has failed goes on once it is well again, so that earlier epochs end at last.
+//! Journals of other directories are taken over in the same way, one after the other in the order in
+//! which they and the own one were last written; an own epoch that took them over and ended the earlier
+//! ones has them already.
 //! Nothing here holds up receivers or queries: a turn does a bounded piece.
 
+use std::collections::VecDeque;
 use std::hint::black_box;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -17,10 +21,10 @@ use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
 use super::Shard;
 use super::keep::Asker;
 use crate::cache::SeriesId;
-use crate::journal::replay::{NameIndex, Owed, Progress, Replay, ReplayToken, Report};
+use crate::journal::replay::{NameIndex, Owed, Owns, Progress, Replay, ReplayToken, Report};
 use crate::journal::survey::{NewerVersion, Survey};
 use crate::journal::{DataSync, Journal, State};
-use crate::limits::{RECALLED_PER_TURN_MAX, REMOVALS_IN_FLIGHT_MAX};
+use crate::limits::{INSTANCES_MAX, RECALLED_PER_TURN_MAX, REMOVALS_IN_FLIGHT_MAX};
 use crate::metric::{Metric, ShardIndex, TaggedLeaf, owner};
 use crate::point::Point;
 use crate::ring::{FileError, FileOperation, FileOutcome, FileToken};
@@ -94,6 +98,9 @@ impl Together {
 pub struct RecallConfig {
     /// What the journal's directory holds.
     pub survey: Survey,
+    /// Journals of other directories that are taken over, in the order in which they come back; at
+    /// most `limits::INSTANCES_MAX`.
+    pub adopted: Vec<Adopted>,
     /// Shared by all shards.
     pub together: Arc<Together>,
     /// Syncs of the data: what earlier runs have written is to be on the device before the journal
@@ -102,6 +109,33 @@ pub struct RecallConfig {
     /// Which mount of the data's file system this is (see `JournalConfig::mount`).
     pub mount: u32,
 }
+
+/// A journal of another directory, which this one takes over.
+#[derive(Clone, Debug)]
+pub struct Adopted {
+    /// What that directory holds.
+    pub survey: Survey,
+    /// Earlier epochs of this journal that began to take it over. Where it is the latest of them that
+    /// says that earlier epochs owe nothing, all is taken over already.
+    pub begun: Vec<u32>,
+    /// The file that says so, which goes with the others.
+    pub note: PathBuf,
+    /// It was written later than this one's: what it owes comes back behind what this one does.
+    pub is_later: bool,
+}
+
+/// One that is being taken over.
+#[derive(Debug)]
+struct Adoption {
+    /// Marks its operations; the own replay's is 0.
+    number: u64,
+    begun: Vec<u32>,
+    is_later: bool,
+    replay: Replay,
+}
+
+/// Which replay an operation is of: the lowest bits of its number.
+const REPLAYS: u64 = INSTANCES_MAX as u64 + 1;
 
 /// What came of it, to be said once.
 #[derive(Debug)]
@@ -128,10 +162,22 @@ enum Phase {
     Over,
 }
 
+/// How far this directory's journal is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Own {
+    /// It is being read.
+    Read,
+    /// Nothing else comes back any more, and the cache knows which seconds may.
+    Weighed,
+    /// All that it owed is cached.
+    Given,
+}
+
 /// A shard's part.
 #[derive(Debug)]
 pub(super) struct Recall {
     replay: Replay,
+    adoptions: VecDeque<Adoption>,
     together: Arc<Together>,
     data_sync: Arc<DataSync>,
     /// Of a sync of the data that begins after the start, and after files were last written while
@@ -140,7 +186,7 @@ pub(super) struct Recall {
     phase: Phase,
     /// Series by the replay's numbers of names, while they are linked.
     series: Vec<Option<SeriesId>>,
-    is_weighed: bool,
+    own: Own,
     /// The journal of this shard has failed, and the others know.
     is_failing: bool,
     /// The last turn's work was bounded: there is more to do at once.
@@ -148,7 +194,19 @@ pub(super) struct Recall {
     files: Vec<PathBuf>,
     removals: usize,
     removals_begun: u64,
-    said: Option<Recalled>,
+    said: VecDeque<Recalled>,
+}
+
+/// Says which metrics are this shard's.
+fn owns(index: ShardIndex, shards: u16, (seed, leaf): (u64, TaggedLeaf)) -> Owns {
+    Box::new(move |name: &str, hash: u64| {
+        // Untagged, as it stands: the hash is its owner's too.
+        if Metric::is_plain(name) {
+            return owner(hash, shards) == index;
+        }
+        Metric::from_canonical(name)
+            .is_ok_and(|metric| owner(metric.owner_hash(leaf, seed), shards) == index)
+    })
 }
 
 impl Recall {
@@ -156,36 +214,57 @@ impl Recall {
         config: RecallConfig,
         index: ShardIndex,
         shards: u16,
-        (seed, leaf): (u64, TaggedLeaf),
+        secrets: (u64, TaggedLeaf),
     ) -> Recall {
-        let owns = move |name: &str, hash: u64| {
-            // Untagged, as it stands: the hash is its owner's too.
-            if Metric::is_plain(name) {
-                return owner(hash, shards) == index;
-            }
-            Metric::from_canonical(name)
-                .is_ok_and(|metric| owner(metric.owner_hash(leaf, seed), shards) == index)
+        assert!(
+            config.adopted.len() <= INSTANCES_MAX,
+            "{} journals to take over",
+            config.adopted.len()
+        );
+        let read = |survey: Survey| {
+            let replay = Replay::new(survey, owns(index, shards, secrets), secrets.0);
+            replay.mounted(config.mount)
         };
-        let files = config.survey.files.iter().map(|file| file.path.clone());
+        // The first shard removes them; a note last, though nothing hangs on that.
+        let paths = |survey: &Survey| -> Vec<PathBuf> {
+            survey.files.iter().map(|file| file.path.clone()).collect()
+        };
+        let mut files = Vec::new();
+        if index == ShardIndex(0) {
+            files.extend(config.adopted.iter().map(|adopted| adopted.note.clone()));
+            files.extend(config.adopted.iter().flat_map(|it| paths(&it.survey)));
+            files.extend(paths(&config.survey));
+        }
+        let adoptions = (1..).zip(config.adopted);
+        let adoptions = adoptions.map(|(number, adopted)| Adoption {
+            number,
+            begun: adopted.begun,
+            is_later: adopted.is_later,
+            replay: read(adopted.survey),
+        });
         Recall {
-            files: if index == ShardIndex(0) {
-                files.collect()
-            } else {
-                Vec::new()
-            },
-            replay: Replay::new(config.survey, Box::new(owns), seed).mounted(config.mount),
+            files,
+            adoptions: adoptions.collect(),
+            replay: read(config.survey),
             together: config.together,
             ticket: config.data_sync.ticket(),
             data_sync: config.data_sync,
             phase: Phase::Reading,
             series: Vec::new(),
-            is_weighed: false,
+            own: Own::Read,
             is_failing: false,
             is_busy: true,
             removals: 0,
             removals_begun: 0,
-            said: None,
+            said: VecDeque::new(),
         }
+    }
+
+    /// Which of the journals that are to be taken over are so already is known once the own one has
+    /// been weighed.
+    fn leave_out_adopted(&mut self) {
+        let done = self.replay.epochs_done();
+        self.adoptions.retain(|it| !it.begun.contains(&done));
     }
 }
 
@@ -219,7 +298,7 @@ impl Shard {
         if recall.phase == Phase::Removing && !is_removing {
             recall.phase = Phase::Over;
         }
-        let is_over = recall.phase == Phase::Over && recall.said.is_none();
+        let is_over = recall.phase == Phase::Over && recall.said.is_empty();
         if !is_over || !recall.replay.is_quiet() {
             self.recall = Some(recall);
         } else if recall.is_failing {
@@ -243,12 +322,66 @@ impl Shard {
     }
 
     fn recall_points(&mut self, recall: &mut Recall) {
-        if !recall.is_weighed && recall.replay.has_weighed() {
-            recall.is_weighed = true;
-            let newest = recall.replay.report().newest;
-            self.ledger.begin_recall(newest.unwrap_or(0));
+        let has_weighed = recall.replay.has_weighed();
+        let is_given = recall.own == Own::Given;
+        let is_next = |it: &Adoption| !it.is_later || is_given;
+        let progress = if !has_weighed && !recall.adoptions.is_empty() {
+            // Its points wait until it is known what of the others is taken over already.
+            match recall.replay.work(RECALLED_PER_TURN_MAX, &mut |_| 0) {
+                Progress::Full | Progress::Done => {
+                    recall.leave_out_adopted();
+                    Progress::More
+                }
+                other @ (Progress::More | Progress::Waiting | Progress::Refused(_)) => other,
+            }
+        } else if recall.adoptions.front().is_some_and(is_next)
+            && let Some(adoption) = recall.adoptions.front_mut()
+        {
+            let progress = self.take_points(&mut adoption.replay, &mut recall.series);
+            if progress == Progress::Done {
+                self.end_adoption(recall)
+            } else {
+                progress
+            }
+        } else if recall.own != Own::Given {
+            if recall.own == Own::Read && has_weighed && recall.adoptions.is_empty() {
+                recall.own = Own::Weighed;
+                let newest = recall.replay.report().newest;
+                self.ledger.begin_recall(newest.unwrap_or(0));
+            }
+            let progress = self.take_points(&mut recall.replay, &mut recall.series);
+            if progress == Progress::Done {
+                recall.own = Own::Given;
+                self.let_go(recall);
+                let report = recall.replay.report().clone();
+                recall.said.push_back(Recalled::All(report));
+                Progress::More
+            } else {
+                progress
+            }
+        } else {
+            Progress::Done
+        };
+        match progress {
+            Progress::More => recall.is_busy = true,
+            Progress::Waiting => {}
+            // The writer makes room in the cache; the journal gets on by itself.
+            Progress::Full => {
+                if self.ledger.is_full() {
+                    recall.together.release();
+                }
+            }
+            Progress::Done => self.end_recall(recall),
+            Progress::Refused(newer) => {
+                recall.said.push_back(Recalled::Refused(newer));
+                recall.phase = Phase::Over;
+            }
         }
-        let (ledger, series) = (&mut self.ledger, &mut recall.series);
+    }
+
+    /// Puts a bounded piece of what a replay gives into the cache.
+    fn take_points(&mut self, replay: &mut Replay, series: &mut Vec<Option<SeriesId>>) -> Progress {
+        let ledger = &mut self.ledger;
         let now_ms = u64::from(self.now.unix_seconds) * 1000;
         // Names are lent by the replay while it works: they are looked up afterwards.
         let mut taken: Vec<(NameIndex, Point, u32)> = Vec::new();
@@ -272,43 +405,46 @@ impl Shard {
             }
             granted
         };
-        let progress = recall.replay.work(RECALLED_PER_TURN_MAX, &mut sink);
+        let progress = replay.work(RECALLED_PER_TURN_MAX, &mut sink);
         for (name, point, age_s) in taken {
             let index = name.0 as usize;
-            if recall.series.len() <= index {
-                recall.series.resize(index + 1, None);
+            if series.len() <= index {
+                series.resize(index + 1, None);
             }
-            if let Some(id) = recall.series[index] {
+            if let Some(id) = series[index] {
                 self.ledger.recall_known(id, point, age_s);
                 continue;
             }
-            let id = self.ledger.recall(recall.replay.name(name), point, age_s);
+            let id = self.ledger.recall(replay.name(name), point, age_s);
             if self.ledger.is_known(id) && self.ledger.link(id) {
-                recall.series[index] = Some(id);
+                series[index] = Some(id);
             }
         }
-        match progress {
-            Progress::More => recall.is_busy = true,
-            Progress::Waiting => {}
-            // The writer makes room in the cache; the journal gets on by itself.
-            Progress::Full => {
-                if self.ledger.is_full() {
-                    recall.together.release();
-                }
-            }
-            Progress::Done => self.end_recall(recall),
-            Progress::Refused(newer) => {
-                recall.said = Some(Recalled::Refused(newer));
-                recall.phase = Phase::Over;
-            }
+        progress
+    }
+
+    /// All of another directory's journal is cached; it is let go of once no read is under way.
+    fn end_adoption(&mut self, recall: &mut Recall) -> Progress {
+        self.let_go(recall);
+        let is_quiet = |it: &Adoption| it.replay.is_quiet();
+        if !recall.adoptions.front().is_some_and(is_quiet) {
+            return Progress::Waiting;
+        }
+        if let Some(adoption) = recall.adoptions.pop_front() {
+            let report = adoption.replay.report().clone();
+            recall.said.push_back(Recalled::All(report));
+        }
+        Progress::More
+    }
+
+    /// A replay has given everything: its numbers of series mean nothing any more.
+    fn let_go(&mut self, recall: &mut Recall) {
+        for id in recall.series.drain(..).flatten() {
+            self.ledger.unlink(id);
         }
     }
 
     fn end_recall(&mut self, recall: &mut Recall) {
-        for id in recall.series.drain(..).flatten() {
-            self.ledger.unlink(id);
-        }
-        recall.said = Some(Recalled::All(recall.replay.report().clone()));
         let Some(journal) = self.ledger.journal() else {
             unreachable!("without a journal nothing comes back")
         };
@@ -389,16 +525,25 @@ impl Shard {
         self.has_to_stop() || self.recall.as_ref().is_some_and(|recall| recall.is_busy)
     }
 
-    /// What came of the recall, once.
+    /// What came of a journal that was read, each once.
     pub fn recalled(&mut self) -> Option<Recalled> {
-        self.recall.as_mut()?.said.take()
+        self.recall.as_mut()?.said.pop_front()
     }
 
     /// The recall's next operation.
     pub(super) fn next_of_recall(&mut self) -> Option<(FileToken, FileOperation)> {
         let recall = self.recall.as_mut()?;
-        if let Some((token, operation)) = recall.replay.next_operation() {
-            return Some((Asker::Replay(token.0).token(), operation));
+        let replays = std::iter::once((0, &mut recall.replay)).chain(
+            recall
+                .adoptions
+                .front_mut()
+                .map(|it| (it.number, &mut it.replay)),
+        );
+        for (number, replay) in replays {
+            if let Some((token, operation)) = replay.next_operation() {
+                let token = Asker::Replay(token.0 * REPLAYS + number).token();
+                return Some((token, operation));
+            }
         }
         if recall.phase != Phase::Removing || recall.removals == REMOVALS_IN_FLIGHT_MAX {
             return None;
@@ -419,7 +564,16 @@ impl Shard {
         let Some(recall) = self.recall.as_mut() else {
             unreachable!("read {number} of a replay that is over")
         };
-        recall.replay.complete(ReplayToken(number), result);
+        let token = ReplayToken(number / REPLAYS);
+        match number % REPLAYS {
+            0 => recall.replay.complete(token, result),
+            of => {
+                let Some(adoption) = recall.adoptions.iter_mut().find(|it| it.number == of) else {
+                    unreachable!("read {number} of a journal that is let go of")
+                };
+                adoption.replay.complete(token, result);
+            }
+        }
     }
 
     /// Takes the outcome of a removal. A file that stays owes nothing all the same.

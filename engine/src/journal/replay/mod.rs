@@ -289,6 +289,11 @@ impl Replay {
         [Phase::Second, Phase::Done].contains(&self.phase)
     }
 
+    /// Epochs below this one owe nothing. Certain once it has weighed.
+    pub fn epochs_done(&self) -> u32 {
+        self.epochs_done
+    }
+
     /// Does about as much as decoding so many points takes, and gives what is owed to the sink, some
     /// at once. It says how many of them it took, the first ones; the others had no room and are
     /// offered again.
