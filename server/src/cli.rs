@@ -71,10 +71,10 @@ Examples:
   benzene cache
       try it: listens on 127.0.0.1, keeps everything under ./benzene-data
   benzene cache --config /opt/graphite/conf/carbon.conf start
-      as `carbon-cache.py --config ... start`; also stop and status, with its exit codes. A link named
+      one process for [cache] and every [cache:NAME], else as `carbon-cache.py --config ... start`; also stop and status, with its exit codes. A link named
       carbon-cache.py to this program takes carbon-cache.py's own command line
   benzene cache --config /etc/carbon/carbon.conf --instance b --udp off
-      [cache] with the changes of [cache:b], and no UDP
+      instance b alone: [cache] with the changes of [cache:b], and no UDP
 ";
 
 /// What `benzene cache` was told on the command line.
@@ -85,9 +85,10 @@ pub struct CacheOptions {
     /// neither is set, built-in defaults serve
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// Which `[cache:NAME]` section changes what `[cache]` says; also part of our own metrics' names
-    #[arg(long, value_name = "NAME", default_value = config::INSTANCE_DEFAULT, value_parser = instance)]
-    pub instance: String,
+    /// Answer for this one instance: `[cache:NAME]` changes what `[cache]` says, and the name is part of
+    /// our own metrics' names. Without it, one process answers for all instances of carbon.conf
+    #[arg(long, value_name = "NAME", value_parser = instance)]
+    pub instance: Option<String>,
     /// Instead of STORAGE_DIR: what carbon.conf does not place elsewhere goes below it
     #[arg(long, value_name = "DIR")]
     pub storage_dir: Option<PathBuf>,
@@ -139,7 +140,7 @@ fn cache_long_help() -> String {
 }
 
 fn instance(name: &str) -> Result<String, String> {
-    if name.is_empty() || name.contains(['/', ']', ':']) || name.contains(char::is_whitespace) {
+    if !config::is_instance_name(name) {
         return Err("an instance is a word without spaces, `/`, `:` or `]`, such as a".to_owned());
     }
     Ok(name.to_owned())
@@ -539,9 +540,9 @@ mod tests {
     }
 
     #[test]
-    fn without_flags_the_instance_is_a_and_nothing_is_overridden() {
+    fn without_flags_no_instance_is_named_and_nothing_is_overridden() {
         let options = cache(&[]).unwrap();
-        assert_eq!(options.instance, "a");
+        assert_eq!(options.instance, None);
         assert_eq!(options.log, None);
         assert_eq!(
             (options.config, options.line, options.shards),
@@ -590,11 +591,12 @@ mod tests {
 
     #[test]
     fn instances_that_could_leave_their_directory_are_refused() {
-        for name in ["", "a/b", "a b", "b]", "a:b"] {
+        for name in ["", "a/b", "a b", "b]", "a:b", "a,b", ".."] {
             let error = cache(&["--instance", name]).unwrap_err();
             assert!(error.contains("instance is a word"), "{name}: {error}");
         }
-        assert_eq!(cache(&["--instance", "b-2"]).unwrap().instance, "b-2");
+        let named = cache(&["--instance", "b-2"]).unwrap().instance;
+        assert_eq!(named.as_deref(), Some("b-2"));
     }
 
     #[test]

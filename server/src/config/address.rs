@@ -1,126 +1,377 @@
-//! Where the receivers and the cache query listen: interface and port become a socket address.
-//! An interface is a host name or an address, as in Python carbon; names are resolved here, once,
-//! by the system's resolver, and IPv4 goes before IPv6 as Python listens. No socket is opened.
-//! A name that nobody knows refuses the start and names its option.
+//! Where the receivers and the cache query listen: interfaces and ports become addresses, and sockets
+//! become paths.
+//! An interface is a list of host names or addresses; names are resolved here, once, by the system's
+//! resolver, and IPv4 goes before IPv6 as Python listens. No socket is opened.
+//! A name that nobody knows, and two listeners that want one address for different things, refuse the
+//! start with their options and lines. Receivers of several instances may share a port, as they do by
+//! SO_REUSEPORT in Python carbon: it is opened once, for all of them.
 
+use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs};
+use std::path::PathBuf;
 
-use super::error::ConfigError;
+use benzene_engine::limits::{INTERFACES_MAX, SOCKET_PATH_BYTES_MAX};
+
+use super::error::{Asker, ConfigError, Place};
+use super::instances::Instances;
 use super::low::Low;
 use super::value::Fault;
 use crate::cli::{CacheOptions, Listen};
 
+/// What a socket is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Service {
+    /// Line protocol over TCP.
+    Line,
+    /// Line protocol over UDP: one bound socket, no connections.
+    Datagram,
+    /// Pickled batches over TCP.
+    Pickle,
+    /// Batches in protobuf over TCP.
+    Protobuf,
+    /// Cache queries over TCP.
+    Query,
+}
+
+impl Service {
+    /// All that can be listened for.
+    pub const ALL: [Service; 5] = [
+        Service::Line,
+        Service::Datagram,
+        Service::Pickle,
+        Service::Protobuf,
+        Service::Query,
+    ];
+
+    /// What it is, for the operator.
+    pub fn noun(self) -> &'static str {
+        self.listener().noun
+    }
+
+    /// The option that says at which port it listens.
+    pub fn port_option(self) -> &'static str {
+        self.listener().port
+    }
+
+    fn listener(self) -> &'static Listener {
+        let found = LISTENERS.iter().find(|listener| listener.service == self);
+        let Some(listener) = found else {
+            unreachable!("{self:?} has a row")
+        };
+        listener
+    }
+}
+
+/// Where something listens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum At {
+    /// At an address; port 0, from a flag only, lets the kernel choose.
+    Inet(SocketAddr),
+    /// At a path.
+    Unix(PathBuf),
+}
+
+impl fmt::Display for At {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            At::Inet(address) => write!(f, "{address}"),
+            At::Unix(path) => write!(f, "{}", path.display()),
+        }
+    }
+}
+
+/// One socket that is listened on.
+#[derive(Clone, Debug)]
+pub struct Door {
+    /// What it is for.
+    pub service: Service,
+    /// Whose it is: a place in `Settings::instances`.
+    pub instance: usize,
+    /// Where it is.
+    pub at: At,
+    /// An IPv6 address that leaves its port of IPv4 to another.
+    pub is_only_v6: bool,
+    /// The option that places it.
+    pub key: &'static str,
+    /// Where that is written; none is its default, or a flag.
+    pub place: Option<Place>,
+    /// It is open to every host because nobody said otherwise.
+    pub is_open_by_default: bool,
+}
+
 /// The options that say where one listener listens.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Listener {
-    /// What it is, for the operator.
-    pub(super) noun: &'static str,
-    pub(super) interface: &'static str,
-    pub(super) port: &'static str,
+struct Listener {
+    service: Service,
+    noun: &'static str,
+    interface: &'static str,
+    port: &'static str,
+    /// The option with the path of its Unix socket.
+    socket: Option<&'static str>,
     /// A switch that has to be on, too.
     enable: Option<&'static str>,
     flag: &'static str,
+    /// What its flag says.
+    told: fn(&CacheOptions) -> Option<&Listen>,
 }
 
-pub(super) const LINE: Listener = Listener {
-    noun: "line receiver (TCP)",
-    interface: "LINE_RECEIVER_INTERFACE",
-    port: "LINE_RECEIVER_PORT",
-    enable: None,
-    flag: "--line",
-};
-pub(super) const UDP: Listener = Listener {
-    noun: "line receiver (UDP)",
-    interface: "UDP_RECEIVER_INTERFACE",
-    port: "UDP_RECEIVER_PORT",
-    enable: Some("ENABLE_UDP_LISTENER"),
-    flag: "--udp",
-};
-pub(super) const PICKLE: Listener = Listener {
-    noun: "pickle receiver",
-    interface: "PICKLE_RECEIVER_INTERFACE",
-    port: "PICKLE_RECEIVER_PORT",
-    enable: None,
-    flag: "--pickle",
-};
-pub(super) const PROTOBUF: Listener = Listener {
-    noun: "protobuf receiver",
-    interface: "PROTOBUF_RECEIVER_INTERFACE",
-    port: "PROTOBUF_RECEIVER_PORT",
-    enable: None,
-    flag: "--protobuf",
-};
-pub(super) const QUERY: Listener = Listener {
-    noun: "cache query",
-    interface: "CACHE_QUERY_INTERFACE",
-    port: "CACHE_QUERY_PORT",
-    enable: None,
-    flag: "--query",
-};
+const LISTENERS: [Listener; 5] = [
+    Listener {
+        service: Service::Line,
+        noun: "line receiver (TCP)",
+        interface: "LINE_RECEIVER_INTERFACE",
+        port: "LINE_RECEIVER_PORT",
+        socket: Some("LINE_RECEIVER_SOCKET"),
+        enable: None,
+        flag: "--line",
+        told: |options| options.line.as_ref(),
+    },
+    Listener {
+        service: Service::Datagram,
+        noun: "line receiver (UDP)",
+        interface: "UDP_RECEIVER_INTERFACE",
+        port: "UDP_RECEIVER_PORT",
+        socket: None,
+        enable: Some("ENABLE_UDP_LISTENER"),
+        flag: "--udp",
+        told: |options| options.udp.as_ref(),
+    },
+    Listener {
+        service: Service::Pickle,
+        noun: "pickle receiver",
+        interface: "PICKLE_RECEIVER_INTERFACE",
+        port: "PICKLE_RECEIVER_PORT",
+        socket: Some("PICKLE_RECEIVER_SOCKET"),
+        enable: None,
+        flag: "--pickle",
+        told: |options| options.pickle.as_ref(),
+    },
+    Listener {
+        service: Service::Protobuf,
+        noun: "protobuf receiver",
+        interface: "PROTOBUF_RECEIVER_INTERFACE",
+        port: "PROTOBUF_RECEIVER_PORT",
+        socket: None,
+        enable: None,
+        flag: "--protobuf",
+        told: |options| options.protobuf.as_ref(),
+    },
+    Listener {
+        service: Service::Query,
+        noun: "cache query",
+        interface: "CACHE_QUERY_INTERFACE",
+        port: "CACHE_QUERY_PORT",
+        socket: Some("CACHE_QUERY_SOCKET"),
+        enable: None,
+        flag: "--query",
+        told: |options| options.query.as_ref(),
+    },
+];
 
-/// Where everything listens; None is off.
-#[derive(Debug)]
-pub(super) struct Addresses {
-    pub(super) line: Option<SocketAddr>,
-    pub(super) udp: Option<SocketAddr>,
-    pub(super) pickle: Option<SocketAddr>,
-    pub(super) protobuf: Option<SocketAddr>,
-    pub(super) query: Option<SocketAddr>,
+/// Everything that is listened on, and what is to be said of it.
+#[derive(Debug, Default)]
+pub(super) struct Doors {
+    pub(super) doors: Vec<Door>,
+    pub(super) said: Vec<String>,
 }
 
-impl Addresses {
-    /// Resolves all of them and checks that no two TCP listeners collide.
-    pub(super) fn settle(low: &Low, options: &CacheOptions) -> Result<Addresses, ConfigError> {
-        let addresses = Addresses {
-            line: LINE.settle(low, options.line.as_ref())?,
-            udp: UDP.settle(low, options.udp.as_ref())?,
-            pickle: PICKLE.settle(low, options.pickle.as_ref())?,
-            protobuf: PROTOBUF.settle(low, options.protobuf.as_ref())?,
-            query: QUERY.settle(low, options.query.as_ref())?,
+impl Doors {
+    /// Resolves all of them, those of an instance that nobody named last: they give way to others.
+    pub(super) fn settle(
+        instances: &Instances,
+        options: &CacheOptions,
+    ) -> Result<Doors, ConfigError> {
+        let mut doors = Doors::default();
+        let named = |wanted: bool| {
+            let all = instances.all.iter().enumerate();
+            all.filter(move |(_, it)| it.is_implied != wanted)
         };
-        let tcp = [
-            (LINE, addresses.line),
-            (PICKLE, addresses.pickle),
-            (PROTOBUF, addresses.protobuf),
-            (QUERY, addresses.query),
-        ];
-        for (index, first) in tcp.iter().enumerate() {
-            for second in &tcp[index + 1..] {
-                refuse_same_port(*first, *second)?;
+        for (index, instance) in named(true).chain(named(false)) {
+            for listener in &LISTENERS {
+                for door in listener.doors(index, &instance.low, options)? {
+                    doors.add(door, instances)?;
+                }
             }
         }
-        Ok(addresses)
+        doors.doors.sort_by_key(|door| door.instance);
+        let v4: Vec<Door> = doors
+            .doors
+            .iter()
+            .filter(|door| matches!(door.at, At::Inet(SocketAddr::V4(_))))
+            .cloned()
+            .collect();
+        for door in &mut doors.doors {
+            let is_v6 = matches!(door.at, At::Inet(SocketAddr::V6(_)));
+            door.is_only_v6 = is_v6 && v4.iter().any(|other| other.has_port_of(door));
+        }
+        Ok(doors)
+    }
+
+    fn add(&mut self, door: Door, instances: &Instances) -> Result<(), ConfigError> {
+        let is_implied = instances.all[door.instance].is_implied;
+        if let Some(taken) = instances.taken.iter().find(|taken| {
+            is_implied && door.port() == Some(taken.port) && taken.is_udp == door.is_udp()
+        }) {
+            self.said.push(format!(
+                "instance {} does not listen for the {}: port {} is that of [{}] (line {})",
+                instances.all[door.instance].name,
+                door.service.noun(),
+                taken.port,
+                taken.section,
+                taken.line,
+            ));
+            return Ok(());
+        }
+        let Some(place) = self.doors.iter().position(|other| other.clashes(&door)) else {
+            self.doors.push(door);
+            return Ok(());
+        };
+        let other = &mut self.doors[place];
+        let name = |door: &Door| &instances.all[door.instance].name;
+        let may_share = other.service == door.service
+            && (door.service != Service::Query
+                || matches!(door.at, At::Unix(_))
+                || other.instance == door.instance);
+        if may_share {
+            // The wider of the two does for both.
+            if door.is_any_host() {
+                other.at = door.at.clone();
+                other.is_open_by_default |= door.is_open_by_default;
+            }
+            if other.instance != door.instance {
+                self.said.push(format!(
+                    "instances {} and {} share the {} at {}: what comes there counts for {}",
+                    name(other),
+                    name(&door),
+                    door.service.noun(),
+                    other.at,
+                    name(other),
+                ));
+            }
+            let wide = other.clone();
+            let is_covered = |it: &Door| it.service == wide.service && it.clashes(&wide);
+            let mut index = 0;
+            self.doors.retain(|it| {
+                index += 1;
+                index - 1 == place || !is_covered(it)
+            });
+            return Ok(());
+        }
+        if is_implied {
+            self.said.push(format!(
+                "instance {} does not listen for the {}: {} is instance {}'s",
+                name(&door),
+                door.service.noun(),
+                door.at,
+                name(other)
+            ));
+            return Ok(());
+        }
+        let asker = |door: &Door| Asker {
+            key: door.key,
+            instance: (instances.all.len() > 1).then(|| name(door).clone()),
+            place: door.place.clone(),
+        };
+        Err(ConfigError::SamePort {
+            first: Box::new(asker(other)),
+            second: Box::new(asker(&door)),
+            at: door.at.to_string(),
+        })
+    }
+}
+
+impl Door {
+    /// Its port, where it has one that was chosen.
+    fn port(&self) -> Option<u16> {
+        match &self.at {
+            At::Inet(address) => Some(address.port()).filter(|port| *port != 0),
+            At::Unix(_) => None,
+        }
+    }
+
+    fn is_udp(&self) -> bool {
+        self.service == Service::Datagram
+    }
+
+    fn has_port_of(&self, other: &Door) -> bool {
+        self.is_udp() == other.is_udp() && self.port().is_some() && self.port() == other.port()
+    }
+
+    /// Listens on every address of its family.
+    fn is_any_host(&self) -> bool {
+        matches!(&self.at, At::Inet(address) if address.ip().is_unspecified())
+    }
+
+    /// Cannot be opened beside the other.
+    fn clashes(&self, other: &Door) -> bool {
+        match (&self.at, &other.at) {
+            (At::Unix(one), At::Unix(another)) => one == another,
+            (At::Inet(one), At::Inet(another)) => {
+                let same_family = one.is_ipv4() == another.is_ipv4();
+                let same_host = one.ip() == another.ip()
+                    || same_family && (self.is_any_host() || other.is_any_host());
+                self.has_port_of(other) && same_host
+            }
+            (At::Unix(_), At::Inet(_)) | (At::Inet(_), At::Unix(_)) => false,
+        }
     }
 }
 
 impl Listener {
-    fn settle(self, low: &Low, flag: Option<&Listen>) -> Result<Option<SocketAddr>, ConfigError> {
-        match flag {
-            Some(Listen::Off) => Ok(None),
+    /// The doors of an instance. A flag stands for those of all instances, and is the first one's.
+    fn doors(
+        &self,
+        instance: usize,
+        low: &Low,
+        options: &CacheOptions,
+    ) -> Result<Vec<Door>, ConfigError> {
+        let mut doors = Vec::new();
+        let told = (self.told)(options);
+        match told {
+            Some(Listen::Off) => {}
+            Some(Listen::At { .. }) if instance > 0 => {}
             Some(Listen::At {
                 host: Some(host),
                 port,
             }) => {
-                let resolved = resolve(host, *port).map_err(|fault| ConfigError::Flag {
+                let address = resolve(host, *port).map_err(|fault| ConfigError::Flag {
                     flag: self.flag,
                     written: host.clone(),
                     fault,
-                });
-                resolved.map(Some)
+                })?;
+                doors.push(self.door(instance, low, address, false));
             }
-            Some(Listen::At { host: None, port }) => self.on_interface(low, *port).map(Some),
+            Some(Listen::At { host: None, port }) => {
+                doors = self.on_interfaces(instance, low, *port)?;
+            }
             None => {
                 let port = self.port(low);
-                let enabled = self.enable.is_none_or(|switch| low.switch(switch));
-                if port == 0 || !enabled {
-                    return Ok(None);
+                let is_enabled = self.enable.is_none_or(|switch| low.switch(switch));
+                if port != 0 && is_enabled {
+                    doors = self.on_interfaces(instance, low, port)?;
                 }
-                self.on_interface(low, port).map(Some)
             }
         }
+        if let Some(socket) = self.socket
+            && let Some(path) = low.text(socket)
+        {
+            if path.len() > SOCKET_PATH_BYTES_MAX || !path.starts_with('/') {
+                return Err(low.refuse(socket, Fault::NotSocketPath));
+            }
+            doors.push(Door {
+                service: self.service,
+                instance,
+                at: At::Unix(PathBuf::from(path)),
+                is_only_v6: false,
+                key: socket,
+                place: low.written(socket).map(|written| written.place.clone()),
+                is_open_by_default: false,
+            });
+        }
+        Ok(doors)
     }
 
-    fn port(self, low: &Low) -> u16 {
+    fn port(&self, low: &Low) -> u16 {
         let port = low
             .integer(self.port)
             .and_then(|port| u16::try_from(port).ok());
@@ -130,9 +381,42 @@ impl Listener {
         port
     }
 
-    fn on_interface(self, low: &Low, port: u16) -> Result<SocketAddr, ConfigError> {
-        let host = low.text(self.interface).unwrap_or_default();
-        resolve(&host, port).map_err(|fault| low.refuse(self.interface, fault))
+    fn on_interfaces(
+        &self,
+        instance: usize,
+        low: &Low,
+        port: u16,
+    ) -> Result<Vec<Door>, ConfigError> {
+        let text = low.text(self.interface).unwrap_or_default();
+        let mut hosts: Vec<&str> = text.split(',').map(str::trim).collect();
+        if hosts.len() > 1 {
+            hosts.retain(|host| !host.is_empty());
+        }
+        if hosts.len() > INTERFACES_MAX {
+            let fault = Fault::TooLarge {
+                max: INTERFACES_MAX as u64,
+                why: "for each address is a socket of its own",
+            };
+            return Err(low.refuse(self.interface, fault));
+        }
+        let is_default = low.written(self.interface).is_none();
+        let resolved = hosts.into_iter().map(|host| {
+            let address = resolve(host, port).map_err(|fault| low.refuse(self.interface, fault))?;
+            Ok(self.door(instance, low, address, is_default))
+        });
+        resolved.collect()
+    }
+
+    fn door(&self, instance: usize, low: &Low, address: SocketAddr, is_default: bool) -> Door {
+        Door {
+            service: self.service,
+            instance,
+            at: At::Inet(address),
+            is_only_v6: false,
+            key: self.port,
+            place: low.written(self.port).map(|written| written.place.clone()),
+            is_open_by_default: is_default && address.ip().is_unspecified(),
+        }
     }
 }
 
@@ -163,24 +447,6 @@ fn resolve(host: &str, port: u16) -> Result<SocketAddr, Fault> {
     })
 }
 
-type Settled = (Listener, Option<SocketAddr>);
-
-/// Python shares such a port by SO_REUSEPORT and gives half of the lines to the wrong receiver.
-fn refuse_same_port(one: Settled, other: Settled) -> Result<(), ConfigError> {
-    let ((first, Some(a)), (second, Some(b))) = (one, other) else {
-        return Ok(());
-    };
-    let same_host = a.ip() == b.ip() || a.ip().is_unspecified() || b.ip().is_unspecified();
-    if a.port() == 0 || a.port() != b.port() || !same_host {
-        return Ok(());
-    }
-    Err(ConfigError::SamePort {
-        first: first.port,
-        second: second.port,
-        address: b,
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -200,19 +466,44 @@ mod tests {
         assert!(matches!(fault, Fault::UnknownHost { .. }), "{fault:?}");
     }
 
+    fn door(service: Service, at: &str) -> Door {
+        let at = match at.parse() {
+            Ok(address) => At::Inet(address),
+            Err(_) => At::Unix(PathBuf::from(at)),
+        };
+        Door {
+            service,
+            instance: 0,
+            at,
+            is_only_v6: false,
+            key: service.port_option(),
+            place: None,
+            is_open_by_default: false,
+        }
+    }
+
     #[test]
-    fn tcp_listeners_do_not_share_a_port() {
-        let at = |text: &str| text.parse::<SocketAddr>().ok();
-        for (one, other, shared) in [
-            ("127.0.0.1:2003", "127.0.0.1:2003", true),
-            ("0.0.0.0:2003", "127.0.0.1:2003", true),
-            ("127.0.0.1:2003", "127.0.0.2:2003", false),
-            ("127.0.0.1:2003", "127.0.0.1:2004", false),
-            ("127.0.0.1:0", "127.0.0.1:0", false),
-            ("off", "127.0.0.1:2004", false),
+    fn what_cannot_be_listened_on_twice() {
+        use Service::{Datagram, Line, Query};
+        for ((one, a), (other, b), clash) in [
+            ((Line, "127.0.0.1:2003"), (Query, "127.0.0.1:2003"), true),
+            ((Line, "0.0.0.0:2003"), (Query, "127.0.0.1:2003"), true),
+            ((Line, "127.0.0.1:2003"), (Query, "0.0.0.0:2003"), true),
+            ((Line, "127.0.0.1:2003"), (Query, "127.0.0.2:2003"), false),
+            ((Line, "127.0.0.1:2003"), (Query, "127.0.0.1:2004"), false),
+            ((Line, "127.0.0.1:0"), (Query, "127.0.0.1:0"), false),
+            (
+                (Line, "127.0.0.1:2003"),
+                (Datagram, "127.0.0.1:2003"),
+                false,
+            ),
+            ((Line, "0.0.0.0:2003"), (Query, "[::]:2003"), false),
+            ((Line, "[::]:2003"), (Query, "[::1]:2003"), true),
+            ((Line, "/run/a"), (Query, "/run/a"), true),
+            ((Line, "/run/a"), (Query, "/run/b"), false),
         ] {
-            let found = refuse_same_port((LINE, at(one)), (QUERY, at(other)));
-            assert_eq!(found.is_err(), shared, "{one} {other}");
+            let found = door(one, a).clashes(&door(other, b));
+            assert_eq!(found, clash, "{one:?} {a} {other:?} {b}");
         }
     }
 }

@@ -15,6 +15,8 @@ use crate::cli::CacheOptions;
 
 /// The storage directory when nobody names one and there is no carbon.conf.
 pub const STORAGE_DIR_ALONE: &str = "benzene-data";
+/// The directory below the storage directory that has a journal for each instance.
+pub(crate) const JOURNALS: &str = "journal";
 /// Where Python carbon's packages install themselves.
 const GRAPHITE_ROOT_USUAL: &str = "/opt/graphite";
 
@@ -44,7 +46,6 @@ pub(super) struct Directories {
     pub(super) storage: PathBuf,
     pub(super) conf: PathBuf,
     pub(super) data: PathBuf,
-    pub(super) journal: PathBuf,
     pub(super) logs: PathBuf,
     pub(super) pid_file: PathBuf,
 }
@@ -97,15 +98,9 @@ impl Surroundings {
         &self,
         low: &Low,
         options: &CacheOptions,
+        instance: &str,
     ) -> Result<Directories, ConfigError> {
-        let written = |name| {
-            low.text(name)
-                .map(|text| clean_path(&text, self.home.as_deref()))
-        };
-        let storage = match &options.storage_dir {
-            Some(flag) => normal_path(flag),
-            None => written("STORAGE_DIR").unwrap_or_else(|| self.storage_dir.clone()),
-        };
+        let written = |name| self.written(low, name);
         let data = match (&options.data_dir, written("LOCAL_DATA_DIR")) {
             (Some(flag), _) => normal_path(flag),
             (None, Some(data)) => data,
@@ -114,14 +109,9 @@ impl Surroundings {
         if data.as_os_str().len() > DATA_DIR_BYTES_MAX {
             return Err(ConfigError::DataDirectoryTooLong { path: data });
         }
-        let journal = match (&options.journal_dir, written("JOURNAL_DIR")) {
-            (Some(flag), _) => normal_path(flag),
-            (None, Some(journal)) => journal,
-            (None, None) => storage.join("journal").join(&options.instance),
-        };
         let conf = written("CONF_DIR").unwrap_or_else(|| self.conf_dir.clone());
         // As Python: a flag is the place itself, LOG_DIR gets a directory for each instance.
-        let named = format!("{PROGRAM}-{}", options.instance);
+        let named = format!("{PROGRAM}-{instance}");
         let of_all = self.storage_of_all(low, options);
         let logs = match (&options.logdir, written("LOG_DIR")) {
             (Some(flag), _) => normal_path(flag),
@@ -133,13 +123,32 @@ impl Surroundings {
             (None, written) => written.unwrap_or(of_all).join(named + ".pid"),
         };
         Ok(Directories {
-            storage,
+            storage: self.storage(low, options),
             conf,
             data,
-            journal,
             logs,
             pid_file,
         })
+    }
+
+    fn written(&self, low: &Low, name: &str) -> Option<PathBuf> {
+        low.text(name)
+            .map(|text| clean_path(&text, self.home.as_deref()))
+    }
+
+    fn storage(&self, low: &Low, options: &CacheOptions) -> PathBuf {
+        match &options.storage_dir {
+            Some(flag) => normal_path(flag),
+            None => self
+                .written(low, "STORAGE_DIR")
+                .unwrap_or_else(|| self.storage_dir.clone()),
+        }
+    }
+
+    /// Where the journal of an instance is that has a process of its own, unless a flag says otherwise.
+    pub(super) fn journal_of(&self, name: &str, low: &Low, options: &CacheOptions) -> PathBuf {
+        self.written(low, "JOURNAL_DIR")
+            .unwrap_or_else(|| self.storage(low, options).join(JOURNALS).join(name))
     }
 
     /// The storage directory from which LOCAL_DATA_DIR follows. Python derives it before it reads
@@ -189,7 +198,7 @@ fn clean_path(text: &str, home: Option<&str>) -> PathBuf {
 }
 
 /// Takes `.`, `..` and double slashes out of a path by its text, as Python's normpath.
-fn normal_path(path: &Path) -> PathBuf {
+pub(super) fn normal_path(path: &Path) -> PathBuf {
     let mut normal = PathBuf::new();
     for part in path.components() {
         match part {

@@ -4,10 +4,9 @@
 
 use std::fmt;
 use std::io;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use benzene_engine::limits::DATA_DIR_BYTES_MAX;
+use benzene_engine::limits::{DATA_DIR_BYTES_MAX, INSTANCES_MAX};
 use benzene_engine::schemas::SchemaError;
 use benzene_engine::schemas::ini::IniError;
 
@@ -57,6 +56,48 @@ impl fmt::Display for NamedBy {
             ),
         }
     }
+}
+
+/// Which option asks for something, of which instance, and where that is written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Asker {
+    /// The option.
+    pub key: &'static str,
+    /// The instance, where there are several.
+    pub instance: Option<String>,
+    /// Where it is written; none is its default, or a flag.
+    pub place: Option<Place>,
+}
+
+impl fmt::Display for Asker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.key)?;
+        if let Some(instance) = &self.instance {
+            write!(f, " of instance {instance}")?;
+        }
+        match &self.place {
+            Some(place) => write!(f, " ({place})"),
+            None => write!(f, " (not set in carbon.conf)"),
+        }
+    }
+}
+
+/// An option of which instances of one process say different things.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{other} = {other_text}, and {one} = {one_text}: one process answers for all instances of \
+     carbon.conf, and here they must agree; write the same for all, or start a process for each \
+     (--instance NAME)"
+)]
+pub struct Disagreement {
+    /// What the first instance asks for.
+    pub one: Asker,
+    /// Its value.
+    pub one_text: String,
+    /// What another asks for.
+    pub other: Asker,
+    /// Its value.
+    pub other_text: String,
 }
 
 /// A value in carbon.conf that was refused.
@@ -123,17 +164,41 @@ pub enum ConfigError {
         /// Why not.
         fault: Fault,
     },
-    /// Two TCP listeners would have the same address.
-    #[error(
-        "{first} and {second} both ask for {address}; give one of them another port, or 0 for off"
-    )]
+    /// Two listeners would have the same address.
+    #[error("{first} and {second} both ask for {at}; give one of them another, or 0 for off")]
     SamePort {
-        /// The port option of one.
-        first: &'static str,
-        /// The port option of the other.
-        second: &'static str,
+        /// One.
+        first: Box<Asker>,
+        /// The other.
+        second: Box<Asker>,
         /// What both ask for.
-        address: SocketAddr,
+        at: String,
+    },
+    /// Instances of one process say different things where they must agree.
+    #[error(transparent)]
+    Disagreement(Box<Disagreement>),
+    /// A name that cannot be an instance's.
+    #[error(
+        "{place}: `{name}` is no name of an instance; write a word without spaces, `/`, `:` or `]`, \
+         such as b"
+    )]
+    InstanceName {
+        /// Where it stands.
+        place: Place,
+        /// What stands there.
+        name: String,
+    },
+    /// More instances than one process answers for.
+    #[error(
+        "{}: {found} instances, and one process answers for {INSTANCES_MAX} at most; name those that it \
+         is to answer for in INSTANCES, in [cache]",
+        path.display()
+    )]
+    TooManyInstances {
+        /// carbon.conf.
+        path: PathBuf,
+        /// How many there are.
+        found: usize,
     },
     /// The data directory's path leaves too little of PATH_MAX for metric names.
     #[error(

@@ -2,7 +2,6 @@
 //! The engine and the front see `Settings` and nothing below it. Every value is inside its bound,
 //! addresses are resolved, and no two listeners collide. Nothing is read from disk here.
 
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -11,10 +10,11 @@ use benzene_engine::limits::METRIC_PREFIX_BYTES_MAX;
 use benzene_engine::ring::socket::KeepAlive;
 use benzene_engine::ring::{Allocation, Driver};
 
-use super::address::Addresses;
+use super::address::{At, Door, Service};
 use super::directories::Directories;
 use super::disk::{self, DiskSettings};
 use super::error::ConfigError;
+use super::instances::Instance;
 use super::journal::{self, JournalSettings, Shutdown};
 use super::low::Low;
 use super::option;
@@ -31,8 +31,12 @@ use crate::tagdb::TagSettings;
     reason = "each is a switch of carbon.conf of its own"
 )]
 pub struct Settings {
-    /// Which instance this is; part of our own metrics' names.
+    /// Which instance this is; of several the one under which the process's own metrics are.
     pub instance: String,
+    /// The instances that this process answers for, at least one.
+    pub instances: Vec<Instance>,
+    /// `--instance` has named it.
+    pub is_asked_for: bool,
     /// The carbon.conf that was read; None runs on built-in defaults.
     pub config_file: Option<PathBuf>,
     /// What is stored goes below it.
@@ -51,16 +55,10 @@ pub struct Settings {
     pub pid_file: PathBuf,
     /// The user that the daemon becomes; None keeps the one that starts it.
     pub user: Option<String>,
-    /// Line receiver (TCP); None is off. Port 0, from a flag only, lets the kernel choose.
-    pub line: Option<SocketAddr>,
-    /// Line receiver (UDP); None is off.
-    pub udp: Option<SocketAddr>,
-    /// Pickle receiver; None is off.
-    pub pickle: Option<SocketAddr>,
-    /// Protobuf receiver; None is off.
-    pub protobuf: Option<SocketAddr>,
-    /// Cache query; None is off.
-    pub query: Option<SocketAddr>,
+    /// What is listened on.
+    pub doors: Vec<Door>,
+    /// The mode of the Unix sockets' files.
+    pub socket_mode: u32,
     /// Most connections to all receivers together; None is no limit.
     pub senders_max: Option<usize>,
     /// How long a connection to a receiver may send no point; None is for ever.
@@ -148,7 +146,9 @@ pub struct Drive {
 /// What was worked out before the settings: paths and addresses.
 pub(super) struct Prepared {
     pub(super) directories: Directories,
-    pub(super) addresses: Addresses,
+    pub(super) journal_dir: PathBuf,
+    pub(super) instances: Vec<Instance>,
+    pub(super) doors: Vec<Door>,
 }
 
 /// Puts the settings together.
@@ -159,16 +159,20 @@ pub(super) fn settle(
 ) -> Result<Settings, ConfigError> {
     let Prepared {
         directories,
-        addresses,
+        journal_dir,
+        instances,
+        doors,
     } = prepared;
     let lists = low
         .switch("USE_WHITELIST")
         .then(|| list_files(options, &directories.conf));
     let rule_files = RuleFiles::beside(low.file.is_some(), &directories.conf, lists);
-    let journal = journal::journal(low, directories.journal.clone());
+    let journal = journal::journal(low, journal_dir.clone());
     let shutdown = journal::shutdown(low, journal.is_some())?;
     Ok(Settings {
-        instance: options.instance.clone(),
+        instance: first_of(&instances).name.clone(),
+        instances,
+        is_asked_for: options.instance.is_some(),
         config_file: low.file.clone(),
         storage_dir: directories.storage,
         conf_dir: directories.conf,
@@ -184,11 +188,8 @@ pub(super) fn settle(
         },
         pid_file: directories.pid_file,
         user: low.text("USER").filter(|user| !user.is_empty()),
-        line: addresses.line,
-        udp: addresses.udp,
-        pickle: addresses.pickle,
-        protobuf: addresses.protobuf,
-        query: addresses.query,
+        doors,
+        socket_mode: socket_mode(low)?,
         senders_max: senders_max(low),
         client_idle: low
             .integer("METRIC_CLIENT_IDLE_TIMEOUT")
@@ -201,7 +202,7 @@ pub(super) fn settle(
         disk: disk::disk(low),
         updates_per_second_on_shutdown: low.rate("MAX_UPDATES_PER_SECOND_ON_SHUTDOWN"),
         journal,
-        journal_dir: directories.journal,
+        journal_dir,
         shutdown,
         strategy: strategy(low),
         timestamp_lag_s: seconds(low, "MIN_TIMESTAMP_LAG"),
@@ -219,6 +220,47 @@ pub(super) fn settle(
         shards: shards(low, options)?,
         drive: drive(low)?,
     })
+}
+
+impl Settings {
+    /// The first address of a service; None where it has none.
+    pub fn address(&self, service: Service) -> Option<std::net::SocketAddr> {
+        let doors = self.doors.iter().filter(|door| door.service == service);
+        let mut addresses = doors.filter_map(|door| match &door.at {
+            At::Inet(address) => Some(*address),
+            At::Unix(_) => None,
+        });
+        addresses.next()
+    }
+
+    /// The directories of the instances' journals, the process's own first.
+    pub fn journal_dirs(&self) -> impl Iterator<Item = &Path> {
+        let instances = self.instances.iter().map(|it| it.journal_dir.as_path());
+        std::iter::once(self.journal_dir.as_path()).chain(instances)
+    }
+
+    /// The names of the instances, as they are said.
+    pub fn names(&self) -> String {
+        let names: Vec<&str> = self.instances.iter().map(|it| it.name.as_str()).collect();
+        names.join(", ")
+    }
+}
+
+/// The instance that the process goes by: the first that something listens for.
+pub(super) fn first_of(instances: &[Instance]) -> &Instance {
+    let first = instances.iter().find(|it| it.has_doors);
+    let Some(first) = first.or(instances.first()) else {
+        unreachable!("there is at least one instance")
+    };
+    first
+}
+
+fn socket_mode(low: &Low) -> Result<u32, ConfigError> {
+    const NAME: &str = "SOCKET_MODE";
+    let text = low.text(NAME).unwrap_or_default();
+    let mode = u32::from_str_radix(&text, 8).ok();
+    mode.filter(|mode| *mode <= 0o777 && text.len() >= 3)
+        .ok_or_else(|| low.refuse(NAME, Fault::NotMode))
 }
 
 /// What is named is had or refused; only what is left open may fall back.

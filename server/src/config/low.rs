@@ -14,10 +14,10 @@ use super::option::{self, ConfOption, Standing};
 use super::value::{Fault, Rate, Value};
 
 /// The section that every instance reads.
-const CACHE_SECTION: &str = "cache";
+pub(super) const CACHE_SECTION: &str = "cache";
 
 /// What carbon.conf says to this instance; without a file, nothing.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Low {
     /// The file, if there is one.
     pub(super) file: Option<PathBuf>,
@@ -27,6 +27,8 @@ pub(super) struct Low {
     entries: Vec<Written>,
     /// Keys that no table knows.
     pub(super) strangers: Vec<Stranger>,
+    /// Of other instances of the same process: what is not acted on.
+    others: Vec<Written>,
 }
 
 /// An option that was set.
@@ -52,30 +54,59 @@ pub(super) struct Stranger {
 }
 
 impl Low {
-    /// Reads a file's text. `fallbacks` are what `%(KEY)s` may name beside the section's own keys.
+    /// Reads what a file says to an instance, or without one what [cache] says to all. `fallbacks` are
+    /// what `%(KEY)s` may name beside the section's own keys.
     pub(super) fn read(
         file: &Path,
-        text: &str,
-        instance: &str,
+        ini: &IniFile,
+        instance: Option<&str>,
         fallbacks: &[(&str, &str)],
     ) -> Result<Low, ConfigError> {
-        let syntax = |source| ConfigError::Syntax {
-            path: file.to_owned(),
-            source,
-        };
-        let ini = IniFile::parse(text).map_err(syntax)?;
         let mut low = Low {
             file: Some(file.to_owned()),
             ..Low::default()
         };
-        let own = format!("{CACHE_SECTION}:{instance}");
-        for name in [CACHE_SECTION, own.as_str()] {
+        let own = instance.map(|instance| format!("{CACHE_SECTION}:{instance}"));
+        for name in [Some(CACHE_SECTION), own.as_deref()].into_iter().flatten() {
             if let Some(section) = ini.section(name) {
-                let entries = resolve(&ini, section, fallbacks).map_err(syntax)?;
+                let entries =
+                    resolve(ini, section, fallbacks).map_err(|source| ConfigError::Syntax {
+                        path: file.to_owned(),
+                        source,
+                    })?;
                 low.add(section, entries)?;
             }
         }
         Ok(low)
+    }
+
+    /// Lets another value hold for an option.
+    pub(super) fn overrule(&mut self, written: Written) {
+        self.entries.push(written);
+    }
+
+    /// Takes over what another instance's section has that is not acted on, to be named.
+    pub(super) fn name_too(&mut self, other: &Low) {
+        for section in &other.sections {
+            if !self.sections.contains(section) {
+                self.sections.push(section.clone());
+            }
+        }
+        for stranger in &other.strangers {
+            if !self.strangers.iter().any(|it| it.place == stranger.place) {
+                self.strangers.push(stranger.clone());
+            }
+        }
+        let not_yet = |it: &&Written| matches!(it.option.standing, Standing::NotYet { .. });
+        let is_known = |it: &Written| self.entries.iter().any(|known| known.place == it.place);
+        let more = other.holding().filter(not_yet).filter(|it| !is_known(it));
+        let more: Vec<Written> = more.cloned().collect();
+        self.others.extend(more);
+    }
+
+    /// What other instances' sections say and is not acted on.
+    pub(super) fn of_others(&self) -> impl Iterator<Item = &Written> {
+        self.others.iter()
     }
 
     fn add(&mut self, section: &Section, entries: Vec<Resolved>) -> Result<(), ConfigError> {

@@ -5,6 +5,7 @@
 
 use std::fmt::Write as _;
 
+use super::instances::among;
 use super::option::{ConfOption, Standing};
 use super::table::OPTIONS;
 use super::value::{Bound, Kind, RATE_MIN};
@@ -16,7 +17,8 @@ Written from the option table of the program (`server/src/config/table.rs`); do 
 `BENZENE_WRITE_DOCS=1 cargo test -p benzene-server --test it config` writes it again.
 
 `benzene cache --config carbon.conf --instance NAME` reads `[cache]`, then `[cache:NAME]`, which
-wins. The grammar is that of Python's ConfigParser: comments on lines of their own, indented lines
+wins. Without `--instance` one process answers for all instances of the file
+([see below](#several-instances-in-one-process)). The grammar is that of Python's ConfigParser: comments on lines of their own, indented lines
 continue a value, `%(KEY)s` stands for another key's value, `%%` for a percent sign. Sections of
 carbon-relay and carbon-aggregator are skipped.
 
@@ -34,6 +36,21 @@ const ALONE_HEAD: &str = "
 ## Without a carbon.conf
 
 Defaults are the same with and without a file, but for these:
+";
+
+const INSTANCES_HEAD: &str = "
+## Several instances in one process
+
+Without `--instance`, a carbon.conf with sections `[cache:b]`, `[cache:c]` is read for all of them,
+each as Python carbon reads it, and one process answers at all their ports for every metric. `a` is
+`[cache]` alone where no section is called `[cache:a]`; nobody has named that one, so it gives way
+where a port of it is another instance's or, in the same file, a relay's. INSTANCES in `[cache]` says
+which instances are meant. Receivers of several instances may have one port, as by SO_REUSEPORT in
+Python; cache queries may not. What several instances say of one process
+([0021](../decisions/0021-instances.md)):
+
+Options that are not in this table must be the same for all instances; where they are not, the start
+is refused with both lines.
 ";
 
 /// The options that we act on, for `benzene cache --help`.
@@ -108,8 +125,20 @@ pub fn manual_page() -> String {
         &mut page,
         &format!("| STORAGE_DIR | see above | `{alone}` in the working directory |"),
     );
+    instances_table(&mut page);
     not_acted_tables(&mut page);
     page
+}
+
+fn instances_table(page: &mut String) {
+    page.push_str(INSTANCES_HEAD);
+    line(page, "\n| option | what holds for the process |\n|---|---|");
+    for option in acted() {
+        let words = among(option.name).words();
+        if !words.is_empty() {
+            line(page, &format!("| {} | {words} |", option.name));
+        }
+    }
 }
 
 fn not_acted_tables(page: &mut String) {
@@ -214,7 +243,7 @@ fn values(option: &ConfOption) -> String {
             let times = format!("{} ms to {} s", bound.min, bound.max / 1000);
             [&[times.as_str()], words].concat().join(", ")
         }
-        Kind::Host => "host name or address".to_owned(),
+        Kind::Host => "host names or addresses".to_owned(),
         Kind::Path => "path".to_owned(),
         Kind::Text => "text".to_owned(),
         Kind::List => "texts with commas".to_owned(),

@@ -11,6 +11,7 @@ mod directories;
 mod disk;
 mod error;
 mod high;
+mod instances;
 mod journal;
 mod low;
 mod manual;
@@ -30,22 +31,25 @@ use std::path::Path;
 
 use benzene_engine::limits::CONFIG_FILE_BYTES_MAX;
 
+pub use address::{At, Door, Service};
+pub(crate) use directories::JOURNALS;
 pub use directories::STORAGE_DIR_ALONE;
 pub use disk::{ByClass, Chosen, DiskSettings};
-pub use error::{ConfigError, NamedBy, Place, RefusedSetting};
+pub use error::{Asker, ConfigError, Disagreement, NamedBy, Place, RefusedSetting};
 pub use high::{Drive, Logged, Settings};
+pub use instances::{Instance, is_instance_name};
 pub use journal::{JournalSettings, JournalSync, Shutdown};
 pub use manual::{help_section, manual_page, sample_file};
-pub use option::{ConfOption, Standing, find, nearest};
+pub use option::{Among, ConfOption, Standing, find, nearest};
 pub use rules::{ListFiles, RuleFiles, Ruled, Rules, StorageFiles};
 pub use table::OPTIONS;
 pub use value::{Bound, Fault, Kind, Rate, Value};
 
 use crate::cli::CacheOptions;
-use address::Addresses;
-use directories::Surroundings;
+use address::Doors;
+use directories::{Surroundings, normal_path};
 use high::Prepared;
-use low::Low;
+use instances::Instances;
 
 /// The instance when nobody names one, as for Python carbon.
 pub const INSTANCE_DEFAULT: &str = "a";
@@ -128,7 +132,8 @@ pub fn load_conf(
     read: Reader<'_>,
 ) -> Result<Conf, ConfigError> {
     let surroundings = Surroundings::find(options, environment);
-    let low = match &surroundings.config {
+    let asked = options.instance.as_deref();
+    let told = match &surroundings.config {
         Some((path, named_by)) => {
             let Some(text) = read_if_there(path, read)? else {
                 let (path, named_by) = (path.clone(), *named_by);
@@ -137,26 +142,72 @@ pub fn load_conf(
             let storage = surroundings.storage_dir.to_string_lossy();
             let conf = surroundings.conf_dir.to_string_lossy();
             let fallbacks = [("STORAGE_DIR", &*storage), ("CONF_DIR", &*conf)];
-            Low::read(path, &text, &options.instance, &fallbacks)?
+            Instances::read(path, &text, asked, &fallbacks)?
         }
-        None => Low::default(),
+        None => Instances::without_file(asked),
     };
-    let directories = surroundings.settle(&low, options)?;
-    let addresses = Addresses::settle(&low, options)?;
+    let low = &told.together;
+    let Doors { doors, said } = Doors::settle(&told, options)?;
+    let instances: Vec<Instance> = told
+        .all
+        .iter()
+        .enumerate()
+        .map(|(index, it)| Instance {
+            name: it.name.clone(),
+            journal_dir: match &options.journal_dir {
+                Some(flag) if told.all.len() == 1 => normal_path(flag),
+                Some(_) | None => surroundings.journal_of(&it.name, &it.low, options),
+            },
+            has_doors: doors.iter().any(|door| door.instance == index),
+        })
+        .collect();
+    let name = &high::first_of(&instances).name;
+    let directories = surroundings.settle(low, options, name)?;
+    let journal_dir = match &options.journal_dir {
+        Some(flag) => normal_path(flag),
+        None => high::first_of(&instances).journal_dir.clone(),
+    };
     let prepared = Prepared {
         directories,
-        addresses,
+        journal_dir,
+        instances,
+        doors,
     };
-    let settings = high::settle(&low, options, prepared)?;
+    let settings = high::settle(low, options, prepared)?;
+    let mut facts = notice::facts(low, &settings, &surroundings);
+    facts.extend(told.said.iter().cloned().chain(said));
+    let mut warnings = notice::warnings(low, &settings, options);
+    warnings.extend(told.warnings.iter().cloned());
     Ok(Conf {
-        said: notice::facts(&low, &settings, options, &surroundings),
-        warnings: notice::warnings(&low, &settings, options),
+        said: facts,
+        warnings,
         settings,
-        written: low
-            .holding()
-            .map(|written| (written.option.name, written.text.clone()))
-            .collect(),
+        written: written(&told),
     })
+}
+
+/// What is written: what holds for the process, and where each instance has its own, what each says.
+fn written(told: &Instances) -> Written {
+    let mut all = Written::new();
+    for it in &told.all {
+        for written in it.low.holding() {
+            let text = all.entry(written.option.name).or_default();
+            if !text.is_empty() && *text != written.text {
+                text.push_str(", ");
+                text.push_str(&written.text);
+            } else {
+                text.clone_from(&written.text);
+            }
+        }
+    }
+    if told.all.len() > 1 {
+        for written in told.together.holding() {
+            if instances::among(written.option.name) != Among::Own {
+                all.insert(written.option.name, written.text.clone());
+            }
+        }
+    }
+    all
 }
 
 /// The file's text; None where there is no such file.

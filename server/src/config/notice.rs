@@ -7,12 +7,12 @@ use std::fmt::Write as _;
 use benzene_engine::cache::Strategy;
 
 use super::Settings;
-use super::address::{LINE, PICKLE, PROTOBUF, QUERY, UDP};
+use super::address::{Door, Service};
 use super::directories::Surroundings;
 use super::low::{Low, Stranger, Written};
 use super::option::Standing;
 use super::value::Kind;
-use crate::cli::{CacheOptions, Listen};
+use crate::cli::CacheOptions;
 
 /// The warnings about the file, ready to log.
 pub(super) fn warnings(low: &Low, settings: &Settings, options: &CacheOptions) -> Vec<String> {
@@ -35,7 +35,8 @@ pub(super) fn warnings(low: &Low, settings: &Settings, options: &CacheOptions) -
 /// One line that names everything that was written and is not acted on.
 fn without_effect(low: &Low) -> Option<String> {
     let file = low.file.as_ref()?;
-    let mut parts: Vec<String> = low.holding().filter_map(not_acted_on).collect();
+    let written = low.holding().chain(low.of_others());
+    let mut parts: Vec<String> = written.filter_map(not_acted_on).collect();
     parts.extend(low.strangers.iter().map(stranger));
     if parts.is_empty() {
         return None;
@@ -130,12 +131,7 @@ fn idle_lists(settings: &Settings, options: &CacheOptions) -> Option<String> {
 }
 
 /// Facts worth a line at start.
-pub(super) fn facts(
-    low: &Low,
-    settings: &Settings,
-    options: &CacheOptions,
-    surroundings: &Surroundings,
-) -> Vec<String> {
+pub(super) fn facts(low: &Low, settings: &Settings, surroundings: &Surroundings) -> Vec<String> {
     let mut facts = vec![source(low, settings)];
     let data = settings.data_dir.display();
     if settings.data_dir == surroundings.storage_dir.join("whisper") {
@@ -147,7 +143,7 @@ pub(super) fn facts(
         facts.push(format!("Whisper files are in {data}"));
     }
     if low.file.is_some() {
-        facts.extend(silent_interfaces(low, settings, options));
+        facts.extend(silent_interfaces(settings));
         facts.extend(silent_switches(low, settings));
     }
     facts
@@ -160,8 +156,12 @@ fn source(low: &Low, settings: &Settings) -> String {
             .to_owned();
     };
     let mut sections = String::new();
-    for name in &low.sections {
-        let and = if sections.is_empty() { "" } else { " and " };
+    for (index, name) in low.sections.iter().enumerate() {
+        let and = match index {
+            0 => "",
+            _ if index + 1 == low.sections.len() => " and ",
+            _ => ", ",
+        };
         if write!(sections, "{and}[{name}]").is_err() {
             unreachable!("a String takes every text")
         }
@@ -171,31 +171,30 @@ fn source(low: &Low, settings: &Settings) -> String {
     } else {
         &sections
     };
+    let names: Vec<&str> = settings
+        .instances
+        .iter()
+        .map(|it| it.name.as_str())
+        .collect();
+    let whose = match names.as_slice() {
+        [name] => format!("instance {name}"),
+        names => format!("instances {} in one process", names.join(", ")),
+    };
     format!(
-        "settings are from {sections} of {} (instance {})",
-        file.display(),
-        settings.instance
+        "settings are from {sections} of {} ({whose})",
+        file.display()
     )
 }
 
 /// Which listeners are open to the world because nobody said otherwise.
-fn silent_interfaces(low: &Low, settings: &Settings, options: &CacheOptions) -> Option<String> {
-    let listeners = [
-        (LINE, settings.line, &options.line),
-        (UDP, settings.udp, &options.udp),
-        (PICKLE, settings.pickle, &options.pickle),
-        (PROTOBUF, settings.protobuf, &options.protobuf),
-        (QUERY, settings.query, &options.query),
-    ];
-    let nouns: Vec<&str> = listeners
-        .into_iter()
-        .filter(|(listener, address, flag)| {
-            let said = matches!(flag, Some(Listen::At { host: Some(_), .. }));
-            let open = address.is_some_and(|address| address.ip().is_unspecified());
-            open && !said && low.written(listener.interface).is_none()
-        })
-        .map(|(listener, _, _)| listener.noun)
-        .collect();
+fn silent_interfaces(settings: &Settings) -> Option<String> {
+    let open = |door: &&Door| door.is_open_by_default;
+    let mut nouns: Vec<&str> = Vec::new();
+    for door in settings.doors.iter().filter(open) {
+        if !nouns.contains(&door.service.noun()) {
+            nouns.push(door.service.noun());
+        }
+    }
     if nouns.is_empty() {
         return None;
     }
@@ -208,7 +207,11 @@ fn silent_interfaces(low: &Low, settings: &Settings, options: &CacheOptions) -> 
 /// Defaults of Python carbon under which it does something that is easily overlooked.
 fn silent_switches(low: &Low, settings: &Settings) -> Vec<String> {
     let mut facts = Vec::new();
-    if settings.udp.is_none() && low.written("ENABLE_UDP_LISTENER").is_none() {
+    let has_udp = settings
+        .doors
+        .iter()
+        .any(|door| door.service == Service::Datagram);
+    if !has_udp && low.written("ENABLE_UDP_LISTENER").is_none() {
         facts.push(
             "UDP is off, as with Python carbon: carbon.conf does not set ENABLE_UDP_LISTENER"
                 .to_owned(),

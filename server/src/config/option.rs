@@ -31,6 +31,34 @@ pub struct ConfOption {
     pub flag: Option<&'static str>,
 }
 
+/// What holds for an option where one process answers for several instances (`instances::among`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Among {
+    /// All must say the same; else the start is refused.
+    Same,
+    /// Each instance has its own.
+    Own,
+    /// They add up; where one is left open, or has no limit, the sum is so.
+    Sum,
+    /// The largest.
+    Largest,
+    /// What the first instance says; another value is named at start.
+    First,
+}
+
+impl Among {
+    /// In words, for the manual; empty for what is usual.
+    pub const fn words(self) -> &'static str {
+        match self {
+            Among::Same => "",
+            Among::Own => "each instance has its own",
+            Among::Sum => "they add up; inf and auto stay",
+            Among::Largest => "the largest holds for all",
+            Among::First => "what the first instance says holds; another value is named at start",
+        }
+    }
+}
+
 /// Whether we act on an option.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Standing {

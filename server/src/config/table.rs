@@ -241,6 +241,12 @@ pub const OPTIONS: &[ConfOption] = &[
         "",
         "The user that a daemon started by root becomes, once its ports are bound. Default: who starts it",
     ),
+    ConfOption::new(
+        "INSTANCES",
+        Kind::List,
+        "auto",
+        "Which instances one process answers for, where no --instance is given. Default: every [cache:NAME], and a, which is [cache] alone where no section names it",
+    ),
     ConfOption::new("SHARDS", SHARDS, "auto", "Pinned threads. Default: the cores it may use")
         .unit("threads")
         .flag("--shards"),
@@ -268,7 +274,7 @@ pub const OPTIONS: &[ConfOption] = &[
         "LINE_RECEIVER_INTERFACE",
         Kind::Host,
         ANY_HOST,
-        "Where the line receiver (TCP) listens",
+        "Where the line receiver (TCP) listens; several with commas (0.0.0.0, ::)",
     )
     .alone(OWN_HOST)
     .flag("--line"),
@@ -286,7 +292,7 @@ pub const OPTIONS: &[ConfOption] = &[
         "UDP_RECEIVER_INTERFACE",
         Kind::Host,
         ANY_HOST,
-        "Where the line receiver (UDP) listens",
+        "Where the line receiver (UDP) listens; several with commas (0.0.0.0, ::)",
     )
     .alone(OWN_HOST)
     .flag("--udp"),
@@ -295,7 +301,7 @@ pub const OPTIONS: &[ConfOption] = &[
         "PICKLE_RECEIVER_INTERFACE",
         Kind::Host,
         ANY_HOST,
-        "Where the pickle receiver listens",
+        "Where the pickle receiver listens; several with commas (0.0.0.0, ::)",
     )
     .alone(OWN_HOST)
     .flag("--pickle"),
@@ -319,7 +325,7 @@ pub const OPTIONS: &[ConfOption] = &[
         "PROTOBUF_RECEIVER_INTERFACE",
         Kind::Host,
         ANY_HOST,
-        "Where the protobuf receiver listens",
+        "Where the protobuf receiver listens; several with commas (0.0.0.0, ::)",
     )
     .alone(OWN_HOST)
     .flag("--protobuf"),
@@ -372,17 +378,41 @@ pub const OPTIONS: &[ConfOption] = &[
         "False",
         "Filters names by blacklist.conf and whitelist.conf in CONF_DIR: a regular expression a line; the files are watched",
     ),
+    ConfOption::new(
+        "LINE_RECEIVER_SOCKET",
+        Kind::Path,
+        "",
+        "Unix socket on which the line receiver listens besides",
+    ),
+    ConfOption::new(
+        "PICKLE_RECEIVER_SOCKET",
+        Kind::Path,
+        "",
+        "Unix socket on which the pickle receiver listens besides",
+    ),
+    ConfOption::new(
+        "SOCKET_MODE",
+        Kind::Text,
+        "660",
+        "Who may connect to the Unix sockets: the mode of their files, as for chmod (666 is everybody)",
+    ),
     // Cache query.
     ConfOption::new(
         "CACHE_QUERY_INTERFACE",
         Kind::Host,
         ANY_HOST,
-        "Where graphite-web asks for points that are not in their files yet",
+        "Where graphite-web asks for points that are not in their files yet; several with commas",
     )
     .alone(OWN_HOST)
     .flag("--query"),
     ConfOption::new("CACHE_QUERY_PORT", PORT, "7002", "Port of the cache query; 0 is off")
         .flag("--query"),
+    ConfOption::new(
+        "CACHE_QUERY_SOCKET",
+        Kind::Path,
+        "",
+        "Unix socket on which the cache query listens besides",
+    ),
     // Cache.
     ConfOption::new("MAX_CACHE_SIZE", CACHE_POINTS, "inf", "Most points in the cache")
         .unit("points"),

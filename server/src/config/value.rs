@@ -4,6 +4,8 @@
 //! Stricter than Python in one way: what Python keeps as a string and stumbles over later is
 //! refused here, with what to write instead.
 
+use benzene_engine::limits::SOCKET_PATH_BYTES_MAX;
+
 /// The slowest rate, in the unit of its setting: slower ones are meant as none, and one create in 50
 /// minutes is what the limiter counts.
 pub(super) const RATE_MIN: f64 = 0.02;
@@ -204,6 +206,15 @@ pub enum Fault {
         /// What is wrong with it.
         problem: String,
     },
+    /// No path that a Unix socket can have.
+    #[error(
+        "a Unix socket needs an absolute path of at most {SOCKET_PATH_BYTES_MAX} bytes; write such a one \
+         (/run/benzene/line)"
+    )]
+    NotSocketPath,
+    /// Not the mode of a file.
+    #[error("that is no mode; write three octal digits, such as 660")]
+    NotMode,
     /// No such interface.
     #[error(
         "no address is known for it ({problem}); write an address of this machine, such as 0.0.0.0"

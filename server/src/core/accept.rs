@@ -16,7 +16,8 @@ use benzene_engine::ring::SocketId;
 use benzene_engine::stats::Counter;
 
 use super::{Core, Parcel, Phase};
-use crate::front::Service;
+use crate::config::Service;
+use crate::front::Entrance;
 
 /// How long accepting rests after it failed, for want of descriptors most likely, or where there are
 /// as many senders as may be.
@@ -25,11 +26,11 @@ const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 /// What a core accepts from, and what keeps it.
 #[derive(Debug, Default)]
 pub(super) struct Accepting {
-    listeners: Vec<(SocketId, Service)>,
+    listeners: Vec<(SocketId, Entrance)>,
     /// Listeners that rest, and until when.
     again: Vec<(Instant, SocketId)>,
     /// Connections that were accepted and for which there was no place.
-    waiting: VecDeque<(Service, OwnedFd)>,
+    waiting: VecDeque<(Entrance, OwnedFd)>,
     failed: Quiet,
     full: Quiet,
 }
@@ -40,7 +41,7 @@ impl Accepting {
         self.again.iter().map(|(at, _)| *at).min()
     }
 
-    fn service_of(&self, listener: SocketId) -> Option<Service> {
+    fn entrance_of(&self, listener: SocketId) -> Option<Entrance> {
         let found = self.listeners.iter().find(|(id, _)| *id == listener)?;
         Some(found.1)
     }
@@ -52,10 +53,10 @@ impl Accepting {
 
 impl Core {
     /// Accepts connections from a listening socket and deals them to the cores.
-    pub(crate) fn listen(&mut self, service: Service, listener: OwnedFd) {
+    pub(crate) fn listen(&mut self, entrance: Entrance, listener: OwnedFd) {
         let listener = self.ring.adopt(listener);
-        self.accepting.listeners.push((listener, service));
-        self.arm(listener, service);
+        self.accepting.listeners.push((listener, entrance));
+        self.arm(listener, entrance.service);
     }
 
     fn arm(&mut self, listener: SocketId, service: Service) {
@@ -67,20 +68,20 @@ impl Core {
     }
 
     pub(super) fn accepted(&mut self, listener: SocketId, socket: OwnedFd, now: Now) {
-        let Some(service) = self.accepting.service_of(listener) else {
+        let Some(entrance) = self.accepting.entrance_of(listener) else {
             return;
         };
         self.shard.count(Counter::Connections, 1);
-        if !self.peers.counts_senders(service) {
-            return self.place(service, socket);
+        if !self.peers.counts_senders(entrance.service) {
+            return self.place(entrance, socket);
         }
         if self.peers.has_sender_room() {
-            self.place(service, socket);
+            self.place(entrance, socket);
         } else {
-            self.accepting.waiting.push_back((service, socket));
+            self.accepting.waiting.push_back((entrance, socket));
         }
         if self.peers.has_sender_room() {
-            return self.arm(listener, service);
+            return self.arm(listener, entrance.service);
         }
         self.accepting.rest(listener, now);
         self.shard.count(Counter::AcceptPauses, 1);
@@ -95,28 +96,28 @@ impl Core {
     }
 
     /// Gives a connection to the core with the fewest.
-    fn place(&mut self, service: Service, socket: OwnedFd) {
-        self.peers.sender_came(service);
+    fn place(&mut self, entrance: Entrance, socket: OwnedFd) {
+        self.peers.sender_came(entrance.service);
         if self.phase != Phase::Running {
             self.peers.opened(self.index);
-            return self.serve(service, socket);
+            return self.serve(entrance, socket);
         }
         let target = self.peers.deal();
-        tracing::debug!("{service:?} connection accepted, for core {}", target.0);
+        tracing::debug!("{entrance:?}: connection accepted, for core {}", target.0);
         if target == self.index {
-            return self.serve(service, socket);
+            return self.serve(entrance, socket);
         }
         match self
             .peers
             .inbox(target)
-            .push(Parcel::Connection(service, socket))
+            .push(Parcel::Connection(entrance, socket))
         {
             Ok(()) => self.wake(target),
-            Err(Parcel::Connection(service, socket)) => {
+            Err(Parcel::Connection(entrance, socket)) => {
                 // Its inbox is full: better a busier core here than a connection that waits.
                 self.peers.closed(target);
                 self.peers.opened(self.index);
-                self.serve(service, socket);
+                self.serve(entrance, socket);
             }
             Err(parcel) => unreachable!("pushed a connection, got back {parcel:?}"),
         }
@@ -140,9 +141,9 @@ impl Core {
             return;
         }
         while self.peers.has_sender_room()
-            && let Some((service, socket)) = self.accepting.waiting.pop_front()
+            && let Some((entrance, socket)) = self.accepting.waiting.pop_front()
         {
-            self.place(service, socket);
+            self.place(entrance, socket);
         }
         let due: Vec<SocketId> = self
             .accepting
@@ -151,7 +152,7 @@ impl Core {
             .map(|(_, listener)| listener)
             .collect();
         for listener in due {
-            let Some(service) = self.accepting.service_of(listener) else {
+            let Some(Entrance { service, .. }) = self.accepting.entrance_of(listener) else {
                 unreachable!("{listener:?} rests, and is no listener")
             };
             if self.peers.counts_senders(service) && !self.peers.has_sender_room() {
@@ -164,18 +165,18 @@ impl Core {
 
     /// At a stop: takes what waits, whatever the limit, and closes the receivers' listeners.
     pub(super) fn accept_the_last(&mut self) {
-        while let Some((service, socket)) = self.accepting.waiting.pop_front() {
-            self.place(service, socket);
+        while let Some((entrance, socket)) = self.accepting.waiting.pop_front() {
+            self.place(entrance, socket);
         }
         let receivers: Vec<_> = self
             .accepting
             .listeners
-            .extract_if(.., |(_, service)| *service != Service::Query)
+            .extract_if(.., |(_, entrance)| entrance.service != Service::Query)
             .collect();
-        for (listener, service) in receivers {
+        for (listener, entrance) in receivers {
             while let Some(socket) = self.ring.accept_now(listener) {
                 self.shard.count(Counter::Connections, 1);
-                self.place(service, socket);
+                self.place(entrance, socket);
             }
             self.ring.close(listener);
             // One that rests has nothing to wait for any more.

@@ -10,8 +10,7 @@ use benzene_engine::whisper::Retention;
 use benzene_engine::writer::{Tells, Told};
 use hashbrown::HashMap;
 
-use crate::config::Logged;
-use crate::front::Service;
+use crate::config::{Logged, Service};
 use crate::logging::{Logs, Topic};
 
 /// What Twisted says of a connection that was not closed as it should be.

@@ -34,7 +34,8 @@ use benzene_engine::ring::{End, Event, Lane, Ring, SocketId, socket};
 use benzene_engine::shard::{Message, Recalled, Shard};
 use benzene_engine::stats::Counter;
 
-use crate::front::{Command, Front, Service};
+use crate::config::Service;
+use crate::front::{Command, Entrance, Front};
 use accept::Accepting;
 use bulk::{Bulk, Waiting};
 pub(crate) use diary::Diary;
@@ -70,8 +71,8 @@ pub(crate) struct Core {
     front: Front,
     peers: Arc<Peers>,
     bulk: Bulk,
-    /// The UDP receiver, and how many of its datagrams the kernel is known to have dropped.
-    datagrams: Option<(SocketId, u32)>,
+    /// The UDP receivers, and how many of their datagrams the kernel is known to have dropped.
+    datagrams: Vec<(SocketId, u32)>,
     accepting: Accepting,
     stop_asked: Option<Ending>,
     phase: Phase,
@@ -96,7 +97,7 @@ impl Core {
             front,
             peers,
             bulk: Bulk::default(),
-            datagrams: None,
+            datagrams: Vec::new(),
             accepting: Accepting::default(),
             stop_asked: None,
             phase: Phase::Running,
@@ -110,7 +111,8 @@ impl Core {
     }
 
     /// Serves a connection, or a bound datagram socket.
-    pub(crate) fn serve(&mut self, service: Service, socket: OwnedFd) {
+    pub(crate) fn serve(&mut self, entrance: Entrance, socket: OwnedFd) {
+        let service = entrance.service;
         if service == Service::Query
             && let Err(error) = socket::no_delay(&socket)
         {
@@ -121,11 +123,10 @@ impl Core {
         if let (Some(diary), Some(peer)) = (&mut self.diary, peer) {
             diary.opened(socket, service, peer.ok());
         }
-        self.front.open(socket, service);
+        self.front.open(socket, entrance);
         if service == Service::Datagram {
             self.peers.opened(self.index);
-            assert!(self.datagrams.is_none(), "two UDP receivers on one core");
-            self.datagrams = Some((socket, 0));
+            self.datagrams.push((socket, 0));
         }
         if self.phase == Phase::Running || service == Service::Query {
             self.ring.receive(socket, service.lane());
@@ -298,7 +299,7 @@ impl Core {
     fn take(&mut self, parcel: Parcel) {
         match parcel {
             Parcel::Shard(message) => self.shard.deliver(message),
-            Parcel::Connection(service, socket) => self.serve(service, socket),
+            Parcel::Connection(entrance, socket) => self.serve(entrance, socket),
             Parcel::Own(points) => {
                 for (name, point) in points {
                     if let Err(error) = self.shard.accept_own(&name, point) {
@@ -313,24 +314,23 @@ impl Core {
             // The desk has gone when this fails, and with it the process.
             Parcel::Report(desk) => {
                 self.count_kernel_drops();
-                drop(desk.send((self.shard.report(), self.front.senders())));
+                drop(desk.send((self.shard.report(), self.front.through())));
             }
             Parcel::Stop(ending) => self.stop_asked = Some(ending),
             Parcel::Exit => self.phase = Phase::Exit,
         }
     }
 
-    /// Counts what the kernel has dropped of the UDP receiver since this was last asked.
+    /// Counts what the kernel has dropped of the UDP receivers since this was last asked.
     fn count_kernel_drops(&mut self) {
-        let Some((socket, known)) = &mut self.datagrams else {
-            return;
-        };
-        match socket::kernel_drops(self.ring.descriptor(*socket)) {
-            Ok(drops) => {
-                let new = drops.wrapping_sub(std::mem::replace(known, drops));
-                self.shard.count(Counter::KernelDrops, u64::from(new));
+        for (socket, known) in &mut self.datagrams {
+            match socket::kernel_drops(self.ring.descriptor(*socket)) {
+                Ok(drops) => {
+                    let new = drops.wrapping_sub(std::mem::replace(known, drops));
+                    self.shard.count(Counter::KernelDrops, u64::from(new));
+                }
+                Err(error) => tracing::debug!("what the kernel drops is not to be had: {error}"),
             }
-            Err(error) => tracing::debug!("what the kernel drops is not to be had: {error}"),
         }
     }
 
@@ -372,9 +372,9 @@ impl Core {
                 Command::StopReceive(socket) => self.ring.stop_receive(socket),
                 Command::Send(socket, bytes) => self.ring.send(socket, bytes),
                 Command::Close(socket, service) => {
-                    if self.datagrams.is_some_and(|(id, _)| id == socket) {
+                    if self.datagrams.iter().any(|(id, _)| *id == socket) {
                         self.count_kernel_drops();
-                        self.datagrams = None;
+                        self.datagrams.retain(|(id, _)| *id != socket);
                     }
                     if let Some(diary) = &mut self.diary {
                         diary.closed(socket);

@@ -12,7 +12,8 @@ use benzene_engine::ring::{RingHandle, Waker};
 use benzene_engine::schemas::{Aggregations, Schemas};
 use benzene_engine::shard::{Inbox, Message, Report};
 
-use crate::front::Service;
+use crate::config::Service;
+use crate::front::{Entrance, Through};
 use crate::lists::Lists;
 
 /// How the daemon ends.
@@ -30,15 +31,15 @@ pub(crate) enum Parcel {
     /// From another core's shard.
     Shard(Message),
     /// A connection that another core accepted and dealt to this one.
-    Connection(Service, std::os::fd::OwnedFd),
+    Connection(Entrance, std::os::fd::OwnedFd),
     /// Our own metrics, to be cached like received ones.
     Own(Vec<(String, Point)>),
     /// Names are received by these lists from now on.
     Lists(Arc<Lists>),
     /// Files are made by these rules from now on.
     Rules(Arc<Schemas>, Arc<Aggregations>),
-    /// The desk wants this core's numbers, and how many senders it serves.
-    Report(tokio::sync::mpsc::UnboundedSender<(Report, usize)>),
+    /// The desk wants this core's numbers, and what came through each instance's ports.
+    Report(tokio::sync::mpsc::UnboundedSender<(Report, Vec<Through>)>),
     /// Read what the sockets hold, take no more, and end in this way.
     Stop(Ending),
     /// End the loop.

@@ -1,10 +1,9 @@
-//! The journal's directory as the desk sees it: it is made, held against other processes, and looked
-//! through, before anything is accepted; and while the daemon runs, the data's file system is synced
-//! when a shard asks for it.
+//! The journal's directory as the desk sees it: it is looked through before anything is accepted (`hold`
+//! has made and locked it, `adopted` looks for those that are taken over); and while the daemon runs,
+//! the data's file system is synced when a shard asks for it.
 //! A directory that another process holds, or that a newer version has written, ends the start.
 
-use std::fs::{self, File, TryLockError};
-use std::io::{Read, Seek, Write};
+use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -18,21 +17,23 @@ use benzene_engine::limits::{
 };
 use benzene_engine::metric::ShardIndex;
 use benzene_engine::ring::host;
-use benzene_engine::shard::{RecallConfig, Together};
+use benzene_engine::shard::{Adopted, RecallConfig, Together};
 use tokio::time::sleep;
 
 use super::Desk;
+use super::adopted::{self, TAKEN_NAME, TOGETHER_NAME};
+use super::hold::LOCK_NAME;
 use crate::config::{JournalSettings, JournalSync, Settings, Shutdown};
 use crate::core::Ending;
 
-/// The file that the process which uses the directory holds a lock on; has its number in it.
-pub(crate) const LOCK_NAME: &str = "lock";
 /// Segments of no given length are a multiple of this: a page of the page cache, many times.
 const SEGMENT_UNIT_BYTES: u64 = 64 << 10;
 /// How long a failing sync of the data rests.
 const SYNC_RETRY: Duration = Duration::from_secs(10);
 /// The file that asks the next stop to write everything out (`benzene stop --drain`).
 pub(crate) const DRAIN_NAME: &str = "drain";
+/// Files of the directory that are no part of the journal.
+pub(crate) const NOTES: [&str; 4] = [LOCK_NAME, DRAIN_NAME, TAKEN_NAME, TOGETHER_NAME];
 
 /// Why the journal cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -60,6 +61,34 @@ pub(crate) enum JournalError {
         /// The number of the other process, as it wrote it down.
         holder: String,
     },
+    /// One process answers for the instance that is asked for, and for others.
+    #[error(
+        "instance {instance} is answered for by process {process}, which answers for the instances \
+         {instances} in one: leave --instance away and that one alone, or stop it first (`benzene stop`, \
+         without --instance; --drain leaves nothing of this instance in its journal)"
+    )]
+    AnsweredFor {
+        /// The instance.
+        instance: String,
+        /// The process.
+        process: String,
+        /// What it answers for.
+        instances: String,
+    },
+    /// An instance that we are to answer for, among others, has a process of its own.
+    #[error(
+        "instance {instance} runs by itself as process {process}, which holds {}: stop it first \
+         (`benzene stop --instance {instance}`; what it has cached comes back here), or leave the \
+         instance to it and name the others in INSTANCES, in [cache] of carbon.conf", path.display()
+    )]
+    ByItself {
+        /// The instance.
+        instance: String,
+        /// Its process.
+        process: String,
+        /// The directory of its journal.
+        path: PathBuf,
+    },
     /// It cannot be replayed by this version.
     #[error(
         "the journal cannot be read: {0}; start the version that wrote it, and stop it with \
@@ -82,27 +111,28 @@ pub(crate) enum JournalError {
     },
 }
 
-/// The directory, held for this process.
+/// The directory, which is held for this process.
 #[derive(Debug)]
 pub(super) struct Journal {
     /// Where it is.
     pub(super) directory: PathBuf,
     /// What earlier processes have left in it.
     pub(super) survey: Survey,
-    /// The lock, until the process ends.
-    _lock: File,
+    /// What is taken over from other directories.
+    adopted: Vec<Adopted>,
 }
 
 impl Journal {
-    /// Makes, locks and looks through the directory.
-    pub(super) fn open(settings: &JournalSettings) -> Result<Journal, JournalError> {
-        let path = &settings.dir;
+    /// Looks through the directory, and those of the other instances.
+    pub(super) fn open(
+        journal: &JournalSettings,
+        settings: &Settings,
+    ) -> Result<Journal, JournalError> {
+        let path = &journal.dir;
         let unusable = |source| JournalError::Directory {
             path: path.clone(),
             source,
         };
-        fs::create_dir_all(path).map_err(unusable)?;
-        let lock = hold(path)?;
         // One that was left behind asks for nothing any more.
         Journal::takes_drain_note(path);
         let files = look_through(path).map_err(unusable)?;
@@ -113,11 +143,13 @@ impl Journal {
                 stranger.display()
             );
         }
-        Ok(Journal {
+        let mut opened = Journal {
             directory: path.clone(),
             survey,
-            _lock: lock,
-        })
+            adopted: Vec::new(),
+        };
+        opened.adopted = adopted::find(settings, path, opened.epoch())?;
+        Ok(opened)
     }
 
     /// What all shards share of it.
@@ -244,9 +276,12 @@ impl JournalPlan {
 
     /// What comes back to each shard; none where earlier runs have left nothing.
     pub(super) fn recall(&self) -> Option<RecallConfig> {
-        let survey = &self.journal.survey;
-        (!survey.files.is_empty()).then(|| RecallConfig {
+        let Journal {
+            survey, adopted, ..
+        } = &self.journal;
+        (!survey.files.is_empty() || !adopted.is_empty()).then(|| RecallConfig {
             survey: survey.clone(),
+            adopted: adopted.clone(),
             together: Arc::clone(&self.together),
             data_sync: Arc::clone(&self.data_sync),
             mount: self.mount,
@@ -339,40 +374,6 @@ pub(crate) fn usual_bytes(disk_bytes: u64) -> u64 {
     JOURNAL_BYTES_USUAL.min(disk_bytes / 10)
 }
 
-/// Locks the directory and writes our number down.
-fn hold(directory: &Path) -> Result<File, JournalError> {
-    let path = directory.join(LOCK_NAME);
-    let unusable = |source| JournalError::Directory {
-        path: path.clone(),
-        source,
-    };
-    let mut lock = File::options()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .open(&path)
-        .map_err(unusable)?;
-    match lock.try_lock() {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => {
-            let mut holder = String::new();
-            // Only for the message.
-            drop(lock.read_to_string(&mut holder));
-            return Err(JournalError::InUse {
-                path: directory.to_owned(),
-                holder: holder.trim().to_owned(),
-            });
-        }
-        Err(TryLockError::Error(error)) => return Err(unusable(error)),
-    }
-    lock.set_len(0)
-        .and_then(|()| lock.rewind())
-        .and_then(|()| writeln!(lock, "{}", std::process::id()))
-        .map_err(unusable)?;
-    Ok(lock)
-}
-
 /// Without a journal: says where an earlier run has left one, whose points nobody reads.
 pub(super) fn say_left_behind(directory: &Path) {
     let has_files = look_through(directory)
@@ -390,12 +391,13 @@ pub(super) fn say_left_behind(directory: &Path) {
 }
 
 /// The files of the directory with their first bytes.
-fn look_through(directory: &Path) -> std::io::Result<Vec<Looked>> {
+pub(super) fn look_through(directory: &Path) -> std::io::Result<Vec<Looked>> {
     let mut files = Vec::new();
     for entry in fs::read_dir(directory)? {
         let entry = entry?;
         let name = entry.file_name();
-        if name == LOCK_NAME || name == DRAIN_NAME || !entry.file_type()?.is_file() {
+        let is_ours = NOTES.iter().any(|note| name == *note);
+        if is_ours || !entry.file_type()?.is_file() {
             continue;
         }
         let (path, bytes) = (entry.path(), entry.metadata()?.len());

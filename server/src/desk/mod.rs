@@ -2,8 +2,11 @@
 //! reports the daemon's own metrics, and leads the stop.
 //! It shares no state with the cores but `Peers`; what it wants of them it puts into their inboxes.
 
+mod adopted;
 mod age;
 mod disk;
+mod doors;
+mod hold;
 mod journal;
 mod reload;
 mod rules;
@@ -41,8 +44,12 @@ use start::Running;
 use tuning::Tuning;
 use watch::Watch;
 
+use doors::SocketFiles;
+pub(crate) use doors::attempt as attempt_door;
+use hold::Held;
+pub(crate) use hold::{Holder, LOCK_NAME};
 use journal::JournalPlan;
-pub(crate) use journal::{DRAIN_NAME, LOCK_NAME, usual_bytes as usual_journal_bytes};
+pub(crate) use journal::{DRAIN_NAME, NOTES, usual_bytes as usual_journal_bytes};
 pub(crate) use start::{core_ring, shards_of};
 
 /// How often the desk looks whether the cores have written everything out.
@@ -92,7 +99,7 @@ pub(crate) fn run(
         }
     };
     process.ready(&loaded.settings);
-    let (desk, threads) = Desk::new(loaded, running, log, process);
+    let (desk, threads, kept) = Desk::new(loaded, running, log, process);
     let exit = runtime.block_on(desk.serve(&mut signals, read_again));
     for thread in threads {
         if thread.join().is_err() {
@@ -102,11 +109,16 @@ pub(crate) fn run(
     if let Some(tagdb) = desk.tagdb {
         tagdb.finish();
     }
+    // Nobody listens any more, and only now may another process answer for the instances.
+    drop(kept);
     exit
 }
 
 /// Reads carbon.conf once more.
 pub type ReadAgain<'a> = dyn Fn() -> Result<Conf, ConfigError> + 'a;
+
+/// What is given back when the cores have ended, in this order.
+type Kept = (SocketFiles, Held);
 
 struct Desk {
     settings: Settings,
@@ -200,7 +212,7 @@ impl Desk {
         running: Running,
         log: Log,
         process: &Process,
-    ) -> (Box<Desk>, Vec<JoinHandle<()>>) {
+    ) -> (Box<Desk>, Vec<JoinHandle<()>>, Kept) {
         let settings = loaded.settings;
         let desk = Desk {
             updates_per_second_on_shutdown: Cell::new(settings.updates_per_second_on_shutdown),
@@ -220,7 +232,8 @@ impl Desk {
             notify: process.notify(),
             logs: process.logs(),
         };
-        (Box::new(desk), running.threads)
+        let kept = (running.socket_files, running.held);
+        (Box::new(desk), running.threads, kept)
     }
 
     async fn serve(&self, signals: &mut Signals, read_again: &ReadAgain<'_>) -> Exit {
@@ -280,8 +293,8 @@ impl Desk {
             refused_files: self.watch.borrow().refused() as u64,
             ..Totals::default()
         };
-        while let Some((report, senders)) = receive.recv().await {
-            totals.add(&report, senders);
+        while let Some((report, through)) = receive.recv().await {
+            totals.add(&report, &through);
         }
         if let Some(tagdb) = &self.tagdb {
             tagdb.add_to(&mut totals.stats);
@@ -301,11 +314,11 @@ impl Desk {
         let period = Duration::from_secs(u64::from(seconds));
         let mut ticks = interval_at(tokio::time::Instant::now() + period, period);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
-        let prefix = selfmetrics::prefix(
-            &self.settings.metric_prefix,
-            &host::hostname(),
-            &self.settings.instance,
-        );
+        let prefixes = self.settings.instances.iter().map(|instance| {
+            let host = host::hostname();
+            selfmetrics::prefix(&self.settings.metric_prefix, &host, &instance.name)
+        });
+        let prefixes: Vec<String> = prefixes.collect();
         let mut before = Box::pin(self.totals()).await;
         let mut before_at = clock::now().instant;
         let mut stamped = 0;
@@ -318,11 +331,11 @@ impl Desk {
                 continue;
             }
             let elapsed_s = now.instant.duration_since(before_at).as_secs_f64();
-            let points = selfmetrics::points(&before, &after, elapsed_s)
-                .into_iter()
-                .map(|(name, value)| {
+            let points: Vec<(String, Point)> = self
+                .own_metrics((&before, &after), elapsed_s)
+                .map(|(instance, name, value)| {
                     (
-                        format!("{prefix}.{name}"),
+                        format!("{}.{name}", prefixes[instance]),
                         Point {
                             timestamp: now.unix_seconds,
                             value,
@@ -333,6 +346,31 @@ impl Desk {
             self.tell(ShardIndex(0), Parcel::Own(points)).await;
             (before, before_at) = (after, now.instant);
         }
+    }
+
+    /// The metrics of one interval: by the instance under whose name they go, without that.
+    fn own_metrics(
+        &self,
+        (before, after): (&Totals, &Totals),
+        elapsed_s: f64,
+    ) -> impl Iterator<Item = (usize, String, f64)> {
+        let instances = self.settings.instances.iter().enumerate();
+        let mine = |name: &str| name == self.settings.instance;
+        let points: Vec<(usize, Vec<(String, f64)>)> = instances
+            .filter(|(_, it)| it.has_doors || mine(&it.name))
+            .map(|(index, it)| {
+                let points = if mine(&it.name) {
+                    selfmetrics::points(before, after, (index, elapsed_s))
+                } else {
+                    selfmetrics::apart(before, after, index)
+                };
+                (index, points)
+            })
+            .collect();
+        points.into_iter().flat_map(|(index, points)| {
+            let named = points.into_iter();
+            named.map(move |(name, value)| (index, name, value))
+        })
     }
 
     /// Reads what the sockets hold, writes everything out, ends the cores.
@@ -370,7 +408,11 @@ impl Desk {
         };
         let totals = Box::pin(self.totals()).await;
         self.tell_all(|| Parcel::Exit).await;
-        Self::say_end(&totals, ending, cut_short)
+        let exit = Self::say_end(&totals, ending, cut_short);
+        if exit == Exit::Success && ending == Ending::Drain {
+            adopted::forget_several(&self.settings.journal_dir);
+        }
+        exit
     }
 
     /// Says what became of every point, and how the process is to end.

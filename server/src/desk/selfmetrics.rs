@@ -2,6 +2,8 @@
 //! Pure: two sums of reports and what the process used in, named points out. Python's set counts
 //! per interval; ours (`benzene.*`) are totals since the start, so that the accounts can be checked
 //! from any two of them: received + own = committed + cached + superseded + dropped.*.
+//! Where the process answers for several instances, each has what came through its own ports; what is
+//! the whole process's stands once, under the first, so that a sum over all is true.
 
 use std::time::Duration;
 
@@ -11,6 +13,7 @@ use benzene_engine::shard::Report;
 use benzene_engine::stats::{Counter, Stats};
 
 use super::tuning::Tuned;
+use crate::front::Through;
 
 /// What the process and all its shards stand at.
 #[derive(Clone, Debug, Default)]
@@ -19,8 +22,8 @@ pub(crate) struct Totals {
     pub(crate) stats: Box<Stats>,
     /// Sum of the shards' caches.
     pub(crate) usage: Usage,
-    /// Open receiver connections.
-    pub(crate) connections: u64,
+    /// What came through the ports of each instance.
+    pub(super) through: Vec<Through>,
     /// User and system CPU seconds of the process.
     pub(crate) cpu_s: f64,
     /// Resident bytes of the process.
@@ -82,14 +85,31 @@ impl JournalTotals {
 }
 
 impl Totals {
-    /// Adds one core's report and its number of senders.
-    pub(crate) fn add(&mut self, report: &Report, senders: usize) {
+    /// Adds one core's report and what came through its connections.
+    pub(crate) fn add(&mut self, report: &Report, through: &[Through]) {
         self.stats.merge(&report.stats);
         self.usage += report.usage;
-        self.connections += senders as u64;
+        self.through.resize(through.len(), Through::default());
+        for (all, one) in self.through.iter_mut().zip(through) {
+            all.merge(one);
+        }
         if let Some(status) = &report.journal {
             self.journal.add(status);
         }
+    }
+
+    /// An instance's connections of senders.
+    fn senders(&self, instance: usize) -> u64 {
+        self.through.get(instance).map_or(0, |it| it.senders)
+    }
+
+    /// A counter as far as it is an instance's.
+    fn of(&self, instance: usize, counter: Counter) -> u64 {
+        let apart = match self.through.as_slice() {
+            [] | [_] => None,
+            several => several[instance].get(counter),
+        };
+        apart.unwrap_or_else(|| self.stats.get(counter))
     }
 }
 
@@ -101,9 +121,15 @@ pub(crate) fn prefix(metric_prefix: &str, host: &str, instance: &str) -> String 
     )
 }
 
-/// The points of one interval of `elapsed_s` seconds, names without the prefix.
-pub(crate) fn points(before: &Totals, after: &Totals, elapsed_s: f64) -> Vec<(String, f64)> {
-    let mut points = pythons(before, after, elapsed_s);
+/// The points of one interval of so many seconds, names without the prefix: those of the process, and
+/// what came through the ports of the instance under whose name they go.
+pub(crate) fn points(
+    before: &Totals,
+    after: &Totals,
+    (instance, elapsed_s): (usize, f64),
+) -> Vec<(String, f64)> {
+    let mut points = apart(before, after, instance);
+    points.extend(pythons(before, after, elapsed_s));
     points.extend(ours(after));
     points.extend(disks(before, after, elapsed_s));
     points
@@ -114,11 +140,37 @@ fn float(count: u64) -> f64 {
     count as f64
 }
 
+/// What came through the ports of one instance, names without the prefix.
+pub(crate) fn apart(before: &Totals, after: &Totals, instance: usize) -> Vec<(String, f64)> {
+    let since = |counter| float(after.of(instance, counter) - before.of(instance, counter));
+    let bulk_queries = since(Counter::BulkQueries);
+    let mut points = vec![
+        ("cache.queries", since(Counter::Queries)),
+        ("cache.bulk_queries", bulk_queries),
+        ("cache.overflow", since(Counter::DroppedCacheFull)),
+        ("activeConnections", float(after.senders(instance))),
+        ("metricsReceived", since(Counter::Received)),
+        ("blacklistMatches", since(Counter::RefusedBlacklist)),
+        ("whitelistRejects", since(Counter::RefusedWhitelist)),
+    ];
+    if bulk_queries > 0.0 {
+        let average = since(Counter::BulkQueryMetrics) / bulk_queries;
+        points.push(("cache.bulk_queries_average_size", average));
+    }
+    named(points)
+}
+
+fn named(points: Vec<(&'static str, f64)>) -> Vec<(String, f64)> {
+    points
+        .into_iter()
+        .map(|(name, value)| (name.to_owned(), value))
+        .collect()
+}
+
 fn pythons(before: &Totals, after: &Totals, elapsed_s: f64) -> Vec<(String, f64)> {
     let since = |counter| float(after.stats.get(counter) - before.stats.get(counter));
     let updates = since(Counter::Updates);
     let committed = since(Counter::Committed);
-    let bulk_queries = since(Counter::BulkQueries);
     let mut points = vec![
         ("cache.size", float(after.usage.points)),
         ("cache.queues", float(after.usage.queues)),
@@ -127,13 +179,6 @@ fn pythons(before: &Totals, after: &Totals, elapsed_s: f64) -> Vec<(String, f64)
         ("creates", since(Counter::Creates)),
         ("droppedCreates", since(Counter::DroppedCreateWait)),
         ("errors", since(Counter::Errors)),
-        ("cache.queries", since(Counter::Queries)),
-        ("cache.bulk_queries", bulk_queries),
-        ("cache.overflow", since(Counter::DroppedCacheFull)),
-        ("activeConnections", float(after.connections)),
-        ("metricsReceived", since(Counter::Received)),
-        ("blacklistMatches", since(Counter::RefusedBlacklist)),
-        ("whitelistRejects", since(Counter::RefusedWhitelist)),
         ("cpuUsage", (after.cpu_s - before.cpu_s) / elapsed_s * 100.0),
         ("memUsage", float(after.resident_bytes)),
     ];
@@ -146,14 +191,7 @@ fn pythons(before: &Totals, after: &Totals, elapsed_s: f64) -> Vec<(String, f64)
     if committed > 0.0 {
         points.push(("pointsPerUpdate", committed / updates));
     }
-    if bulk_queries > 0.0 {
-        let average = since(Counter::BulkQueryMetrics) / bulk_queries;
-        points.push(("cache.bulk_queries_average_size", average));
-    }
-    points
-        .into_iter()
-        .map(|(name, value)| (name.to_owned(), value))
-        .collect()
+    named(points)
 }
 
 fn ours(after: &Totals) -> Vec<(String, f64)> {
@@ -233,7 +271,7 @@ mod tests {
         after.stats.add(Counter::Updates, 15);
         after.stats.add(Counter::UpdateMicros, 20_000);
         after.cpu_s = 1.5;
-        let points = points(&before, &after, 10.0);
+        let points = points(&before, &after, (0, 10.0));
         assert_eq!(value(&points, "committedPoints"), Some(30.0));
         assert_eq!(value(&points, "benzene.committed"), Some(40.0));
         assert_eq!(value(&points, "pointsPerUpdate"), Some(3.0));
@@ -253,7 +291,7 @@ mod tests {
         };
         before.tuned.done = done(10, 1000, 5000);
         after.tuned.done = done(30, 1100, 7500);
-        let points = points(&before, &after, 10.0);
+        let points = points(&before, &after, (0, 10.0));
         assert_eq!(value(&points, "benzene.device.readMeanMs"), Some(5.0));
         assert_eq!(value(&points, "benzene.device.busyPercent"), Some(25.0));
         assert_eq!(value(&points, "benzene.device.writeMeanMs"), None);
@@ -262,7 +300,7 @@ mod tests {
 
     #[test]
     fn ratios_are_absent_where_nothing_was_written() {
-        let points = points(&Totals::default(), &Totals::default(), 1.0);
+        let points = points(&Totals::default(), &Totals::default(), (0, 1.0));
         assert_eq!(value(&points, "avgUpdateTime"), None);
         assert_eq!(value(&points, "pointsPerUpdate"), None);
         assert_eq!(value(&points, "updateOperations"), Some(0.0));

@@ -4,8 +4,6 @@
 //! Whatever fails ends the start with one message that says why and how to mend it, before
 //! anything was accepted.
 
-use std::net::SocketAddr;
-use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
@@ -17,22 +15,24 @@ use benzene_engine::device::{Class, Profile};
 use benzene_engine::limiter::{Budget, Room};
 use benzene_engine::limits::{
     AGES_BEFORE_START, BUDGET_BURST_S, COUNTED_PERCENT, DATA_DIR_BYTES_MAX, JOURNAL_VISITS_MAX,
-    LISTEN_BACKLOG, OPEN_FILES_WANTED, RECENT_SHARE, RING_ENTRIES, RING_ENTRIES_MIN,
-    RING_WORKERS_MAX, SHARDS_MAX, UDP_SOCKET_BUFFER_BYTES, UPDATES_IN_FLIGHT_MAX, WAITING_SHARE,
+    OPEN_FILES_WANTED, RECENT_SHARE, RING_ENTRIES, RING_ENTRIES_MIN, RING_WORKERS_MAX, SHARDS_MAX,
+    UPDATES_IN_FLIGHT_MAX, WAITING_SHARE,
 };
 use benzene_engine::metric::{ShardIndex, TaggedLeaf};
-use benzene_engine::ring::{Access, Driver, Ring, RingConfig, RingError, host, socket};
+use benzene_engine::ring::{Access, Driver, Ring, RingConfig, RingError, host};
 use benzene_engine::shard::{Shard, ShardConfig};
 use benzene_engine::writer::{AnnounceConfig, Budgets, Outlet, Tells, WriterConfig};
 
 use super::disk::{Found, Treatment};
+use super::doors::{Bound, DoorError, Doors, SocketFiles};
+use super::hold::Held;
 use super::journal::{self, Journal, JournalError, JournalPlan};
 use super::rules::{listed, said};
 use super::tuning::Tuning;
-use crate::config::{Drive, Loaded, Rules, Settings};
+use crate::config::{Drive, Loaded, Rules, Service, Settings};
 use crate::core::{Core, Diary, Peers};
 use crate::exit::Exit;
-use crate::front::{Front, FrontConfig, Intake, Service, Unfinished};
+use crate::front::{Front, FrontConfig, Intake, Unfinished};
 use crate::lists::Lists;
 use crate::process::{Process, ProcessError};
 use crate::tagdb::TagDb;
@@ -40,31 +40,9 @@ use crate::tagdb::TagDb;
 /// Why the daemon cannot start.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum StartError {
-    /// Another process has the port.
-    #[error(
-        "{service} cannot listen on {address}: another process has that port (a carbon-cache that \
-         still runs?); stop it, or set {key} in carbon.conf to a free port"
-    )]
-    PortInUse {
-        /// What was to listen.
-        service: &'static str,
-        /// Where.
-        address: SocketAddr,
-        /// The key to change.
-        key: &'static str,
-    },
-    /// The address cannot be bound for another reason.
-    #[error("{service} cannot listen on {address}: {source}; see {key} in carbon.conf")]
-    Bind {
-        /// What was to listen.
-        service: &'static str,
-        /// Where.
-        address: SocketAddr,
-        /// The key to change.
-        key: &'static str,
-        /// What the kernel said.
-        source: std::io::Error,
-    },
+    /// A socket cannot be bound.
+    #[error("{0}")]
+    Doors(#[from] DoorError),
     /// The data directory cannot be made or written.
     #[error(
         "the data directory {} cannot be used: {source}; make it writable for this user, or set \
@@ -117,14 +95,14 @@ impl StartError {
     /// The exit code that tells this apart.
     pub(super) fn exit(&self) -> Exit {
         match self {
-            StartError::PortInUse { .. } => Exit::PortInUse,
+            StartError::Doors(error) => error.exit(),
             StartError::DataDirectory { .. } | StartError::DataDirectoryLong { .. } => {
                 Exit::DataDirectory
             }
             StartError::Journal(_) => Exit::Journal,
             StartError::RingAskedFor(_) => Exit::RingUnavailable,
             StartError::Process(error) => error.exit(),
-            StartError::Bind { .. } | StartError::Shards { .. } => Exit::Config,
+            StartError::Shards { .. } => Exit::Config,
             StartError::Ring(_) | StartError::Cpus(_) | StartError::Thread(_) => Exit::Failure,
         }
     }
@@ -141,13 +119,10 @@ pub(super) struct Running {
     pub(super) journal: Option<JournalPlan>,
     pub(super) tagdb: Option<TagDb>,
     pub(super) threads: Vec<JoinHandle<()>>,
-}
-
-/// A bound socket and what it is for.
-struct Bound {
-    service: Service,
-    name: &'static str,
-    socket: OwnedFd,
+    /// The locks on the instances, until the process ends.
+    pub(super) held: Held,
+    /// The files of the Unix sockets, which go with it.
+    pub(super) socket_files: SocketFiles,
 }
 
 /// Starts everything.
@@ -156,7 +131,7 @@ pub(super) fn start(loaded: &Loaded, process: &mut Process) -> Result<Running, S
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }
-    let (driver, sockets) = reach_out(settings, process)?;
+    let (driver, held, doors) = reach_out(settings, process)?;
     prove_data_dir(&settings.data_dir)?;
     raise_open_files();
     if let Err(error) = host::no_huge_pages() {
@@ -169,21 +144,16 @@ pub(super) fn start(loaded: &Loaded, process: &mut Process) -> Result<Running, S
         .filter(|count| usize::from(*count) <= SHARDS_MAX);
     let count = count.ok_or(StartError::Shards { found: shards })?;
 
-    let journal = if let Some(journal) = &settings.journal {
-        Some(Journal::open(journal)?.plan(journal, &settings.data_dir, count)?)
-    } else {
-        journal::say_left_behind(&settings.journal_dir);
-        None
-    };
+    let journal = open_journal(settings, count)?;
     let plan = Plan::new(loaded, count, journal, process.logs().is_some());
     let mut threads = Vec::new();
     let (send, ready) = mpsc::channel();
-    let mut sockets = Some(sockets);
+    let (mut sockets, socket_files) = doors.dealt(count);
     for index in plan.peers.indices() {
         let sprout = Sprout {
             index,
             cpu: cpus.get(usize::from(index.0) % cpus.len().max(1)).copied(),
-            sockets: sockets.take().unwrap_or_default(),
+            sockets: sockets.pop_front().unwrap_or_default(),
             driver,
             profile: plan.treatment.profile,
             shard: plan.shard(settings, index),
@@ -222,6 +192,8 @@ pub(super) fn start(loaded: &Loaded, process: &mut Process) -> Result<Running, S
         journal: plan.journal,
         tagdb,
         threads,
+        held,
+        socket_files,
     })
 }
 
@@ -237,119 +209,43 @@ fn raise_open_files() {
     }
 }
 
-/// Chooses the way to the kernel, binds the sockets, and becomes who the daemon is to be.
+/// Chooses the way to the kernel, takes the instances' locks, binds the sockets, and becomes who the
+/// daemon is to be.
 fn reach_out(
     settings: &Settings,
     process: &mut Process,
-) -> Result<(Driver, Vec<Bound>), StartError> {
+) -> Result<(Driver, Held, Doors), StartError> {
     if process.changes_user() {
         // Only root may bind low ports, and only the user can tell what the user may have.
-        let sockets = bind(settings)?;
+        let doors = Doors::open(settings)?;
         process.settle(settings)?;
-        return Ok((choose_driver(settings.drive)?, sockets));
+        let held = Held::take(settings)?;
+        return Ok((choose_driver(settings.drive)?, held, doors));
     }
     let driver = choose_driver(settings.drive)?;
-    let sockets = bind(settings)?;
+    // Before the ports: who has them says less than who has the instance.
+    let held = Held::take(settings)?;
+    let doors = Doors::open(settings)?;
     process.settle(settings)?;
-    Ok((driver, sockets))
+    Ok((driver, held, doors))
+}
+
+/// The journal, where there is one.
+fn open_journal(settings: &Settings, shards: u16) -> Result<Option<JournalPlan>, StartError> {
+    let Some(journal) = &settings.journal else {
+        for directory in settings.journal_dirs() {
+            journal::say_left_behind(directory);
+        }
+        return Ok(None);
+    };
+    let opened = Journal::open(journal, settings)?;
+    Ok(Some(opened.plan(journal, &settings.data_dir, shards)?))
 }
 
 /// As many shards as the affinity mask and the cgroup's CPU quota allow.
 pub(crate) fn shards_of(cpus: usize) -> usize {
     let quota = std::thread::available_parallelism().map_or(1, usize::from);
     quota.min(cpus.max(1)).min(SHARDS_MAX)
-}
-
-fn bind(settings: &Settings) -> Result<Vec<Bound>, StartError> {
-    let wanted = [
-        (
-            Service::Line,
-            "line receiver (TCP)",
-            settings.line,
-            "LINE_RECEIVER_PORT",
-        ),
-        (
-            Service::Datagram,
-            "line receiver (UDP)",
-            settings.udp,
-            "UDP_RECEIVER_PORT",
-        ),
-        (
-            Service::Pickle,
-            "pickle receiver",
-            settings.pickle,
-            "PICKLE_RECEIVER_PORT",
-        ),
-        (
-            Service::Protobuf,
-            "protobuf receiver",
-            settings.protobuf,
-            "PROTOBUF_RECEIVER_PORT",
-        ),
-        (
-            Service::Query,
-            "cache query",
-            settings.query,
-            "CACHE_QUERY_PORT",
-        ),
-    ];
-    let mut bound = Vec::new();
-    for (service, name, address, key) in wanted {
-        let Some(address) = address else { continue };
-        let socket = match service {
-            Service::Datagram => socket::bind_udp(address, UDP_SOCKET_BUFFER_BYTES),
-            Service::Line | Service::Pickle | Service::Protobuf | Service::Query => {
-                socket::listen_tcp(address, LISTEN_BACKLOG)
-            }
-        };
-        let socket = socket.map_err(|source| {
-            if source.kind() == std::io::ErrorKind::AddrInUse {
-                StartError::PortInUse {
-                    service: name,
-                    address,
-                    key,
-                }
-            } else {
-                StartError::Bind {
-                    service: name,
-                    address,
-                    key,
-                    source,
-                }
-            }
-        })?;
-        let socket = Bound {
-            service,
-            name,
-            socket,
-        };
-        socket.probe(settings);
-        bound.push(socket);
-    }
-    say_addresses(&bound);
-    Ok(bound)
-}
-
-impl Bound {
-    /// Has silent connections probed, where carbon.conf says so.
-    fn probe(&self, settings: &Settings) {
-        if let Some(how) = settings.keep_alive
-            && self.service != Service::Datagram
-            && let Err(error) = socket::keep_alive(&self.socket, how)
-        {
-            let name = self.name;
-            tracing::warn!("silent connections of the {name} are not probed: {error}");
-        }
-    }
-}
-
-fn say_addresses(bound: &[Bound]) {
-    for Bound { name, socket, .. } in bound {
-        match socket::local_addr(socket) {
-            Ok(address) => tracing::info!("{name} listens on {address}"),
-            Err(error) => tracing::warn!("{name} listens, but where is not to be had: {error}"),
-        }
-    }
 }
 
 /// The driver that all cores get. Only a machine that forbids io_uring, or whose io_uring is too
@@ -565,6 +461,7 @@ impl Plan {
             client_idle: settings.client_idle,
             tells_answers: self.is_logged && settings.logged.cache_hits,
             unfinished: Arc::clone(&self.unfinished),
+            instances: settings.instances.len(),
         }
     }
 }
@@ -607,14 +504,11 @@ impl Sprout {
         let description = ring.description();
         let sockets = std::mem::take(&mut self.sockets);
         let mut core = self.core(ring);
-        for Bound {
-            service, socket, ..
-        } in sockets
-        {
-            match service {
-                Service::Datagram => core.serve(service, socket),
+        for Bound { entrance, socket } in sockets {
+            match entrance.service {
+                Service::Datagram => core.serve(entrance, socket),
                 Service::Line | Service::Pickle | Service::Protobuf | Service::Query => {
-                    core.listen(service, socket);
+                    core.listen(entrance, socket);
                 }
             }
         }

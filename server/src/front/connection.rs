@@ -12,7 +12,8 @@ use benzene_engine::stats::Counter;
 use super::batches::Batches;
 use super::intake::Intake;
 use super::query::Wanted;
-use super::{Service, lines};
+use super::{Entrance, lines};
+use crate::config::Service;
 use crate::wire::batch::Batch;
 use crate::wire::frame::Frames;
 use crate::wire::line::Splitter;
@@ -77,7 +78,7 @@ pub(super) struct Input<'a> {
     reason = "receiving, stopping, stalled, replying and ended come and go independently"
 )]
 pub(super) struct Connection {
-    pub(super) service: Service,
+    pub(super) entrance: Entrance,
     talk: Talk,
     /// Where its sender stands in the order of its metrics.
     trail: Trail,
@@ -106,8 +107,8 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    pub(super) fn new(service: Service, pickle_frame_bytes_max: usize, now: Instant) -> Self {
-        let talk = match service {
+    pub(super) fn new(entrance: Entrance, pickle_frame_bytes_max: usize, now: Instant) -> Self {
+        let talk = match entrance.service {
             Service::Line => Talk::Line(Splitter::default()),
             Service::Datagram => Talk::Datagram,
             Service::Pickle => Talk::Batches(Batches::pickle(pickle_frame_bytes_max)),
@@ -115,7 +116,7 @@ impl Connection {
             Service::Query => Talk::Query(Frames::new(QUERY_FRAME_BYTES_MAX)),
         };
         Self {
-            service,
+            entrance,
             talk,
             trail: Trail::default(),
             held: Vec::new(),
@@ -134,6 +135,11 @@ impl Connection {
         }
     }
 
+    /// What it is for.
+    pub(super) fn service(&self) -> Service {
+        self.entrance.service
+    }
+
     /// True while later bytes must wait behind earlier ones.
     pub(super) fn is_behind(&self) -> bool {
         self.stalled || self.replying || self.held_at < self.held.len()
@@ -147,7 +153,8 @@ impl Connection {
             self.held_at = 0;
         }
         // The last line of a datagram needs no newline, and is not the next one's first.
-        if self.service == Service::Datagram && self.held.last().is_some_and(|last| *last != b'\n')
+        if self.service() == Service::Datagram
+            && self.held.last().is_some_and(|last| *last != b'\n')
         {
             self.held.push(b'\n');
         }
@@ -166,7 +173,7 @@ impl Connection {
         if bytes.len() <= bytes_max {
             return bytes.len();
         }
-        if self.service == Service::Datagram {
+        if self.service() == Service::Datagram {
             let line_end = memchr::memrchr(b'\n', &bytes[..bytes_max]);
             return line_end.map_or(bytes.len(), |at| at + 1);
         }

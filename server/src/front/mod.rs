@@ -20,6 +20,7 @@ mod lines;
 mod query;
 #[cfg(test)]
 mod tests;
+mod through;
 mod unfinished;
 
 use std::collections::VecDeque;
@@ -40,8 +41,10 @@ use connection::{Connection, Last, Means, Progress};
 use idle::Idle;
 pub(crate) use intake::Intake;
 use query::{Pending, Wanted};
+pub(crate) use through::Through;
 pub(crate) use unfinished::Unfinished;
 
+use crate::config::Service;
 use crate::lists::Lists;
 use crate::wire::batch::Batch;
 use crate::wire::pickle::Machine;
@@ -49,19 +52,12 @@ use crate::wire::pickle::Machine;
 /// How soon a stalled connection is tried again where no event of this core tells of room.
 const STALL_RETRY: Duration = Duration::from_millis(2);
 
-/// What a socket is for.
+/// Through what a connection came: what is spoken there, and whose port it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Service {
-    /// Line protocol over TCP.
-    Line,
-    /// Line protocol over UDP: one bound socket, no connections.
-    Datagram,
-    /// Pickled batches over TCP.
-    Pickle,
-    /// Batches in protobuf over TCP.
-    Protobuf,
-    /// Cache queries over TCP.
-    Query,
+pub(crate) struct Entrance {
+    pub(crate) service: Service,
+    /// A place in `Settings::instances`.
+    pub(crate) instance: usize,
 }
 
 impl Service {
@@ -108,6 +104,8 @@ pub(crate) struct FrontConfig {
     pub(crate) tells_answers: bool,
     /// The bound on unfinished input, shared by all cores.
     pub(crate) unfinished: Arc<Unfinished>,
+    /// How many instances' ports there are.
+    pub(crate) instances: usize,
 }
 
 /// The connections of one core.
@@ -117,6 +115,8 @@ pub(crate) struct Front {
     machine: Machine,
     batch: Batch,
     connections: HashMap<SocketId, Connection>,
+    /// What came through each instance's ports; not kept where there is one.
+    through: Vec<Through>,
     receivers: usize,
     /// Whose silence is watched, where it is.
     idle: Option<Idle>,
@@ -139,10 +139,10 @@ impl Front {
     pub(crate) fn new(config: FrontConfig, now: Now) -> Self {
         Self {
             idle: config.client_idle.map(Idle::new),
-            config,
             machine: Machine::default(),
             batch: Batch::default(),
             connections: HashMap::new(),
+            through: vec![Through::default(); config.instances],
             receivers: 0,
             stalled: VecDeque::new(),
             has_more: false,
@@ -152,6 +152,7 @@ impl Front {
             answered: VecDeque::new(),
             commands: VecDeque::new(),
             now: now.instant,
+            config,
         }
     }
 
@@ -168,8 +169,9 @@ impl Front {
     }
 
     /// Takes a socket on, which the loop receives from.
-    pub(crate) fn open(&mut self, socket: SocketId, service: Service) {
-        let mut connection = Connection::new(service, self.config.pickle_frame_bytes_max, self.now);
+    pub(crate) fn open(&mut self, socket: SocketId, entrance: Entrance) {
+        let (frame_bytes_max, service) = (self.config.pickle_frame_bytes_max, entrance.service);
+        let mut connection = Connection::new(entrance, frame_bytes_max, self.now);
         if let Some(idle) = &mut self.idle
             && service.has_senders()
         {
@@ -180,19 +182,34 @@ impl Front {
         assert!(before.is_none(), "{socket:?} was opened twice");
     }
 
-    /// Open connections of senders.
-    pub(crate) fn senders(&self) -> usize {
-        let services = self
-            .connections
-            .values()
-            .map(|connection| connection.service);
-        services.filter(|service| service.has_senders()).count()
+    /// What came through each instance's ports, and how many senders are connected to them.
+    pub(crate) fn through(&self) -> Vec<Through> {
+        let mut all = self.through.clone();
+        for connection in self.connections.values() {
+            if connection.service().has_senders() {
+                all[connection.entrance.instance].senders += 1;
+            }
+        }
+        all
+    }
+
+    /// Notes what a piece of work on a socket's bytes came to, where that is to be told apart. `before`
+    /// is what the shard stood at, and none where it is not.
+    fn note_through(&mut self, instance: usize, before: Option<&Through>, shard: &Shard) {
+        if let Some(before) = before {
+            self.through[instance].add_since(before, &Through::stand(shard));
+        }
+    }
+
+    /// What the shard stands at, where instances are told apart.
+    fn stand(&self, shard: &Shard) -> Option<Through> {
+        (self.through.len() > 1).then(|| Through::stand(shard))
     }
 
     /// The lane of an open socket.
     pub(crate) fn lane(&self, socket: SocketId) -> Option<Lane> {
         let connection = self.connections.get(&socket)?;
-        Some(connection.service.lane())
+        Some(connection.service().lane())
     }
 
     /// How many of these bytes to hand to `received` at once, so that a turn stays bounded.
@@ -200,7 +217,7 @@ impl Front {
         let Some(connection) = self.connections.get(&socket) else {
             return bytes.len();
         };
-        let bytes_max = match connection.service {
+        let bytes_max = match connection.service() {
             // Cut frames would be put together again, byte by byte.
             Service::Pickle | Service::Protobuf | Service::Query => bytes_max,
             Service::Line | Service::Datagram => bytes_max.min(TURN_SLICE_BYTES),
@@ -210,6 +227,7 @@ impl Front {
 
     /// Bytes came.
     pub(crate) fn received(&mut self, socket: SocketId, bytes: &[u8], shard: &mut Shard) {
+        let before = self.stand(shard);
         let Some(connection) = self.connections.get_mut(&socket) else {
             return;
         };
@@ -237,7 +255,9 @@ impl Front {
         if at < bytes.len() {
             connection.hold(&bytes[at..]);
         }
+        let instance = connection.entrance.instance;
         self.after_work(socket, progress, shard);
+        self.note_through(instance, before.as_ref(), shard);
     }
 
     /// Nothing more is received from a socket, for the reason given.
@@ -248,7 +268,7 @@ impl Front {
         connection.receiving = false;
         connection.stopping = false;
         connection.ended |= !matches!(cause, End::Stopped);
-        if let (Service::Datagram, End::Failed(errno)) = (connection.service, cause) {
+        if let (Service::Datagram, End::Failed(errno)) = (connection.service(), cause) {
             let error = std::io::Error::from_raw_os_error(errno);
             tracing::error!("the UDP receiver failed and is closed: {error}");
         }
@@ -274,6 +294,7 @@ impl Front {
     }
 
     fn work_held(&mut self, socket: SocketId, bytes_max: usize, shard: &mut Shard) {
+        let before = self.stand(shard);
         let Some(connection) = self.connections.get_mut(&socket) else {
             return;
         };
@@ -290,7 +311,9 @@ impl Front {
         if means.fed {
             connection.fed = self.now;
         }
+        let instance = connection.entrance.instance;
         self.after_work(socket, progress, shard);
+        self.note_through(instance, before.as_ref(), shard);
     }
 
     /// What follows from how far a connection's bytes were worked on.
@@ -325,7 +348,7 @@ impl Front {
             Progress::Done => {
                 if !connection.receiving {
                     connection.receiving = true;
-                    let lane = connection.service.lane();
+                    let lane = connection.service().lane();
                     self.commands.push_back(Command::Receive(socket, lane));
                 }
             }
@@ -389,12 +412,12 @@ impl Front {
         self.config
             .unfinished
             .publish(-connection.unfinished_noted());
-        self.receivers -= usize::from(connection.service != Service::Query);
+        self.receivers -= usize::from(connection.service() != Service::Query);
         if let (Some(idle), Some(due)) = (&mut self.idle, connection.due) {
             idle.forget(socket, due);
         }
         self.commands
-            .push_back(Command::Close(socket, connection.service));
+            .push_back(Command::Close(socket, connection.service()));
     }
 
     /// Closes connections that have sent no point for METRIC_CLIENT_IDLE_TIMEOUT. One that waits for
@@ -484,7 +507,7 @@ impl Front {
         let receivers: Vec<SocketId> = self
             .connections
             .iter()
-            .filter(|(_, connection)| connection.service != Service::Query)
+            .filter(|(_, connection)| connection.service() != Service::Query)
             .map(|(socket, _)| *socket)
             .collect();
         for socket in receivers {

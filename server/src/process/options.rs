@@ -141,7 +141,7 @@ mod tests {
         ];
         let start = run(&words).unwrap();
         assert_eq!(start.action, Some(Action::Start));
-        assert_eq!(start.daemon.instance, "b");
+        assert_eq!(start.daemon.instance.as_deref(), Some("b"));
         assert_eq!(
             start.daemon.logdir.unwrap().to_str(),
             Some("/var/log/carbon")

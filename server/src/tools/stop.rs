@@ -5,7 +5,6 @@
 //! Nothing is stopped that does not hold the lock at that moment.
 
 use std::fs::{self, File, TryLockError};
-use std::io::Read;
 use std::path::Path;
 use std::time::Duration;
 
@@ -14,7 +13,7 @@ use benzene_engine::ring::host;
 
 use crate::cli::StopOptions;
 use crate::config::{self, Settings};
-use crate::desk::{DRAIN_NAME, LOCK_NAME};
+use crate::desk::{DRAIN_NAME, Holder, LOCK_NAME};
 use crate::exit::Exit;
 
 /// How often it is looked whether the daemon has ended.
@@ -40,15 +39,10 @@ pub fn run(options: &StopOptions) -> Exit {
 }
 
 fn stop(settings: &Settings, options: &StopOptions) -> Result<(), String> {
-    let Some(journal) = &settings.journal else {
-        return Err(
-            "without a journal nothing says which process it is: send it SIGTERM (systemctl stop)"
-                .to_owned(),
-        );
-    };
-    let lock_path = journal.dir.join(LOCK_NAME);
-    let nobody = || format!("no daemon uses the journal in {}", journal.dir.display());
-    let mut lock = File::options()
+    let directory = &settings.journal_dir;
+    let lock_path = directory.join(LOCK_NAME);
+    let nobody = || format!("no daemon uses the journal in {}", directory.display());
+    let lock = File::options()
         .read(true)
         .write(true)
         .open(&lock_path)
@@ -56,21 +50,35 @@ fn stop(settings: &Settings, options: &StopOptions) -> Result<(), String> {
     if !is_held(&lock)? {
         return Err(nobody());
     }
-    let mut holder = String::new();
-    lock.read_to_string(&mut holder)
-        .map_err(|error| format!("{}: {error}", lock_path.display()))?;
-    let Ok(process) = holder.trim().parse() else {
+    let holder = Holder::read(&lock);
+    let Ok(process) = holder.process.parse() else {
         return Err(format!(
-            "{} names no process: {holder:?}",
-            lock_path.display()
+            "{} names no process: {:?}",
+            lock_path.display(),
+            holder.process
         ));
     };
+    let name = &holder.process;
+    if settings.is_asked_for && holder.is_of_several() {
+        return Err(format!(
+            "process {name} answers for the instances {}, not for {} alone: leave --instance away to stop \
+             it",
+            holder.instances, settings.instance
+        ));
+    }
+    if settings.instances.len() > 1 && !holder.is_of_several() {
+        return Err(format!(
+            "process {name} answers for one instance, and carbon.conf has several: say which one to stop \
+             (--instance {})",
+            settings.instance
+        ));
+    }
     if options.drain {
-        note_drain(&journal.dir)?;
+        note_drain(directory)?;
     }
     host::terminate(process)
-        .map_err(|error| format!("process {} cannot be stopped: {error}", holder.trim()))?;
-    wait(&lock, options.timeout).map_err(|problem| format!("process {}: {problem}", holder.trim()))
+        .map_err(|error| format!("process {name} cannot be stopped: {error}"))?;
+    wait(&lock, options.timeout).map_err(|problem| format!("process {name}: {problem}"))
 }
 
 fn note_drain(directory: &Path) -> Result<(), String> {

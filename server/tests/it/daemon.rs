@@ -103,6 +103,8 @@ pub(crate) struct Setup {
     pub(crate) schemas: Option<String>,
     /// storage-aggregation.conf, if any.
     pub(crate) aggregation: Option<String>,
+    /// carbon.conf says where it listens; else the kernel chooses ports of 127.0.0.1.
+    pub(crate) own_ports: bool,
     /// `--shards`.
     pub(crate) shards: Option<usize>,
     /// Other flags.
@@ -201,7 +203,9 @@ impl Daemon {
             .arg("--config")
             .arg(root.path().join("carbon.conf"));
         for port in ["--line", "--udp", "--pickle", "--protobuf", "--query"] {
-            command.args([port, "127.0.0.1:0"]);
+            if !setup.own_ports {
+                command.args([port, "127.0.0.1:0"]);
+            }
         }
         if let Some(shards) = setup.shards {
             command.args(["--shards", &shards.to_string()]);
@@ -224,12 +228,18 @@ impl Daemon {
         };
         daemon.wait_for_log(" is ready");
         daemon.check_way(way);
-        daemon.line = daemon.address("line receiver (TCP)");
-        daemon.udp = daemon.address("line receiver (UDP)");
-        daemon.pickle = daemon.address("pickle receiver");
-        daemon.protobuf = daemon.address("protobuf receiver");
-        daemon.query = daemon.address("cache query");
+        daemon.find_addresses(!setup.own_ports);
         daemon
+    }
+
+    fn find_addresses(&mut self, has_all: bool) {
+        self.line = self.address("line receiver (TCP)");
+        self.pickle = self.address("pickle receiver");
+        self.query = self.address("cache query");
+        if has_all {
+            self.udp = self.address("line receiver (UDP)");
+            self.protobuf = self.address("protobuf receiver");
+        }
     }
 
     fn check_way(&self, way: Way) {

@@ -43,6 +43,12 @@ mod first_use;
 // graphite-web's own client and reader, and every request by hand.
 #[cfg(test)]
 mod graphite;
+// Several instances of carbon.conf in one process, and the move there and back.
+#[cfg(test)]
+mod instances;
+// Unix sockets, IPv6, several addresses.
+#[cfg(test)]
+mod listeners;
 // `benzene tune`: what it measures, and that nothing stays.
 #[cfg(test)]
 mod tune;

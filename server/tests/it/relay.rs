@@ -9,6 +9,7 @@ use std::process::{Child, Command, Stdio};
 
 use crate::daemon::{Daemon, Setup, wait_for};
 use crate::first_use::now;
+use crate::instances::{NAMES, Three};
 use crate::stop::number_before;
 
 const METRICS: u32 = 200;
@@ -23,7 +24,7 @@ struct Relay {
 }
 
 impl Relay {
-    /// Starts one that sends everything to one carbon.
+    /// Starts one that sends everything to these carbons.
     fn start(carbon: &str, method: &str, protocol: &str) -> Relay {
         let root = tempfile::tempdir().unwrap();
         // The relay cannot choose a free port itself: 0 is off.
@@ -149,7 +150,11 @@ fn through_python_s_relay(method: &str, protocol: &str) {
         "pickle" => daemon.pickle.port(),
         _ => daemon.line.port(),
     };
-    let mut relay = Relay::start(&format!("127.0.0.1:{port}:a"), method, protocol);
+    let carbon = format!("127.0.0.1:{port}:a");
+    arrive_whole(daemon, Relay::start(&carbon, method, protocol));
+}
+
+fn arrive_whole(daemon: Daemon, mut relay: Relay) {
     let mut socket = relay.connect();
     let time = now();
     let lines: Vec<String> = (0..POINTS)
@@ -165,10 +170,11 @@ fn through_python_s_relay(method: &str, protocol: &str) {
         .write_all(format!("relayed.last 1 {time}\n").as_bytes())
         .unwrap();
     drop(socket);
-    // The relay keeps the order of its queue, so that with this one all have arrived.
+    // The relay keeps the order of its queue, so that with this one all have arrived, from one queue.
     let file = daemon.file("relayed.last");
     wait_for(|| file.exists().then_some(()))
         .unwrap_or_else(|| panic!("{}\n{}", relay.log(), daemon.log()));
+    // At its stop it empties its queues.
     relay.stop();
     let ended = daemon.stop();
     assert!(ended.status.success(), "{}", ended.log);
@@ -195,4 +201,16 @@ fn carbon_relay_s_pickles_arrive_whole() {
 #[test]
 fn carbon_relay_s_lines_arrive_whole() {
     through_python_s_relay("rules", "line");
+}
+
+#[test]
+fn carbon_relay_s_hash_ring_of_three_instances_reaches_one_process() {
+    let three = Three::new();
+    let daemon = three.start("CACHE_WRITE_STRATEGY = sorted\n");
+    let carbons = three.ports.map(|ports| ports.pickle).into_iter().zip(NAMES);
+    let carbons: Vec<String> = carbons
+        .map(|(port, name)| format!("127.0.0.1:{port}:{name}"))
+        .collect();
+    let relay = Relay::start(&carbons.join(", "), "consistent-hashing", "pickle");
+    arrive_whole(daemon, relay);
 }

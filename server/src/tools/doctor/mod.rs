@@ -58,7 +58,13 @@ fn with_settings(settings: &Settings, warnings: &[String]) -> Vec<Finding> {
     let mut findings = vec![Finding::ok(
         "configuration",
         seen,
-        format!("instance {} can be read", settings.instance),
+        match settings.instances.as_slice() {
+            [one] => format!("instance {} can be read", one.name),
+            _ => format!(
+                "instances {} can be read, and one process answers for them",
+                settings.names()
+            ),
+        },
     )];
     findings.extend(warnings.iter().map(|warning| {
         let noted = Finding::ok("configuration", warning, "the daemon starts all the same");

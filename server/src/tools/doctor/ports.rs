@@ -3,55 +3,62 @@
 
 use std::io;
 use std::net::SocketAddr;
-
-use benzene_engine::ring::socket;
+use std::path::Path;
 
 use super::finding::Finding;
-use crate::config::Settings;
+use crate::config::{At, Service, Settings};
+use crate::desk::attempt_door;
 use crate::exit::Exit;
 
-/// One finding for each receiver and the cache query.
+/// One finding for each socket that is to be listened on, and for each service that is off.
 pub(super) fn findings(settings: &Settings) -> Vec<Finding> {
-    type Try = fn(SocketAddr) -> io::Result<()>;
-    let wanted: [(&'static str, Option<SocketAddr>, &'static str, Try); 5] = [
+    let mut findings = Vec::new();
+    for service in Service::ALL {
+        let mut doors = settings
+            .doors
+            .iter()
+            .filter(|door| door.service == service)
+            .peekable();
+        if doors.peek().is_none() {
+            let means = format!("{} says so", service.port_option());
+            findings.push(Finding::ok(service.noun(), "off", means));
+        }
+        findings.extend(doors.map(|door| match &door.at {
+            At::Inet(address) => judge(service.noun(), *address, door.key, attempt_door(door)),
+            At::Unix(path) => judge_path(service.noun(), path, door.key, attempt_door(door)),
+        }));
+    }
+    findings
+}
+
+fn judge_path(what: &'static str, path: &Path, key: &str, answer: io::Result<()>) -> Finding {
+    let seen = path.display().to_string();
+    let Err(error) = answer else {
+        return Finding::ok(what, seen, "nobody listens there");
+    };
+    let (means, exit, mend) = if error.kind() == io::ErrorKind::AddrInUse {
+        let mend = format!("stop it (ss -lxp names it), or set {key} to another path");
         (
-            "line receiver (TCP)",
-            settings.line,
-            "LINE_RECEIVER_PORT",
-            socket::try_tcp,
-        ),
+            "another process listens there".to_owned(),
+            Exit::PortInUse,
+            mend,
+        )
+    } else if error.kind() == io::ErrorKind::AlreadyExists {
+        let mend = format!("move it away, or set {key} to another path");
         (
-            "line receiver (UDP)",
-            settings.udp,
-            "UDP_RECEIVER_PORT",
-            socket::try_udp,
-        ),
+            "there is a file that is no socket".to_owned(),
+            Exit::Config,
+            mend,
+        )
+    } else {
+        let mend = format!("make the directory for this user, or set {key} to another path");
         (
-            "pickle receiver",
-            settings.pickle,
-            "PICKLE_RECEIVER_PORT",
-            socket::try_tcp,
-        ),
-        (
-            "protobuf receiver",
-            settings.protobuf,
-            "PROTOBUF_RECEIVER_PORT",
-            socket::try_tcp,
-        ),
-        (
-            "cache query",
-            settings.query,
-            "CACHE_QUERY_PORT",
-            socket::try_tcp,
-        ),
-    ];
-    let each = wanted.into_iter().map(|(what, address, key, attempt)| {
-        let Some(address) = address else {
-            return Finding::ok(what, "off", format!("{key} says so"));
-        };
-        judge(what, address, key, attempt(address))
-    });
-    each.collect()
+            format!("it cannot be listened on: {error}"),
+            Exit::Config,
+            mend,
+        )
+    };
+    Finding::ok(what, seen, means).fails(exit, mend)
 }
 
 fn judge(what: &'static str, address: SocketAddr, key: &str, answer: io::Result<()>) -> Finding {

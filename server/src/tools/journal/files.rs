@@ -13,6 +13,8 @@ use benzene_engine::ring::{
     ByteRange, FileError, FileOperation, FileOutcome, Piece, Stage, VisitId,
 };
 
+use crate::desk::NOTES;
+
 /// Why a journal cannot be looked at.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum JournalError {
@@ -85,7 +87,13 @@ pub(super) fn list(directory: &Path) -> Result<Vec<(PathBuf, u64)>, JournalError
 
 /// Surveys a directory as a start of the daemon does.
 pub(super) fn survey(directory: &Path) -> Result<Survey, JournalError> {
-    let looked = list(directory)?.into_iter().map(|(path, bytes)| {
+    let is_part = |path: &Path| {
+        let name = path.file_name().unwrap_or_default();
+        !NOTES.iter().any(|note| name == *note)
+    };
+    let files = list(directory)?.into_iter();
+    let files = files.filter(|(path, _)| is_part(path));
+    let looked = files.map(|(path, bytes)| {
         // What cannot be read has no first bytes; the replay then says why.
         let first = first_bytes(&path, bytes).unwrap_or_default();
         Looked { path, bytes, first }

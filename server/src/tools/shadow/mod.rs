@@ -160,7 +160,7 @@ fn load(options: &ShadowOptions) -> Result<Box<Loaded>, ConfigError> {
     let environment = |name: &str| std::env::var(name).ok();
     let of_the_daemon = CacheOptions {
         config: Some(options.config.clone()),
-        instance: options.instance.clone(),
+        instance: Some(options.instance.clone()),
         ..CacheOptions::default()
     };
     config::load(&of_the_daemon, &environment, &config::read_file).map(Box::new)

@@ -2,6 +2,7 @@
 //! Files lie in memory except where reading them is what is tested. Expected values stand beside
 //! the text they come from; every refusal is checked for its line, its key and its mend.
 
+mod instances;
 mod pages;
 mod places;
 mod refusals;
@@ -13,7 +14,7 @@ use benzene_engine::cache::Strategy;
 use benzene_engine::device::Class;
 use benzene_engine::ring::{Allocation, Driver};
 use benzene_server::cli::CacheOptions;
-use benzene_server::config::{self, ConfigError, Drive, Loaded, Rate, Settings};
+use benzene_server::config::{self, ConfigError, Drive, Loaded, Rate, Service, Settings};
 
 const SCHEMAS: &str = "[all]\npattern = .*\nretentions = 60s:1d\n";
 
@@ -36,10 +37,7 @@ impl Start {
     }
 
     fn without_config() -> Start {
-        let options = CacheOptions {
-            instance: "a".to_owned(),
-            ..CacheOptions::default()
-        };
+        let options = CacheOptions::default();
         Start {
             files: Vec::new(),
             environment: Vec::new(),
@@ -105,10 +103,13 @@ fn without_a_carbon_conf_everything_stays_on_this_machine() {
         said,
         ..
     } = Start::without_config().load().unwrap();
-    assert_eq!(settings.line, address("127.0.0.1:2003"));
-    assert_eq!(settings.udp, address("127.0.0.1:2003"));
-    assert_eq!(settings.pickle, address("127.0.0.1:2004"));
-    assert_eq!(settings.query, address("127.0.0.1:7002"));
+    assert_eq!(settings.address(Service::Line), address("127.0.0.1:2003"));
+    assert_eq!(
+        settings.address(Service::Datagram),
+        address("127.0.0.1:2003")
+    );
+    assert_eq!(settings.address(Service::Pickle), address("127.0.0.1:2004"));
+    assert_eq!(settings.address(Service::Query), address("127.0.0.1:7002"));
     assert_eq!(settings.data_dir, Path::new("benzene-data/whisper"));
     assert_eq!(settings.config_file, None);
     assert_eq!(settings.allocation, Allocation::Fallocate);
@@ -127,10 +128,10 @@ fn an_empty_cache_section_has_the_defaults_of_python() {
         said,
         ..
     } = Start::with("[cache]\n").load().unwrap();
-    assert_eq!(settings.line, address("0.0.0.0:2003"));
-    assert_eq!(settings.udp, None);
-    assert_eq!(settings.pickle, address("0.0.0.0:2004"));
-    assert_eq!(settings.query, address("0.0.0.0:7002"));
+    assert_eq!(settings.address(Service::Line), address("0.0.0.0:2003"));
+    assert_eq!(settings.address(Service::Datagram), None);
+    assert_eq!(settings.address(Service::Pickle), address("0.0.0.0:2004"));
+    assert_eq!(settings.address(Service::Query), address("0.0.0.0:7002"));
     assert_eq!(settings.pickle_frame_bytes_max, 1 << 20);
     assert_eq!(
         (settings.cache_points_max, settings.cache_bytes_max),

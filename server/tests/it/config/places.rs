@@ -5,7 +5,7 @@
 use std::path::{Path, PathBuf};
 
 use benzene_server::cli::Listen;
-use benzene_server::config::Settings;
+use benzene_server::config::Service;
 
 use super::{SCHEMAS, Start, address};
 
@@ -14,10 +14,10 @@ fn an_instance_changes_what_the_cache_section_says() {
     let conf = "[cache]\nLINE_RECEIVER_PORT = 2003\nMAX_CACHE_SIZE = 5\n\
                 [cache:b]\nLINE_RECEIVER_PORT = 2103\n[cache:c]\nLINE_RECEIVER_PORT = 2203\n";
     for (instance, port) in [("a", 2003), ("b", 2103), ("c", 2203)] {
-        let start = Start::with(conf).flags(|flags| flags.instance = instance.to_owned());
+        let start = Start::with(conf).flags(|flags| flags.instance = Some(instance.to_owned()));
         let settings = start.settings();
         assert_eq!(
-            settings.line,
+            settings.address(Service::Line),
             address(&format!("0.0.0.0:{port}")),
             "{instance}"
         );
@@ -208,17 +208,17 @@ fn flags_win_over_the_file() {
         })
         .settings();
     assert_eq!(
-        settings.line,
+        settings.address(Service::Line),
         address("127.0.0.3:0"),
         "the file's interface, the flag's port"
     );
     assert_eq!(
-        settings.udp,
+        settings.address(Service::Datagram),
         address("127.0.0.1:2999"),
         "a flag turns UDP on"
     );
-    assert_eq!(settings.pickle, None);
-    assert_eq!(settings.query, address("127.0.0.1:7999"));
+    assert_eq!(settings.address(Service::Pickle), None);
+    assert_eq!(settings.address(Service::Query), address("127.0.0.1:7999"));
     assert_eq!(settings.shards, Some(2));
     let refusal = Start::with(conf)
         .flags(|flags| flags.shards = Some(0))
@@ -241,12 +241,6 @@ fn flags_win_over_the_file() {
 fn port_0_turns_a_listener_off() {
     let conf = "[cache]\nLINE_RECEIVER_PORT = 0\nPICKLE_RECEIVER_PORT = 0\nCACHE_QUERY_PORT = 0\n\
                 ENABLE_UDP_LISTENER = True\nUDP_RECEIVER_PORT = 0\n";
-    let Settings {
-        line,
-        udp,
-        pickle,
-        query,
-        ..
-    } = Start::with(conf).settings();
-    assert_eq!((line, udp, pickle, query), (None, None, None, None));
+    let doors = Start::with(conf).settings().doors;
+    assert!(doors.is_empty(), "{doors:?}");
 }

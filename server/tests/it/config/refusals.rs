@@ -85,7 +85,10 @@ fn mistakes_of_other_programs_sections_are_theirs() {
                 [cache:other]\nSHARDS = none\n[cache]\nMAX_CACHE_SIZE = 7\n";
     let Loaded {
         settings, warnings, ..
-    } = Start::with(conf).load().unwrap();
+    } = Start::with(conf)
+        .flags(|flags| flags.instance = Some("a".to_owned()))
+        .load()
+        .unwrap();
     assert_eq!(settings.cache_points_max, Some(7));
     assert_eq!(warnings, [""; 0]);
 }

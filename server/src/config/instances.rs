@@ -1,0 +1,469 @@
+//! Which instances of carbon.conf this process answers for, and what their sections come to together.
+//! With `--instance` it is that one, as in Python carbon. Without, it is every `[cache:NAME]`, and `a`,
+//! Python's name for [cache] alone, where no section has it; INSTANCES in [cache] says otherwise.
+//! Sizes and rates add up, ports are each instance's own, and the rest must agree (`RULES`); where it
+//! does not, the start is refused with both lines, for one process has one cache and one journal.
+//! The `a` that nobody named gives way where its ports are another's, here or in another section.
+
+use std::path::PathBuf;
+
+use benzene_engine::limits::INSTANCES_MAX;
+use benzene_engine::schemas::ini::{IniFile, Section};
+
+use super::INSTANCE_DEFAULT;
+use super::error::{Asker, ConfigError, Disagreement, Place};
+use super::low::{CACHE_SECTION, Low, Written};
+use super::option::{Among, ConfOption, Standing};
+use super::table::OPTIONS;
+use super::value::{Kind, Rate, Value};
+
+/// The option that names the instances.
+const INSTANCES: &str = "INSTANCES";
+
+/// An instance of carbon.conf that this process answers for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Instance {
+    /// Its name.
+    pub name: String,
+    /// Where its journal is when it has a process of its own.
+    pub journal_dir: PathBuf,
+    /// Something listens for it.
+    pub has_doors: bool,
+}
+
+/// One of them, and what the file says to it.
+#[derive(Debug)]
+pub(super) struct Told {
+    pub(super) name: String,
+    pub(super) low: Low,
+    /// Nobody has named it: it is [cache] alone.
+    pub(super) is_implied: bool,
+}
+
+/// A port that another program's section of the same file asks for.
+#[derive(Debug)]
+pub(super) struct Taken {
+    pub(super) port: u16,
+    pub(super) is_udp: bool,
+    pub(super) section: String,
+    pub(super) line: usize,
+}
+
+/// All of them, at least one.
+#[derive(Debug)]
+pub(super) struct Instances {
+    pub(super) all: Vec<Told>,
+    /// What holds for the process.
+    pub(super) together: Low,
+    pub(super) taken: Vec<Taken>,
+    /// To be said at start.
+    pub(super) warnings: Vec<String>,
+    pub(super) said: Vec<String>,
+}
+
+/// What holds for several instances in one process, where that is not that they must agree.
+const RULES: &[(Among, &[&str])] = &[
+    (
+        Among::Own,
+        &[
+            "STORAGE_DIR",
+            "JOURNAL_DIR",
+            "INSTANCES",
+            "LINE_RECEIVER_INTERFACE",
+            "LINE_RECEIVER_PORT",
+            "LINE_RECEIVER_SOCKET",
+            "ENABLE_UDP_LISTENER",
+            "UDP_RECEIVER_INTERFACE",
+            "UDP_RECEIVER_PORT",
+            "PICKLE_RECEIVER_INTERFACE",
+            "PICKLE_RECEIVER_PORT",
+            "PICKLE_RECEIVER_SOCKET",
+            "PROTOBUF_RECEIVER_INTERFACE",
+            "PROTOBUF_RECEIVER_PORT",
+            "CACHE_QUERY_INTERFACE",
+            "CACHE_QUERY_PORT",
+            "CACHE_QUERY_SOCKET",
+        ],
+    ),
+    (
+        Among::Sum,
+        &[
+            "MAX_RECEIVER_CONNECTIONS",
+            "MAX_CACHE_SIZE",
+            "MAX_CACHE_BYTES",
+            "MAX_UPDATES_PER_SECOND",
+            "MAX_UPDATES_PER_SECOND_SSD",
+            "MAX_UPDATES_PER_SECOND_HDD",
+            "MAX_UPDATES_PER_SECOND_ON_SHUTDOWN",
+            "MAX_CREATES_PER_MINUTE",
+            "MAX_CREATES_PER_MINUTE_SSD",
+            "MAX_CREATES_PER_MINUTE_HDD",
+            "JOURNAL_MAX_BYTES",
+        ],
+    ),
+    (
+        Among::Largest,
+        &["PICKLE_RECEIVER_MAX_LENGTH", "TAG_QUEUE_SIZE"],
+    ),
+    (
+        Among::First,
+        &[
+            "LOG_DIR",
+            "PID_DIR",
+            "ENABLE_LOGROTATION",
+            "LOG_UPDATES",
+            "LOG_CREATES",
+            "LOG_CACHE_HITS",
+            "LOG_CACHE_QUEUE_SORTS",
+            "LOG_LISTENER_CONN_SUCCESS",
+            "LOG_LISTENER_CONN_LOST",
+            "RAVEN_DSN",
+        ],
+    ),
+];
+
+/// What holds for an option where one process answers for several instances.
+pub(super) fn among(option: &str) -> Among {
+    let rule = RULES.iter().find(|(_, names)| names.contains(&option));
+    rule.map_or(Among::Same, |(among, _)| *among)
+}
+
+/// Whether a word can be an instance's name: a directory gets it, and a section has it.
+pub fn is_instance_name(name: &str) -> bool {
+    let has_sign = name.contains(['/', ']', ':', ',']) || name.contains(char::is_whitespace);
+    !(name.is_empty() || has_sign || name == "." || name == "..")
+}
+
+impl Instances {
+    /// Without a carbon.conf there is one.
+    pub(super) fn without_file(asked: Option<&str>) -> Instances {
+        Instances {
+            all: vec![Told {
+                name: asked.unwrap_or(INSTANCE_DEFAULT).to_owned(),
+                low: Low::default(),
+                is_implied: false,
+            }],
+            together: Low::default(),
+            taken: Vec::new(),
+            warnings: Vec::new(),
+            said: Vec::new(),
+        }
+    }
+
+    /// Reads a carbon.conf for the instance that is asked for, or for all. `fallbacks` as for
+    /// `Low::read`.
+    pub(super) fn read(
+        file: &std::path::Path,
+        text: &str,
+        asked: Option<&str>,
+        fallbacks: &[(&str, &str)],
+    ) -> Result<Instances, ConfigError> {
+        let ini = IniFile::parse(text).map_err(|source| ConfigError::Syntax {
+            path: file.to_owned(),
+            source,
+        })?;
+        let names = match asked {
+            Some(name) => vec![(name.to_owned(), false)],
+            None => names(file, &ini, &Low::read(file, &ini, None, fallbacks)?)?,
+        };
+        if names.len() > INSTANCES_MAX {
+            let (path, found) = (file.to_owned(), names.len());
+            return Err(ConfigError::TooManyInstances { path, found });
+        }
+        let all = names.into_iter().map(|(name, is_implied)| {
+            let low = Low::read(file, &ini, Some(&name), fallbacks)?;
+            Ok(Told {
+                name,
+                low,
+                is_implied,
+            })
+        });
+        let all: Vec<Told> = all.collect::<Result<_, ConfigError>>()?;
+        let mut instances = Instances {
+            together: all[0].low.clone(),
+            taken: taken(&ini, fallbacks),
+            warnings: Vec::new(),
+            said: Vec::new(),
+            all,
+        };
+        if instances.all.len() > 1 {
+            instances.put_together()?;
+        }
+        Ok(instances)
+    }
+
+    /// What all of them come to.
+    fn put_together(&mut self) -> Result<(), ConfigError> {
+        for told in &self.all[1..] {
+            self.together.name_too(&told.low);
+        }
+        let mut sums = Vec::new();
+        for option in OPTIONS {
+            if option.standing != Standing::Acted {
+                continue;
+            }
+            match among(option.name) {
+                Among::Own => {}
+                Among::Same => self.must_agree(option)?,
+                Among::First => self.name_differing(option),
+                Among::Sum | Among::Largest => {
+                    if let Some(text) = self.combine(option) {
+                        sums.push(format!("{} = {text}", option.name));
+                    }
+                }
+            }
+        }
+        if !sums.is_empty() {
+            self.said.push(format!(
+                "what {} instances may, one process may: {}",
+                self.all.len(),
+                sums.join(", ")
+            ));
+        }
+        Ok(())
+    }
+
+    fn must_agree(&self, option: &ConfOption) -> Result<(), ConfigError> {
+        let first = &self.all[0];
+        let value = first.low.value(option.name);
+        let differing = |told: &&Told| told.low.value(option.name) != value;
+        let Some(other) = self.all[1..].iter().find(differing) else {
+            return Ok(());
+        };
+        let asker = |told: &Told| {
+            let written = told.low.written(option.name);
+            let asker = Asker {
+                key: option.name,
+                instance: Some(told.name.clone()),
+                place: written.map(|written| written.place.clone()),
+            };
+            let text = written.map_or(option.default, |written| &written.text);
+            (asker, text.to_owned())
+        };
+        let ((one, one_text), (other, other_text)) = (asker(first), asker(other));
+        Err(ConfigError::Disagreement(Box::new(Disagreement {
+            one,
+            one_text,
+            other,
+            other_text,
+        })))
+    }
+
+    fn name_differing(&mut self, option: &ConfOption) {
+        let first = &self.all[0];
+        let value = first.low.value(option.name);
+        for told in &self.all[1..] {
+            if told.low.value(option.name) != value
+                && let Some(written) = told.low.written(option.name)
+            {
+                self.warnings.push(format!(
+                    "{}: {} = {} has no effect: one process answers for all instances, and takes what \
+                     instance {} says",
+                    written.place, option.name, written.text, first.name
+                ));
+            }
+        }
+    }
+
+    /// Lets the sum, or the largest, hold for the process; says what that is where it is no single
+    /// instance's.
+    fn combine(&mut self, option: &'static ConfOption) -> Option<String> {
+        let writes = |told: &Told| told.low.written(option.name).cloned();
+        let written = self.all.iter().find_map(writes)?;
+        let values = self.all.iter().map(|told| effective(&told.low, option));
+        let combined = match among(option.name) {
+            Among::Largest => values.reduce(largest),
+            Among::Sum | Among::Same | Among::Own | Among::First => values.reduce(sum),
+        };
+        let combined = combined.map(|value| bounded(value, option))?;
+        let text = text_of(&combined, option);
+        self.together.overrule(Written {
+            option,
+            text: text.clone(),
+            value: combined,
+            place: written.place,
+            by_instance: false,
+        });
+        Some(text)
+    }
+}
+
+/// The names of the instances that a file has, and which of them nobody named; `a` first.
+fn names(
+    file: &std::path::Path,
+    ini: &IniFile,
+    cache: &Low,
+) -> Result<Vec<(String, bool)>, ConfigError> {
+    let place = |section: &str, line: usize| Place {
+        file: file.to_owned(),
+        section: section.to_owned(),
+        line,
+    };
+    let mut names: Vec<(String, bool)> = Vec::new();
+    if let Some(listed) = cache.text(INSTANCES) {
+        let Some(written) = cache.written(INSTANCES) else {
+            unreachable!("{INSTANCES} has no default")
+        };
+        for name in listed.split(',').map(str::trim) {
+            if !is_instance_name(name) || names.iter().any(|(known, _)| known == name) {
+                let (place, name) = (written.place.clone(), name.to_owned());
+                return Err(ConfigError::InstanceName { place, name });
+            }
+            names.push((name.to_owned(), false));
+        }
+    } else {
+        for Section { name, line, .. } in ini.sections() {
+            let Some((CACHE_SECTION, instance)) = name.split_once(':') else {
+                continue;
+            };
+            if !is_instance_name(instance) {
+                let (place, name) = (place(name, *line), instance.to_owned());
+                return Err(ConfigError::InstanceName { place, name });
+            }
+            names.push((instance.to_owned(), false));
+        }
+        if !names.iter().any(|(name, _)| name == INSTANCE_DEFAULT) {
+            let is_implied = !names.is_empty();
+            names.push((INSTANCE_DEFAULT.to_owned(), is_implied));
+        }
+    }
+    names.sort_by_key(|(name, _)| name != INSTANCE_DEFAULT);
+    Ok(names)
+}
+
+/// Ports that the sections of relays and aggregators ask for.
+fn taken(ini: &IniFile, fallbacks: &[(&str, &str)]) -> Vec<Taken> {
+    let mut taken = Vec::new();
+    for section in ini.sections() {
+        let program = section.name.split(':').next().unwrap_or_default();
+        if !matches!(program, "relay" | "aggregator" | "aggregator-cache") {
+            continue;
+        }
+        for entry in section.entries() {
+            let key = entry.key.to_uppercase();
+            let text = ini.get_with(&section.name, &entry.key, fallbacks);
+            let port = text.ok().flatten().and_then(|it| it.trim().parse().ok());
+            if key.ends_with("_RECEIVER_PORT")
+                && let Some(port) = port.filter(|port| *port != 0)
+            {
+                taken.push(Taken {
+                    port,
+                    is_udp: key.starts_with("UDP_"),
+                    section: section.name.clone(),
+                    line: entry.line,
+                });
+            }
+        }
+    }
+    taken
+}
+
+/// What an instance by itself would have: a rate that is not set for a class of disks is the one for
+/// all.
+fn effective(low: &Low, option: &ConfOption) -> Value {
+    let value = low.value(option.name);
+    let for_all = ["_SSD", "_HDD"]
+        .iter()
+        .find_map(|class| option.name.strip_suffix(class));
+    match for_all {
+        Some(name) if value == Value::Unset => low.value(name),
+        Some(_) | None => value,
+    }
+}
+
+fn sum(one: Value, other: Value) -> Value {
+    match (one, other) {
+        (Value::Limit(Some(one)), Value::Limit(Some(other))) => {
+            Value::Limit(Some(one.saturating_add(other)))
+        }
+        (Value::Limit(_), Value::Limit(_)) => Value::Limit(None),
+        (Value::Integer(one), Value::Integer(other)) => Value::Integer(one.saturating_add(other)),
+        (Value::Rate(Rate::Limited(one)), Value::Rate(Rate::Limited(other))) => {
+            Value::Rate(Rate::Limited(one + other))
+        }
+        (Value::Rate(Rate::Unlimited), Value::Rate(_))
+        | (Value::Rate(_), Value::Rate(Rate::Unlimited)) => Value::Rate(Rate::Unlimited),
+        (Value::Rate(_), Value::Rate(_)) => Value::Rate(Rate::Auto),
+        (Value::Unset, _) | (_, Value::Unset) => Value::Unset,
+        (one, other) => unreachable!("{one:?} and {other:?} are no sizes"),
+    }
+}
+
+fn largest(one: Value, other: Value) -> Value {
+    match (one, other) {
+        (Value::Integer(one), Value::Integer(other)) => Value::Integer(one.max(other)),
+        (one, other) => unreachable!("{one:?} and {other:?} are no whole numbers"),
+    }
+}
+
+/// No more than one option may ask for.
+fn bounded(value: Value, option: &ConfOption) -> Value {
+    match (value, option.kind) {
+        (Value::Integer(sum), Kind::Bytes(bound) | Kind::Integer(bound)) => {
+            Value::Integer(sum.min(bound.max))
+        }
+        (Value::Limit(Some(sum)), Kind::Limit(bound)) => Value::Limit(Some(sum.min(bound.max))),
+        (value, _) => value,
+    }
+}
+
+/// A value as it would be written.
+fn text_of(value: &Value, option: &ConfOption) -> String {
+    match value {
+        Value::Limit(None) | Value::Rate(Rate::Unlimited) => "inf".to_owned(),
+        Value::Limit(Some(number)) | Value::Integer(number) => number.to_string(),
+        Value::Rate(Rate::Limited(rate)) => rate.to_string(),
+        Value::Rate(Rate::Auto) => "auto".to_owned(),
+        Value::Unset => option.default.to_owned(),
+        Value::Switch(_) | Value::Text(_) | Value::Choice(_) => {
+            unreachable!("{value:?} is no size")
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::option::find;
+    use super::*;
+
+    #[test]
+    fn every_rule_is_of_an_option_and_a_sum_has_no_default_that_adds_up() {
+        for (among, names) in RULES {
+            for name in *names {
+                let option = find(name).unwrap_or_else(|| panic!("{name} is no option"));
+                let open = matches!(option.default, "" | "auto" | "inf");
+                let is_acted = option.standing == Standing::Acted;
+                assert!(
+                    *among != Among::Sum || open || !is_acted,
+                    "{name}: eight defaults would be one"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn sums_of_what_is_open_stay_open() {
+        let limited = |rate| Value::Rate(Rate::Limited(rate));
+        let (auto, inf) = (Value::Rate(Rate::Auto), Value::Rate(Rate::Unlimited));
+        for (one, other, want) in [
+            (limited(500.0), limited(0.5), limited(500.5)),
+            (limited(500.0), auto.clone(), auto.clone()),
+            (inf.clone(), auto, inf.clone()),
+            (limited(1.0), inf.clone(), inf),
+            (
+                Value::Limit(Some(5)),
+                Value::Limit(Some(u64::MAX)),
+                Value::Limit(Some(u64::MAX)),
+            ),
+            (
+                Value::Limit(Some(5)),
+                Value::Limit(None),
+                Value::Limit(None),
+            ),
+            (Value::Integer(5), Value::Unset, Value::Unset),
+        ] {
+            assert_eq!(sum(one.clone(), other.clone()), want, "{one:?} {other:?}");
+            assert_eq!(sum(other, one), want);
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! Who answers for an instance: the process that holds the lock in the directory of its journal. One
+//! process for several instances holds all of theirs, so that `--instance b` beside it is refused, and
+//! the other way round; with JOURNAL = False too.
+//! In the file are the process's number and, on the next line, the instances that it answers for.
+//! The locks are the kernel's: they go with the process, however it ends.
+
+use std::fs::{self, File, TryLockError};
+use std::io::{Read, Seek, Write};
+use std::path::{Path, PathBuf};
+
+use super::journal::JournalError;
+use crate::config::Settings;
+
+/// The file that the process which uses the directory holds a lock on; has its number in it.
+pub(crate) const LOCK_NAME: &str = "lock";
+
+/// The locks, until the process ends.
+#[derive(Debug)]
+pub(super) struct Held {
+    _locks: Vec<File>,
+}
+
+/// What a lock's file says of who holds it.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Holder {
+    /// The number of the process, as it is written.
+    pub(crate) process: String,
+    /// The instances that it answers for, with commas between them; may be empty.
+    pub(crate) instances: String,
+}
+
+impl Holder {
+    /// Reads a lock's file.
+    pub(crate) fn read(mut lock: &File) -> Holder {
+        let mut text = String::new();
+        // Only for a message; what cannot be read is empty.
+        drop(lock.read_to_string(&mut text));
+        let mut lines = text.lines().map(str::trim);
+        Holder {
+            process: lines.next().unwrap_or_default().to_owned(),
+            instances: lines.next().unwrap_or_default().to_owned(),
+        }
+    }
+
+    /// It answers for several instances.
+    pub(crate) fn is_of_several(&self) -> bool {
+        self.instances.contains(',')
+    }
+}
+
+impl Held {
+    /// Takes the locks of all instances that the process answers for.
+    pub(super) fn take(settings: &Settings) -> Result<Held, JournalError> {
+        let mut locks = Vec::new();
+        let mut known: Vec<PathBuf> = Vec::new();
+        for directory in settings.journal_dirs() {
+            let taken = fs::create_dir_all(directory)
+                .and_then(|()| fs::canonicalize(directory))
+                .map_err(|source| JournalError::Directory {
+                    path: directory.to_owned(),
+                    source,
+                })
+                .and_then(|real| {
+                    let is_new = !known.contains(&real);
+                    known.push(real);
+                    is_new.then(|| hold(directory, settings)).transpose()
+                });
+            match taken {
+                Ok(lock) => locks.extend(lock),
+                // Without a journal nothing is kept there, and the ports still keep two apart.
+                Err(JournalError::Directory { path, source }) if settings.journal.is_none() => {
+                    tracing::debug!("{} is not held: {source}", path.display());
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(Held { _locks: locks })
+    }
+}
+
+/// Locks the directory and writes down who we are.
+fn hold(directory: &Path, settings: &Settings) -> Result<File, JournalError> {
+    let path = directory.join(LOCK_NAME);
+    let unusable = |source| JournalError::Directory {
+        path: path.clone(),
+        source,
+    };
+    let mut lock = File::options()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(&path)
+        .map_err(unusable)?;
+    match lock.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => {
+            return Err(in_use(directory, settings, Holder::read(&lock)));
+        }
+        Err(TryLockError::Error(error)) => return Err(unusable(error)),
+    }
+    lock.set_len(0)
+        .and_then(|()| lock.rewind())
+        .and_then(|()| writeln!(lock, "{}\n{}", std::process::id(), settings.names()))
+        .map_err(unusable)?;
+    Ok(lock)
+}
+
+fn in_use(directory: &Path, settings: &Settings, holder: Holder) -> JournalError {
+    let is_of_several = holder.is_of_several();
+    let Holder { process, instances } = holder;
+    let path = directory.to_owned();
+    if is_of_several && settings.is_asked_for {
+        let instance = settings.instance.clone();
+        return JournalError::AnsweredFor {
+            instance,
+            process,
+            instances,
+        };
+    }
+    let whose = settings
+        .instances
+        .iter()
+        .find(|instance| instance.journal_dir == directory);
+    match whose {
+        Some(instance) if settings.instances.len() > 1 && !is_of_several => {
+            JournalError::ByItself {
+                instance: instance.name.clone(),
+                process,
+                path,
+            }
+        }
+        Some(_) | None => JournalError::InUse {
+            path,
+            holder: process,
+        },
+    }
+}
