@@ -245,9 +245,9 @@ pub fn disk_bytes(directory: &Path) -> io::Result<u64> {
     Ok(size.f_blocks.saturating_mul(size.f_frsize))
 }
 
-/// Sends a process SIGTERM.
+/// Sends a process SIGTERM. Numbers below 1 mean groups of processes to the kernel, and nobody here.
 pub fn terminate(process: i32) -> io::Result<()> {
-    let Some(process) = Pid::from_raw(process) else {
+    let Some(process) = Pid::from_raw(process).filter(|_| process > 0) else {
         return Err(io::ErrorKind::InvalidInput.into());
     };
     Ok(kill_process(process, Signal::TERM)?)

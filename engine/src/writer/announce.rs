@@ -77,14 +77,13 @@ impl Announcements {
 
     /// Whether graphite-web is to hear of a metric, and could read its name.
     fn wants(&self, name: &str) -> bool {
+        if memchr::memchr(b';', name.as_bytes()).is_none() {
+            return self.config.untagged;
+        }
         let Ok(metric) = Metric::from_canonical(name) else {
             unreachable!("the cache holds canonical names, and {name:?}");
         };
-        if metric.is_tagged() {
-            metric.has_sound_tags()
-        } else {
-            self.config.untagged
-        }
+        metric.has_sound_tags()
     }
 
     fn left(&mut self, series: SeriesId) -> &mut u16 {

@@ -204,6 +204,8 @@ fn carbon_conf(loaded: &Loaded, directory: &Path) -> String {
     put("CONF_DIR", &path(&loaded.settings.conf_dir));
     put("STORAGE_DIR", &path(directory));
     put("SHUTDOWN", "drain");
+    // The tag index is that of the daemon that runs.
+    put("ENABLE_TAGS", "False");
     text
 }
 

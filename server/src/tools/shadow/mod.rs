@@ -102,7 +102,7 @@ pub fn run(options: &ShadowOptions) -> Exit {
 async fn shadow(options: &ShadowOptions) -> Result<bool, ShadowError> {
     let loaded = load(options)?;
     let settings = &loaded.settings;
-    let processes = processes(options, &settings.storage_dir);
+    let processes = processes(options, &settings.pid_file);
     let parent = options.scratch.clone().unwrap_or_else(std::env::temp_dir);
     let mut directory = WorkDir::make(&parent, PREFIX).map_err(ShadowError::path(&parent))?;
     if options.keep {
@@ -166,20 +166,19 @@ fn load(options: &ShadowOptions) -> Result<Box<Loaded>, ConfigError> {
     config::load(&of_the_daemon, &environment, &config::read_file).map(Box::new)
 }
 
-/// The processes to measure: those that were named, or the one in Python carbon's pid file.
-fn processes(options: &ShadowOptions, storage: &Path) -> Vec<u32> {
+/// The processes to measure: those that were named, or the one in the pid file.
+fn processes(options: &ShadowOptions, pid_file: &Path) -> Vec<u32> {
     if !options.processes.is_empty() {
         return options.processes.clone();
     }
-    let path = storage.join(format!("carbon-cache-{}.pid", options.instance));
-    let process = std::fs::read_to_string(&path)
+    let process = std::fs::read_to_string(pid_file)
         .ok()
         .and_then(|text| text.trim().parse().ok())
         .filter(|process| host::used_by(*process).is_ok());
     if process.is_none() {
         tracing::info!(
             "{} names no process: without --pid nothing is said of what the running daemon uses",
-            path.display()
+            pid_file.display()
         );
     }
     process.into_iter().collect()
