@@ -26,6 +26,19 @@ pub const LINE_BYTES_MAX: usize = 16_384;
 const _: () = assert!(METRIC_NAME_BYTES_MAX < LINE_BYTES_MAX);
 /// Largest PICKLE_RECEIVER_MAX_LENGTH accepted, as go-carbon's default: one frame of a relay.
 pub const PICKLE_FRAME_BYTES_MAX: usize = 64 << 20;
+/// The bytes back to which deflate can refer, which a compressed stream keeps.
+pub const GZIP_WINDOW_BYTES: usize = 32 << 10;
+/// What a compressed stream takes in memory: its window, and the tables of its unpacker. It counts as
+/// unfinished input, so that some 2,700 streams have room, and who opens more closes the oldest.
+pub const GZIP_STREAM_BYTES: usize = 48 << 10;
+const _: () = assert!(GZIP_WINDOW_BYTES < GZIP_STREAM_BYTES);
+/// Compressed bytes that are unpacked between two looks at what it has cost.
+pub const GZIP_PIECE_BYTES: usize = 512;
+/// What a compressed byte costs at least in a turn, in bytes of lines: one that makes little may be of
+/// a block's tables, which take longer than the lines that an honest stream makes of them.
+pub const GZIP_INPUT_COST: usize = 4;
+/// What the end of a member costs besides: the next one begins with fresh tables.
+pub const GZIP_MEMBER_COST: usize = 1024;
 /// Longest frame of the protobuf receiver, as Python carbon has it.
 pub const PROTOBUF_FRAME_BYTES_MAX: usize = 1 << 20;
 /// Deepest nesting of groups in a protobuf frame, whose fields nobody knows: protobuf's own bound.

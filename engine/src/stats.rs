@@ -130,6 +130,8 @@ counters! {
     RefusedPickle => "refused.pickle",
     /// Protobuf frames that cannot be decoded.
     RefusedProtobuf => "refused.protobuf",
+    /// Compressed streams that are broken; the connection is closed.
+    RefusedGzip => "refused.gzip",
     /// Lines cut off by the end of their connection.
     RefusedUnfinished => "refused.unfinished",
     /// Cache-query requests that cannot be understood; the connection is closed.

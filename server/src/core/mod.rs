@@ -282,9 +282,10 @@ impl Core {
                 Waiting::Bytes { socket, lease, at } => {
                     let bytes = &self.ring.bytes(&lease)[at..];
                     let slice = self.front.slice(socket, bytes, left);
-                    self.front
+                    let cost = self
+                        .front
                         .received(socket, &bytes[..slice], &mut self.shard);
-                    left = left.saturating_sub(slice);
+                    left = left.saturating_sub(cost);
                     if slice < bytes.len() {
                         self.bulk.put_back(socket, lease, at + slice);
                     } else {

@@ -9,14 +9,14 @@ use benzene_engine::ring::ReceiveNow;
 use benzene_engine::shard::{Shard, Trail};
 use benzene_engine::stats::Counter;
 
+use super::Entrance;
 use super::batches::Batches;
 use super::intake::Intake;
+use super::lines::Lines;
 use super::query::Wanted;
-use super::{Entrance, lines};
 use crate::config::Service;
 use crate::wire::batch::Batch;
 use crate::wire::frame::Frames;
-use crate::wire::line::Splitter;
 use crate::wire::pickle::Machine;
 use crate::wire::{Refusal, carbonlink};
 
@@ -29,6 +29,8 @@ pub(super) struct Means<'a> {
     pub(super) batch: &'a mut Batch,
     /// How many items of decoded frames may still be taken in this turn.
     pub(super) items: usize,
+    /// What unpacking may still cost in this turn, in bytes of lines.
+    pub(super) allowance: usize,
     /// A point was accepted.
     pub(super) fed: bool,
     pub(super) shard: &'a mut Shard,
@@ -59,7 +61,7 @@ pub(super) enum Last {
 /// What a protocol keeps between two receives.
 #[derive(Debug)]
 enum Talk {
-    Line(Splitter),
+    Line(Lines),
     Datagram,
     Batches(Batches),
     Query(Frames),
@@ -109,7 +111,7 @@ pub(super) struct Connection {
 impl Connection {
     pub(super) fn new(entrance: Entrance, pickle_frame_bytes_max: usize, now: Instant) -> Self {
         let talk = match entrance.service {
-            Service::Line => Talk::Line(Splitter::default()),
+            Service::Line => Talk::Line(Lines::default()),
             Service::Datagram => Talk::Datagram,
             Service::Pickle => Talk::Batches(Batches::pickle(pickle_frame_bytes_max)),
             Service::Protobuf => Talk::Batches(Batches::protobuf()),
@@ -202,7 +204,7 @@ impl Connection {
     pub(super) fn work(&mut self, bytes: &[u8], at: &mut usize, means: &mut Means<'_>) -> Progress {
         let trail = &mut self.trail;
         match &mut self.talk {
-            Talk::Line(splitter) => lines::work(splitter, trail, Input { bytes, at }, means),
+            Talk::Line(lines) => lines.work(trail, Input { bytes, at }, means),
             Talk::Batches(batches) => batches.work(trail, Input { bytes, at }, means),
             Talk::Query(frames) => match frames.next(bytes, at) {
                 None => Progress::Done,
@@ -236,7 +238,7 @@ impl Connection {
     /// Ends the stream: whether it was cut off inside a line or a frame.
     pub(super) fn finish(&mut self) -> Result<(), Refusal> {
         match &mut self.talk {
-            Talk::Line(splitter) => splitter.finish(),
+            Talk::Line(lines) => lines.finish(),
             Talk::Batches(batches) => batches.finish(),
             Talk::Query(frames) => frames.finish(),
             Talk::Datagram => Ok(()),
@@ -246,7 +248,7 @@ impl Connection {
     /// How many bytes of unfinished input came or went since the last call.
     pub(super) fn note_unfinished(&mut self) -> i64 {
         let bytes = match &self.talk {
-            Talk::Line(splitter) => splitter.pending_bytes(),
+            Talk::Line(lines) => lines.pending_bytes(),
             Talk::Batches(batches) => batches.pending_bytes(),
             Talk::Query(frames) => frames.pending_bytes(),
             Talk::Datagram => 0,

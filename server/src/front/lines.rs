@@ -1,16 +1,159 @@
-//! Lines of a stream, offered to the shard one by one. This is the hottest loop of the server: what
-//! comes as usual is read by foresight, without looking for where anything ends.
+//! The line protocol of a connection, plain or compressed, and its lines, offered to the shard one by
+//! one (`work`). That is the hottest loop of the server: what comes as usual is read by foresight,
+//! without looking for where anything ends.
+//! Whether a stream is compressed, its first two bytes say; no line begins with them. A compressed one
+//! is unpacked as far as its lines find room and time: what is not unpacked yet waits as compressed
+//! bytes, with the connection, and nothing is lost.
+//! A stream that is broken is counted and ends its connection, once the good lines before are taken.
 
+use benzene_engine::limits::GZIP_STREAM_BYTES;
 use benzene_engine::shard::{Guesses, Trail};
 
 use super::connection::{Input, Means, Progress};
 use super::intake::Taken;
-use crate::wire::Stamp;
+use crate::wire::gzip::{Gunzip, MAGIC};
 use crate::wire::line::{self, Splitter};
 use crate::wire::window::Window;
+use crate::wire::{Refusal, Stamp};
+
+/// What is kept between two receives.
+#[derive(Debug, Default)]
+pub(super) struct Lines {
+    form: Form,
+    splitter: Splitter,
+}
+
+/// How the lines come.
+#[derive(Debug, Default)]
+enum Form {
+    /// Nothing has come.
+    #[default]
+    Unknown,
+    /// The first byte is the first of `MAGIC`; it is not in the splitter yet.
+    Begun,
+    Plain,
+    Packed(Box<Packed>),
+}
+
+/// A compressed stream.
+#[derive(Debug, Default)]
+struct Packed {
+    gunzip: Gunzip,
+    /// How far the lines that it has unpacked were worked on.
+    at: usize,
+}
+
+impl Lines {
+    /// Works on the bytes at hand, and before them on what is unpacked already.
+    pub(super) fn work(
+        &mut self,
+        trail: &mut Trail,
+        input: Input<'_>,
+        means: &mut Means<'_>,
+    ) -> Progress {
+        if let Form::Unknown | Form::Begun = self.form {
+            self.tell_form(input.bytes, input.at);
+        }
+        match &mut self.form {
+            Form::Plain => work(&mut self.splitter, trail, input, means),
+            Form::Packed(packed) => packed.work(&mut self.splitter, trail, input, means),
+            Form::Unknown | Form::Begun => Progress::Done,
+        }
+    }
+
+    /// Looks at the first bytes.
+    fn tell_form(&mut self, bytes: &[u8], at: &mut usize) {
+        let has_begun = matches!(self.form, Form::Begun);
+        match (has_begun, &bytes[*at..]) {
+            (_, []) => {}
+            (false, [first]) if *first == MAGIC[0] => {
+                *at += 1;
+                self.form = Form::Begun;
+            }
+            (false, rest) if !rest.starts_with(&MAGIC) => self.form = Form::Plain,
+            (true, rest) if rest[0] != MAGIC[1] => self.begin_plain(),
+            (_, _) => {
+                let mut packed = Box::<Packed>::default();
+                if has_begun {
+                    packed.gunzip.read(&MAGIC[..1], &mut 0, 1);
+                }
+                self.form = Form::Packed(packed);
+            }
+        }
+    }
+
+    /// The first byte was that of a line after all.
+    fn begin_plain(&mut self) {
+        self.form = Form::Plain;
+        let line = self.splitter.next(&MAGIC[..1], &mut 0);
+        assert!(line.is_none(), "a byte that ends no line ends {line:?}");
+    }
+
+    /// Ends the stream: whether it was cut off inside a line.
+    pub(super) fn finish(&mut self) -> Result<(), Refusal> {
+        if let Form::Begun = self.form {
+            self.begin_plain();
+        }
+        if let Form::Packed(packed) = &self.form
+            && packed.gunzip.is_in_header()
+        {
+            return Err(Refusal::Unfinished);
+        }
+        self.splitter.finish()
+    }
+
+    /// Bytes of memory held for what is unfinished; a compressed stream always is.
+    pub(super) fn pending_bytes(&self) -> usize {
+        let packed = if let Form::Packed(_) = self.form {
+            GZIP_STREAM_BYTES
+        } else {
+            0
+        };
+        self.splitter.pending_bytes() + packed
+    }
+}
+
+impl Packed {
+    fn work(
+        &mut self,
+        splitter: &mut Splitter,
+        trail: &mut Trail,
+        input: Input<'_>,
+        means: &mut Means<'_>,
+    ) -> Progress {
+        let Input { bytes, at } = input;
+        loop {
+            let unpacked = self.gunzip.plain();
+            if self.at < unpacked.len() {
+                let lines = Input {
+                    bytes: unpacked,
+                    at: &mut self.at,
+                };
+                let progress = work(splitter, trail, lines, means);
+                if !matches!(progress, Progress::Done) {
+                    return progress;
+                }
+            }
+            if let Some(error) = self.gunzip.error() {
+                means.shard.count(error.counter(), 1);
+                *at = bytes.len();
+                return Progress::Broken;
+            }
+            if *at == bytes.len() && !self.gunzip.has_more() {
+                return Progress::Done;
+            }
+            if means.allowance == 0 {
+                return Progress::Paused;
+            }
+            let cost = self.gunzip.read(bytes, at, means.allowance);
+            means.allowance = means.allowance.saturating_sub(cost);
+            self.at = 0;
+        }
+    }
+}
 
 /// Reads lines until the bytes are used up or a point finds no room.
-pub(super) fn work(
+fn work(
     splitter: &mut Splitter,
     trail: &mut Trail,
     input: Input<'_>,

@@ -225,18 +225,18 @@ impl Front {
         connection.cut(bytes, bytes_max)
     }
 
-    /// Bytes came.
-    pub(crate) fn received(&mut self, socket: SocketId, bytes: &[u8], shard: &mut Shard) {
+    /// Bytes came. Answers what the work on them came to, in bytes: more where they were compressed.
+    pub(crate) fn received(&mut self, socket: SocketId, bytes: &[u8], shard: &mut Shard) -> usize {
         let before = self.stand(shard);
         let Some(connection) = self.connections.get_mut(&socket) else {
-            return;
+            return bytes.len();
         };
         connection.heard = self.now;
         if connection.is_behind() {
             if connection.hold(bytes) {
                 self.stop_receiving(socket);
             }
-            return;
+            return bytes.len();
         }
         let mut at = 0;
         let intake = &mut self.config.intake;
@@ -245,10 +245,12 @@ impl Front {
             machine: &mut self.machine,
             batch: &mut self.batch,
             items: TURN_ITEMS_MAX,
+            allowance: TURN_SLICE_BYTES,
             fed: false,
             shard,
         };
         let progress = connection.work(bytes, &mut at, &mut means);
+        let cost = TURN_SLICE_BYTES - means.allowance;
         if means.fed {
             connection.fed = self.now;
         }
@@ -258,6 +260,7 @@ impl Front {
         let instance = connection.entrance.instance;
         self.after_work(socket, progress, shard);
         self.note_through(instance, before.as_ref(), shard);
+        cost.max(bytes.len())
     }
 
     /// Nothing more is received from a socket, for the reason given.
@@ -293,27 +296,33 @@ impl Front {
         self.work_held(socket, TURN_BYTES_MAX, shard);
     }
 
-    fn work_held(&mut self, socket: SocketId, bytes_max: usize, shard: &mut Shard) {
+    /// Works on at most so many held bytes, and answers what that came to, in bytes.
+    fn work_held(&mut self, socket: SocketId, bytes_max: usize, shard: &mut Shard) -> usize {
         let before = self.stand(shard);
         let Some(connection) = self.connections.get_mut(&socket) else {
-            return;
+            return 0;
         };
+        let held = connection.held_bytes();
         let intake = &mut self.config.intake;
         let mut means = Means {
             intake,
             machine: &mut self.machine,
             batch: &mut self.batch,
             items: TURN_ITEMS_MAX,
+            allowance: bytes_max,
             fed: false,
             shard,
         };
         let progress = connection.work_held(bytes_max, &mut means);
+        let cost = bytes_max - means.allowance;
         if means.fed {
             connection.fed = self.now;
         }
+        let worked_off = held - connection.held_bytes();
         let instance = connection.entrance.instance;
         self.after_work(socket, progress, shard);
         self.note_through(instance, before.as_ref(), shard);
+        cost.max(worked_off)
     }
 
     /// What follows from how far a connection's bytes were worked on.
@@ -329,9 +338,10 @@ impl Front {
                     connection.stalled = true;
                     self.stalled.push_back(socket);
                 }
-                if matches!(progress, Progress::Paused) {
-                    self.has_more = true;
-                } else {
+                let paused = matches!(progress, Progress::Paused);
+                self.has_more |= paused;
+                // Few compressed bytes are much work: what is left of them must not pile up here.
+                if !paused || connection.service() == Service::Line {
                     self.stop_receiving(socket);
                 }
             }
@@ -389,9 +399,8 @@ impl Front {
                 continue;
             };
             connection.stalled = false;
-            let slice = connection.held_bytes().min(left);
-            self.work_held(socket, slice, shard);
-            left = left.saturating_sub(slice + TURN_BYTES_PER_BUFFER);
+            let cost = self.work_held(socket, left, shard);
+            left = left.saturating_sub(cost + TURN_BYTES_PER_BUFFER);
         }
     }
 

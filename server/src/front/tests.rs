@@ -1,4 +1,5 @@
-//! What becomes of a datagram's points where there is no place for them at once.
+//! What becomes of a datagram's points where there is no place for them at once; and what compressed
+//! streams may hold and cost.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -6,15 +7,21 @@ use std::sync::Arc;
 use benzene_engine::cache::{CacheConfig, Strategy};
 use benzene_engine::clock;
 use benzene_engine::limiter::{Budget, Room};
-use benzene_engine::limits::UPDATES_IN_FLIGHT_MAX;
+use benzene_engine::limits::{
+    GZIP_STREAM_BYTES, TURN_BYTES_MAX, TURN_SLICE_BYTES, UNFINISHED_BYTES_MAX,
+    UPDATES_IN_FLIGHT_MAX,
+};
 use benzene_engine::metric::{ShardIndex, TaggedLeaf};
-use benzene_engine::ring::{Access, Allocation};
+use benzene_engine::ring::{Access, Allocation, Driver, Ring, RingConfig, SocketId};
 use benzene_engine::schemas::{Aggregations, Schemas};
 use benzene_engine::shard::{Message, Shard, ShardConfig, Trail};
 use benzene_engine::stats::Counter;
 use benzene_engine::writer::{Budgets, Tells, WriterConfig};
 
-use super::Intake;
+use miniz_oxide::deflate::compress_to_vec;
+
+use super::{Command, Entrance, Front, FrontConfig, Intake};
+use crate::config::Service;
 
 const POINTS: usize = 20_000;
 
@@ -103,4 +110,91 @@ fn a_datagram_does_not_wait_for_a_full_cache() {
         assert!(passed_on == 0 || waits > 0);
         assert_eq!(dropped, POINTS as u64 - 10_000);
     }
+}
+
+/// A front that serves connections of lines, and the ring that numbers them.
+fn front(ring: &mut Ring, connections: usize) -> (Front, Vec<SocketId>) {
+    let now = clock::now();
+    let config = FrontConfig {
+        intake: Intake::new(1, true, now),
+        pickle_frame_bytes_max: 1 << 20,
+        client_idle: None,
+        tells_answers: false,
+        unfinished: Arc::default(),
+        instances: 1,
+    };
+    let mut front = Front::new(config, now);
+    let sockets = (0..connections).map(|_| {
+        let (ours, _theirs) = std::os::unix::net::UnixStream::pair().unwrap();
+        let socket = ring.adopt(ours.into());
+        let entrance = Entrance {
+            service: Service::Line,
+            instance: 0,
+        };
+        front.open(socket, entrance);
+        socket
+    });
+    let sockets = sockets.collect();
+    (front, sockets)
+}
+
+fn ring() -> Ring {
+    Ring::new(RingConfig {
+        driver: Driver::PollSync,
+        file_threads: 1,
+        ..RingConfig::default()
+    })
+    .unwrap()
+}
+
+const HEADER: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3];
+
+#[test]
+fn a_compressed_stream_costs_what_it_unpacks_to() {
+    let (mut ring, mut shard) = (ring(), shard(1 << 30));
+    let (mut front, sockets) = front(&mut ring, 2);
+    let lines = b"\n".repeat(1 << 20);
+    let bomb = [&HEADER[..], &compress_to_vec(&lines, 6)].concat();
+    assert!(bomb.len() < TURN_SLICE_BYTES, "{} bytes", bomb.len());
+    let mut turns = 0;
+    for socket in sockets {
+        let cost = front.received(socket, &bomb, &mut shard);
+        assert!(
+            (TURN_SLICE_BYTES..TURN_SLICE_BYTES * 2).contains(&cost),
+            "{cost}"
+        );
+    }
+    // Both wait for their turns, which are bounded for both together.
+    loop {
+        while front.next_command().is_some() {}
+        if !front.has_work() {
+            break;
+        }
+        front.resume(TURN_BYTES_MAX, &mut shard);
+        turns += 1;
+    }
+    assert!(
+        turns >= 2 * lines.len() / TURN_BYTES_MAX - 2,
+        "{turns} turns"
+    );
+}
+
+#[test]
+fn streams_that_never_end_share_the_bound_on_what_is_unfinished() {
+    let (mut ring, mut shard) = (ring(), shard(1 << 30));
+    let room = UNFINISHED_BYTES_MAX / GZIP_STREAM_BYTES;
+    // Descriptors are few: one socket stands for them all, as the front touches none.
+    let (mut front, sockets) = front(&mut ring, 10);
+    for (index, socket) in sockets.iter().enumerate() {
+        let unfinished = i64::try_from((room - 5) * GZIP_STREAM_BYTES).unwrap();
+        if index == 0 {
+            front.config.unfinished.publish(unfinished);
+        }
+        front.received(*socket, &HEADER, &mut shard);
+    }
+    let closed = std::iter::from_fn(|| front.next_command())
+        .filter(|command| matches!(command, Command::Close(..)))
+        .count();
+    assert_eq!(closed, 5);
+    assert_eq!(shard.report().stats.get(Counter::ClosedUnfinished), 5);
 }

@@ -11,6 +11,7 @@ pub mod batch;
 pub mod carbonlink;
 pub mod client;
 pub mod frame;
+pub mod gzip;
 pub mod line;
 pub mod number;
 pub mod pickle;

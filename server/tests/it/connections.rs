@@ -10,7 +10,7 @@ use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::time::{Duration, Instant};
 
 use crate::clients::pickles::{float, frame, int, item, list};
-use crate::clients::{counted, payloads};
+use crate::clients::{counted, packed, payloads};
 use crate::daemon::{Daemon, PATIENCE, Setup, wait_for};
 use crate::first_use::now;
 use crate::vitals::Own;
@@ -331,14 +331,28 @@ fn every_receiver_cuts_timestamps_and_knows_now() {
     connect(daemon.protobuf)
         .write_all(&frame(&payloads::metric(b"cut.protobuf", &[(time, 1.0)])))
         .unwrap();
-    for name in ["cut.udp", "cut.line", "cut.pickle", "cut.protobuf"] {
+    connect(daemon.line)
+        .write_all(&packed::gzip(&text("cut.packed")))
+        .unwrap();
+    for name in [
+        "cut.udp",
+        "cut.line",
+        "cut.packed",
+        "cut.pickle",
+        "cut.protobuf",
+    ] {
         assert_eq!(
             daemon.wait_for_points(name, 1),
             [(time - 59, 1.0)],
             "{name}"
         );
     }
-    for name in ["cut.udp.now", "cut.line.now", "cut.pickle.now"] {
+    for name in [
+        "cut.udp.now",
+        "cut.line.now",
+        "cut.packed.now",
+        "cut.pickle.now",
+    ] {
         let (found, after) = (daemon.wait_for_points(name, 1)[0].0, now());
         assert!(found % 60 == 0 && after - found < 120, "{name} at {found}");
     }

@@ -100,6 +100,9 @@ mod flood;
 // File first, cache second: no accepted point is ever out of sight.
 #[cfg(test)]
 mod gaps;
+// Compressed lines: carbon-c-relay's own, a bomb, and senders who have to wait.
+#[cfg(test)]
+mod packed;
 // The write order `deadline`: what is in the files when, and what graphite-web sees meanwhile.
 #[cfg(test)]
 mod held;
