@@ -171,6 +171,17 @@ pub const INI_VALUE_BYTES_MAX: usize = 64 << 10;
 /// MAX_INTERPOLATION_DEPTH.
 pub const INI_REFERENCE_DEPTH_MAX: usize = 10;
 
+/// Faults of one configuration file that are listed: whoever reads them mends some and looks again,
+/// and a file that is something else altogether has one in every line.
+pub const INI_FAULTS_MAX: usize = 100;
+
+/// Existing files that a check of the configuration names: one knows by the first few what is meant,
+/// and all are counted.
+pub const CHECK_EXAMPLES_MAX: usize = 20;
+/// Directories below each other that such a check goes into; symbolic links may lead in a circle. A
+/// name of `METRIC_NAME_BYTES_MAX` bytes could be deeper, a tree that people made is not.
+pub const CHECK_DEPTH_MAX: usize = 100;
+
 /// How long a written point stays answerable, in seconds: longer than graphite-web takes from
 /// reading the file to asking the cache.
 pub const RECENT_S: u64 = 5;

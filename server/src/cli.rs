@@ -1,5 +1,6 @@
 //! The command line: `benzene cache` is the daemon, `benzene doctor` says whether it can run here,
-//! `benzene query` asks one what it holds, `benzene journal` looks into its journal.
+//! `benzene check-config` reads configuration files, `benzene query` asks a daemon what it holds,
+//! `benzene journal` looks into its journal.
 //! Only words are read here: no file, no socket, no environment. What a setting means stands in
 //! carbon.conf's table (`config`); a flag exists only where an operator wants to try something
 //! without touching a file. Flags win over carbon.conf. Long flags only.
@@ -14,6 +15,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::process::CacheRun;
+use crate::tools::check_config::ConfKind;
 use crate::tools::shadow::ShadowOptions;
 use crate::tools::tune::TuneOptions;
 use crate::{config, exit};
@@ -42,6 +44,9 @@ pub enum Command {
     /// Say what this machine allows: kernel, io_uring, limits, data directory, disk, clock, ports,
     /// and what to change. Changes nothing on disk
     Doctor(DoctorOptions),
+    /// Read configuration files as the daemon does, and say what is used, what is ignored and what is
+    /// wrong, with how to mend it. Changes nothing
+    CheckConfig(CheckConfigOptions),
     /// Stop the daemon that uses this journal, and wait for its end; --drain writes all files first
     Stop(StopOptions),
     /// Ask running daemons which points of a metric are still in their caches
@@ -295,6 +300,50 @@ pub struct DoctorOptions {
     /// What `benzene cache` would be told.
     #[command(flatten)]
     pub daemon: CacheOptions,
+    /// Print one JSON document
+    #[arg(long)]
+    pub json: bool,
+}
+
+const CHECK_CONFIG_EXAMPLES: &str = "\
+Examples:
+  benzene check-config /opt/graphite/conf/carbon.conf
+      this file, and those beside it that it makes the daemon read
+  benzene check-config --metric servers.web1.load /etc/carbon/carbon.conf
+      where this metric goes: its file, its retentions, how it is aggregated
+  benzene check-config --files --quiet --strict /etc/carbon/carbon.conf
+      for a cron job: also which existing files were made by other rules
+Ends with 0 when the files are usable, 3 when something is to be mended, and with --strict 1 when
+there are warnings.
+";
+
+/// What `benzene check-config` was told on the command line.
+#[derive(Args, Clone, Debug)]
+#[command(after_help = CHECK_CONFIG_EXAMPLES, after_long_help = CHECK_CONFIG_EXAMPLES)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
+pub struct CheckConfigOptions {
+    /// carbon.conf, storage-schemas.conf, storage-aggregation.conf, whitelist.conf, blacklist.conf,
+    /// relay-rules.conf, aggregation-rules.conf, rewrite-rules.conf
+    #[arg(value_name = "FILE", required = true)]
+    pub paths: Vec<PathBuf>,
+    /// Which of them the files are, where neither name nor text tells
+    #[arg(long = "as", value_name = "KIND", value_enum)]
+    pub kind: Option<ConfKind>,
+    /// Say what becomes of this metric; may be given several times
+    #[arg(long = "metric", value_name = "NAME")]
+    pub metrics: Vec<String>,
+    /// Compare the existing Whisper files with the schemas: reads the head of each
+    #[arg(long)]
+    pub files: bool,
+    /// Instead of LOCAL_DATA_DIR: where the existing files are
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+    /// End with 1 where there are warnings
+    #[arg(long)]
+    pub strict: bool,
+    /// Print warnings and errors only
+    #[arg(long, conflicts_with = "json")]
+    pub quiet: bool,
     /// Print one JSON document
     #[arg(long)]
     pub json: bool,

@@ -19,6 +19,7 @@ fn main() -> Exit {
             logging::start(options.daemon.log);
             tools::stop::run(&options)
         }
+        Command::CheckConfig(options) => tools::check_config::run(&options),
         Command::Query(options) => tools::query::run(&options),
         Command::Tune(options) => {
             logging::start(None);

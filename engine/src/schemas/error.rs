@@ -36,7 +36,10 @@ pub enum SchemaError {
         reason: PatternError,
     },
     /// An xFilesFactor outside 0 to 1.
-    #[error("line {line}: [{section}] xFilesFactor {found} is not between 0 and 1")]
+    #[error(
+        "line {line}: [{section}] xFilesFactor {found} is not between 0 and 1; write a share such as \
+         0.5"
+    )]
     XFilesFactor {
         /// Line of the key.
         line: usize,
@@ -60,6 +63,19 @@ pub enum SchemaError {
     },
 }
 
+impl SchemaError {
+    /// The line that it names.
+    pub fn line(&self) -> usize {
+        match self {
+            SchemaError::Grammar(fault) => fault.line(),
+            SchemaError::Retention { line, .. }
+            | SchemaError::Pattern { line, .. }
+            | SchemaError::XFilesFactor { line, .. }
+            | SchemaError::Method { line, .. } => *line,
+        }
+    }
+}
+
 /// A section that does not do what it seems to say.
 #[derive(Clone, Debug, Error, PartialEq)]
 #[error("line {line}: [{section}] {reason}")]
@@ -76,16 +92,16 @@ pub struct Warning {
 #[derive(Clone, Debug, Error, PartialEq)]
 pub enum Reason {
     /// No `pattern`, or an empty one.
-    #[error("is left out: it has no pattern")]
+    #[error("is left out: it has no pattern; add a line such as pattern = .*")]
     NoPattern,
     /// No `retentions`.
-    #[error("is left out: it has no retentions")]
+    #[error("is left out: it has no retentions; add a line such as retentions = 60s:7d")]
     NoRetentions,
     /// Whisper cannot lay the archives out.
-    #[error("is left out: {0}")]
+    #[error("is left out: {0}; correct its retentions")]
     Layout(LayoutError),
     /// An xFilesFactor that is no number.
-    #[error("is left out: its xFilesFactor '{found}' is no number")]
+    #[error("is left out: its xFilesFactor '{found}' is no number; write a share such as 0.5")]
     XFilesFactorText {
         /// The value as written.
         found: String,

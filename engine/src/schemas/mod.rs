@@ -64,18 +64,17 @@ pub struct AggregationRule {
 impl Schemas {
     /// Reads storage-schemas.conf.
     pub fn parse(text: &str) -> Result<(Schemas, Vec<Warning>), SchemaError> {
-        let file = IniFile::parse(text)?;
-        let mut schemas = Self::builtin();
-        let mut warnings = Vec::new();
-        for section in file.sections() {
-            let values = Values::new(&file, section)?;
-            values.warn_of_unknown(&["pattern", "retentions", "priority"], &mut warnings);
-            match schema(&values)? {
-                Ok((pattern, schema)) => schemas.rules.push(&section.name, pattern, schema),
-                Err(warning) => warnings.push(warning),
-            }
-        }
-        Ok((schemas, warnings))
+        Self::survey(text).settle()
+    }
+
+    /// Reads storage-schemas.conf past whatever is wrong with it, for whoever checks one.
+    pub fn survey(text: &str) -> Survey<Schemas> {
+        let mut survey = Survey::new(Self::builtin());
+        let known = ["pattern", "retentions", "priority"];
+        survey.sections(text, &known, schema, |schemas, name, pattern, schema| {
+            schemas.rules.push(name, pattern, schema);
+        });
+        survey
     }
 
     /// The default alone: a point a minute for seven days.
@@ -103,19 +102,17 @@ impl Schemas {
 impl Aggregations {
     /// Reads storage-aggregation.conf.
     pub fn parse(text: &str) -> Result<(Aggregations, Vec<Warning>), SchemaError> {
-        let file = IniFile::parse(text)?;
-        let mut aggregations = Self::builtin();
-        let mut warnings = Vec::new();
-        for section in file.sections() {
-            let values = Values::new(&file, section)?;
-            let known = ["pattern", "xfilesfactor", "aggregationmethod", "priority"];
-            values.warn_of_unknown(&known, &mut warnings);
-            match aggregation(&values)? {
-                Ok((pattern, rule)) => aggregations.rules.push(&section.name, pattern, rule),
-                Err(warning) => warnings.push(warning),
-            }
-        }
-        Ok((aggregations, warnings))
+        Self::survey(text).settle()
+    }
+
+    /// Reads storage-aggregation.conf past whatever is wrong with it, for whoever checks one.
+    pub fn survey(text: &str) -> Survey<Aggregations> {
+        let mut survey = Survey::new(Self::builtin());
+        let known = ["pattern", "xfilesfactor", "aggregationmethod", "priority"];
+        survey.sections(text, &known, aggregation, |rules, name, pattern, rule| {
+            rules.rules.push(name, pattern, rule);
+        });
+        survey
     }
 
     /// The default alone: Whisper's own.
@@ -139,6 +136,66 @@ impl Aggregations {
     /// Every rule in order, the default last.
     pub fn iter(&self) -> impl Iterator<Item = &AggregationRule> {
         self.rules.iter()
+    }
+}
+
+/// A file of rules with everything that is wrong with it.
+#[derive(Clone, Debug)]
+pub struct Survey<R> {
+    /// The rules of the sections that could be read.
+    pub rules: R,
+    /// What would refuse the file, in the order in which it was met; the grammar first.
+    pub errors: Vec<SchemaError>,
+    /// What would be left out or has no meaning.
+    pub warnings: Vec<Warning>,
+}
+
+/// What becomes of a section: refused, left out, or a rule and its pattern.
+type Read<T> = Result<Result<(Pattern, T), Warning>, SchemaError>;
+
+impl<R> Survey<R> {
+    fn new(rules: R) -> Self {
+        Self {
+            rules,
+            errors: Vec::new(),
+            warnings: Vec::new(),
+        }
+    }
+
+    fn sections<T>(
+        &mut self,
+        text: &str,
+        known: &[&str],
+        read: impl Fn(&Values<'_>) -> Read<T>,
+        keep: impl Fn(&mut R, &str, Pattern, T),
+    ) {
+        let (file, faults) = IniFile::survey(text);
+        self.errors
+            .extend(faults.into_iter().map(SchemaError::from));
+        for section in file.sections() {
+            let values = match Values::new(&file, section) {
+                Ok(values) => values,
+                Err(error) => {
+                    self.errors.push(error);
+                    continue;
+                }
+            };
+            values.warn_of_unknown(known, &mut self.warnings);
+            match read(&values) {
+                Ok(Ok((pattern, rule))) => keep(&mut self.rules, &section.name, pattern, rule),
+                Ok(Err(warning)) => self.warnings.push(warning),
+                Err(error) => self.errors.push(error),
+            }
+        }
+    }
+
+    /// The rules, or the first error.
+    fn settle(mut self) -> Result<(R, Vec<Warning>), SchemaError> {
+        if self.errors.is_empty() {
+            Ok((self.rules, self.warnings))
+        } else {
+            Err(self.errors.swap_remove(0))
+        }
     }
 }
 
@@ -204,7 +261,7 @@ impl<'a> Values<'a> {
 
 /// A section of storage-schemas.conf: refused, left out with a warning, or a rule. What comes
 /// first wins, in Python's order: retentions missing, retentions bad, pattern, layout.
-fn schema(values: &Values<'_>) -> Result<Result<(Pattern, Schema), Warning>, SchemaError> {
+fn schema(values: &Values<'_>) -> Read<Schema> {
     let Some(definitions) = values.get("retentions") else {
         return Ok(Err(values.warning("retentions", Reason::NoRetentions)));
     };
@@ -233,9 +290,7 @@ fn schema(values: &Values<'_>) -> Result<Result<(Pattern, Schema), Warning>, Sch
 }
 
 /// A section of storage-aggregation.conf, likewise: factor, method, pattern.
-fn aggregation(
-    values: &Values<'_>,
-) -> Result<Result<(Pattern, AggregationRule), Warning>, SchemaError> {
+fn aggregation(values: &Values<'_>) -> Read<AggregationRule> {
     let section = || values.section.name.clone();
     let x_files_factor = match values.get("xfilesfactor") {
         None => None,

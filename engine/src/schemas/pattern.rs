@@ -88,6 +88,15 @@ impl Pattern {
             })
     }
 
+    /// How many groups it captures, and the names of those that have one.
+    pub fn groups(&self) -> (usize, Vec<String>) {
+        let names = self.regex.capture_names().flatten();
+        (
+            self.regex.captures_len() - 1,
+            names.map(str::to_owned).collect(),
+        )
+    }
+
     /// Looks for the pattern in a name.
     pub fn search(&self, name: &str) -> Search {
         match self.regex.is_match(name) {

@@ -163,7 +163,7 @@ retentions = 60s:2m
     let message = warnings[0].to_string();
     assert_eq!(
         message,
-        "line 1: [no_pattern] is left out: it has no pattern"
+        "line 1: [no_pattern] is left out: it has no pattern; add a line such as pattern = .*"
     );
 }
 
@@ -310,4 +310,17 @@ fn rules_may_be_shared_by_threads() {
     fn shared<T: Send + Sync + 'static>() {}
     shared::<Schemas>();
     shared::<Aggregations>();
+}
+
+/// What is wrong with one section leaves the others in the survey; `parse` refuses the file.
+#[test]
+fn a_survey_keeps_what_can_be_read_and_names_the_rest() {
+    let text = "[a]\npattern = a\nretentions = 1x:1\nword\n[b]\npattern = b\nretentions = 1:1\n\
+                [c]\npattern = (\nretentions = 1:1\n[d]\nretentions = 1:1\n";
+    let survey = Schemas::survey(text);
+    let lines: Vec<usize> = survey.errors.iter().map(SchemaError::line).collect();
+    assert_eq!(lines, [4, 3, 9], "the grammar first");
+    assert_eq!(survey.rules.archives("b").rule.name, "b");
+    assert_eq!(survey.warnings.len(), 1);
+    assert_eq!(Schemas::parse(text).unwrap_err(), survey.errors[0]);
 }

@@ -69,11 +69,11 @@ impl Low {
         let own = instance.map(|instance| format!("{CACHE_SECTION}:{instance}"));
         for name in [Some(CACHE_SECTION), own.as_deref()].into_iter().flatten() {
             if let Some(section) = ini.section(name) {
-                let entries =
-                    resolve(ini, section, fallbacks).map_err(|source| ConfigError::Syntax {
-                        path: file.to_owned(),
-                        source,
-                    })?;
+                let entries: Result<Vec<_>, _> = resolve(ini, section, fallbacks);
+                let entries = entries.map_err(|source| ConfigError::Syntax {
+                    path: file.to_owned(),
+                    source,
+                })?;
                 low.add(section, entries)?;
             }
         }
@@ -273,19 +273,19 @@ fn refused(place: Place, key: &'static str, written: String, fault: Fault) -> Co
 }
 
 /// An entry with its references resolved.
-struct Resolved {
-    key: String,
-    text: String,
-    line: usize,
-    inherited: bool,
+pub(super) struct Resolved {
+    pub(super) key: String,
+    pub(super) text: String,
+    pub(super) line: usize,
+    pub(super) inherited: bool,
 }
 
 /// The entries of a section as Python's `items()` has them: those that [DEFAULT] lends first.
-fn resolve(
+pub(super) fn resolve<C: FromIterator<Result<Resolved, IniError>>>(
     ini: &IniFile,
     section: &Section,
     fallbacks: &[(&str, &str)],
-) -> Result<Vec<Resolved>, IniError> {
+) -> C {
     let own = |key: &str| {
         section
             .entries()
@@ -316,7 +316,7 @@ fn resolve(
 }
 
 /// Reads a value, and refuses one that we will not act on.
-fn accept(option: &ConfOption, text: &str) -> Result<Value, Fault> {
+pub(super) fn accept(option: &ConfOption, text: &str) -> Result<Value, Fault> {
     let value = option.read(text)?;
     match option.standing {
         Standing::Refused { same, reason } if !option.means(&value, same) => {

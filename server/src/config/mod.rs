@@ -1,7 +1,8 @@
 //! carbon.conf: what was written (`low`) becomes what is meant (`high`), as Python carbon means it.
 //! `table` is the one list of options; `value` reads by type; `directories` and `address` work out
 //! what follows from environment and flags; `notice` says what the operator should know; `manual`
-//! writes the help, the manual page and the sample file from the table.
+//! writes the help, the manual page and the sample file from the table; `survey` goes on past the
+//! first fault, for `benzene check-config`.
 //! Never opens a socket, never makes a directory, never looks at the data; files are read through
 //! the reader that is handed in. On failure: a `ConfigError` that names file, line, key and mend,
 //! and nothing has happened.
@@ -18,6 +19,7 @@ mod manual;
 mod notice;
 mod option;
 pub mod rules;
+mod survey;
 mod table;
 mod tags;
 #[cfg(test)]
@@ -27,7 +29,7 @@ mod value;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use benzene_engine::limits::CONFIG_FILE_BYTES_MAX;
 
@@ -42,6 +44,7 @@ pub use journal::{JournalSettings, JournalSync, Shutdown};
 pub use manual::{help_section, manual_page, sample_file};
 pub use option::{Among, ConfOption, Standing, find, nearest};
 pub use rules::{ListFiles, RuleFiles, Ruled, Rules, StorageFiles};
+pub use survey::{Becomes, Key, Program, SectionSurvey, Survey, survey};
 pub use table::OPTIONS;
 pub use value::{Bound, Fault, Kind, Rate, Value};
 
@@ -78,6 +81,8 @@ pub struct Conf {
     pub settings: Settings,
     /// Things in carbon.conf that an operator should look at; ready to log.
     pub warnings: Vec<String>,
+    /// Those of the warnings that are about settings which do something else than they seem to.
+    pub misleading: Vec<String>,
     /// Facts worth a line at start; ready to log.
     pub said: Vec<String>,
     /// What it sets.
@@ -114,6 +119,7 @@ pub fn load(
         mut warnings,
         said,
         written,
+        misleading: _,
     } = load_conf(options, environment, read)?;
     let rules = settings.rule_files.read(read, &mut warnings)?;
     Ok(Loaded {
@@ -178,9 +184,12 @@ pub fn load_conf(
     facts.extend(told.said.iter().cloned().chain(said));
     let mut warnings = notice::warnings(low, &settings, options);
     warnings.extend(told.warnings.iter().cloned());
+    let mut misleading = notice::misleading(low, &settings);
+    misleading.extend(told.warnings.iter().cloned());
     Ok(Conf {
         said: facts,
         warnings,
+        misleading,
         settings,
         written: written(&told),
     })
@@ -208,6 +217,15 @@ fn written(told: &Instances) -> Written {
         }
     }
     all
+}
+
+/// STORAGE_DIR and CONF_DIR where carbon.conf does not set them: what its own values may refer to.
+pub fn usual_directories(
+    options: &CacheOptions,
+    environment: &dyn Fn(&str) -> Option<String>,
+) -> (PathBuf, PathBuf) {
+    let surroundings = Surroundings::find(options, environment);
+    (surroundings.storage_dir, surroundings.conf_dir)
 }
 
 /// The file's text; None where there is no such file.

@@ -82,7 +82,7 @@ fn stranger(stranger: &Stranger) -> String {
 }
 
 /// Settings that are acted on and yet do something else than they seem to.
-fn misleading(low: &Low, settings: &Settings) -> Vec<String> {
+pub(super) fn misleading(low: &Low, settings: &Settings) -> Vec<String> {
     let mut warnings = Vec::new();
     if let Some(lag) = low.written("MIN_TIMESTAMP_LAG")
         && settings.timestamp_lag_s > 0

@@ -141,6 +141,17 @@ impl List {
         self.entries.is_empty()
     }
 
+    /// Its patterns, in the order of the file.
+    pub fn entries(&self) -> &[Entry] {
+        &self.entries
+    }
+
+    /// The first pattern that occurs in a name.
+    pub fn first(&self, name: &str) -> Option<&Entry> {
+        let mut entries = self.entries.iter();
+        entries.find(|entry| entry.pattern.search(name) == Search::Match)
+    }
+
     /// Whether a pattern occurs in a name, and one that was given up on before.
     fn has(&self, name: &str) -> (bool, Option<&Entry>) {
         let mut gave_up = None;

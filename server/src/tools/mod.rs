@@ -2,6 +2,7 @@
 //! They are ordinary programs: no shard, ordinary libraries; only the doctor makes rings, to see
 //! whether they can be made.
 
+pub mod check_config;
 pub mod doctor;
 pub mod journal;
 pub mod query;

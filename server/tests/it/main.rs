@@ -13,6 +13,9 @@ mod reload;
 // Two hundred clients at once, honest and hostile.
 #[cfg(test)]
 mod clients;
+// `benzene check-config`: broken files, the way of a metric, existing files.
+#[cfg(test)]
+mod check_config;
 // carbon.conf, environment and flags: what they come to, and what is said about mistakes.
 #[cfg(test)]
 mod config;

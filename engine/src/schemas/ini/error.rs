@@ -115,3 +115,20 @@ pub enum IniError {
         allowed: usize,
     },
 }
+
+impl IniError {
+    /// The line that it names.
+    pub fn line(&self) -> usize {
+        match self {
+            IniError::NoSection { line, .. }
+            | IniError::DuplicateSection { line, .. }
+            | IniError::DuplicateKey { line, .. }
+            | IniError::NoDelimiter { line, .. }
+            | IniError::EmptyKey { line }
+            | IniError::BarePercent { line, .. }
+            | IniError::UnknownReference { line, .. }
+            | IniError::ReferenceDepth { line, .. }
+            | IniError::ValueTooLong { line, .. } => *line,
+        }
+    }
+}

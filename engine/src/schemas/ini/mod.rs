@@ -5,6 +5,7 @@
 //! Never reads a file, never looks at the environment, never decides what a key means.
 //! Invariant: keys are unique within a section, sections within a file; line numbers count from 1.
 //! On failure: a typed error with the line and what to do about it; nothing of the file is used.
+//! `survey` alone reads on, so that a file can be mended in one go.
 
 mod error;
 
@@ -12,7 +13,7 @@ use hashbrown::HashMap;
 
 pub use error::IniError;
 
-use crate::limits::{INI_REFERENCE_DEPTH_MAX, INI_VALUE_BYTES_MAX};
+use crate::limits::{INI_FAULTS_MAX, INI_REFERENCE_DEPTH_MAX, INI_VALUE_BYTES_MAX};
 
 /// The section whose entries stand in for keys that another section lacks.
 pub const DEFAULT_SECTION: &str = "DEFAULT";
@@ -49,10 +50,27 @@ pub struct Entry {
 impl IniFile {
     /// Reads a whole file's text.
     pub fn parse(text: &str) -> Result<IniFile, IniError> {
+        let (file, mut faults) = Self::survey(text);
+        if faults.is_empty() {
+            Ok(file)
+        } else {
+            Err(faults.swap_remove(0))
+        }
+    }
+
+    /// Reads a whole file's text past whatever is wrong with it, for whoever checks one: what could
+    /// be understood, and the faults in the order of their lines, `INI_FAULTS_MAX` at most.
+    pub fn survey(text: &str) -> (IniFile, Vec<IniError>) {
         let text = text.replace("\r\n", "\n").replace('\r', "\n");
         let mut reader = Reader::default();
+        let mut faults = Vec::new();
         for (index, line) in text.split('\n').enumerate() {
-            reader.take(index + 1, line)?;
+            if let Err(fault) = reader.take(index + 1, line) {
+                faults.push(fault);
+            }
+            if faults.len() == INI_FAULTS_MAX {
+                break;
+            }
         }
         let mut file = reader.file;
         let lent = file.defaults.entries.iter_mut();
@@ -64,7 +82,7 @@ impl IniFile {
             let kept = entry.value.trim_end_matches(python_space).len();
             entry.value.truncate(kept);
         }
-        Ok(file)
+        (file, faults)
     }
 
     /// The sections in the order of the file, without `[DEFAULT]`.
@@ -211,13 +229,18 @@ impl Reader {
             self.place = Some(Place::Defaults);
             return Ok(());
         }
-        if let Some(first_line) = self.section_lines.insert(name.to_owned(), line) {
+        if let Some(first_line) = self.section_lines.get(name).copied() {
+            let mut sections = self.file.sections.iter();
+            self.place = sections
+                .position(|known| known.name == name)
+                .map(Place::Section);
             return Err(IniError::DuplicateSection {
                 line,
                 first_line,
                 name: name.to_owned(),
             });
         }
+        self.section_lines.insert(name.to_owned(), line);
         self.place = Some(Place::Section(self.file.sections.len()));
         self.file.sections.push(Section {
             name: name.to_owned(),
@@ -243,7 +266,7 @@ impl Reader {
             Place::Defaults => None,
             Place::Section(index) => Some(index),
         };
-        if let Some(first_line) = self.key_lines.insert((number, folded.clone()), line) {
+        if let Some(first_line) = self.key_lines.get(&(number, folded.clone())).copied() {
             let section = self.section_mut(place).name.clone();
             return Err(IniError::DuplicateKey {
                 line,
@@ -252,6 +275,7 @@ impl Reader {
                 key: key.to_owned(),
             });
         }
+        self.key_lines.insert((number, folded.clone()), line);
         let value = value.trim_matches(python_space).to_owned();
         let entry = Entry {
             key: key.to_owned(),

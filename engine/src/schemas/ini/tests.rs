@@ -88,6 +88,20 @@ fn a_value_that_doubles_ten_times_is_refused() {
     ));
 }
 
+/// What `survey` finds past the first fault; `parse` tells of that one alone.
+#[test]
+fn a_survey_goes_on_and_names_every_fault() {
+    let text = "a = 1\n[s]\nb = 2\nword\nB = 3\n[t]\n[s]\nc = 4\n= 5\n";
+    let (file, faults) = IniFile::survey(text);
+    let lines: Vec<usize> = faults.iter().map(IniError::line).collect();
+    assert_eq!(lines, [1, 4, 5, 7, 9]);
+    assert_eq!(IniFile::parse(text).as_ref(), Err(&faults[0]));
+    assert_eq!(file.get("s", "b"), Ok(Some("2".to_owned())));
+    assert_eq!(file.get("s", "c"), Ok(Some("4".to_owned())));
+    let (_, faults) = IniFile::survey(&"word\n".repeat(1000));
+    assert_eq!(faults.len(), crate::limits::INI_FAULTS_MAX);
+}
+
 #[test]
 fn sections_keep_order_case_and_lines() {
     let file = IniFile::parse("# top\n[B]\nX_y = 1\n[a b]\n[DEFAULT]\nz = 2\n").unwrap();

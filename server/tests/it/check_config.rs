@@ -1,0 +1,687 @@
+//! `benzene check-config`: twenty-five broken files, each with every message that it must bring: the
+//! line, what is wrong and how to mend it, and no other; the way of a metric; existing files; codes.
+//! The program itself is run, as a script would, and its JSON read.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use crate::daemon::{Daemon, Setup, program, python, wait_for};
+
+/// A message: its level, its line (0 is the whole file), and words that it must have in this order.
+type Message = (&'static str, u64, &'static [&'static str]);
+
+/// The broken files and what is said of each, in the order of the lines.
+const BROKEN: &[(&str, &[Message])] = &[
+    (
+        "inline-comment.carbon.conf",
+        &[(
+            "error",
+            3,
+            &[
+                "MAX_CACHE_SIZE",
+                "# as much as there is memory",
+                "on a line of its own",
+            ],
+        )],
+    ),
+    (
+        "misspelt-keys.carbon.conf",
+        &[
+            (
+                "warning",
+                2,
+                &[
+                    "MAX_UPDATES_PER_SECONDS is no option",
+                    "did you mean MAX_UPDATES_PER_SECOND?",
+                ],
+            ),
+            (
+                "warning",
+                3,
+                &["LINE_RECIEVER_PORT", "did you mean LINE_RECEIVER_PORT?"],
+            ),
+            ("warning", 4, &["STATSD_FLUSH is no option", "remove it"]),
+        ],
+    ),
+    (
+        "unreadable-values.carbon.conf",
+        &[
+            (
+                "error",
+                2,
+                &[
+                    "MAX_CREATES_PER_MINUTE = fifty",
+                    "no rate",
+                    "write a number",
+                ],
+            ),
+            (
+                "error",
+                3,
+                &["LINE_RECEIVER_PORT = 70000", "65535", "write that or less"],
+            ),
+            (
+                "error",
+                4,
+                &["ENABLE_UDP_LISTENER = maybe", "write True or False"],
+            ),
+            (
+                "error",
+                5,
+                &["MAX_CACHE_SIZE = 2 million", "write one from"],
+            ),
+            (
+                "error",
+                8,
+                &[
+                    "[cache:b] CACHE_QUERY_PORT = 7102b",
+                    "write one from 0 to 65535",
+                ],
+            ),
+        ],
+    ),
+    (
+        "no-section.carbon.conf",
+        &[
+            ("warning", 0, &["no [cache] section", "write [cache] above"]),
+            (
+                "error",
+                1,
+                &[
+                    "'USER = carbon' stands before the first [section]",
+                    "put a section head above",
+                ],
+            ),
+            ("error", 2, &["MAX_CACHE_SIZE", "put a section head above"]),
+        ],
+    ),
+    (
+        "twice.carbon.conf",
+        &[
+            (
+                "error",
+                4,
+                &[
+                    "max_cache_size",
+                    "twice in [cache], first in line 2",
+                    "remove one",
+                ],
+            ),
+            (
+                "error",
+                9,
+                &["[cache] appears twice, first in line 1", "join the two"],
+            ),
+        ],
+    ),
+    (
+        "percent.carbon.conf",
+        &[
+            ("error", 2, &["LOG_DIR", "bare '%'", "write '%%'"]),
+            (
+                "error",
+                3,
+                &[
+                    "LOCAL_DATA_DIR",
+                    "%(STORAGE)s",
+                    "neither [cache] nor [DEFAULT] sets",
+                ],
+            ),
+        ],
+    ),
+    (
+        "indented-key.carbon.conf",
+        &[(
+            "error",
+            2,
+            &[
+                "MAX_CREATES_PER_MINUTE = 100",
+                "indented",
+                "move it to the first column",
+            ],
+        )],
+    ),
+    (
+        "no-equals-sign.carbon.conf",
+        &[(
+            "error",
+            2,
+            &[
+                "USE_FLOW_CONTROL True",
+                "neither '[section]' nor 'key = value'",
+                "begin it with '#'",
+            ],
+        )],
+    ),
+    (
+        "only-in-python.carbon.conf",
+        &[
+            (
+                "error",
+                2,
+                &["DATABASE = ceres", "only Whisper", "write whisper"],
+            ),
+            ("error", 3, &["ENABLE_AMQP = True", "AMQP", "write False"]),
+            (
+                "error",
+                4,
+                &["ENABLE_MANHOLE = True", "no Python", "write False"],
+            ),
+        ],
+    ),
+    (
+        "same-port.carbon.conf",
+        &[(
+            "error",
+            3,
+            &[
+                "LINE_RECEIVER_PORT and PICKLE_RECEIVER_PORT",
+                "give one of them another port",
+            ],
+        )],
+    ),
+    (
+        "unknown-strategy.carbon.conf",
+        &[(
+            "error",
+            2,
+            &[
+                "CACHE_WRITE_STRATEGY = sort:",
+                "write one of sorted, timesorted",
+            ],
+        )],
+    ),
+    (
+        "misspelt-section.carbon.conf",
+        &[
+            ("warning", 0, &["no [cache] section", "write [cache] above"]),
+            (
+                "warning",
+                1,
+                &["[cahce] is read by no program", "there are [cache]"],
+            ),
+        ],
+    ),
+    (
+        "relay-section.carbon.conf",
+        &[
+            (
+                "error",
+                5,
+                &[
+                    "[relay] RELAY_METHOD = hashing",
+                    "write one of rules, consistent-hashing",
+                ],
+            ),
+            (
+                "error",
+                6,
+                &["REPLICATION_FACTOR = two", "no whole number", "write one"],
+            ),
+            (
+                "error",
+                7,
+                &["`127.0.0.1` is no destination", "write HOST:PORT"],
+            ),
+            (
+                "error",
+                8,
+                &["USE_FLOW_CONTROL = perhaps", "write True or False"],
+            ),
+            (
+                "warning",
+                11,
+                &[
+                    "[aggregator] DESTINATION is no option",
+                    "did you mean DESTINATIONS?",
+                ],
+            ),
+            ("error", 12, &["FORWARD_ALL = never", "write True or False"]),
+        ],
+    ),
+    (
+        "units.storage-schemas.conf",
+        &[
+            (
+                "error",
+                3,
+                &[
+                    "[collectd] retentions",
+                    "invalid unit 'sec'",
+                    "there are s, m, h",
+                ],
+            ),
+            (
+                "error",
+                7,
+                &["'60s' is not of the form", "write a list such as"],
+            ),
+        ],
+    ),
+    (
+        "comment.storage-schemas.conf",
+        &[(
+            "error",
+            3,
+            &["'1d ; one day'", "write points like 1440 or a time like 1d"],
+        )],
+    ),
+    (
+        "missing-keys.storage-schemas.conf",
+        &[
+            (
+                "warning",
+                1,
+                &["[carbon] is left out", "no retentions", "add a line"],
+            ),
+            (
+                "warning",
+                4,
+                &["[default] is left out", "no pattern", "add a line"],
+            ),
+        ],
+    ),
+    (
+        "layout.storage-schemas.conf",
+        &[(
+            "warning",
+            3,
+            &[
+                "[default] is left out",
+                "90 seconds per point are no multiple",
+                "correct its retentions",
+            ],
+        )],
+    ),
+    (
+        "unreachable.storage-schemas.conf",
+        &[(
+            "warning",
+            5,
+            &[
+                "[carbon] is never reached",
+                "[default] above",
+                "move [carbon] above [default]",
+            ],
+        )],
+    ),
+    (
+        "regex.storage-schemas.conf",
+        &[
+            (
+                "error",
+                2,
+                &[
+                    "[web] pattern",
+                    "at character 5",
+                    "not finished",
+                    "correct the pattern",
+                ],
+            ),
+            (
+                "error",
+                6,
+                &[
+                    "[cpu] pattern",
+                    "'*' at character 1",
+                    "nothing before it to repeat",
+                    "correct",
+                ],
+            ),
+        ],
+    ),
+    (
+        "methods.storage-aggregation.conf",
+        &[
+            (
+                "error",
+                3,
+                &[
+                    "[avg] aggregationMethod 'avg' is unknown",
+                    "there are average, sum",
+                ],
+            ),
+            ("error", 7, &["[sum] xFilesFactor 50", "write a share"]),
+            (
+                "warning",
+                12,
+                &["[max] is left out", "'half' is no number", "write a share"],
+            ),
+        ],
+    ),
+    (
+        "globs.blacklist.conf",
+        &[
+            (
+                "error",
+                2,
+                &["*.tmp", "at character 1", "correct the pattern"],
+            ),
+            ("error", 4, &["**", "correct the pattern"]),
+        ],
+    ),
+    (
+        "two-defaults.relay-rules.conf",
+        &[
+            (
+                "error",
+                1,
+                &["[web] has both pattern and default", "keep one"],
+            ),
+            (
+                "error",
+                10,
+                &[
+                    "[more] is a second default beside [rest]",
+                    "leave default = true in one",
+                ],
+            ),
+            (
+                "error",
+                12,
+                &["`127.0.0.1` is no destination", "write HOST:PORT"],
+            ),
+        ],
+    ),
+    (
+        "no-default.relay-rules.conf",
+        &[
+            ("error", 0, &["no section has default = true", "add one"]),
+            (
+                "warning",
+                5,
+                &["[rest] has neither pattern nor default", "add one"],
+            ),
+            (
+                "error",
+                8,
+                &["[none] has no destinations", "add a line destinations"],
+            ),
+        ],
+    ),
+    (
+        "methods.aggregation-rules.conf",
+        &[
+            ("error", 1, &["no method mean", "write one of sum"]),
+            ("error", 2, &["(60 s)", "no rule", "write OUTPUT (SECONDS)"]),
+            ("error", 3, &["(0) is no interval", "write whole seconds"]),
+            ("error", 4, &["<dc> of the output", "write it there too"]),
+        ],
+    ),
+    (
+        "groups.rewrite-rules.conf",
+        &[
+            (
+                "warning",
+                1,
+                &[
+                    "stands before the first section",
+                    "put [pre] or [post] above it",
+                ],
+            ),
+            ("error", 4, &["\\2 refers to a group", "write ( and )"]),
+            ("error", 5, &["`^web`", "write REGEX = REPLACEMENT"]),
+            (
+                "warning",
+                6,
+                &["[before] is not read", "write [pre] or [post]"],
+            ),
+        ],
+    ),
+];
+
+/// Runs the check; its exit code and its JSON.
+fn check(arguments: &[&str]) -> (i32, Value) {
+    let output = program()
+        .args(["check-config", "--json"])
+        .args(arguments)
+        .env_remove("GRAPHITE_ROOT")
+        .output()
+        .unwrap();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    let json = serde_json::from_slice(&output.stdout);
+    let json = json.unwrap_or_else(|error| panic!("{error}: {errors}"));
+    (output.status.code().unwrap(), json)
+}
+
+fn fixture(name: &str) -> String {
+    let path = benzene_fixtures::path(&format!("carbon/{name}"));
+    path.into_os_string().into_string().unwrap()
+}
+
+/// What is said of a file beyond what is as it should be.
+fn messages(report: &Value, file: &str) -> Vec<(String, u64, String)> {
+    let findings = report["findings"].as_array().unwrap().iter();
+    let of_file = findings.filter(|finding| finding["file"] == file);
+    of_file
+        .map(|finding| {
+            (
+                finding["level"].as_str().unwrap().to_owned(),
+                finding["line"].as_u64().unwrap_or(0),
+                finding["text"].as_str().unwrap().to_owned(),
+            )
+        })
+        .filter(|(level, _, _)| level == "error" || level == "warning")
+        .collect()
+}
+
+#[test]
+fn every_message_on_broken_files_names_line_fault_and_mend() {
+    let directory = benzene_fixtures::path("carbon/broken");
+    let files = fs::read_dir(directory).unwrap().count();
+    assert_eq!(files, BROKEN.len(), "each file stands in the table");
+    let (schemas, aggregation) = (
+        fixture("storage-schemas.conf.example"),
+        fixture("storage-aggregation.conf.example"),
+    );
+    for (name, wanted) in BROKEN {
+        let file = fixture(&format!("broken/{name}"));
+        let (code, report) = check(&[&file, &schemas, &aggregation]);
+        let found = messages(&report, &file);
+        assert_eq!(found.len(), wanted.len(), "{name}: {found:#?}");
+        for ((level, line, text), (want_level, want_line, words)) in found.iter().zip(*wanted) {
+            assert_eq!(
+                (level.as_str(), line),
+                (*want_level, want_line),
+                "{name}: {text}"
+            );
+            let mut rest = text.as_str();
+            for word in *words {
+                let at = rest.find(word);
+                let at = at.unwrap_or_else(|| panic!("{name}: no {word:?} in its place in {text}"));
+                rest = &rest[at + word.len()..];
+            }
+        }
+        let errors = wanted.iter().any(|(level, _, _)| *level == "error");
+        assert_eq!(code, if errors { 3 } else { 0 }, "{name}");
+        assert_eq!(report["exit"], code);
+        assert_eq!(report["sound"], !errors);
+        let (strict, _) = check(&["--strict", &file, &schemas, &aggregation]);
+        assert_eq!(strict, if errors { 3 } else { 1 }, "{name} --strict");
+    }
+}
+
+/// Where the daemon refuses to start, the check says so, and the other way round.
+#[test]
+fn the_check_and_the_start_agree() {
+    let directory = tempfile::tempdir().unwrap();
+    let conf = directory.path().join("carbon.conf");
+    for name in ["storage-schemas.conf", "storage-aggregation.conf"] {
+        let example = fixture(&format!("{name}.example"));
+        fs::copy(example, directory.path().join(name)).unwrap();
+    }
+    for (name, _) in BROKEN
+        .iter()
+        .filter(|(name, _)| name.contains(".carbon.conf"))
+    {
+        fs::copy(fixture(&format!("broken/{name}")), &conf).unwrap();
+        let (code, report) = check(&[conf.to_str().unwrap()]);
+        let mut doctor = program();
+        doctor.args(["doctor", "--json", "--config"]).arg(&conf);
+        let told = doctor.output().unwrap();
+        let told: Value = serde_json::from_slice(&told.stdout).unwrap();
+        let refused = told["findings"][0]["level"] == "fail";
+        let in_cache = messages(&report, conf.to_str().unwrap())
+            .iter()
+            .any(|(level, _, text)| {
+                level == "error"
+                    && !text.starts_with("[relay]")
+                    && !text.starts_with("[aggregator]")
+            });
+        // Python's daemon of instance a does not read [cache:b], nor ours; the check does.
+        assert_eq!(refused, in_cache, "{name}: {told}");
+        assert_eq!(code == 3, in_cache || name.contains("relay"), "{name}");
+    }
+}
+
+fn write(directory: &Path, name: &str, text: &str) -> String {
+    let path = directory.join(name);
+    fs::write(&path, text).unwrap();
+    path.into_os_string().into_string().unwrap()
+}
+
+#[test]
+fn a_metric_is_followed_through_lists_schemas_and_rules() {
+    let directory = tempfile::tempdir().unwrap();
+    let at = directory.path();
+    let conf = write(
+        at,
+        "carbon.conf",
+        "[cache]\nUSE_WHITELIST = True\n[relay]\nDESTINATIONS = 127.0.0.1:2004:a, h:2104:b\n\
+         [aggregator]\nFORWARD_ALL = True\n",
+    );
+    let schemas = "[carbon]\npattern = ^carbon\\.\nretentions = 60s:90d\n\n\
+                   [all]\npattern = .*\nretentions = 10s:6h,1m:7d\n";
+    write(at, "storage-schemas.conf", schemas);
+    write(
+        at,
+        "storage-aggregation.conf",
+        "[sum]\npattern = \\.count$\nxFilesFactor = 0\naggregationMethod = sum\n",
+    );
+    write(at, "blacklist.conf", "# none of these\n^scratch\\.\n");
+    write(
+        at,
+        "relay-rules.conf",
+        "[web]\npattern = ^WEB\\.\ndestinations = h:2104:b\ncontinue = true\n\
+         [rest]\ndefault = true\ndestinations = 127.0.0.1:2004:a\n",
+    );
+    write(
+        at,
+        "aggregation-rules.conf",
+        "all.count (60) = sum web.*.count\n",
+    );
+    write(at, "rewrite-rules.conf", "[pre]\n^web = www\n");
+    let (code, report) = check(&[
+        &conf,
+        "--metric",
+        "web.n1.count",
+        "--metric",
+        "scratch.x",
+        "--metric",
+        "a..b;c=d",
+        "--metric",
+        "carbon.agents.h-a.creates",
+    ]);
+    assert_eq!(code, 0, "{report:#}");
+    let metrics = &report["metrics"];
+    let web = &metrics[0];
+    assert_eq!(web["file"], "web/n1/count.wsp");
+    assert_eq!(web["schema"]["section"], "all");
+    assert_eq!(web["schema"]["line"], 5);
+    let gives = web["schema"]["gives"].as_str().unwrap();
+    assert!(gives.starts_with("10s:6h,1m:7d, "), "{gives}");
+    assert_eq!(web["aggregation"]["gives"], "sum, xFilesFactor 0");
+    let before: Vec<&str> = web["before"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter_map(Value::as_str)
+        .collect();
+    assert_eq!(
+        before,
+        [
+            "carbon-aggregator rewrites it by line 2: ^web = www",
+            "carbon-aggregator counts it in line 1: all.count (60) = sum web.*.count",
+            "carbon-relay sends it to h:2104:b by [web]",
+            "carbon-relay sends it to 127.0.0.1:2004:a by [rest]",
+        ]
+    );
+    assert_eq!(metrics[1]["refused"], "blacklist line 2: ^scratch\\.");
+    assert_eq!(metrics[2]["name"], "a..b;c=d");
+    assert_eq!(metrics[3]["schema"]["section"], "carbon");
+    assert_eq!(metrics[3]["aggregation"]["line"], Value::Null);
+}
+
+/// Files that a daemon has made, a rule that changes, and files that are none.
+#[test]
+fn existing_files_that_new_ones_would_not_be_like_are_counted_and_named() {
+    let setup = Setup {
+        schemas: Some("[all]\npattern = .*\nretentions = 1s:6h\n".to_owned()),
+        ..Setup::default()
+    };
+    let daemon = Daemon::start(&setup);
+    daemon.send("a.b 1 -1\na.c 2 -1\na.count 3 -1\nt;x=y 1 -1\n");
+    let made = || {
+        let there = ["a.b", "a.c", "a.count"]
+            .iter()
+            .all(|name| daemon.file(name).exists());
+        (there && daemon.data().join("_tagged").exists()).then_some(())
+    };
+    wait_for(made).expect("the files are made");
+    let ended = daemon.stop();
+    let data = ended.data();
+    fs::write(data.join("a/broken.wsp"), "no header").unwrap();
+    let resize = "import sys, whisper\nwhisper.setAggregationMethod(sys.argv[1], 'max', 0.25)\n";
+    python(resize, &[data.join("a/c.wsp").to_str().unwrap()]);
+    let conf = ended.root.path().join("carbon.conf");
+    let schemas = "[count]\npattern = count$\nretentions = 1s:1h\n\n[all]\npattern = .*\nretentions = 1s:6h\n";
+    write(ended.root.path(), "storage-schemas.conf", schemas);
+    let conf = conf.to_str().unwrap();
+    let (code, report) = check(&["--files", conf]);
+    let existing = &report["existing"];
+    let counted = |name: &str| existing[name].as_u64().unwrap();
+    // Own metrics may have been written too; they agree.
+    assert_eq!(counted("files") - counted("agree"), 4, "{existing:#}");
+    assert_eq!(counted("retentions"), 1, "{existing:#}");
+    assert_eq!(counted("method"), 1);
+    assert_eq!(counted("x_files_factor"), 1);
+    assert_eq!(counted("unnamed"), 1);
+    assert_eq!(counted("unreadable"), 1);
+    let examples = existing["examples"].as_array().unwrap();
+    let of = |file: &str| {
+        let found = examples.iter().find(|example| example["file"] == file);
+        found.unwrap_or_else(|| panic!("no {file} in {examples:?}"))["differs"].clone()
+    };
+    assert_eq!(of("a/count.wsp"), "has 1s:6h, [count] gives 1s:1h");
+    assert_eq!(
+        of("a/c.wsp"),
+        "has xFilesFactor 0.25, [default] gives 0.5; has max, [default] gives average"
+    );
+    assert_eq!(code, 0, "existing files are no error");
+    let (strict, _) = check(&["--files", "--strict", conf]);
+    assert_eq!(strict, 1);
+}
+
+#[test]
+fn files_that_nobody_can_tell_are_asked_for_and_no_secret_is_shown() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = write(directory.path(), "mine", "words\n");
+    let (code, report) = check(&[&file]);
+    assert_eq!(code, 3);
+    let found = messages(&report, &file);
+    assert!(found[0].2.contains("say so with --as"), "{found:?}");
+    let (code, _) = check(&["--as", "whitelist", &file]);
+    assert_eq!(code, 0);
+    let absent: PathBuf = directory.path().join("absent/carbon.conf");
+    let (code, report) = check(&[absent.to_str().unwrap()]);
+    let found = messages(&report, absent.to_str().unwrap());
+    assert_eq!(code, 3);
+    assert!(found[0].2.contains("check its name"), "{found:?}");
+    let conf =
+        "[cache]\nAMQP_PASSWORD = sesame\nRAVEN_DSN = https://sesame@sentry\nMY_KEY = sesame\n";
+    let conf = write(directory.path(), "carbon.conf", conf);
+    let (_, report) = check(&[&conf]);
+    assert!(!report.to_string().contains("sesame"), "{report:#}");
+}
