@@ -47,6 +47,8 @@ pub enum Command {
     /// Read configuration files as the daemon does, and say what is used, what is ignored and what is
     /// wrong, with how to mend it. Changes nothing
     CheckConfig(CheckConfigOptions),
+    /// Write a carbon.conf that says what go-carbon's configuration says
+    ImportConfig(ImportConfigOptions),
     /// Stop the daemon that uses this journal, and wait for its end; --drain writes all files first
     Stop(StopOptions),
     /// Ask running daemons which points of a metric are still in their caches
@@ -347,6 +349,26 @@ pub struct CheckConfigOptions {
     /// Print one JSON document
     #[arg(long)]
     pub json: bool,
+}
+
+const IMPORT_CONFIG_EXAMPLES: &str = "\
+Examples:
+  benzene import-config /etc/go-carbon/go-carbon.conf
+      shows what it comes to
+  benzene import-config /etc/go-carbon/go-carbon.conf --output /etc/carbon/carbon.conf
+  benzene check-config /etc/carbon/carbon.conf
+";
+
+/// What `benzene import-config` was told on the command line.
+#[derive(Args, Clone, Debug)]
+#[command(after_help = IMPORT_CONFIG_EXAMPLES)]
+pub struct ImportConfigOptions {
+    /// go-carbon's configuration, a file in TOML
+    #[arg(value_name = "FILE")]
+    pub path: PathBuf,
+    /// Write into this file, which must not be there yet
+    #[arg(long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
 }
 
 const STOP_EXAMPLES: &str = "\

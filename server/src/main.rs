@@ -20,6 +20,7 @@ fn main() -> Exit {
             tools::stop::run(&options)
         }
         Command::CheckConfig(options) => tools::check_config::run(&options),
+        Command::ImportConfig(options) => tools::import_config::run(&options),
         Command::Query(options) => tools::query::run(&options),
         Command::Tune(options) => {
             logging::start(None);

@@ -4,6 +4,7 @@
 
 pub mod check_config;
 pub mod doctor;
+pub mod import_config;
 pub mod journal;
 pub mod query;
 pub mod shadow;
