@@ -61,7 +61,7 @@ impl Way {
     }
 
     /// What stands before the program on the command line.
-    fn wrapper(self) -> Vec<String> {
+    pub(crate) fn wrapper(self) -> Vec<String> {
         match self {
             Way::Uring | Way::Sync | Way::Poll => Vec::new(),
             Way::Forbidden => forbidden::wrapper(Errno::PERM),

@@ -52,6 +52,9 @@ mod instances;
 // Unix sockets, IPv6, several addresses.
 #[cfg(test)]
 mod listeners;
+// `benzene import-config`: go-carbon's configuration, translated.
+#[cfg(test)]
+mod import_config;
 // `benzene tune`: what it measures, and that nothing stays.
 #[cfg(test)]
 mod tune;
@@ -139,6 +142,9 @@ mod tags;
 // What a daemon is seen to be doing: memory, CPU, counters, files.
 #[cfg(test)]
 mod vitals;
+// carbon.conf as it is found in packages, images and cookbooks, started as it stands.
+#[cfg(test)]
+mod wild;
 // The wire codecs against the Python of this machine: float(), pickle, str.split.
 #[cfg(test)]
 mod wire_python;
