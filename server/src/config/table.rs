@@ -262,7 +262,7 @@ pub const OPTIONS: &[ConfOption] = &[
         "whisper",
         "The format of the files",
     )
-    .refused("whisper", "only Whisper files are written"),
+    .refused("whisper", "only Whisper files are written, and Ceres ones stay with Python carbon"),
     ConfOption::new(
         "ENABLE_LOGROTATION",
         Kind::Switch,
@@ -685,8 +685,10 @@ pub const OPTIONS: &[ConfOption] = &[
         "False",
         "Whether connections that break are in listener.log",
     ),
+    ConfOption::new("LOG_LISTENER_CONNECTIONS", Kind::Switch, "True", "Logs connections, in carbon 0.9")
+        .idle("carbon 1.x does not read it either; it reads LOG_LISTENER_CONN_SUCCESS"),
     ConfOption::new("RAVEN_DSN", Kind::Text, "None", "Where Sentry takes exceptions")
-        .not_yet("None", "nothing is sent to Sentry"),
+        .not_yet("None", "nothing is sent to Sentry; errors are in the log, from which journald or a shipper may send them"),
     // Tags.
     ConfOption::new(
         "ENABLE_TAGS",
@@ -724,7 +726,7 @@ pub const OPTIONS: &[ConfOption] = &[
     .unit("series"),
     // AMQP.
     ConfOption::new("ENABLE_AMQP", Kind::Switch, "False", "Receives metrics from an AMQP broker")
-        .refused("False", "metrics cannot be received from AMQP, and leaving them out is no start"),
+        .refused("False", "metrics cannot be received from AMQP; a relay that can, such as carbon-relay-ng, may send them to LINE_RECEIVER_PORT"),
     ConfOption::new("AMQP_VERBOSE", Kind::Switch, "False", "Logs every metric").idle(NO_AMQP),
     ConfOption::new("AMQP_SPEC", Kind::Text, "None", "Protocol description").idle(NO_AMQP),
     ConfOption::new("AMQP_METRIC_NAME_IN_BODY", Kind::Switch, "False", "Name's place")
@@ -738,7 +740,7 @@ pub const OPTIONS: &[ConfOption] = &[
     ConfOption::new("BIND_PATTERNS", Kind::List, "#", "Routing keys to receive").idle(NO_AMQP),
     // Python's shell.
     ConfOption::new("ENABLE_MANHOLE", Kind::Switch, "False", "Opens a Python shell by SSH")
-        .refused("False", "there is no Python to open a shell in"),
+        .refused("False", "there is no Python to open a shell in; `benzene query` and the own metrics show what is inside"),
     ConfOption::new("MANHOLE_INTERFACE", Kind::Host, "127.0.0.1", "Its address").idle(NO_SHELL),
     ConfOption::new("MANHOLE_PORT", PORT, "7222", "Its port").idle(NO_SHELL),
     ConfOption::new("MANHOLE_USER", Kind::Text, "", "Its user").idle(NO_SHELL),
