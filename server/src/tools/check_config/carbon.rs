@@ -35,7 +35,7 @@ pub(super) struct Carbon {
 /// Looks at a carbon.conf.
 pub(super) fn check(text: &str, notes: &mut Notes) -> Carbon {
     let file = notes.file().to_owned();
-    let options = options(&file, config::INSTANCE_DEFAULT);
+    let options = options(&file, None);
     let environment = |name: &str| std::env::var(name).ok();
     let (storage, conf) = config::usual_directories(&options, &environment);
     let (storage, conf) = (storage.to_string_lossy(), conf.to_string_lossy());
@@ -64,10 +64,10 @@ pub(super) fn check(text: &str, notes: &mut Notes) -> Carbon {
     settle(&survey, loaded.first(), &file)
 }
 
-fn options(file: &Path, instance: &str) -> CacheOptions {
+fn options(file: &Path, instance: Option<&str>) -> CacheOptions {
     CacheOptions {
         config: Some(file.to_owned()),
-        instance: instance.to_owned(),
+        instance: instance.map(str::to_owned),
         ..CacheOptions::default()
     }
 }
@@ -80,14 +80,13 @@ fn load(text: &str, survey: &Survey, notes: &mut Notes) -> Vec<Conf> {
         let found = (path == file).then(|| text.to_owned());
         found.ok_or_else(|| io::ErrorKind::NotFound.into())
     };
-    let named = survey
-        .sections
-        .iter()
-        .filter(|section| section.program == Program::Cache);
-    let named = named.filter_map(|section| section.name.split_once(':'));
-    let instances = [config::INSTANCE_DEFAULT].into_iter();
+    let caches = survey.sections.iter();
+    let caches = caches.filter(|section| section.program == Program::Cache);
+    let named = caches.filter_map(|section| section.name.split_once(':'));
+    let named = named.map(|(_, instance)| Some(instance));
     let mut loaded = Vec::new();
-    for instance in instances.chain(named.map(|(_, instance)| instance)) {
+    // All in one process, as without --instance, and each by itself.
+    for instance in std::iter::once(None).chain(named) {
         match config::load_conf(&options(&file, instance), &environment, &read) {
             Ok(found) => {
                 for text in &found.misleading {

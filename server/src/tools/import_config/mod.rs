@@ -159,7 +159,6 @@ fn accepted(text: &str) -> Result<(), config::ConfigError> {
     let file = Path::new("carbon.conf");
     let options = CacheOptions {
         config: Some(file.to_owned()),
-        instance: config::INSTANCE_DEFAULT.to_owned(),
         ..CacheOptions::default()
     };
     let read = |path: &Path| {
