@@ -177,8 +177,8 @@ const BROKEN: &[(&str, &[Message])] = &[
             "error",
             3,
             &[
-                "LINE_RECEIVER_PORT and PICKLE_RECEIVER_PORT",
-                "give one of them another port",
+                "LINE_RECEIVER_PORT (line 2 [cache]) and PICKLE_RECEIVER_PORT",
+                "give one of them another",
             ],
         )],
     ),

@@ -104,7 +104,8 @@ fn load(text: &str, survey: &Survey, notes: &mut Notes) -> Vec<Conf> {
 /// that it names or that the last of the settings in it has.
 fn whole(level: Level, text: &str, survey: &Survey, notes: &mut Notes) {
     let name = notes.file().display().to_string();
-    let rest = text.strip_prefix(&name).unwrap_or(text);
+    let here = text.replace(&format!("{name} line"), "line");
+    let rest = here.strip_prefix(&name).unwrap_or(&here);
     let text = rest.trim_start_matches([' ', ':']);
     let line = text.strip_prefix("line ").and_then(|rest| {
         let (line, rest) = rest.split_once(' ')?;
