@@ -82,6 +82,9 @@ mod readme;
 // start, stop, status, pid file, USER, and what systemd is told.
 #[cfg(test)]
 mod process;
+// What public dashboards ask of own metrics.
+#[cfg(test)]
+mod dashboards;
 // Python's carbon-relay in front.
 #[cfg(test)]
 mod relay;

@@ -149,18 +149,21 @@ fn series_without_tags_are_announced_where_that_is_asked_for() {
 }
 
 /// graphite-web itself.
-struct Web {
+pub(crate) struct Web {
     child: Child,
     address: SocketAddr,
 }
 
 impl Web {
-    fn start(directory: &std::path::Path, port: u16) -> Web {
+    /// On files below a directory, and asking these caches.
+    pub(crate) fn start(directory: &std::path::Path, port: u16, caches: &[SocketAddr]) -> Web {
+        let caches: Vec<String> = caches.iter().map(SocketAddr::to_string).collect();
         let script = benzene_fixtures::path("python/graphite_web.py");
         let mut child = Command::new(benzene_fixtures::python().unwrap())
             .arg(script)
             .arg(directory)
             .arg(port.to_string())
+            .env("CARBONLINK_HOSTS", caches.join(","))
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
@@ -174,7 +177,8 @@ impl Web {
         Web { child, address }
     }
 
-    fn get(&self, path: &str) -> String {
+    /// The answer to a GET, head and body.
+    pub(crate) fn get(&self, path: &str) -> String {
         let mut socket = TcpStream::connect(self.address).unwrap();
         let request = format!("GET {path} HTTP/1.0\r\nHost: localhost\r\n\r\n");
         socket.write_all(request.as_bytes()).unwrap();
@@ -205,7 +209,7 @@ fn graphite_web_finds_series_that_were_made_before_it_was_there() {
     ));
     daemon.wait_for_log("series cannot be announced to graphite-web");
     let root = tempfile::tempdir().unwrap();
-    let web = Web::start(root.path(), port);
+    let web = Web::start(root.path(), port, &[]);
     let found = wait_for(|| {
         let found = web.get("/tags/findSeries?expr=name=web.hits");
         (found.matches("web.hits;").count() == 3).then_some(found)
