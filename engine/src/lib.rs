@@ -8,6 +8,7 @@ pub mod cache;
 pub mod clock;
 pub mod device;
 pub mod journal;
+pub mod latency;
 pub mod limiter;
 pub mod limits;
 pub mod metric;

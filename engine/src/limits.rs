@@ -597,3 +597,19 @@ pub const STOP_EXTENDED_BY: Duration = Duration::from_secs(30);
 pub const LOG_QUEUE_LINES_MAX: usize = 16_384;
 /// Lines that were said before there were log files, and go into them then: a start says some twenty.
 pub const LOG_EARLY_LINES_MAX: usize = 256;
+/// Longest time that a histogram of latencies tells apart: what takes longer has stopped.
+pub const LATENCY_MAX: Duration = Duration::from_secs(3600);
+/// Largest MAX_QUEUE_SIZE accepted of a relay: ten million points are a gigabyte.
+pub const RELAY_QUEUE_POINTS_MAX: usize = 10_000_000;
+/// Largest MAX_DATAPOINTS_PER_MESSAGE accepted: a receiver takes a frame of a megabyte, unless told
+/// otherwise, which is ten thousand points of 100 bytes.
+pub const RELAY_MESSAGE_POINTS_MAX: usize = 10_000;
+/// Largest REPLICATION_FACTOR accepted: more copies than anybody has carbons.
+pub const RELAY_REPLICAS_MAX: u64 = 1000;
+/// How long a relay waits for a connection.
+pub const RELAY_CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a relay waits for a frame to be taken: a carbon under flow control reads on within seconds,
+/// and one that does not is better asked anew.
+pub const RELAY_SEND_TIMEOUT: Duration = Duration::from_secs(60);
+/// Longest pause before a relay connects again, as Python carbon's.
+pub const RELAY_RETRY_PAUSE_MAX: Duration = Duration::from_secs(5);

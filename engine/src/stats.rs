@@ -99,6 +99,10 @@ counters! {
     TagsFailed => "tags.failed",
     /// Series that graphite-web refused three times while it took others: given up.
     TagsRefused => "tags.refused",
+    /// Points of our own metrics that were sent to other carbons (RELAY_CACHE_METRICS).
+    RelaySent => "relay.sent",
+    /// Points of our own metrics that a destination's queue had no room for.
+    RelayDropped => "relay.dropped",
     /// Microseconds spent in updates, from open to close.
     UpdateMicros => "updateMicros",
     /// Lines and items without exactly three fields.

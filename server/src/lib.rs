@@ -11,6 +11,7 @@ mod front;
 pub mod lists;
 pub mod logging;
 pub mod process;
+mod relay;
 mod tagdb;
 pub mod tools;
 pub mod wire;

@@ -18,6 +18,7 @@ use super::{Cache, Dropped, Insert, Inserted, SeriesId, Standing, Usage};
 use crate::breaks::{self, Break};
 use crate::clock::Now;
 use crate::journal::Journal;
+use crate::latency::{Latencies, Latency};
 use crate::limiter::Room;
 use crate::limits::{
     JOURNAL_CARRIED_POINT_BYTES, JOURNALED_AGAIN_PER_TURN_MAX, NOTED_WRITTEN_PER_TURN_MAX,
@@ -39,6 +40,7 @@ pub struct Ledger {
     cache: Cache,
     keeper: Keeper,
     stats: Stats,
+    latencies: Box<Latencies>,
     room: Arc<Room>,
     /// Points for which room is reserved and which have not come yet.
     credit: u32,
@@ -54,6 +56,7 @@ impl Ledger {
             cache,
             keeper: Keeper::new(journal),
             stats: Stats::default(),
+            latencies: Box::default(),
             room,
             credit: 0,
             published_bytes: 0,
@@ -202,6 +205,16 @@ impl Ledger {
     /// Counts something that changes no point's state.
     pub fn count(&mut self, counter: Counter, amount: u64) {
         self.stats.add(counter, amount);
+    }
+
+    /// Notes how long something took.
+    pub fn time(&mut self, what: Latency, took: Duration) {
+        self.latencies.record(what, took);
+    }
+
+    /// Takes an empty set of times for the next interval, and gives the full one.
+    pub fn swap_latencies(&mut self, empty: Box<Latencies>) -> Box<Latencies> {
+        std::mem::replace(&mut self.latencies, empty)
     }
 
     /// The series of this name, of which `hash` is the hash by the cache's seed.

@@ -2,6 +2,8 @@
 //! Invariants: a block counts as committed when its answer is there, as synced when a round that
 //! began later is answered whole; answers to what was given up change nothing but their file.
 
+use std::time::Duration;
+
 use super::block::Kind;
 use super::lane::{Last, Out};
 use super::task::{JournalToken, Task};
@@ -29,6 +31,11 @@ impl Journal {
             | (Task::Remove, Ok(FileOutcome::Removed) | Err(_)) => {}
             (task, Ok(outcome)) => unreachable!("{task:?} was answered with {outcome:?}"),
         }
+    }
+
+    /// How long the last round of syncs took; once.
+    pub fn take_sync_time(&mut self) -> Option<Duration> {
+        self.round_took.take()
     }
 
     fn appended(
@@ -124,6 +131,7 @@ impl Journal {
             // One that was quick says little of the next: what is remembered fades slowly.
             let took = self.now.instant.saturating_duration_since(round.began_at);
             self.round_takes = took.max(self.round_takes * 7 / 8);
+            self.round_took = Some(took);
             if !round.has_failed {
                 self.synced_serial = round.serial;
                 self.retired_synced = round.retired;

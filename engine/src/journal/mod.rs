@@ -184,6 +184,8 @@ pub struct Journal {
     sync_due: Option<Instant>,
     /// How long a round takes: the longest of late.
     round_takes: Duration,
+    /// How long the last round of syncs took, until somebody has asked.
+    round_took: Option<Duration>,
     /// First segment since the last failure.
     recovery_segment: u32,
 
@@ -307,6 +309,7 @@ impl Journal {
             round: None,
             sync_due: None,
             round_takes: Duration::ZERO,
+            round_took: None,
             recovery_segment: 0,
             tasks: Tasks::default(),
             stats: Stats::default(),

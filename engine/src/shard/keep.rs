@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use super::{Answer, Shard};
 use crate::journal::{Journal, JournalToken, Pressure, State};
+use crate::latency::Latency;
 use crate::limits::{DATA_SYNC_LOOK, JOURNAL_CARRIED_SHARE};
 use crate::metric::ShardIndex;
 use crate::ring::{FileError, FileOperation, FileOutcome, FileToken};
@@ -95,6 +96,9 @@ impl Shard {
             journal.stop();
         }
         journal.end_turn(oldest);
+        if let Some(took) = journal.take_sync_time() {
+            self.ledger.time(Latency::JournalSync, took);
+        }
         self.release_answers();
     }
 

@@ -22,7 +22,7 @@ mod routes;
 mod tests;
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use hashbrown::HashMap;
 
@@ -34,6 +34,7 @@ pub use routes::{Guesses, Known, Trail};
 use crate::cache::{Cache, CacheConfig, Ledger, SeriesId, Usage};
 use crate::clock::Now;
 use crate::journal::{Journal, JournalConfig, Status};
+use crate::latency::{Latencies, Latency};
 use crate::limiter::Room;
 use crate::limits::WARMED_TOGETHER_MAX;
 use crate::metric::{Metric, NameError, ShardIndex, TaggedLeaf, owner};
@@ -87,6 +88,8 @@ pub enum Accept {
 /// A shard's numbers at one moment.
 #[derive(Clone, Debug)]
 pub struct Report {
+    /// Which shard it is.
+    pub index: ShardIndex,
     /// Counters since the start.
     pub stats: Stats,
     /// What its cache holds.
@@ -205,6 +208,16 @@ impl Shard {
     /// Counts something that happened on this core.
     pub fn count(&mut self, counter: Counter, amount: u64) {
         self.ledger.count(counter, amount);
+    }
+
+    /// Notes how long something on this core took.
+    pub fn time(&mut self, what: Latency, took: Duration) {
+        self.ledger.time(what, took);
+    }
+
+    /// Takes an empty set of times for the next interval, and gives the full one.
+    pub fn swap_latencies(&mut self, empty: Box<Latencies>) -> Box<Latencies> {
+        self.ledger.swap_latencies(empty)
     }
 
     /// True where the cache holds as many points or bytes as it may.
@@ -469,6 +482,7 @@ impl Shard {
             stats.merge(journal.stats());
         }
         Report {
+            index: self.index,
             stats,
             usage: self.ledger.usage(),
             journal: journal.map(Journal::status),

@@ -18,6 +18,7 @@ use super::jobs::Job;
 use super::{Budgets, Told, WAIT_MIN, Writer};
 use crate::cache::{Ledger, SeriesId, Standing};
 use crate::clock::Now;
+use crate::latency::Latency;
 use crate::limits::{
     CREATE_FAST, CREATE_SLOW, CREATES_IN_FLIGHT_MAX, CREATES_ON_SLOW_DISK_MAX, FIRST_POINTS_END_MAX,
 };
@@ -200,8 +201,9 @@ impl Writer {
             since,
             firsts,
         } = create;
-        self.pressure
-            .took(now.instant.saturating_duration_since(since));
+        let took = now.instant.saturating_duration_since(since);
+        self.pressure.took(took);
+        ledger.time(Latency::Create, took);
         ledger.count(Counter::Creates, 1);
         self.announce_made(ledger, series);
         let Some(firsts) = firsts else {

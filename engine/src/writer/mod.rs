@@ -35,6 +35,7 @@ pub use told::{Tells, Told};
 
 use crate::cache::{Ledger, SeriesId, Standing};
 use crate::clock::Now;
+use crate::latency::Latency;
 use crate::limiter::Budget;
 use crate::limits::{PROBES_IN_FLIGHT_MAX, UPDATES_IN_FLIGHT_MAX};
 use crate::metric::{Metric, TaggedLeaf};
@@ -377,11 +378,12 @@ impl Writer {
     ) {
         self.parked.succeeded(series);
         self.broken.forget(series);
-        let micros = now.instant.saturating_duration_since(taken).as_micros();
+        let took = now.instant.saturating_duration_since(taken);
+        ledger.time(Latency::Update, took);
         ledger.count(Counter::Updates, 1);
         ledger.count(
             Counter::UpdateMicros,
-            u64::try_from(micros).unwrap_or(u64::MAX),
+            u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
         );
         if self.config.tells.updates {
             self.told.push_back(Told::Wrote {

@@ -18,10 +18,12 @@ use super::instances::Instance;
 use super::journal::{self, JournalSettings, Shutdown};
 use super::low::Low;
 use super::option;
+use super::relay;
 use super::rules::{ListFiles, RuleFiles};
 use super::tags;
 use super::value::{Fault, Kind, Rate};
 use crate::cli::{CacheOptions, LogLevel};
+use crate::relay::RelaySettings;
 use crate::tagdb::TagSettings;
 
 /// Everything the daemon is told at its start.
@@ -104,11 +106,13 @@ pub struct Settings {
     /// How much is logged, as far as it is said.
     pub log_level: Option<LogLevel>,
     /// How series are announced to graphite-web's tag index; None: they are not.
-    pub tags: Option<TagSettings>,
+    pub tags: Option<Box<TagSettings>>,
     /// Start of our own metrics' names, without a dot at its end.
     pub metric_prefix: String,
     /// Seconds between two points of our own metrics; 0 is none.
     pub metric_interval_s: u32,
+    /// Where our own metrics go instead of into the own cache; None: nowhere else.
+    pub relay: Option<Box<RelaySettings>>,
     /// Pinned threads; None is the cores that the process may use.
     pub shards: Option<usize>,
     /// How sockets and files are reached.
@@ -217,6 +221,7 @@ pub(super) fn settle(
         tags: tags::tags(low)?,
         metric_prefix: metric_prefix(low)?,
         metric_interval_s: seconds(low, "CARBON_METRIC_INTERVAL"),
+        relay: relay::relay(low)?,
         shards: shards(low, options)?,
         drive: drive(low)?,
     })

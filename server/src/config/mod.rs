@@ -8,6 +8,7 @@
 //! and nothing has happened.
 
 mod address;
+mod bounds;
 mod directories;
 mod disk;
 mod error;
@@ -18,6 +19,7 @@ mod low;
 mod manual;
 mod notice;
 mod option;
+mod relay;
 pub mod rules;
 mod survey;
 mod table;

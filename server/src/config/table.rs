@@ -5,14 +5,15 @@
 
 use benzene_engine::limits::{
     CACHE_BYTES_MAX, CACHE_BYTES_MIN, CACHE_POINTS_MAX, CLIENT_IDLE_SECONDS_MAX,
-    CREATES_PER_MINUTE_MAX, JOURNAL_BYTES_MAX, JOURNAL_COMMIT_MS_MAX, JOURNAL_SEGMENT_BYTES_MAX,
-    JOURNAL_SEGMENT_BYTES_MIN, JOURNAL_SYNC_MS_MAX, KEEPALIVE_PROBES_MAX, KEEPALIVE_SECONDS_MAX,
-    KERNEL_WORKERS_MAX, METRIC_INTERVAL_SECONDS_MAX, OPEN_FILES_MAX, PICKLE_FRAME_BYTES_MAX,
-    PICKLE_FRAME_BYTES_MIN, POINT_AGE_SECONDS_MAX, POINT_AGE_SECONDS_MIN, READ_WAIT_MS_MAX,
-    SHARDS_MAX, TAG_BATCH_MAX, TAG_QUEUE_MAX, TAG_UPDATE_INTERVAL_MAX, TIMESTAMP_LAG_SECONDS_MAX,
-    TIMESTAMP_RESOLUTION_SECONDS_MAX, UPDATES_IN_FLIGHT_MAX, UPDATES_PER_SECOND_MAX,
+    CREATES_PER_MINUTE_MAX, KEEPALIVE_PROBES_MAX, KEEPALIVE_SECONDS_MAX, KERNEL_WORKERS_MAX,
+    METRIC_INTERVAL_SECONDS_MAX, OPEN_FILES_MAX, PICKLE_FRAME_BYTES_MAX, PICKLE_FRAME_BYTES_MIN,
+    READ_WAIT_MS_MAX, SHARDS_MAX, UPDATES_IN_FLIGHT_MAX, UPDATES_PER_SECOND_MAX,
 };
 
+use super::bounds::{
+    JOURNAL_BYTES, JOURNAL_COMMIT, JOURNAL_SEGMENT, JOURNAL_SYNC, LAG, POINT_AGE, RELAY_MESSAGE,
+    RELAY_QUEUE, REPLICAS, RESOLUTION, TAG_BATCH, TAG_INTERVAL, TAG_QUEUE,
+};
 use super::option::ConfOption;
 use super::value::{Bound, Kind};
 
@@ -113,21 +114,6 @@ const PICKLE_FRAME: Kind = Kind::Integer(Bound {
     max: PICKLE_FRAME_BYTES_MAX as u64,
     why: "a frame holds at least one point and is held in memory whole",
 });
-const RESOLUTION: Kind = Kind::Integer(Bound {
-    min: 0,
-    max: TIMESTAMP_RESOLUTION_SECONDS_MAX,
-    why: "a point moved by more than a day is no measurement",
-});
-const LAG: Kind = Kind::Integer(Bound {
-    min: 0,
-    max: TIMESTAMP_LAG_SECONDS_MAX,
-    why: "points held for more than a day may outlive their first archive",
-});
-const POINT_AGE: Kind = Kind::Integer(Bound {
-    min: POINT_AGE_SECONDS_MIN,
-    max: POINT_AGE_SECONDS_MAX,
-    why: "ages are whole seconds, and points held for more than a day may outlive their first archive",
-});
 const INTERVAL: Kind = Kind::Integer(Bound {
     min: 0,
     max: METRIC_INTERVAL_SECONDS_MAX,
@@ -139,52 +125,10 @@ const SHARDS: Kind = Kind::Integer(Bound {
     why: "shard numbers are small and no machine has more cores",
 });
 
-const TAG_INTERVAL: Kind = Kind::Integer(Bound {
-    min: 1,
-    max: TAG_UPDATE_INTERVAL_MAX,
-    why: "with an update a minute that is six weeks",
-});
-const TAG_BATCH: Kind = Kind::Integer(Bound {
-    min: 1,
-    max: TAG_BATCH_MAX as u64,
-    why: "graphite-web takes no more within the 5 s that it is waited for",
-});
-const TAG_QUEUE: Kind = Kind::Integer(Bound {
-    min: 0,
-    max: TAG_QUEUE_MAX as u64,
-    why: "a million names take 150 MB (0 is as many as that)",
-});
-
 /// What JOURNAL_ON_ERROR may name.
 const ON_ERROR: &[&str] = &["continue", "stop"];
 /// What SHUTDOWN may name.
 const SHUTDOWNS: &[&str] = &["auto", "journal", "drain"];
-const JOURNAL_COMMIT: Kind = Kind::Time {
-    bound: Bound {
-        min: 1,
-        max: JOURNAL_COMMIT_MS_MAX,
-        why: "a killed process loses that much, and less costs a write for every few points",
-    },
-    words: &[],
-};
-const JOURNAL_SYNC: Kind = Kind::Time {
-    bound: Bound {
-        min: 1,
-        max: JOURNAL_SYNC_MS_MAX,
-        why: "a power cut loses that much (never leaves it to the kernel)",
-    },
-    words: &["always", "never"],
-};
-const JOURNAL_BYTES: Kind = Kind::Bytes(Bound {
-    min: JOURNAL_SEGMENT_BYTES_MIN as u64,
-    max: JOURNAL_BYTES_MAX,
-    why: "a journal has segments, and one that large takes hours to read",
-});
-const JOURNAL_SEGMENT: Kind = Kind::Bytes(Bound {
-    min: JOURNAL_SEGMENT_BYTES_MIN as u64,
-    max: JOURNAL_SEGMENT_BYTES_MAX as u64,
-    why: "it holds a few blocks at least, and places in it have 32 bits",
-});
 
 const ANY_HOST: &str = "0.0.0.0";
 const OWN_HOST: &str = "127.0.0.1";
@@ -651,8 +595,62 @@ pub const OPTIONS: &[ConfOption] = &[
         "How much is logged: error, warn, info, debug or trace. BENZENE_LOG in the environment wins",
     )
     .flag("--log"),
-    ConfOption::new("RELAY_CACHE_METRICS", Kind::Switch, "False", "Sends own metrics to a relay")
-        .not_yet("False", "own metrics are stored here"),
+    ConfOption::new(
+        "RELAY_CACHE_METRICS",
+        Kind::Switch,
+        "False",
+        "Sends our own metrics to DESTINATIONS instead of into the own cache",
+    ),
+    ConfOption::new(
+        "DESTINATIONS",
+        Kind::List,
+        "",
+        "With RELAY_CACHE_METRICS: host:port or host:port:instance of other carbons' pickle receivers",
+    ),
+    ConfOption::new(
+        "RELAY_METHOD",
+        Kind::Text,
+        "rules",
+        "With RELAY_CACHE_METRICS: consistent-hashing, or constant (to all); nothing else is accepted then",
+    ),
+    ConfOption::new(
+        "REPLICATION_FACTOR",
+        REPLICAS,
+        "1",
+        "With RELAY_CACHE_METRICS and consistent-hashing: how many destinations a metric goes to",
+    ),
+    ConfOption::new(
+        "DIVERSE_REPLICAS",
+        Kind::Switch,
+        "True",
+        "With RELAY_CACHE_METRICS and consistent-hashing: no server gets a metric twice",
+    ),
+    ConfOption::new(
+        "ROUTER_HASH_TYPE",
+        Kind::Text,
+        "None",
+        "With RELAY_CACHE_METRICS and consistent-hashing: carbon_ch (None too), fnv1a_ch or mmh3_ch",
+    ),
+    ConfOption::new(
+        "MAX_QUEUE_SIZE",
+        RELAY_QUEUE,
+        "10000",
+        "With RELAY_CACHE_METRICS: points that wait for a destination",
+    )
+    .unit("points"),
+    ConfOption::new(
+        "MAX_QUEUE_SIZE_HARD_PCT",
+        Kind::Text,
+        "1.25",
+        "With RELAY_CACHE_METRICS and USE_FLOW_CONTROL: MAX_QUEUE_SIZE times so much is the bound",
+    ),
+    ConfOption::new(
+        "MAX_DATAPOINTS_PER_MESSAGE",
+        RELAY_MESSAGE,
+        "500",
+        "With RELAY_CACHE_METRICS: most points in a frame",
+    )
+    .unit("points"),
     ConfOption::new(
         "LOG_UPDATES",
         Kind::Switch,
@@ -756,19 +754,11 @@ pub const OPTIONS: &[ConfOption] = &[
         .idle(NO_CERES),
     ConfOption::new("CERES_LOCK_WRITES", Kind::Switch, "False", "Locks slices").idle(NO_CERES),
     // Known to Python's program for other sections; harmless here.
-    ConfOption::new("MAX_DATAPOINTS_PER_MESSAGE", ANY_INTEGER, "500", "Of a relay").idle(RELAY),
-    ConfOption::new("MAX_QUEUE_SIZE", ANY_INTEGER, "1000", "Of a relay").idle(RELAY),
     ConfOption::new("QUEUE_LOW_WATERMARK_PCT", Kind::Text, "0.8", "Of a relay").idle(RELAY),
-    ConfOption::new("MAX_QUEUE_SIZE_HARD_PCT", Kind::Text, "1.25", "Of a relay").idle(RELAY),
     ConfOption::new("TIME_TO_DEFER_SENDING", Kind::Text, "0.0001", "Of a relay").idle(RELAY),
-    ConfOption::new("RELAY_METHOD", Kind::Text, "rules", "Of a relay").idle(RELAY),
     ConfOption::new("RELAY_RULES", Kind::Text, "relay-rules.conf", "Of a relay").idle(RELAY),
     ConfOption::new("DYNAMIC_ROUTER", Kind::Switch, "False", "Of a relay").idle(RELAY),
     ConfOption::new("DYNAMIC_ROUTER_MAX_RETRIES", ANY_INTEGER, "5", "Of a relay").idle(RELAY),
-    ConfOption::new("ROUTER_HASH_TYPE", Kind::Text, "None", "Of a relay").idle(RELAY),
-    ConfOption::new("REPLICATION_FACTOR", ANY_INTEGER, "1", "Of a relay").idle(RELAY),
-    ConfOption::new("DIVERSE_REPLICAS", Kind::Switch, "True", "Of a relay").idle(RELAY),
-    ConfOption::new("DESTINATIONS", Kind::List, "", "Of a relay").idle(RELAY),
     ConfOption::new("DESTINATION_PROTOCOL", Kind::Text, "pickle", "Of a relay").idle(RELAY),
     ConfOption::new("DESTINATION_TRANSPORT", Kind::Text, "none", "Of a relay").idle(RELAY),
     ConfOption::new("DESTINATION_SSL_CA", Kind::Path, "None", "Of a relay").idle(RELAY),

@@ -10,7 +10,7 @@ use super::value::Fault;
 use crate::tagdb::{GraphiteUrl, TagSettings};
 
 /// How series are announced; None where ENABLE_TAGS is off.
-pub(super) fn tags(low: &Low) -> Result<Option<TagSettings>, ConfigError> {
+pub(super) fn tags(low: &Low) -> Result<Option<Box<TagSettings>>, ConfigError> {
     const URL: &str = "GRAPHITE_URL";
     const INTERVAL: &str = "TAG_UPDATE_INTERVAL";
     if !low.switch("ENABLE_TAGS") {
@@ -29,11 +29,11 @@ pub(super) fn tags(low: &Low) -> Result<Option<TagSettings>, ConfigError> {
         0 => TAG_QUEUE_MAX,
         bounded => bounded,
     };
-    Ok(Some(TagSettings {
+    Ok(Some(Box::new(TagSettings {
         url,
         update_interval,
         batch_max: size(low, "TAG_BATCH_SIZE"),
         queue_max,
         untagged: !low.switch("SKIP_TAGS_FOR_NONTAGGED"),
-    }))
+    })))
 }

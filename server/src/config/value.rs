@@ -215,6 +215,17 @@ pub enum Fault {
     /// Not the mode of a file.
     #[error("that is no mode; write three octal digits, such as 660")]
     NotMode,
+    /// DESTINATIONS lead nowhere.
+    #[error(
+        "{problem}; write host:port:instance of other carbons' pickle receivers, with commas between"
+    )]
+    NotDestinations {
+        /// What is wrong with them.
+        problem: String,
+    },
+    /// No factor for a queue.
+    #[error("that is no factor; write a number from 1 to 10 (1.25)")]
+    NotFactor,
     /// No such interface.
     #[error(
         "no address is known for it ({problem}); write an address of this machine, such as 0.0.0.0"

@@ -252,6 +252,7 @@ impl Core {
                 Parcel::Shard(Message::Question(_) | Message::Answer(_))
                 | Parcel::Connection(..)
                 | Parcel::Report(_)
+                | Parcel::Latencies(..)
                 | Parcel::Lists(_)
                 | Parcel::Rules(..)
                 | Parcel::Stop(_)
@@ -317,6 +318,7 @@ impl Core {
                 self.count_kernel_drops();
                 drop(desk.send((self.shard.report(), self.front.through())));
             }
+            Parcel::Latencies(empty, desk) => drop(desk.send(self.shard.swap_latencies(empty))),
             Parcel::Stop(ending) => self.stop_asked = Some(ending),
             Parcel::Exit => self.phase = Phase::Exit,
         }

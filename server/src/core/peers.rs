@@ -5,6 +5,7 @@
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering, fence};
 use std::sync::{Arc, OnceLock};
 
+use benzene_engine::latency::Latencies;
 use benzene_engine::limits::SHARDS_MAX;
 use benzene_engine::metric::ShardIndex;
 use benzene_engine::point::Point;
@@ -40,6 +41,11 @@ pub(crate) enum Parcel {
     Rules(Arc<Schemas>, Arc<Aggregations>),
     /// The desk wants this core's numbers, and what came through each instance's ports.
     Report(tokio::sync::mpsc::UnboundedSender<(Report, Vec<Through>)>),
+    /// The desk wants this core's times of the last interval, for which it brings an empty set.
+    Latencies(
+        Box<Latencies>,
+        tokio::sync::mpsc::UnboundedSender<Box<Latencies>>,
+    ),
     /// Read what the sockets hold, take no more, and end in this way.
     Stop(Ending),
     /// End the loop.

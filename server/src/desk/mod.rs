@@ -4,6 +4,7 @@
 
 mod adopted;
 mod age;
+mod cores;
 mod disk;
 mod doors;
 mod hold;
@@ -23,6 +24,7 @@ use std::time::Duration;
 
 use benzene_engine::clock;
 use benzene_engine::device::Class;
+use benzene_engine::latency::Latencies;
 use benzene_engine::limiter::Room;
 use benzene_engine::metric::ShardIndex;
 use benzene_engine::point::Point;
@@ -38,6 +40,7 @@ use crate::core::{Ending, Parcel, Peers};
 use crate::exit::Exit;
 use crate::logging::{Log, Logs};
 use crate::process::{Notify, Process};
+use crate::relay::Relay;
 use crate::tagdb::TagDb;
 use selfmetrics::Totals;
 use start::Running;
@@ -99,7 +102,10 @@ pub(crate) fn run(
         }
     };
     process.ready(&loaded.settings);
+    // A relay runs on it.
+    let entered = runtime.enter();
     let (desk, threads, kept) = Desk::new(loaded, running, log, process);
+    drop(entered);
     let exit = runtime.block_on(desk.serve(&mut signals, read_again));
     for thread in threads {
         if thread.join().is_err() {
@@ -148,6 +154,8 @@ struct Desk {
     notify: Arc<Notify>,
     /// The way to the log files, where there are any.
     logs: Option<Logs>,
+    /// Where own metrics go, if not into the own cache.
+    relay: Option<Relay>,
 }
 
 /// The signals that a carbon daemon is sent.
@@ -214,6 +222,7 @@ impl Desk {
         process: &Process,
     ) -> (Box<Desk>, Vec<JoinHandle<()>>, Kept) {
         let settings = loaded.settings;
+        let relay = settings.relay.as_deref().map(Relay::start);
         let desk = Desk {
             updates_per_second_on_shutdown: Cell::new(settings.updates_per_second_on_shutdown),
             watch: RefCell::new(Watch::new(&settings, &loaded.rules.prints)),
@@ -231,6 +240,7 @@ impl Desk {
             tagdb: running.tagdb,
             notify: process.notify(),
             logs: process.logs(),
+            relay,
         };
         let kept = (running.socket_files, running.held);
         (Box::new(desk), running.threads, kept)
@@ -290,6 +300,7 @@ impl Desk {
             cpu_s: host::cpu_seconds(),
             resident_bytes: host::resident_bytes().unwrap_or(0),
             tuned: self.tuning.borrow().tuned(),
+            creates_per_minute: self.budgets.creates.rate().map(|a_second| a_second * 60.0),
             refused_files: self.watch.borrow().refused() as u64,
             ..Totals::default()
         };
@@ -302,7 +313,34 @@ impl Desk {
         }
         let dropped = self.logs.as_ref().map_or(0, Logs::dropped);
         totals.stats.add(Counter::LoggedDropped, dropped);
+        if let Some(relay) = &self.relay {
+            relay.add_to(&mut totals.stats);
+            totals.relay_queued = relay.queued();
+        }
         totals
+    }
+
+    /// How long things took on all cores since this was last asked.
+    async fn latencies(&self) -> Box<Latencies> {
+        let (send, mut receive) = mpsc::unbounded_channel();
+        self.tell_all(|| Parcel::Latencies(Box::default(), send.clone()))
+            .await;
+        drop(send);
+        let mut all = Box::<Latencies>::default();
+        while let Some(one) = receive.recv().await {
+            all.merge(&one);
+        }
+        all
+    }
+
+    /// Hands our own metrics on: into the cache, or to other carbons.
+    async fn hand_on(&self, points: Vec<(String, Point)>) {
+        let Some(relay) = &self.relay else {
+            return self.tell(ShardIndex(0), Parcel::Own(points)).await;
+        };
+        for (name, point) in points {
+            relay.send(&name, point);
+        }
     }
 
     /// Stores our own metrics every CARBON_METRIC_INTERVAL, the first after one interval.
@@ -324,13 +362,14 @@ impl Desk {
         let mut stamped = 0;
         loop {
             ticks.tick().await;
-            let (after, now) = (Box::pin(self.totals()).await, clock::now());
+            let (mut after, now) = (Box::pin(self.totals()).await, clock::now());
             // A tick that came late may stand in the second of the next one, which then waits: two
             // values of one second would be one, and which of them, for each metric by itself.
             if now.unix_seconds == std::mem::replace(&mut stamped, now.unix_seconds) {
                 continue;
             }
             let elapsed_s = now.instant.duration_since(before_at).as_secs_f64();
+            after.latencies = Some(Box::pin(self.latencies()).await);
             let points: Vec<(String, Point)> = self
                 .own_metrics((&before, &after), elapsed_s)
                 .map(|(instance, name, value)| {
@@ -343,7 +382,7 @@ impl Desk {
                     )
                 })
                 .collect();
-            self.tell(ShardIndex(0), Parcel::Own(points)).await;
+            self.hand_on(points).await;
             (before, before_at) = (after, now.instant);
         }
     }

@@ -9,9 +9,11 @@ use std::time::Duration;
 
 use benzene_engine::cache::Usage;
 use benzene_engine::journal::{State, Status};
+use benzene_engine::latency::Latencies;
 use benzene_engine::shard::Report;
 use benzene_engine::stats::{Counter, Stats};
 
+use super::cores::{self, CoreTotals};
 use super::tuning::Tuned;
 use crate::front::Through;
 
@@ -34,6 +36,14 @@ pub(crate) struct Totals {
     pub(super) refused_files: u64,
     /// Series that wait to be announced to graphite-web.
     pub(crate) tags_queued: u64,
+    /// Own metrics that wait to be relayed.
+    pub(crate) relay_queued: u64,
+    /// Creates a minute that are allowed; none is no limit.
+    pub(crate) creates_per_minute: Option<f64>,
+    /// Each core by itself.
+    pub(super) cores: Vec<CoreTotals>,
+    /// How long things took since the last report, on all cores; only in a report.
+    pub(super) latencies: Option<Box<Latencies>>,
     /// The disks and the rate of updates.
     pub(super) tuned: Tuned,
 }
@@ -93,6 +103,8 @@ impl Totals {
         for (all, one) in self.through.iter_mut().zip(through) {
             all.merge(one);
         }
+        let senders = through.iter().map(|one| one.senders).sum();
+        self.cores.push(CoreTotals::new(report, senders));
         if let Some(status) = &report.journal {
             self.journal.add(status);
         }
@@ -132,11 +144,14 @@ pub(crate) fn points(
     points.extend(pythons(before, after, elapsed_s));
     points.extend(ours(after));
     points.extend(disks(before, after, elapsed_s));
+    points.extend(cores::by_shard(&after.cores));
+    let latencies = after.latencies.iter();
+    points.extend(latencies.flat_map(|all| cores::latencies(all)));
     points
 }
 
 #[expect(clippy::cast_precision_loss, reason = "Graphite values are doubles")]
-fn float(count: u64) -> f64 {
+pub(super) fn float(count: u64) -> f64 {
     count as f64
 }
 
@@ -207,6 +222,7 @@ fn ours(after: &Totals) -> Vec<(String, f64)> {
         ("oldestUnwrittenSeconds", usage.oldest_age_s),
         ("config.refusedFiles", after.refused_files),
         ("tags.queued", after.tags_queued),
+        ("relay.queued", after.relay_queued),
     ];
     let gauges = gauges.into_iter().chain(after.journal.gauges());
     let gauges = gauges.map(|(name, value)| (name, float(value)));
@@ -228,6 +244,7 @@ fn disks(before: &Totals, after: &Totals, elapsed_s: f64) -> Vec<(String, f64)> 
     let busy_percent = done.busy.as_secs_f64() / elapsed_s * 100.0;
     let points = [
         ("writer.updatesPerSecondMax", tuned.rate),
+        ("limiter.createsPerMinuteMax", after.creates_per_minute),
         ("writer.rateReason", Some(float(tuned.reason))),
         (
             "device.readWaitMs",

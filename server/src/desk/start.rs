@@ -176,7 +176,7 @@ pub(super) fn start(loaded: &Loaded, process: &mut Process) -> Result<Running, S
             Err(_) => unreachable!("a core says that it is ready, or aborts the process"),
         }
     }
-    let tagdb = settings.tags.as_ref();
+    let tagdb = settings.tags.as_deref();
     let tagdb = tagdb
         .map(|tags| TagDb::start(tags, Arc::clone(&plan.outlet)))
         .transpose()

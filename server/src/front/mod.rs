@@ -28,6 +28,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use benzene_engine::clock::Now;
+use benzene_engine::latency::Latency;
 use benzene_engine::limits::{
     IDLE_LOOKS_PER_TURN_MAX, LAST_READ_BYTES_MAX, TURN_BYTES_MAX, TURN_BYTES_PER_BUFFER,
     TURN_ITEMS_MAX, TURN_SLICE_BYTES,
@@ -494,6 +495,7 @@ impl Front {
             self.answered.push_back((pending.socket(), what));
         }
         shard.count(Counter::QueryHits, u64::from(pending.is_hit()));
+        shard.time(Latency::Query, pending.took());
         if self.connections.contains_key(&pending.socket()) {
             self.commands
                 .push_back(Command::Send(pending.socket(), pending.encode()));

@@ -1,6 +1,9 @@
 //! Cache queries: a request becomes questions to the shards, their answers become one reply.
 //! A connection has one request under way; replies go out in the order of the requests.
 
+use std::time::{Duration, Instant};
+
+use benzene_engine::clock;
 use benzene_engine::point::Point;
 use benzene_engine::ring::SocketId;
 use benzene_engine::shard::{Reply, Shard};
@@ -19,6 +22,7 @@ pub(super) struct Pending {
     socket: SocketId,
     kind: Kind,
     missing: usize,
+    since: Instant,
 }
 
 #[derive(Debug)]
@@ -80,6 +84,7 @@ pub(super) fn ask(
     wanted: Wanted,
     shard: &mut Shard,
 ) -> Result<Pending, Vec<u8>> {
+    let since = clock::now().instant;
     match wanted {
         Wanted::One(metric) => {
             shard.count(Counter::Queries, 1);
@@ -88,6 +93,7 @@ pub(super) fn ask(
                 socket,
                 kind: Kind::One(metric, Vec::new()),
                 missing,
+                since,
             })
         }
         Wanted::Bulk(metrics) => {
@@ -102,6 +108,7 @@ pub(super) fn ask(
                 socket,
                 kind: Kind::Bulk(found),
                 missing,
+                since,
             };
             if missing == 0 {
                 Err(pending.encode())
@@ -115,6 +122,7 @@ pub(super) fn ask(
                     socket,
                     kind: Kind::Metadata(Vec::new()),
                     missing: 1,
+                    since,
                 }),
                 Err(refusal) => Err(error(&refusal.to_string())),
             }
@@ -137,6 +145,11 @@ impl Pending {
     /// The connection that waits.
     pub(super) fn socket(&self) -> SocketId {
         self.socket
+    }
+
+    /// How long it has waited.
+    pub(super) fn took(&self) -> Duration {
+        clock::now().instant.saturating_duration_since(self.since)
     }
 
     /// Takes one answer in; true when it was the last.

@@ -40,7 +40,11 @@ fn points(web: &Web, query: &str) -> usize {
 fn public_dashboards_find_every_series_that_they_ask_for() {
     let daemon = Daemon::start(&Setup {
         shards: Some(2),
-        ..Setup::conf("CARBON_METRIC_INTERVAL = 2\nENABLE_TAGS = False")
+        // Held for a few seconds, so that something is in the cache at a report.
+        ..Setup::conf(
+            "CARBON_METRIC_INTERVAL = 2\nENABLE_TAGS = False\nCACHE_WRITE_STRATEGY = deadline\n\
+             MAX_POINT_AGE = 3\n",
+        )
     });
     let root = daemon.data().parent().unwrap().to_owned();
     let web = Web::start(&root, 0, &[daemon.query]);

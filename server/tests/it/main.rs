@@ -82,6 +82,9 @@ mod readme;
 // start, stop, status, pid file, USER, and what systemd is told.
 #[cfg(test)]
 mod process;
+// Own metrics that go to other carbons.
+#[cfg(test)]
+mod relayed;
 // What public dashboards ask of own metrics.
 #[cfg(test)]
 mod dashboards;

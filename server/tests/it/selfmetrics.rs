@@ -38,11 +38,12 @@ const PYTHONS: &[&str] = &[
     "cpuUsage",
     "memUsage",
 ];
-/// What it reports only where there is something to divide by.
+/// What is reported only where there is something to divide by, or a limit.
 const RATIOS: &[&str] = &[
     "avgUpdateTime",
     "pointsPerUpdate",
     "cache.bulk_queries_average_size",
+    "benzene.limiter.createsPerMinuteMax",
 ];
 
 pub(crate) fn host() -> String {
@@ -215,6 +216,7 @@ fn own_metrics_are_pythons_and_keep_the_accounts() {
             assert!(report.contains_key(*name), "no {name} in {report:?}");
         }
         accounts_balance(report);
+        cores_are_plausible(report);
     }
     let pairs: Vec<_> = reports.windows(2).filter(|pair| follow(pair)).collect();
     assert!(pairs.len() >= 2, "{} of {reports:?}", pairs.len());
@@ -247,9 +249,52 @@ fn own_metrics_are_pythons_and_keep_the_accounts() {
     names_are_documented(&reports);
 }
 
+/// A name with `N` for the number of a shard, as the page has it.
+fn of_any_shard(name: &str) -> String {
+    const SHARDS: &str = "benzene.shards.";
+    match name
+        .strip_prefix(SHARDS)
+        .and_then(|rest| rest.split_once('.'))
+    {
+        Some((_, rest)) => format!("{SHARDS}N.{rest}"),
+        None => name.to_owned(),
+    }
+}
+
+/// Each shard's part adds up to the whole, and percentiles rise.
+fn cores_are_plausible(report: &Values) {
+    for name in ["cached", "cacheBytes", "received", "updates"] {
+        let parts: Vec<f64> = report
+            .iter()
+            .filter(|(found, _)| {
+                found.starts_with("benzene.shards.")
+                    && of_any_shard(found).ends_with(&format!(".N.{name}"))
+            })
+            .map(|(_, value)| *value)
+            .collect();
+        assert_eq!(parts.len(), 2, "{name}: {report:?}");
+        let whole = report[&format!("benzene.{name}")];
+        assert!(
+            same(parts.iter().sum(), whole),
+            "{name}: {parts:?} of {report:?}"
+        );
+    }
+    for what in ["updateMs", "createMs", "queryMs", "journalSyncMs"] {
+        let value = |name: &str| report.get(&format!("benzene.latency.{what}.{name}"));
+        let found = ["p50", "p95", "p99", "max"].map(value);
+        let found: Vec<f64> = found.into_iter().flatten().copied().collect();
+        assert!(found.is_empty() || found.len() == 4, "{what}: {report:?}");
+        assert!(
+            found.is_sorted() && found.iter().all(|ms| *ms > 0.0),
+            "{what}: {found:?}"
+        );
+    }
+}
+
 /// Everything that is reported is explained, and what is explained is reported.
 fn names_are_documented(reports: &[Values]) {
-    let reported: BTreeSet<String> = reports.iter().flat_map(|r| r.keys().cloned()).collect();
+    let names = reports.iter().flat_map(|report| report.keys());
+    let reported: BTreeSet<String> = names.map(|name| of_any_shard(name)).collect();
     let documented = documented();
     assert_eq!(
         reported.difference(&documented).collect::<Vec<_>>(),
@@ -289,9 +334,18 @@ fn the_accounts_hold_whatever_is_dropped() {
     };
     let own = format!("carbon.agents.{}-a", host());
     // First the files of the own metrics and of short.m, without a limit.
-    let daemon = Daemon::start(&setup(""));
+    let daemon = Daemon::start(&setup("MAX_CREATES_PER_MINUTE = 1000000"));
     daemon.send(&format!("short.m 1 {}\n", now()));
-    let names = ["benzene.forgotten", "avgUpdateTime", "pointsPerUpdate"];
+    daemon.points("short.m");
+    let names = [
+        "benzene.forgotten",
+        "benzene.latency.queryMs.max",
+        "benzene.latency.createMs.max",
+        "benzene.latency.updateMs.max",
+        "benzene.latency.journalSyncMs.max",
+        "avgUpdateTime",
+        "pointsPerUpdate",
+    ];
     let names = names.map(|name| format!("{own}.{name}"));
     for name in names.iter().map(String::as_str).chain(["short.m"]) {
         let file = daemon.file(name);

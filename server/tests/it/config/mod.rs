@@ -179,7 +179,7 @@ fn an_empty_cache_section_has_the_defaults_of_python() {
 
 #[test]
 fn one_warning_names_everything_without_effect() {
-    let conf = "[cache]\nRELAY_CACHE_METRICS = True\nLOG_UPDATES = False\nMAX_CACHE_SIE = 5\n\
+    let conf = "[cache]\nUSE_INSECURE_UNPICKLER = True\nLOG_UPDATES = False\nMAX_CACHE_SIE = 5\n\
                 LOG_DIR = /var/log/carbon\nSITE = berlin\nWHITELISTS_DIR = /x\nUSER = carbon\n\
                 MAX_QUEUE_SIZE = 5\nENABLE_AMQP = False\nAMQP_HOST = mq ; old\nRAVEN_DSN = https://key@sentry\n";
     let warnings = Start::with(conf).load().unwrap().warnings;
@@ -188,7 +188,7 @@ fn one_warning_names_everything_without_effect() {
     };
     for word in [
         "/etc/carbon/carbon.conf",
-        "RELAY_CACHE_METRICS = True in line 2 (own metrics are stored here",
+        "USE_INSECURE_UNPICKLER = True in line 2 (no pickle ever runs code",
         "MAX_CACHE_SIE in line 4 is no option (did you mean MAX_CACHE_SIZE?)",
         "SITE in line 6 is no option",
         "RAVEN_DSN in line 12",

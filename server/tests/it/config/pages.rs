@@ -158,11 +158,34 @@ const OTHER_VALUES: &[(&str, &str)] = &[
     ("LOG_LISTENER_CONN_LOST", "True"),
     ("PID_DIR", "/run/carbon"),
     ("USER", "carbon"),
+    (
+        "RELAY_CACHE_METRICS",
+        "True\nDESTINATIONS = h:2004\nRELAY_METHOD = constant",
+    ),
+    ("DESTINATIONS", "i:2004"),
+    ("RELAY_METHOD", "constant"),
+    ("REPLICATION_FACTOR", "2"),
+    ("DIVERSE_REPLICAS", "False"),
+    ("ROUTER_HASH_TYPE", "fnv1a_ch"),
+    ("MAX_QUEUE_SIZE", "500"),
+    ("MAX_QUEUE_SIZE_HARD_PCT", "2"),
+    ("MAX_DATAPOINTS_PER_MESSAGE", "50"),
     ("CARBON_METRIC_PREFIX", "own.carbon"),
     ("CARBON_METRIC_INTERVAL", "10"),
     ("USE_WHITELIST", "True"),
     ("LOG_LEVEL", "debug"),
 ];
+
+/// Lines that turn the relay on, but for the one that a test writes itself.
+fn relaying(without: &str) -> String {
+    let lines = [
+        "RELAY_CACHE_METRICS = True\n",
+        "DESTINATIONS = h:2004\n",
+        "RELAY_METHOD = consistent-hashing\n",
+    ];
+    let is_other = |line: &&str| line.split(' ').next() != Some(without);
+    lines.into_iter().filter(is_other).collect()
+}
 
 #[test]
 fn every_acted_option_changes_the_settings() {
@@ -193,6 +216,19 @@ fn every_acted_option_changes_the_settings() {
             )
         };
         let changed = load(&format!("{name} = {value}\n"));
+        if option.meaning.starts_with("With RELAY_CACHE_METRICS") {
+            assert_eq!(
+                changed, plain,
+                "{name} = {value} acts with RELAY_CACHE_METRICS only"
+            );
+            let changed = load(&format!("{name} = {value}\n{}", relaying(name)));
+            assert_ne!(
+                changed,
+                load(&relaying("")),
+                "{name} = {value} changes nothing"
+            );
+            continue;
+        }
         assert_ne!(changed, plain, "{name} = {value} changes nothing");
         if name.starts_with("UDP_") {
             assert_ne!(changed, with_udp, "{name} = {value} changes nothing");

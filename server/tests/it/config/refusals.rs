@@ -35,6 +35,10 @@ const REFUSALS: &str = r"
 3 | RING_DRIVER = poll\nWRITER_BACKEND = uring | WRITER_BACKEND = uring | without io_uring | write sync
 2 | GRAPHITE_URL = ftp://web | GRAPHITE_URL = ftp://web | no way to graphite-web | http://HOST:PORT
 2 | TAG_UPDATE_INTERVAL = 0 | TAG_UPDATE_INTERVAL = 0 | smallest is 1 | or more
+3 | RELAY_CACHE_METRICS = True\nDESTINATIONS = relay | DESTINATIONS = relay | no host:port | host:port:instance
+- | RELAY_CACHE_METRICS = True | DESTINATIONS | there is none | host:port:instance
+4 | RELAY_CACHE_METRICS = True\nDESTINATIONS = h:2004\nRELAY_METHOD = rules | RELAY_METHOD = rules | constant | write consistent-hashing
+5 | RELAY_CACHE_METRICS = True\nDESTINATIONS = h:1\nRELAY_METHOD = constant\nDESTINATION_TRANSPORT = ssl | DESTINATION_TRANSPORT = ssl | without TLS | write none
 2 | SHARDS = 0 | SHARDS = 0 | smallest is 1
 2 | CARBON_METRIC_PREFIX = own..x | CARBON_METRIC_PREFIX = own..x | words with dots
 2 | CARBON_METRIC_PREFIX = | CARBON_METRIC_PREFIX | words with dots
