@@ -196,6 +196,28 @@ pub const BUDGET_BURST_S_MAX: f64 = 60.0;
 /// Updates of one shard in flight: beyond this, more depth bought nothing on the disks measured
 /// (design: 128 chains), and each holds a direct descriptor and its planned bytes.
 pub const UPDATES_IN_FLIGHT_MAX: usize = 128;
+/// Data directories at most (LOCAL_DATA_DIRS): more disks than a machine of this kind has, and a
+/// number fits beside "nobody knows" in a byte, a set of them in 32 bits.
+pub const VOLUMES_MAX: usize = 16;
+const _: () = assert!(VOLUMES_MAX <= 32);
+/// How often it is looked whether each of several data directories is where it was: for so long at most
+/// a mount point without its disk is taken for an empty directory.
+pub const DATA_DIR_LOOK_EVERY: Duration = Duration::from_millis(250);
+/// Operations of a shard that may wait for one of several disks at once, by kind: as many kernel
+/// workers are had for each, so that a disk that answers late, or never, takes none of another's.
+/// For flash, where workers wait for one another more than for the disk.
+pub const VOLUME_UPDATES_SSD: usize = 8;
+/// The same for a disk with heads: what it can put in order.
+pub const VOLUME_UPDATES_HDD: usize = 24;
+/// Looks for files of one of several directories in flight, second files and locations included.
+pub const VOLUME_PROBES: usize = 8;
+/// Creates of one of several directories in flight.
+pub const VOLUME_CREATES: usize = 8;
+/// New series that are given a directory to be looked for in, in a turn: a pattern or a hash each.
+pub const PLACED_PER_TURN_MAX: usize = 1024;
+/// Updates of a shard after which one file is looked for in another of several directories too, so that
+/// one that is there twice is told: within some 64 updates of it.
+pub const UPDATES_PER_SECOND_LOOK: u32 = 64;
 /// Layouts of files that a shard remembers, to foresee what an update reads: more than a site has
 /// schemas, and so few that a new one is looked for among all.
 pub const LAYOUTS_MAX: usize = 64;
@@ -402,8 +424,8 @@ pub const TEMPORARY_NAMES_MAX: u32 = 16;
 /// Threads for files of a core whose ring has none of its own (`sync`): as many as a ring's kernel
 /// workers. More only wait for the same disk, or for the same cores.
 pub const FILE_THREADS: usize = 4;
-/// Most threads for files of one ring.
-pub const FILE_THREADS_MAX: usize = 64;
+/// Most threads for files of one ring: with several data directories each has its own share.
+pub const FILE_THREADS_MAX: usize = 256;
 const _: () = assert!(FILE_THREADS <= FILE_THREADS_MAX);
 /// Most file operations with the threads at once; others wait in the ring. All updates and creates
 /// that a core has in flight fit.

@@ -80,6 +80,8 @@ counters! {
     ErrorsForeign => "errors.foreign",
     /// Of `errors`: storage-schemas.conf asks for what Whisper cannot hold.
     ErrorsSchema => "errors.schema",
+    /// Of `errors`: a data directory that has the file, or may have it, cannot be asked.
+    ErrorsAway => "errors.away",
     /// Of `errors`: anything else.
     ErrorsOther => "errors.other",
     /// Broken files that got another name, so that theirs was free for a new one.
@@ -103,6 +105,9 @@ counters! {
     RelaySent => "relay.sent",
     /// Points of our own metrics that a destination's queue had no room for.
     RelayDropped => "relay.dropped",
+    /// Looks that found a second file of a metric, in another data directory than the one it is written
+    /// to; one update in 64 looks.
+    SecondFiles => "secondFiles",
     /// Microseconds spent in updates, from open to close.
     UpdateMicros => "updateMicros",
     /// Lines and items without exactly three fields.

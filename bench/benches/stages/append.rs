@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use benzene_engine::cache::{Cache, Ledger, SeriesId, Standing};
+use benzene_engine::cache::{Cache, Ledger, SeriesId, Standing, Volume};
 use benzene_engine::clock;
 use benzene_engine::limiter::Room;
 use benzene_engine::stats::Counter;
@@ -93,7 +93,7 @@ impl Filling {
             ledger.insert(name, value_of(index, NOW), Counter::Received);
         }
         let mut ids = Vec::with_capacity(names.len());
-        while let Some(id) = ledger.unproven_next() {
+        while let Some(id) = ledger.unproven_next(Volume::FIRST) {
             ensure!(
                 ledger.name(id) == names[ids.len()],
                 "{id:?} is out of order"

@@ -15,7 +15,7 @@ use benzene_engine::ring::{Access, Allocation, FileOperation, FileOutcome};
 use benzene_engine::schemas::{Aggregations, Schemas};
 use benzene_engine::shard::{Accept, Guesses, Message, Shard, ShardConfig, Trail};
 use benzene_engine::stats::Counter;
-use benzene_engine::writer::{Budgets, Tells, WriterConfig};
+use benzene_engine::writer::{Budgets, Further, Tells, WriterConfig};
 use benzene_server::wire::frame::Frames;
 use benzene_server::wire::line::{self, Splitter};
 use benzene_server::wire::pickle::{self, Batch, Machine};
@@ -75,6 +75,7 @@ impl Cores {
                 cache: cache_config(),
                 writer: writer.clone(),
                 budgets: budgets.clone(),
+                further: Further::default(),
                 room: Arc::clone(&room),
                 journal: None,
                 recall: None,

@@ -19,7 +19,7 @@ use benzene_engine::point::Point;
 use benzene_engine::ring::{Access, Allocation, FileOperation, FileToken};
 use benzene_engine::schemas::{Aggregations, Schemas};
 use benzene_engine::shard::{Message, RecallConfig, Shard, ShardConfig, Together, Trail};
-use benzene_engine::writer::{Budgets, Tells, WriterConfig};
+use benzene_engine::writer::{Budgets, Further, Tells, WriterConfig};
 
 use crate::content::{DATA_DIR, JOURNAL_DIR, SCHEMAS};
 use crate::disk::SyncMark;
@@ -197,6 +197,7 @@ impl Shared {
                 tells: Tells::default(),
             },
             budgets: self.budgets.clone(),
+            further: Further::default(),
             room: Arc::clone(&self.room),
             journal: Some(JournalConfig {
                 directory: PathBuf::from(JOURNAL_DIR),

@@ -13,7 +13,7 @@
 //! slots that are written now. So a stamp is an update's interval behind.
 
 use super::due::{Due, TAKEN_AFTER_S_MAX};
-use super::{Cache, Place, SeriesId};
+use super::{Cache, Place, SeriesId, Volume};
 
 /// Where an update ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,7 +28,7 @@ impl Cache {
     /// Where an update of a series ends whose file's second archive has this step; None: it takes
     /// all.
     pub(super) fn cut(&self, id: u32, step_s: u32) -> Option<Cut> {
-        let deadline = self.order.deadline()?;
+        let deadline = self.orders.deadline(self.volumes.of(id))?;
         let record = &self.table.records()[id];
         let due = record.due();
         if deadline.is_everything_due() || record.has_late || due.has_older {
@@ -52,7 +52,7 @@ impl Cache {
     /// An update is written that left points behind, or points have come since it was taken.
     pub(super) fn go_on(&mut self, id: u32, taken_at: u32, cut: Option<Cut>) {
         let stamp = self.ages.stamp(id);
-        if self.order.deadline().is_none() {
+        if !self.orders.is_deadline() {
             return self.ages.set(id, stamp.max(taken_at));
         }
         let record = &mut self.table.records_mut()[id];
@@ -75,7 +75,7 @@ impl Cache {
 
     /// A point older than all cached ones of a series may have come.
     pub(super) fn note_older(&mut self, id: u32) {
-        if self.order.deadline().is_some() {
+        if self.orders.is_deadline() {
             let record = &mut self.table.records_mut()[id];
             let mut due = record.due();
             due.has_older = true;
@@ -87,7 +87,8 @@ impl Cache {
     /// file is looked for, made or written. Without effect on other orders than `deadline`.
     pub fn set_hold(&mut self, id: SeriesId, hold_s: u32) {
         self.assert_known(id);
-        let Some(deadline) = self.order.deadline_mut() else {
+        let order = self.orders.of_mut(self.volumes.of(id.0));
+        let Some(deadline) = order.deadline_mut() else {
             return;
         };
         let class = deadline.class(hold_s.min(deadline.hold_s()));
@@ -100,15 +101,16 @@ impl Cache {
         record.set_due(Due { class, ..due });
     }
 
-    /// How long points are usually held, in seconds; None where the order is another.
-    pub fn usual_hold_s(&self) -> Option<u32> {
-        Some(self.order.deadline()?.hold_s())
+    /// How long points for a data directory are usually held, in seconds; None where the order is
+    /// another.
+    pub fn usual_hold_s(&self, volume: Volume) -> Option<u32> {
+        Some(self.orders.deadline(volume)?.hold_s())
     }
 
     /// A series whose file was just made is written at once, where the order is `deadline`.
     pub fn hurry(&mut self, id: SeriesId) {
         self.assert_known(id);
-        if self.order.deadline().is_none() || !self.ages.has(id.0) {
+        if !self.orders.is_deadline() || !self.ages.has(id.0) {
             return;
         }
         self.unlist(id.0);
@@ -124,7 +126,7 @@ impl Cache {
     /// Seconds by which an update that is written now has held its oldest point longer than it may.
     /// The first update of a new file waited for its create and does not count.
     pub fn late_s(&self, id: SeriesId) -> u32 {
-        let Some(deadline) = self.order.deadline() else {
+        let Some(deadline) = self.orders.deadline(self.volume(id)) else {
             return 0;
         };
         let due = self.table.records()[id.0].due();

@@ -18,6 +18,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::due::Due;
+use super::order::Files;
 use super::queues::Queue;
 use super::series::Record;
 use super::sweep::{Sweep, Times};
@@ -73,14 +74,9 @@ impl Deadline {
         }
     }
 
-    /// The order of the disk, where that is asked for.
-    pub(super) fn sweep(&self) -> Option<&Sweep> {
-        self.sweep.as_deref()
-    }
-
-    /// The same, to be changed.
-    pub(super) fn sweep_mut(&mut self) -> Option<&mut Sweep> {
-        self.sweep.as_deref_mut()
+    /// Is what is due written in the order of the disk?
+    pub(super) fn is_swept(&self) -> bool {
+        self.sweep.is_some()
     }
 
     /// The usual hold.
@@ -119,14 +115,14 @@ impl Deadline {
     }
 
     /// The time since the beginning; what the pace allows grows with it.
-    pub(super) fn begin_turn(&mut self, records: &mut Slab<Record>, now: Duration, second: u32) {
+    pub(super) fn begin_turn(&mut self, files: Files<'_>, now: Duration, second: u32) {
         if let Some(mut sweep) = self.sweep.take() {
             let (are_all_due, times) = (self.is_everything_due(), |record: &Record| {
                 let late_at = self.late_at(record.due());
                 let opens_at = self.opens(late_at, record.due());
                 Times { opens_at, late_at }
             });
-            sweep.begin_turn(records, (now, second), are_all_due, times);
+            sweep.begin_turn(files, (now, second), are_all_due, times);
             self.sweep = Some(sweep);
         }
         self.begin_turn_of_lists(now, second);

@@ -97,7 +97,7 @@ impl Cache {
             record.hands
         );
         assert!(self.cached_len(id) > 0, "series {id} has nothing to write");
-        self.count_choice();
+        self.count_choice(id);
         self.unlist(id);
         let record = &mut self.table.records_mut()[id];
         record.hands = Hands::InFlight;
@@ -108,7 +108,7 @@ impl Cache {
             self.blocks.append(id, &mut record.cached, point);
         }
         assert!(run.len() > 0, "series {id} is cut before its first point");
-        if self.order.deadline().is_some() {
+        if self.orders.is_deadline() {
             record.set_due(Due {
                 has_older: false,
                 ..record.due()
@@ -158,7 +158,7 @@ impl Cache {
         let id = id.0;
         self.note_older(id);
         let newer = self.cached_len(id);
-        if let Some(rank) = self.order.rank(newer == 0) {
+        if let Some(rank) = self.orders.rank(newer == 0) {
             self.table[id].enter(rank);
         }
         let superseded = match newer {

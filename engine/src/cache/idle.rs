@@ -5,7 +5,7 @@
 use std::time::Instant;
 
 use super::usage::series_bytes;
-use super::{Cache, Place};
+use super::{Cache, Place, Volume};
 
 impl Cache {
     /// Recent points past their time, or past their bound in bytes, go.
@@ -21,7 +21,7 @@ impl Cache {
     pub fn forget_idle(&mut self, bytes_wanted: u64) -> u64 {
         let (mut forgotten, mut freed) = (0, 0);
         while freed < bytes_wanted {
-            let Some(id) = self.queues.first(Place::Idle) else {
+            let Some(id) = self.queues.first(Place::Idle, Volume::FIRST) else {
                 break;
             };
             freed += series_bytes(self.table.name(id).len());

@@ -84,17 +84,18 @@ impl Cache {
     fn begin(&mut self, hash: u64, name: &str, point: Point) -> SeriesId {
         let mut record = Record::default();
         record.cached = Run::of(point);
-        if let Some(rank) = self.order.rank(true) {
+        if let Some(rank) = self.orders.rank(true) {
             record.enter(rank);
         }
         let standing = record.standing;
         let id = self.table.add(hash, name, record);
-        self.queues
-            .push(self.table.records_mut(), Place::Unproven, id);
+        self.volumes.begin(id);
         let bytes = series_bytes(name.len());
-        self.share.add(standing, Load { points: 1, bytes });
+        let share = self.share_mut(id);
+        share.add(standing, Load { points: 1, bytes });
         self.points += 1;
         self.wake(id);
+        self.settle(id);
         SeriesId(id)
     }
 
@@ -120,20 +121,21 @@ impl Cache {
         if run.len() == 0
             || run.newest().timestamp >= point.timestamp
             || record.place == Place::Once
-            || self.order.ranks_points()
+            || self.orders.ranks_points()
         {
             return false;
         }
         let standing = record.standing;
         if Share::bounds(standing) {
             let bytes = Blocks::more_bytes(run, point.timestamp);
-            if !self.share.has_room(Load { points: 1, bytes }) {
+            if !self.shares[self.volumes.of(id.0).index()].has_room(Load { points: 1, bytes }) {
                 return false;
             }
         }
         let bytes = self.blocks.append(id.0, run, point);
         if Share::counts(standing) {
-            self.share.add(standing, Load { points: 1, bytes });
+            let share = self.share_mut(id.0);
+            share.add(standing, Load { points: 1, bytes });
         }
         self.points += 1;
         true
@@ -148,7 +150,7 @@ impl Cache {
             return Inserted { outcome, dropped };
         }
         let outcome = self.put(id, point);
-        if Share::bounds(standing) && self.share.is_over() {
+        if Share::bounds(standing) && self.share(id).is_over() {
             self.fit(id, &mut dropped);
         }
         Inserted { outcome, dropped }
@@ -157,9 +159,8 @@ impl Cache {
     fn put(&mut self, id: u32, point: Point) -> Insert {
         let points = self.cached_len(id);
         let bytes_before = self.blocks.point_bytes();
-        let is_older = points > 0
-            && self.order.deadline().is_some()
-            && point.timestamp < self.field().oldest(id);
+        let is_older =
+            points > 0 && self.orders.is_deadline() && point.timestamp < self.field().oldest(id);
         let record = &mut self.table.records_mut()[id];
         let (in_run, standing, place) = (record.cached.len(), record.standing, record.place);
         let put = self.blocks.put(id, &mut record.cached, point);
@@ -171,7 +172,7 @@ impl Cache {
             return Insert::Superseded(SeriesId(id));
         }
         let record = &mut self.table.records_mut()[id];
-        if let Some(rank) = self.order.rank(points == 0) {
+        if let Some(rank) = self.orders.rank(points == 0) {
             record.enter(rank);
         }
         self.points += 1;
@@ -186,7 +187,7 @@ impl Cache {
                 records: self.table.records(),
                 blocks: &self.blocks,
             };
-            self.order.grew(field, id);
+            self.orders.of_mut(self.volumes.of(id)).grew(field, id);
         } else {
             self.settle(id);
         }
@@ -197,12 +198,22 @@ impl Cache {
         }
     }
 
+    /// The share of a series' data directory.
+    pub(super) fn share(&self, id: u32) -> &Share {
+        &self.shares[self.volumes.of(id).index()]
+    }
+
+    /// The same, to be changed.
+    pub(super) fn share_mut(&mut self, id: u32) -> &mut Share {
+        &mut self.shares[self.volumes.of(id).index()]
+    }
+
     /// Counts in the share what a point has changed; `bytes_before` of points were held before.
     fn share_grew(&mut self, id: u32, put: Put, bytes_before: u64) {
         let standing = self.table.records()[id].standing;
         if put == Put::Added && self.cached_len(id) == 1 {
             let load = self.series_load(id);
-            return self.share.add(standing, load);
+            return self.share_mut(id).add(standing, load);
         }
         let bytes = self.blocks.point_bytes();
         let grown = Load {
@@ -213,8 +224,9 @@ impl Cache {
             points: 0,
             bytes: bytes_before.saturating_sub(bytes),
         };
-        self.share.add(standing, grown);
-        self.share.take(standing, shrunk);
+        let share = self.share_mut(id);
+        share.add(standing, grown);
+        share.take(standing, shrunk);
     }
 
     /// Makes room in the share for one point of a series; false where there is none to be had.
@@ -228,7 +240,7 @@ impl Cache {
             bytes = series_bytes(self.table.name(id).len());
         }
         let more = Load { points: 1, bytes };
-        while !self.share.has_room(more) {
+        while !self.share(id).has_room(more) {
             if !self.evict_once(id, dropped) {
                 return false;
             }
@@ -236,10 +248,10 @@ impl Cache {
         true
     }
 
-    /// Drops the point of the series that has waited longest for its create of those seen once,
-    /// and forgets the series. `except` stays.
+    /// Drops the point of the series that has waited longest for its create of those seen once in the
+    /// same data directory, and forgets the series. `except` stays.
     pub(super) fn evict_once(&mut self, except: u32, dropped: &mut Dropped) -> bool {
-        let mut oldest = self.queues.first(Place::Once);
+        let mut oldest = self.queues.first(Place::Once, self.volumes.of(except));
         if oldest == Some(except) {
             oldest = Queues::after(self.table.records(), except);
         }

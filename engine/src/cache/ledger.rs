@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::keeper::Keeper;
-use super::{Cache, Dropped, Insert, Inserted, SeriesId, Standing, Usage};
+use super::{Cache, Dropped, Insert, Inserted, SeriesId, Standing, Usage, Volume};
 use crate::breaks::{self, Break};
 use crate::clock::Now;
 use crate::journal::Journal;
@@ -312,49 +312,79 @@ impl Ledger {
         self.cache.name(series)
     }
 
+    /// How many data directories there are.
+    pub fn volumes(&self) -> usize {
+        self.cache.volumes()
+    }
+
+    /// The data directory of a series (see `Cache::volume`).
+    pub fn volume(&self, series: SeriesId) -> Volume {
+        self.cache.volume(series)
+    }
+
+    /// The series of this name, if it is known.
+    pub fn find(&self, name: &str) -> Option<SeriesId> {
+        self.cache.find(name)
+    }
+
+    /// The next series of which is to be said in which data directory it is to be looked for.
+    pub fn unplaced(&self) -> Option<SeriesId> {
+        self.cache.unplaced()
+    }
+
+    /// A series is to be looked for, or made, in this directory (see `Cache::set_volume`).
+    pub fn set_volume(&mut self, series: SeriesId, volume: Volume) {
+        self.cache.set_volume(series, volume);
+    }
+
+    /// Points for a data directory that cannot be written now.
+    pub fn stuck_points(&self, volume: Volume) -> u64 {
+        self.cache.stuck_points(volume)
+    }
+
     /// The next series whose file is to be looked for.
-    pub fn unproven_next(&mut self) -> Option<SeriesId> {
-        self.cache.unproven_next()
+    pub fn unproven_next(&mut self, volume: Volume) -> Option<SeriesId> {
+        self.cache.unproven_next(volume)
     }
 
     /// How many series' files are to be looked for and are not yet.
-    pub fn unproven(&self) -> usize {
-        self.cache.unproven()
+    pub fn unproven(&self, volume: Volume) -> usize {
+        self.cache.unproven(volume)
     }
 
     /// True where these hold so much that they are to be looked for as fast as can be.
-    pub fn has_many_unproven(&self) -> bool {
-        self.cache.has_many_unproven()
+    pub fn has_many_unproven(&self, volume: Volume) -> bool {
+        self.cache.has_many_unproven(volume)
     }
 
     /// True while series wait for their create.
-    pub fn has_waiting(&self) -> bool {
-        self.cache.has_waiting()
+    pub fn has_waiting(&self, volume: Volume) -> bool {
+        self.cache.has_waiting(volume)
     }
 
     /// The next series whose file is to be made.
-    pub fn waiting_next(&mut self) -> Option<SeriesId> {
-        self.cache.waiting_next()
+    pub fn waiting_next(&mut self, volume: Volume) -> Option<SeriesId> {
+        self.cache.waiting_next(volume)
     }
 
     /// How many series could be written now.
-    pub fn ready(&self) -> usize {
-        self.cache.ready()
+    pub fn ready(&self, volume: Volume) -> usize {
+        self.cache.ready(volume)
     }
 
     /// At most so many of these are to be written now (see `Cache::due`).
-    pub fn due(&self) -> usize {
-        self.cache.due()
+    pub fn due(&self, volume: Volume) -> usize {
+        self.cache.due(volume)
     }
 
     /// When an order that holds series back may have one to write; None: that is not known.
-    pub fn next_due(&self, now: Instant) -> Option<Instant> {
-        self.cache.next_due(now)
+    pub fn next_due(&self, volume: Volume, now: Instant) -> Option<Instant> {
+        self.cache.next_due(volume, now)
     }
 
     /// How long points are usually held, in seconds (see `Cache::usual_hold_s`).
-    pub fn usual_hold_s(&self) -> Option<u32> {
-        self.cache.usual_hold_s()
+    pub fn usual_hold_s(&self, volume: Volume) -> Option<u32> {
+        self.cache.usual_hold_s(volume)
     }
 
     /// How long points of a series may be held (see `Cache::set_hold`).
@@ -369,8 +399,8 @@ impl Ledger {
     }
 
     /// Does it matter where files lie?
-    pub fn is_in_disk_order(&self) -> bool {
-        self.cache.is_in_disk_order()
+    pub fn is_in_disk_order(&self, volume: Volume) -> bool {
+        self.cache.is_in_disk_order(volume)
     }
 
     /// Where the file of a series lies, if that is known.
@@ -384,13 +414,13 @@ impl Ledger {
     }
 
     /// The write order's choice; none while it is under way (see `is_choosing`).
-    pub fn next(&mut self, unix_now: u32) -> Option<SeriesId> {
-        self.cache.next(unix_now)
+    pub fn next(&mut self, volume: Volume, unix_now: u32) -> Option<SeriesId> {
+        self.cache.next(volume, unix_now)
     }
 
     /// Was `next` not done with its choice? Then it is to be asked again soon.
-    pub fn is_choosing(&self) -> bool {
-        self.cache.is_choosing()
+    pub fn is_choosing(&self, volume: Volume) -> bool {
+        self.cache.is_choosing(volume)
     }
 
     /// Has a series points that an earlier run may have written?
@@ -423,9 +453,14 @@ impl Ledger {
         points
     }
 
+    /// Has an update that is written now held its oldest point longer than it may?
+    pub fn is_overdue(&self, series: SeriesId) -> bool {
+        self.cache.late_s(series) > 0
+    }
+
     /// The points of a series that were in flight are in its file, those too old for it excepted.
     pub fn written(&mut self, series: SeriesId, outcome: &Outcome, now: Instant) {
-        if self.cache.late_s(series) > 0 {
+        if self.is_overdue(series) {
             self.stats.add(Counter::LateUpdates, 1);
         }
         let left = self.cache.left_behind(series);
@@ -520,9 +555,9 @@ impl Ledger {
     pub fn push(&mut self, until: u32, carried_bytes_max: u64) {
         for series in self.cache.look_for_pins(until) {
             let (points, age_s) = self.cache.owed(series);
-            let usage = self.cache.usage();
-            let waiting = usage.waiting_points + usage.parked_points;
-            if waiting * JOURNAL_CARRIED_POINT_BYTES > carried_bytes_max {
+            let waiting = self.cache.stuck_points(self.cache.volume(series));
+            let bytes_max = carried_bytes_max / self.cache.volumes() as u64;
+            if waiting * JOURNAL_CARRIED_POINT_BYTES > bytes_max {
                 self.discard(series, Counter::DroppedJournalFull);
                 continue;
             }

@@ -2,6 +2,8 @@
 //! Owned by one thread and lent as `&mut`; reads no file and no clock.
 //! A point is *cached* from `insert` until `written`; between `take` and `written` it is also *in
 //! flight*, afterwards *recent*: answerable for five seconds more, no longer counted as cached.
+//! Each data directory has its own lists, write order and share, so that none waits for another
+//! (docs/decisions/0020).
 //! A series goes from `Standing::Unproven` (its file is looked for) to `Writable` or `Waiting` (for
 //! its create); a file that fails is `Parked`. Only writable series are in the write order; points
 //! of waiting and parked ones have a share of the bound of their own.
@@ -19,6 +21,7 @@ mod flight;
 mod idle;
 mod insert;
 mod keeper;
+mod lanes;
 mod ledger;
 mod links;
 mod order;
@@ -38,6 +41,7 @@ mod sweep;
 #[cfg(test)]
 mod tests;
 mod usage;
+mod volumes;
 
 use std::time::Instant;
 
@@ -49,13 +53,15 @@ pub use order::Strategy;
 pub use series::Standing;
 pub use standing::Dropped;
 pub use usage::Usage;
+pub use volumes::Volume;
 
 use crate::names;
 use crate::point::Point;
 use ages::Ages;
 use due::Due;
 use flight::Flight;
-use order::{Field, Order};
+use lanes::Lanes;
+use order::Field;
 use pins::Pins;
 use points::{Blocks, Run};
 use queues::Queues;
@@ -63,6 +69,7 @@ use recent::Recent;
 use series::{Hands, Place, Table};
 use share::{Load, Share};
 use starved::Starved;
+use volumes::Volumes;
 
 /// Number of a series in its shard's cache. It is used again after the series was forgotten.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord, Default)]
@@ -78,7 +85,8 @@ pub struct CacheConfig {
     /// MIN_TIMESTAMP_LAG in seconds, for the order by time.
     pub timestamp_lag_s: u32,
     /// How long a point may be held with the order `deadline`, and passed over with another, in
-    /// seconds (MAX_POINT_AGE); 0: not held, and passed over for ever.
+    /// seconds (MAX_POINT_AGE); 0: not held, and passed over for ever. This and the next are
+    /// the first data directory's (see `Cache::add_volume`).
     pub max_point_age_s: u32,
     /// With the order `deadline`: what is due is written in the order in which its files lie on the
     /// disk (DISK_ORDER).
@@ -100,14 +108,18 @@ pub struct Cache {
     seed: u64,
     blocks: Blocks,
     queues: Queues,
-    order: Order,
-    share: Share,
+    /// In which data directory series belong; what follows is by data directory.
+    volumes: Volumes,
+    orders: Lanes,
+    /// What of the bound is open to points that cannot be written soon.
+    shares: Vec<Share>,
     recent: Recent,
     began: Instant,
     /// Since when series have points that are in no file.
     ages: Ages,
     pins: Pins,
-    starved: Starved,
+    /// Who is passed over, by data directory.
+    starved: Vec<Starved>,
     /// Points being written, by series.
     flights: HashMap<u32, Flight, foldhash::fast::FixedState>,
     /// Cached points, those in flight included.
@@ -124,16 +136,17 @@ impl Cache {
             seed: config.seed,
             blocks: Blocks::default(),
             queues: Queues::default(),
-            order: Order::new(&config),
-            share: Share::new(Load {
+            volumes: Volumes::default(),
+            orders: Lanes::new(config),
+            shares: vec![Share::new(Load {
                 points: config.waiting_points_max,
                 bytes: config.waiting_bytes_max,
-            }),
+            })],
             recent: Recent::new(config.recent_bytes_max),
             began: config.began,
             ages: Ages::default(),
             pins: Pins::default(),
-            starved: Starved::new(config.strategy, config.max_point_age_s),
+            starved: vec![Starved::new(config.strategy, config.max_point_age_s)],
             flights: HashMap::default(),
             points: 0,
             points_in_flight: 0,
@@ -173,90 +186,85 @@ impl Cache {
         self.points == 0
     }
 
-    /// The write order's choice among the writable series with cached points and nothing in
-    /// flight; before it come those that keep the journal and those that the order passes over for
+    /// The write order's choice among the writable series of a data directory with cached
+    /// points and nothing in flight; before it come those that keep the journal and those that the order passes over for
     /// too long. Asked again it chooses the same, until that series is taken or set aside (the
     /// random order excepted, and who is found to come before). None: nothing to write, or with the
     /// order by time and a lag, nothing old enough; or the choice is still under way
     /// (`is_choosing`), for no call looks at more than a bounded number of series.
-    pub fn next(&mut self, unix_now: u32) -> Option<SeriesId> {
-        if let Some(id) = self.next_pinned().or_else(|| self.next_starved()) {
+    pub fn next(&mut self, volume: Volume, unix_now: u32) -> Option<SeriesId> {
+        if let Some(id) = (self.next_pinned(volume)).or_else(|| self.next_starved(volume)) {
             return Some(SeriesId(id));
         }
         let field = Field {
             records: self.table.records(),
             blocks: &self.blocks,
         };
-        let choice = self.order.next(field, unix_now);
-        if choice.is_none() && !self.order.is_choosing() {
-            self.come_round();
+        let choice = self.orders.next(volume, field, unix_now);
+        if choice.is_none() && !self.orders.of(volume).is_choosing() {
+            self.come_round(volume);
         }
         choice.map(SeriesId)
     }
 
     /// Was `next` not done with its choice? Then it is to be asked again soon.
-    pub fn is_choosing(&self) -> bool {
-        self.order.is_choosing()
+    pub fn is_choosing(&self, volume: Volume) -> bool {
+        self.orders.of(volume).is_choosing()
     }
 
     /// How many series the write order chooses from.
-    pub fn ready(&self) -> usize {
-        self.order.len()
+    pub fn ready(&self, volume: Volume) -> usize {
+        self.orders.of(volume).len()
     }
 
     /// How many series' files are to be looked for and were not handed out.
-    pub fn unproven(&self) -> usize {
-        self.queues.len(Place::Unproven)
+    pub fn unproven(&self, volume: Volume) -> usize {
+        self.queues.len(Place::Unproven, volume)
     }
 
     /// Does a series wait for its create that was not handed out?
-    pub fn has_waiting(&self) -> bool {
-        self.queues.len(Place::Repeated) + self.queues.len(Place::Once) > 0
+    pub fn has_waiting(&self, volume: Volume) -> bool {
+        self.queues.len(Place::Repeated, volume) + self.queues.len(Place::Once, volume) > 0
     }
 
     /// At most so many series are to be written now: fewer than are ready where an order holds
     /// them back, and then `next` says when there are none.
-    pub fn due(&self) -> usize {
-        self.order.due(self.table.records()).max(self.pinned())
+    pub fn due(&self, volume: Volume) -> usize {
+        let order = self.orders.of(volume);
+        order.due(self.table.records()).max(self.pinned(volume))
     }
 
     /// From now on no order holds points back, as Python does at shutdown.
     pub fn drain(&mut self) {
-        self.order.drain();
+        self.orders.drain();
     }
 
     /// Memory is short: what is held is written, the oldest first; or it is so no longer.
     pub fn set_rushed(&mut self, is_rushed: bool) {
-        if let Some(deadline) = self.order.deadline_mut() {
-            deadline.set_rushed(is_rushed);
-        }
+        self.orders.set_rushed(is_rushed);
     }
 
-    /// Are series written in the order of the disk, so that it matters where their files lie?
-    pub fn is_in_disk_order(&self) -> bool {
-        self.sweep().is_some()
+    /// Are series of a data directory written in the order of the disk, so that it matters where their
+    /// files lie?
+    pub fn is_in_disk_order(&self, volume: Volume) -> bool {
+        self.orders.is_swept(volume)
     }
 
     /// Where the file of a series lies, if that is known; None too where it does not matter.
     pub fn location(&self, id: SeriesId) -> Option<u32> {
-        self.sweep()?.location(id.0)
+        self.orders.location(id.0)
     }
 
     /// The file of a series lies here, in units that rise along the disk; 0: nobody knows.
     pub fn set_location(&mut self, id: SeriesId, location: u32) {
-        let deadline = self.order.deadline_mut();
-        if let Some(sweep) = deadline.and_then(|deadline| deadline.sweep_mut()) {
-            sweep.set_location(id.0, location);
+        if self.orders.is_swept(self.volume(id)) {
+            self.orders.set_location(id.0, location);
         }
     }
 
-    fn sweep(&self) -> Option<&sweep::Sweep> {
-        self.order.deadline()?.sweep()
-    }
-
     /// When an order that holds series back may have one to write; None: that is not known.
-    pub fn next_due(&self, now: Instant) -> Option<Instant> {
-        let deadline = self.order.deadline()?;
+    pub fn next_due(&self, volume: Volume, now: Instant) -> Option<Instant> {
+        let deadline = self.orders.deadline(volume)?;
         Some(now + deadline.next_look(self.table.records()))
     }
 
@@ -268,7 +276,7 @@ impl Cache {
         self.ages.advance(second);
         self.look_for_starved(is_new);
         let records = self.table.records_mut();
-        self.order.begin_turn(records, since, second);
+        self.orders.begin_turn(records, since, second);
     }
 
     /// The second of this turn, since the process began.
@@ -291,7 +299,7 @@ impl Cache {
             return;
         }
         self.ages.set(id, second);
-        if self.order.deadline().is_none() {
+        if !self.orders.is_deadline() {
             return;
         }
         if self.table.records()[id].place == Place::Ready {
@@ -326,7 +334,8 @@ impl Cache {
     pub(super) fn firsts(&self, id: SeriesId) -> Option<Vec<Point>> {
         self.assert_known(id);
         let record = &self.table.records()[id.0];
-        let is_held = self.order.has_lag() || self.recent.has(id.0, record.recent);
+        let order = self.orders.of(self.volume(id));
+        let is_held = order.has_lag() || self.recent.has(id.0, record.recent);
         if is_held || self.cached_len(id.0) == 0 {
             return None;
         }
@@ -388,6 +397,7 @@ impl Cache {
             return if is_held { Place::Nowhere } else { Place::Idle };
         }
         match record.standing {
+            Standing::Unproven if !self.volumes.is_placed(id) => Place::Unplaced,
             Standing::Unproven => Place::Unproven,
             Standing::Writable => Place::Ready,
             Standing::Waiting if points == 1 => Place::Once,
@@ -399,7 +409,7 @@ impl Cache {
     /// A series without unwritten points gets one now.
     fn wake(&mut self, id: u32) {
         self.ages.begin(id);
-        if self.order.deadline().is_some() {
+        if self.orders.is_deadline() {
             let since = self.ages.present();
             let record = &mut self.table[id];
             let class = record.due().class;
@@ -423,24 +433,30 @@ impl Cache {
             return;
         }
         self.unlist(id);
-        let records = self.table.records_mut();
+        let (records, volume) = (self.table.records_mut(), self.volumes.of(id));
         match place {
             Place::Nowhere => {}
-            Place::Ready => self.order.enter(records, &self.blocks, id),
-            Place::Idle | Place::Unproven | Place::Once | Place::Repeated => {
-                self.queues.push(records, place, id);
+            Place::Ready => {
+                let order = self.orders.of_mut(volume);
+                order.enter(records, &self.blocks, id);
+            }
+            Place::Idle | Place::Unplaced | Place::Unproven | Place::Once | Place::Repeated => {
+                self.queues.push(records, (place, volume), id);
             }
         }
     }
 
     /// Takes a series out of its list, before what put it there changes.
     fn unlist(&mut self, id: u32) {
-        let records = self.table.records_mut();
+        let (records, volume) = (self.table.records_mut(), self.volumes.of(id));
         match records[id].place {
             Place::Nowhere => {}
-            Place::Ready => self.order.leave(records, &self.blocks, id),
-            Place::Idle | Place::Unproven | Place::Once | Place::Repeated => {
-                self.queues.remove(records, id);
+            Place::Ready => {
+                let order = self.orders.of_mut(volume);
+                order.leave(records, &self.blocks, id);
+            }
+            Place::Idle | Place::Unplaced | Place::Unproven | Place::Once | Place::Repeated => {
+                self.queues.remove(records, volume, id);
             }
         }
     }

@@ -12,6 +12,7 @@
 //! bucketmax), where the snapshots pay nothing. Of their inserts and landings a few rebuild a heap,
 //! in time that grows with the series: up to 28 ms of a million.
 //! None of them has to be fair: who is passed over for too long is found elsewhere (`starved`).
+//! Ranks are given by `lanes`, for all data directories together.
 //! Choosing changes nothing: who is chosen stays so until it is taken or is no longer ready.
 
 use std::time::Duration;
@@ -95,7 +96,6 @@ pub(super) struct Order {
     strategy: Strategy,
     lag_s: u32,
     random: u64,
-    tick: u64,
     /// Ready series in no order; `Record::before` is the place here. Unused by max and bucketmax.
     ready: Vec<u32>,
     /// What is left of the snapshot, or is there of it.
@@ -112,6 +112,9 @@ pub(super) struct Order {
     /// Ready series.
     count: usize,
 }
+
+/// Records, to be changed, and by series where files lie.
+pub(super) type Files<'a> = (&'a mut Slab<Record>, &'a [u32]);
 
 /// The series that an order chooses from.
 #[derive(Clone, Copy)]
@@ -169,7 +172,6 @@ impl Order {
             strategy: config.strategy,
             lag_s: config.timestamp_lag_s,
             random: config.seed,
-            tick: 0,
             ready: Vec::new(),
             snapshot: Snapshot::default(),
             gathering: None,
@@ -207,9 +209,9 @@ impl Order {
     }
 
     /// The time since the beginning, and its second.
-    pub(super) fn begin_turn(&mut self, records: &mut Slab<Record>, now: Duration, second: u32) {
+    pub(super) fn begin_turn(&mut self, files: Files<'_>, now: Duration, second: u32) {
         if self.strategy == Strategy::Deadline {
-            self.deadline.begin_turn(records, now, second);
+            self.deadline.begin_turn(files, now, second);
         }
     }
 
@@ -221,25 +223,6 @@ impl Order {
     /// The same, to be changed.
     pub(super) fn deadline_mut(&mut self) -> Option<&mut Deadline> {
         (self.strategy == Strategy::Deadline).then_some(&mut self.deadline)
-    }
-
-    /// A rank behind everybody's, for a series that got its first or one more cached point; None
-    /// where it keeps the one it has.
-    pub(super) fn rank(&mut self, is_first: bool) -> Option<u64> {
-        let is_ranked = match self.strategy {
-            Strategy::BucketMax => true,
-            Strategy::Deadline => false,
-            Strategy::Naive
-            | Strategy::Max
-            | Strategy::Sorted
-            | Strategy::TimeSorted
-            | Strategy::Random => is_first,
-        };
-        if !is_ranked {
-            return None;
-        }
-        self.tick += 1;
-        Some(self.tick)
     }
 
     /// A series became ready.
@@ -317,8 +300,8 @@ impl Order {
         }
     }
 
-    /// The series to be written next.
-    pub(super) fn next(&mut self, field: Field<'_>, unix_now: u32) -> Option<u32> {
+    /// The series to be written next; the last rank that was given is this `tick`.
+    pub(super) fn next(&mut self, field: Field<'_>, unix_now: u32, tick: u64) -> Option<u32> {
         match self.strategy {
             Strategy::Max | Strategy::BucketMax => {
                 self.ranks.first(|points, rank| field.holds(rank, points))
@@ -326,7 +309,7 @@ impl Order {
             Strategy::Random => self.any(),
             Strategy::Deadline => self.deadline.first(field.records),
             Strategy::Naive | Strategy::Sorted | Strategy::TimeSorted => {
-                self.next_of_snapshot(field, unix_now)
+                self.next_of_snapshot(field, unix_now, tick)
             }
         }
     }
@@ -361,9 +344,7 @@ impl Order {
             + self.deadline.bytes()
     }
 
-    /// Does every point of a series change its rank, and not only the first?
-    #[inline]
-    pub(super) fn ranks_points(&self) -> bool {
+    fn ranks_points(&self) -> bool {
         matches!(self.strategy, Strategy::Max | Strategy::BucketMax)
     }
 
@@ -390,12 +371,12 @@ impl Order {
         Some(self.ready[place])
     }
 
-    fn next_of_snapshot(&mut self, field: Field<'_>, unix_now: u32) -> Option<u32> {
+    fn next_of_snapshot(&mut self, field: Field<'_>, unix_now: u32, tick: u64) -> Option<u32> {
         if self.gathering.is_none() {
             match self.first_of_snapshot(field) {
                 First::Is(id) => return Some(id),
                 First::Later => return None,
-                First::Nobody => self.begin_snapshot(unix_now),
+                First::Nobody => self.begin_snapshot(unix_now, tick),
             }
         }
         self.gather(field, unix_now);
@@ -407,7 +388,7 @@ impl Order {
             First::Later => None,
             First::Nobody => {
                 // All have left since the first step. Others may have come.
-                self.begin_snapshot(unix_now);
+                self.begin_snapshot(unix_now, tick);
                 None
             }
         }
@@ -421,7 +402,7 @@ impl Order {
     }
 
     /// Begins a snapshot of who is ready now, where there is anybody who may be due.
-    fn begin_snapshot(&mut self, unix_now: u32) {
+    fn begin_snapshot(&mut self, unix_now: u32, tick: u64) {
         let is_due = self.lag_s == 0
             || self.strategy != Strategy::TimeSorted
             || self.lags(self.oldest_left, unix_now);
@@ -429,7 +410,7 @@ impl Order {
             return;
         }
         self.oldest_left = u32::MAX;
-        self.snapshot_tick = self.tick;
+        self.snapshot_tick = tick;
         self.gathering = Some(Gathering {
             cursor: 0,
             end: self.ready.len(),

@@ -6,19 +6,36 @@
 
 use std::collections::VecDeque;
 
-use super::{Cache, Hands, Place, SeriesId};
+use super::{Cache, Hands, Place, SeriesId, Volume};
 use crate::limits::{PINNED_SERIES_MAX, PINS_LOOKED_AT_PER_TURN_MAX};
 use crate::point::Point;
 
 /// What was found so far.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Pins {
-    /// To be written before others, oldest find first.
-    ready: VecDeque<u32>,
+    /// To be written before others, oldest find first, by data directory.
+    ready: Vec<VecDeque<u32>>,
     /// Stamps up to this one are meant.
     until: u32,
     /// Where the next look begins.
     cursor: u32,
+}
+
+impl Default for Pins {
+    fn default() -> Self {
+        Self {
+            ready: vec![VecDeque::new()],
+            until: 0,
+            cursor: 0,
+        }
+    }
+}
+
+impl Pins {
+    /// One data directory more.
+    pub(super) fn add_volume(&mut self) {
+        self.ready.push(VecDeque::new());
+    }
 }
 
 impl Cache {
@@ -32,7 +49,8 @@ impl Cache {
             return stuck;
         }
         for _ in 0..PINS_LOOKED_AT_PER_TURN_MAX {
-            if self.pins.ready.len() >= PINNED_SERIES_MAX {
+            // One directory whose disk is slow keeps nobody else's from being found.
+            if (self.pins.ready.iter()).all(|ready| ready.len() >= PINNED_SERIES_MAX) {
                 break;
             }
             let id = self.pins.cursor;
@@ -47,7 +65,12 @@ impl Cache {
             let record = &self.table.records()[id];
             match (record.hands, record.place) {
                 (Hands::InFlight | Hands::HandedOut, _) => {}
-                (Hands::Ours, Place::Ready) => self.pins.ready.push_back(id),
+                (Hands::Ours, Place::Ready) => {
+                    let ready = &mut self.pins.ready[self.volumes.of(id).index()];
+                    if ready.len() < PINNED_SERIES_MAX {
+                        ready.push_back(id);
+                    }
+                }
                 (Hands::Ours, _) if self.ages.stamp(id) == self.ages.present() => {}
                 (Hands::Ours, _) => stuck.push(SeriesId(id)),
             }
@@ -55,23 +78,26 @@ impl Cache {
         stuck
     }
 
-    /// The next pinned series that can still be written.
-    pub(super) fn next_pinned(&mut self) -> Option<u32> {
-        while let Some(id) = self.pins.ready.front().copied() {
+    /// The next pinned series of a data directory that can still be written.
+    pub(super) fn next_pinned(&mut self, volume: Volume) -> Option<u32> {
+        let until = self.pins.until;
+        let ready = &mut self.pins.ready[volume.index()];
+        while let Some(id) = ready.front().copied() {
             let is_meant = self.ages.has(id)
-                && self.ages.stamp(id) <= self.pins.until
+                && self.ages.stamp(id) <= until
+                && self.volumes.of(id) == volume
                 && self.table.records()[id].place == Place::Ready;
             if is_meant {
                 return Some(id);
             }
-            self.pins.ready.pop_front();
+            ready.pop_front();
         }
         None
     }
 
     /// How many pinned series are known.
-    pub(super) fn pinned(&self) -> usize {
-        self.pins.ready.len()
+    pub(super) fn pinned(&self, volume: Volume) -> usize {
+        self.pins.ready[volume.index()].len()
     }
 
     /// The cached points of a series, and how many seconds ago the oldest was received at most.

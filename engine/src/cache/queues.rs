@@ -1,7 +1,10 @@
 //! Lists of series that wait for something, linked through their records: first in, first out, and
 //! a series can leave from the middle.
+//! Who is to be looked for or made waits in a list of its data directory; who is idle, or unplaced, in
+//! one for all.
 //! Invariant: a series is in the list that its record's `place` names, and in no other.
 
+use super::Volume;
 use super::series::{NONE, Place, Record};
 use crate::names::slab::Slab;
 
@@ -77,6 +80,13 @@ impl Queue {
 #[derive(Debug)]
 pub(super) struct Queues {
     idle: Queue,
+    unplaced: Queue,
+    by_volume: Vec<OfVolume>,
+}
+
+/// The lists of a data directory.
+#[derive(Debug, Default)]
+struct OfVolume {
     unproven: Queue,
     once: Queue,
     repeated: Queue,
@@ -86,32 +96,41 @@ impl Default for Queues {
     fn default() -> Self {
         Self {
             idle: EMPTY,
-            unproven: EMPTY,
-            once: EMPTY,
-            repeated: EMPTY,
+            unplaced: EMPTY,
+            by_volume: vec![OfVolume::default()],
         }
     }
 }
 
 impl Queues {
+    /// One data directory more.
+    pub(super) fn add_volume(&mut self) {
+        self.by_volume.push(OfVolume::default());
+    }
+
     /// Puts a series that is nowhere at the end of a list.
-    pub(super) fn push(&mut self, records: &mut Slab<Record>, place: Place, id: u32) {
+    pub(super) fn push(
+        &mut self,
+        records: &mut Slab<Record>,
+        (place, volume): (Place, Volume),
+        id: u32,
+    ) {
         let now = records[id].place;
         assert!(now == Place::Nowhere, "series {id} is in {now:?}");
-        self.of(place).push(records, id);
+        self.of(place, volume).push(records, id);
         records[id].place = place;
     }
 
-    /// Takes a series out of its list; it is nowhere then.
-    pub(super) fn remove(&mut self, records: &mut Slab<Record>, id: u32) {
+    /// Takes a series, of this directory, out of its list; it is nowhere then.
+    pub(super) fn remove(&mut self, records: &mut Slab<Record>, volume: Volume, id: u32) {
         let place = records[id].place;
-        self.of(place).remove(records, id);
+        self.of(place, volume).remove(records, id);
         records[id].place = Place::Nowhere;
     }
 
     /// The series that has been in a list for longest.
-    pub(super) fn first(&self, place: Place) -> Option<u32> {
-        self.get(place).first()
+    pub(super) fn first(&self, place: Place, volume: Volume) -> Option<u32> {
+        self.get(place, volume).first()
     }
 
     /// Who comes after a series in its list.
@@ -121,26 +140,36 @@ impl Queues {
     }
 
     /// How many series are in a list.
-    pub(super) fn len(&self, place: Place) -> usize {
-        self.get(place).len()
+    pub(super) fn len(&self, place: Place, volume: Volume) -> usize {
+        self.get(place, volume).len()
     }
 
-    fn get(&self, place: Place) -> &Queue {
+    /// How many series' files are to be looked for, wherever that may be.
+    pub(super) fn unproven(&self) -> usize {
+        let unproven = self.by_volume.iter().map(|of| of.unproven.len());
+        unproven.sum::<usize>() + self.unplaced.len()
+    }
+
+    fn get(&self, place: Place, volume: Volume) -> &Queue {
+        let of = &self.by_volume[volume.index()];
         match place {
             Place::Idle => &self.idle,
-            Place::Unproven => &self.unproven,
-            Place::Once => &self.once,
-            Place::Repeated => &self.repeated,
+            Place::Unplaced => &self.unplaced,
+            Place::Unproven => &of.unproven,
+            Place::Once => &of.once,
+            Place::Repeated => &of.repeated,
             Place::Nowhere | Place::Ready => unreachable!("{place:?} is no list"),
         }
     }
 
-    fn of(&mut self, place: Place) -> &mut Queue {
+    fn of(&mut self, place: Place, volume: Volume) -> &mut Queue {
+        let of = &mut self.by_volume[volume.index()];
         match place {
             Place::Idle => &mut self.idle,
-            Place::Unproven => &mut self.unproven,
-            Place::Once => &mut self.once,
-            Place::Repeated => &mut self.repeated,
+            Place::Unplaced => &mut self.unplaced,
+            Place::Unproven => &mut of.unproven,
+            Place::Once => &mut of.once,
+            Place::Repeated => &mut of.repeated,
             Place::Nowhere | Place::Ready => unreachable!("{place:?} is no list"),
         }
     }

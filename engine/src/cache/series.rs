@@ -29,6 +29,8 @@ pub(super) enum Place {
     Nowhere,
     /// Nothing cached, in flight or recent, and no route leads to it: may be forgotten.
     Idle,
+    /// Waits for somebody to say in which data directory it is to be looked for.
+    Unplaced,
     /// Waits to be looked for.
     Unproven,
     /// Waits for its create, with one point.

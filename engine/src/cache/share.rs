@@ -14,13 +14,26 @@ pub(super) struct Load {
     pub(super) bytes: u64,
 }
 
+impl std::ops::Add for Load {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self {
+            points: self.points + other.points,
+            bytes: self.bytes + other.bytes,
+        }
+    }
+}
+
 /// What the share holds, and its bound.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Share {
     unproven: Load,
     waiting: Load,
     parked: Load,
     max: Load,
+    /// The bound of all directories together.
+    total: Load,
 }
 
 impl Share {
@@ -31,7 +44,22 @@ impl Share {
             waiting: Load::default(),
             parked: Load::default(),
             max,
+            total: max,
         }
+    }
+
+    /// An empty share of one of so many data directories: one that fails takes nobody else's.
+    pub(super) fn part(&self, count: usize) -> Self {
+        let part = |max: u64| match max {
+            u64::MAX => u64::MAX,
+            max => (max / count as u64).max(1),
+        };
+        let mut share = Self::new(Load {
+            points: part(self.total.points),
+            bytes: part(self.total.bytes),
+        });
+        share.total = self.total;
+        share
     }
 
     /// Do the points of such a series count here?

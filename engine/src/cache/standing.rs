@@ -5,7 +5,7 @@
 use super::points::Blocks;
 use super::share::{Load, Share};
 use super::usage::series_bytes;
-use super::{Cache, Hands, Place, SeriesId, Standing};
+use super::{Cache, Hands, Place, SeriesId, Standing, Volume};
 use crate::point::Point;
 
 /// Points dropped, by reason.
@@ -41,22 +41,22 @@ impl Dropped {
 impl Cache {
     /// The unproven series that woke first of those whose file is not looked for yet. It is handed
     /// out once; `set_standing` brings the answer.
-    pub fn unproven_next(&mut self) -> Option<SeriesId> {
-        self.hand_out(Place::Unproven)
+    pub fn unproven_next(&mut self, volume: Volume) -> Option<SeriesId> {
+        self.hand_out(Place::Unproven, volume)
     }
 
     /// Do series whose file was not looked for yet hold more than an eighth of what waiting ones
     /// may hold? Then it is better known soon which of them wait.
-    pub fn has_many_unproven(&self) -> bool {
-        self.share.has_many_unproven()
+    pub fn has_many_unproven(&self, volume: Volume) -> bool {
+        self.shares[volume.index()].has_many_unproven()
     }
 
     /// Whose file is to be made next: series with several points first, for they repeat, then
     /// those seen once; each in the order in which they came to wait. It is handed out once, and is
     /// not dropped meanwhile; `set_standing` brings the answer.
-    pub fn waiting_next(&mut self) -> Option<SeriesId> {
-        self.hand_out(Place::Repeated)
-            .or_else(|| self.hand_out(Place::Once))
+    pub fn waiting_next(&mut self, volume: Volume) -> Option<SeriesId> {
+        self.hand_out(Place::Repeated, volume)
+            .or_else(|| self.hand_out(Place::Once, volume))
     }
 
     /// Notes what is known now of a series' file, and takes the series back where it was handed
@@ -70,19 +70,19 @@ impl Cache {
         let load = self.series_load(id);
         self.unlist(id);
         if Share::counts(old.standing) {
-            self.share.take(old.standing, load);
+            self.share_mut(id).take(old.standing, load);
         }
         let record = &mut self.table.records_mut()[id];
         record.standing = standing;
         record.hands = Hands::Ours;
         let mut dropped = Dropped::default();
         if Share::bounds(standing) {
-            while !self.share.has_room(load) && self.evict_once(id, &mut dropped) {}
+            while !self.share(id).has_room(load) && self.evict_once(id, &mut dropped) {}
             dropped.count(standing, self.trim(id));
         }
         if Share::counts(standing) {
             let load = self.series_load(id);
-            self.share.add(standing, load);
+            self.share_mut(id).add(standing, load);
         }
         self.settle(id);
         dropped
@@ -92,16 +92,16 @@ impl Cache {
     /// were seen once make room, and then its own oldest points.
     pub(super) fn fit(&mut self, id: u32, dropped: &mut Dropped) {
         let standing = self.table.records()[id].standing;
-        while self.share.is_over() && self.evict_once(id, dropped) {}
-        if !self.share.is_over() {
+        while self.share(id).is_over() && self.evict_once(id, dropped) {}
+        if !self.share(id).is_over() {
             return;
         }
         self.unlist(id);
         let load = self.series_load(id);
-        self.share.take(standing, load);
+        self.share_mut(id).take(standing, load);
         dropped.count(standing, self.trim(id));
         let load = self.series_load(id);
-        self.share.add(standing, load);
+        self.share_mut(id).add(standing, load);
         self.settle(id);
     }
 
@@ -109,7 +109,7 @@ impl Cache {
     /// there. Says how many.
     fn trim(&mut self, id: u32) -> u64 {
         let load = self.series_load(id);
-        if self.share.has_room(load) {
+        if self.share(id).has_room(load) {
             return 0;
         }
         let mut points = Vec::new();
@@ -117,7 +117,7 @@ impl Cache {
         record.has_late = false;
         let run = self.blocks.detach(id, &mut record.cached, &mut points);
         self.blocks.release(run);
-        let kept = self.kept_in(id, self.share.room(), &points);
+        let kept = self.kept_in(id, self.share(id).room(), &points);
         let gone = points.len() - kept;
         let record = &mut self.table.records_mut()[id];
         for point in &points[gone..] {
@@ -158,15 +158,17 @@ impl Cache {
     pub(super) fn drop_cached(&mut self, id: u32) -> u64 {
         let load = self.series_load(id);
         self.unlist(id);
-        let record = &mut self.table.records_mut()[id];
+        let record = &self.table.records()[id];
         assert!(
             record.hands == Hands::Ours,
             "series {id} is {:?}",
             record.hands
         );
-        if Share::counts(record.standing) {
-            self.share.take(record.standing, load);
+        let standing = record.standing;
+        if Share::counts(standing) {
+            self.share_mut(id).take(standing, load);
         }
+        let record = &mut self.table.records_mut()[id];
         record.has_late = false;
         self.blocks.clear(id, &mut record.cached);
         self.points -= load.points;
@@ -190,8 +192,8 @@ impl Cache {
         }
     }
 
-    fn hand_out(&mut self, place: Place) -> Option<SeriesId> {
-        let id = self.queues.first(place)?;
+    fn hand_out(&mut self, place: Place, volume: Volume) -> Option<SeriesId> {
+        let id = self.queues.first(place, volume)?;
         self.unlist(id);
         self.table.records_mut()[id].hands = Hands::HandedOut;
         Some(SeriesId(id))

@@ -7,11 +7,12 @@
 //! for long starves nobody: in two rounds a fair order has come to everyone.
 //! Costs nothing a point, a count an update. While some series are that old they are looked for
 //! through the stamps of `ages`, a bounded number a turn and each once a second.
+//! Each data directory has its own order, and so its own rounds.
 //! Invariant: who is found stays ready and that old, or is passed over when its turn comes.
 
 use std::collections::VecDeque;
 
-use super::{Cache, Place, Strategy};
+use super::{Cache, Place, Strategy, Volume};
 use crate::limits::{STARVED_LOOKED_AT_PER_TURN_MAX, STARVED_SERIES_MAX};
 
 /// What is known of starved series.
@@ -59,73 +60,87 @@ impl Starved {
 impl Cache {
     /// Looks for starved series; `is_new` once a second.
     pub(super) fn look_for_starved(&mut self, is_new: bool) {
-        if self.starved.age_s == 0 {
+        for volume in Volume::all(self.volumes()) {
+            self.look_for_starved_of(volume, is_new);
+        }
+    }
+
+    fn look_for_starved_of(&mut self, volume: Volume, is_new: bool) {
+        let starved = &mut self.starved[volume.index()];
+        if starved.age_s == 0 {
             return;
         }
         if is_new {
-            let until = self.starved.until(self.ages.present(), self.order.lag_s());
-            self.starved.until = until;
+            let lag_s = self.orders.of(volume).lag_s();
+            let until = starved.until(self.ages.present(), lag_s);
+            starved.until = until;
             let oldest = self.ages.oldest();
             let is_any = oldest
                 .zip(until)
                 .is_some_and(|(oldest, until)| oldest <= until);
-            if is_any && self.starved.cursor.is_none() {
-                self.starved.cursor = Some(0);
+            if is_any && starved.cursor.is_none() {
+                starved.cursor = Some(0);
             }
         }
-        if let (Some(from), Some(until)) = (self.starved.cursor, self.starved.until) {
-            self.starved.cursor = self.look_from(from, until);
+        if let (Some(from), Some(until)) = (starved.cursor, starved.until) {
+            let next = self.look_from(volume, from, until);
+            self.starved[volume.index()].cursor = next;
         }
     }
 
     /// Looks at a bounded number of series. Says where to go on.
-    fn look_from(&mut self, from: u32, until: u32) -> Option<u32> {
+    fn look_from(&mut self, volume: Volume, from: u32, until: u32) -> Option<u32> {
         let end = self.ages.end_of_pages();
         let last = end.min(from.saturating_add(STARVED_LOOKED_AT_PER_TURN_MAX));
         for id in from..last {
-            if self.starved.found.len() >= STARVED_SERIES_MAX {
+            let found = &mut self.starved[volume.index()].found;
+            if found.len() >= STARVED_SERIES_MAX {
                 return Some(id);
             }
             if self.ages.has(id)
                 && self.ages.stamp(id) <= until
+                && self.volumes.of(id) == volume
                 && self.table.records()[id].place == Place::Ready
             {
-                self.starved.found.push_back(id);
+                found.push_back(id);
             }
         }
         (last < end).then_some(last)
     }
 
-    /// The next starved series.
-    pub(super) fn next_starved(&mut self) -> Option<u32> {
-        while let Some(id) = self.starved.found.front().copied() {
-            if self.is_starved(id) {
+    /// The next starved series of a data directory.
+    pub(super) fn next_starved(&mut self, volume: Volume) -> Option<u32> {
+        while let Some(id) = self.starved[volume.index()].found.front().copied() {
+            if self.volumes.of(id) == volume && self.is_starved(id) {
                 return Some(id);
             }
-            self.starved.found.pop_front();
+            self.starved[volume.index()].found.pop_front();
         }
         None
     }
 
     /// Is a series starved that is about to be taken?
     pub(super) fn is_starved(&self, id: u32) -> bool {
-        self.starved.found.front() == Some(&id)
+        let starved = &self.starved[self.volumes.of(id).index()];
+        starved.found.front() == Some(&id)
             && self.ages.has(id)
-            && Some(self.ages.stamp(id)) <= self.starved.until
+            && Some(self.ages.stamp(id)) <= starved.until
             && self.table.records()[id].place == Place::Ready
     }
 
-    /// One more choice was taken.
-    pub(super) fn count_choice(&mut self) {
-        self.starved.left = self.starved.left.saturating_sub(1);
-        if self.starved.left == 0 {
-            self.come_round();
+    /// One more choice was taken: this series.
+    pub(super) fn count_choice(&mut self, id: u32) {
+        let volume = self.volumes.of(id);
+        let left = &mut self.starved[volume.index()].left;
+        *left = left.saturating_sub(1);
+        if *left == 0 {
+            self.come_round(volume);
         }
     }
 
-    /// The order has come round.
-    pub(super) fn come_round(&mut self) {
-        self.starved
-            .begin_round(self.ages.present(), self.order.len());
+    /// The order of a data directory has come round.
+    pub(super) fn come_round(&mut self, volume: Volume) {
+        let ready = self.orders.of(volume).len();
+        self.starved[volume.index()].begin_round(self.ages.present(), ready);
     }
 }

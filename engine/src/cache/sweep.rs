@@ -11,6 +11,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 use std::time::Duration;
 
+use super::order::Files;
 use super::queues::Queue;
 use super::series::{NONE, Place, Record};
 use crate::limits::{PACE_STEP, SWEEP_RUSHED_MAX, SWEEP_STEP_SERIES};
@@ -51,8 +52,6 @@ pub(super) struct Times {
 pub(super) struct Sweep {
     /// By the second at which their series become late.
     held: BTreeMap<u32, Queue>,
-    /// Where files lie, by series; 0 is not known.
-    locations: Vec<u32>,
     head: u32,
     ahead: Side,
     behind: Side,
@@ -64,21 +63,6 @@ pub(super) struct Sweep {
 }
 
 impl Sweep {
-    /// Where the file of a series lies, in units of the disk's order.
-    pub(super) fn set_location(&mut self, id: u32, location: u32) {
-        let index = id as usize;
-        if self.locations.len() <= index {
-            self.locations.resize(index + 1, 0);
-        }
-        self.locations[index] = location;
-    }
-
-    /// The same, where it is known.
-    pub(super) fn location(&self, id: u32) -> Option<u32> {
-        let location = self.locations.get(id as usize).copied();
-        location.filter(|location| *location > 0)
-    }
-
     /// A series became ready; it is late at this second.
     pub(super) fn enter(&mut self, records: &mut Slab<Record>, id: u32, late_at: u32) {
         self.held.entry(late_at).or_default().push(records, id);
@@ -104,7 +88,7 @@ impl Sweep {
     /// a series may be written; where all may, some of them become due before.
     pub(super) fn begin_turn(
         &mut self,
-        records: &mut Slab<Record>,
+        (records, locations): Files<'_>,
         (now, second): (Duration, u32),
         are_all_due: bool,
         times: impl Fn(&Record) -> Times,
@@ -121,7 +105,8 @@ impl Sweep {
                 break;
             }
             self.unhold(records, id, late_at);
-            self.make_due(records, id, late_at);
+            let location = locations.get(id as usize).copied().unwrap_or(0);
+            self.make_due(records, (location, id), late_at);
         }
         self.pass_over(records);
         let pace = self.pace();
@@ -167,12 +152,10 @@ impl Sweep {
         }
     }
 
-    /// Bytes of the locations, the lists and the heaps; a list costs `list_bytes`.
+    /// Bytes of the lists and the heaps; a list costs `list_bytes`.
     pub(super) fn bytes(&self, list_bytes: usize) -> usize {
         let stops = self.ahead.stops.capacity() + self.behind.stops.capacity();
-        self.locations.capacity() * size_of::<u32>()
-            + stops * size_of::<Stop>()
-            + self.held.len() * list_bytes
+        stops * size_of::<Stop>() + self.held.len() * list_bytes
     }
 
     /// Who is late first of those that are held, and when.
@@ -194,8 +177,7 @@ impl Sweep {
         }
     }
 
-    fn make_due(&mut self, records: &mut Slab<Record>, id: u32, late_at: u32) {
-        let location = self.location(id).unwrap_or(0);
+    fn make_due(&mut self, records: &mut Slab<Record>, (location, id): (u32, u32), late_at: u32) {
         let side = if location >= self.head {
             &mut self.ahead
         } else {

@@ -3,7 +3,8 @@
 //! units in pages that are held count apart, for they take the next points without growing.
 
 use super::series::SERIES_BYTES;
-use super::{Cache, Place, Standing};
+use super::share::Load;
+use super::{Cache, Place, Standing, Volume};
 
 /// What a shard's cache holds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -61,14 +62,18 @@ impl std::ops::AddAssign for Usage {
 impl Cache {
     /// What the cache holds now. Costs the same however much that is.
     pub fn usage(&self) -> Usage {
-        let lists = self.order.bytes()
+        let lists = self.orders.bytes()
+            + self.volumes.bytes()
             + self.recent.queue_bytes()
             + self.flights.allocation_size()
             + self.ages.bytes();
         let used = self.table.used_bytes() + self.blocks.used_bytes() + lists;
         let held = self.table.held_bytes() + self.blocks.held_bytes() + lists;
-        let waiting = self.share.held(Standing::Waiting);
-        let parked = self.share.held(Standing::Parked);
+        let held_for = |standing| {
+            let shares = self.shares.iter();
+            shares.fold(Load::default(), |sum, share| sum + share.held(standing))
+        };
+        let (waiting, parked) = (held_for(Standing::Waiting), held_for(Standing::Parked));
         Usage {
             points: self.points,
             points_in_flight: self.points_in_flight,
@@ -76,8 +81,8 @@ impl Cache {
             held_bytes: held as u64,
             series: self.table.len() as u64,
             queues: self.ages.len() as u64,
-            idle_series: self.queues.len(Place::Idle) as u64,
-            unproven_series: self.queues.len(Place::Unproven) as u64,
+            idle_series: self.queues.len(Place::Idle, Volume::FIRST) as u64,
+            unproven_series: self.queues.unproven() as u64,
             waiting_points: waiting.points,
             waiting_bytes: waiting.bytes,
             parked_points: parked.points,

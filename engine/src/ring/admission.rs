@@ -74,6 +74,8 @@ struct VisitSlot {
     state: VisitState,
     /// The file is known to reach so far: this visit has read what lies before.
     seen: u64,
+    /// What is written to it is left to the kernel.
+    lazy: bool,
 }
 
 /// Who may run, who waits.
@@ -105,6 +107,7 @@ impl Admission {
             generation: 0,
             state: VisitState::Free,
             seen: 0,
+            lazy: false,
         };
         Admission {
             visits: vec![empty; visits_max as usize],
@@ -194,8 +197,9 @@ impl Admission {
                 pieces,
                 sync,
             } => {
-                let seen = self.visits[visit.slot as usize].seen;
-                let write = Visit::write(visit, pieces, seen, sync).write_back(self.write_back);
+                let VisitSlot { seen, lazy, .. } = self.visits[visit.slot as usize];
+                let write = Visit::write(visit, pieces, seen, sync);
+                let write = write.write_back(self.write_back && !lazy);
                 Some(self.work_on(token, write))
             }
             FileOperation::Close { visit } => Some(self.work_on(token, Visit::close(visit))),
@@ -243,6 +247,7 @@ impl Admission {
             let visit = self.take_visit();
             let machine: Box<dyn Machine> = match opening {
                 Opening::Open { access, ranges, .. } => {
+                    self.visits[visit.slot as usize].lazy = access.lazy;
                     Box::new(Visit::open(visit, path, access, self.noatime, &ranges))
                 }
                 Opening::Reserve { bytes, .. } => Box::new(Segment::reserve(visit, path, bytes)),
@@ -294,6 +299,7 @@ impl Admission {
             generation,
             state: VisitState::Busy,
             seen: 0,
+            lazy: false,
         };
         VisitId { slot, generation }
     }

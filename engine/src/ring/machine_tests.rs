@@ -387,7 +387,11 @@ proptest! {
         len in 0_usize..1_000,
     ) {
         let bytes: Vec<u8> = (0..=250).cycle().take(len).collect();
-        let access = Access { lock: false, random };
+        let access = Access {
+            lock: false,
+            random,
+            lazy: false,
+        };
         let mut kernel = Played::new(bytes.clone(), false, moods);
         let path = CString::new("/data/a.wsp").unwrap();
         let ranges = ranges(&pieces);

@@ -45,6 +45,9 @@ pub struct Access {
     pub lock: bool,
     /// POSIX_FADV_RANDOM after opening (WHISPER_FADVISE_RANDOM).
     pub random: bool,
+    /// What is written stays in memory until the kernel writes it, also where this ring begins that at
+    /// once (`Ring::write_back`): this file lies on flash, others on a disk with heads.
+    pub lazy: bool,
 }
 
 /// How the space of a new file is made.

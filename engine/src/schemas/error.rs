@@ -35,6 +35,21 @@ pub enum SchemaError {
         /// What is wrong.
         reason: PatternError,
     },
+    /// A data directory that carbon.conf does not list.
+    #[error(
+        "line {line}: [{section}] volume '{found}' is no data directory of carbon.conf; there {known}: \
+         name one of these, or take the line out"
+    )]
+    Volume {
+        /// Line of the key.
+        line: usize,
+        /// Its section.
+        section: String,
+        /// The value as written.
+        found: String,
+        /// Which there are.
+        known: String,
+    },
     /// An xFilesFactor outside 0 to 1.
     #[error(
         "line {line}: [{section}] xFilesFactor {found} is not between 0 and 1; write a share such as \
@@ -71,7 +86,8 @@ impl SchemaError {
             SchemaError::Retention { line, .. }
             | SchemaError::Pattern { line, .. }
             | SchemaError::XFilesFactor { line, .. }
-            | SchemaError::Method { line, .. } => *line,
+            | SchemaError::Method { line, .. }
+            | SchemaError::Volume { line, .. } => *line,
         }
     }
 }

@@ -33,6 +33,8 @@ const DEFAULT_RETENTION: Retention = Retention {
 #[derive(Clone, Debug)]
 pub struct Schemas {
     rules: Rules<Schema>,
+    /// Some section names a data directory.
+    name_volumes: bool,
 }
 
 /// One section of storage-schemas.conf.
@@ -42,6 +44,19 @@ pub struct Schema {
     pub name: String,
     /// Its archives, finest first.
     pub archives: Vec<Retention>,
+    /// The data directory of its new files, where it names one.
+    pub volume: Option<NamedVolume>,
+}
+
+/// A data directory as a section names it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NamedVolume {
+    /// As written: its name or its path.
+    pub text: String,
+    /// Line of the key.
+    pub line: usize,
+    /// Its number in the list of carbon.conf, once that is known (`Schemas::resolve_volumes`).
+    pub number: Option<usize>,
 }
 
 /// The rules of storage-aggregation.conf.
@@ -70,7 +85,7 @@ impl Schemas {
     /// Reads storage-schemas.conf past whatever is wrong with it, for whoever checks one.
     pub fn survey(text: &str) -> Survey<Schemas> {
         let mut survey = Survey::new(Self::builtin());
-        let known = ["pattern", "retentions", "priority"];
+        let known = ["pattern", "retentions", "priority", "volume"];
         survey.sections(text, &known, schema, |schemas, name, pattern, schema| {
             schemas.rules.push(name, pattern, schema);
         });
@@ -84,13 +99,50 @@ impl Schemas {
             rules: Rules::new(Schema {
                 name,
                 archives: vec![DEFAULT_RETENTION],
+                volume: None,
             }),
+            name_volumes: false,
         }
     }
 
     /// The archives of a new metric.
     pub fn archives(&self, metric: &str) -> Chosen<'_, Schema> {
         self.rules.find(metric)
+    }
+
+    /// Finds the data directories that sections name; `find` knows their numbers, and `known` says which
+    /// there are.
+    pub fn resolve_volumes(
+        &mut self,
+        find: impl Fn(&str) -> Option<usize>,
+        known: &str,
+    ) -> Result<(), SchemaError> {
+        for rule in self.rules.iter_mut() {
+            let Some(volume) = &mut rule.volume else {
+                continue;
+            };
+            volume.number = find(&volume.text);
+            if volume.number.is_none() {
+                return Err(SchemaError::Volume {
+                    line: volume.line,
+                    section: rule.name.clone(),
+                    found: volume.text.clone(),
+                    known: known.to_owned(),
+                });
+            }
+            self.name_volumes = true;
+        }
+        Ok(())
+    }
+
+    /// The number of the data directory in which a new metric's section wants its file; None where it
+    /// says nothing.
+    pub fn volume(&self, metric: &str) -> Option<usize> {
+        // Most sites name none, and then no pattern is tried.
+        if !self.name_volumes {
+            return None;
+        }
+        self.archives(metric).rule.volume.as_ref()?.number
     }
 
     /// Every rule in order, the default last.
@@ -285,6 +337,11 @@ fn schema(values: &Values<'_>) -> Read<Schema> {
         Schema {
             name: values.section.name.clone(),
             archives,
+            volume: values.get("volume").map(|text| NamedVolume {
+                text: text.to_owned(),
+                line: values.line("volume"),
+                number: None,
+            }),
         },
     )))
 }

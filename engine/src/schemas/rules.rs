@@ -49,6 +49,11 @@ impl<R> Rules<R> {
         }
     }
 
+    /// Those of the file, without the default.
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut R> {
+        self.rules.iter_mut().map(|(_, _, rule)| rule)
+    }
+
     pub(super) fn iter(&self) -> impl Iterator<Item = &R> {
         self.rules
             .iter()

@@ -12,7 +12,7 @@ use crate::limits::{BUDGET_BURST_S, UPDATES_IN_FLIGHT_MAX};
 use crate::metric::{ShardIndex, TaggedLeaf};
 use crate::ring::{Access, Allocation, host};
 use crate::schemas::{Aggregations, Schemas};
-use crate::writer::{Budgets, Tells, WriterConfig};
+use crate::writer::{Budgets, Further, Tells, WriterConfig};
 
 /// Bytes of written points that stay answerable, as a daemon has them.
 const RECENT_BYTES_MAX: u64 = 64 << 20;
@@ -60,6 +60,7 @@ impl ShardConfig {
                 updates: unlimited(),
                 creates: unlimited(),
             },
+            further: Further::default(),
             room: Arc::new(Room::new(None, BYTES_MAX)),
             journal: None,
             recall: None,

@@ -31,7 +31,7 @@ pub use message::{Answer, Ask, Message, Origin, PointBatch, Question, Reply};
 pub use recall::{Adopted, RecallConfig, Recalled, Together};
 pub use routes::{Guesses, Known, Trail};
 
-use crate::cache::{Cache, CacheConfig, Ledger, SeriesId, Usage};
+use crate::cache::{Cache, CacheConfig, Ledger, SeriesId, Usage, Volume};
 use crate::clock::Now;
 use crate::journal::{Journal, JournalConfig, Status};
 use crate::latency::{Latencies, Latency};
@@ -41,7 +41,7 @@ use crate::metric::{Metric, NameError, ShardIndex, TaggedLeaf, owner};
 use crate::ring::{FileError, FileOperation, FileOutcome, FileToken};
 use crate::schemas::{Aggregations, Schemas};
 use crate::stats::{Counter, Stats};
-use crate::writer::{Budgets, Inspection, Told, Writer, WriterConfig};
+use crate::writer::{Budgets, Further, Inspection, Told, VolumeCounts, Writer, WriterConfig};
 use inbound::{Inbound, Lead};
 use keep::{Asker, Keep};
 use message::RouteChange;
@@ -62,8 +62,10 @@ pub struct ShardConfig {
     pub cache: CacheConfig,
     /// Its writer.
     pub writer: WriterConfig,
-    /// Updates a second and creates a minute, shared by all shards.
+    /// Updates a second and creates a minute, shared by all shards; those of the first data directory.
     pub budgets: Budgets,
+    /// Data directories beside the first.
+    pub further: Further,
     /// The bound on cached points and bytes, shared by all shards.
     pub room: Arc<Room>,
     /// Its journal; none is without one.
@@ -96,6 +98,30 @@ pub struct Report {
     pub usage: Usage,
     /// Its journal; none is without one.
     pub journal: Option<Status>,
+    /// By data directory.
+    pub volumes: Vec<VolumeReport>,
+}
+
+/// A shard's numbers of one data directory.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct VolumeReport {
+    /// What it did there since the start.
+    pub counts: VolumeCounts,
+    /// Points that wait for their create, or whose file cannot be written.
+    pub stuck_points: u64,
+    /// Series whose file is there and that have points to be written.
+    pub ready: u64,
+}
+
+impl std::ops::AddAssign for VolumeReport {
+    fn add_assign(&mut self, other: Self) {
+        self.counts.updates += other.counts.updates;
+        self.counts.late_updates += other.counts.late_updates;
+        self.counts.creates += other.counts.creates;
+        self.counts.errors += other.counts.errors;
+        self.stuck_points += other.stuck_points;
+        self.ready += other.ready;
+    }
 }
 
 /// One core's storage.
@@ -117,7 +143,8 @@ pub struct Shard {
     writer: Writer,
     keep: Keep,
     recall: Option<Box<Recall>>,
-    budgets: Budgets,
+    /// By data directory.
+    budgets: Vec<Budgets>,
     outboxes: Vec<Outbox>,
     answers: Vec<Answer>,
     /// Who asked for an inspection: the writer's ticket -> shard and its ticket.
@@ -137,7 +164,13 @@ impl Shard {
             config.shards
         );
         let mut cache = Cache::new(config.cache);
+        for volume in &config.further.volumes {
+            cache.add_volume(volume.max_point_age_s, volume.in_disk_order);
+        }
         cache.begin_turn(now.instant);
+        let further = config.further.volumes.iter();
+        let further = further.map(|volume| volume.budgets.clone());
+        let budgets = [config.budgets].into_iter().chain(further).collect();
         let journal_bytes = config.journal.as_ref().map_or(0, JournalConfig::bytes_max);
         let journal = config
             .journal
@@ -163,8 +196,8 @@ impl Shard {
             judges: false,
             inbound: (0..config.shards).map(|_| Inbound::default()).collect(),
             beside_bytes: 0,
-            writer: Writer::new(config.writer),
-            budgets: config.budgets,
+            writer: Writer::new(config.writer, config.further),
+            budgets,
             outboxes: (0..config.shards)
                 .map(|_| Outbox::new(config.index))
                 .collect(),
@@ -348,8 +381,9 @@ impl Shard {
                 self.inspections_begun += 1;
                 self.inspections
                     .insert(self.inspections_begun, (from, ticket));
+                let wanted = (&*name, inspection);
                 self.writer
-                    .inspect(self.inspections_begun, &name, inspection);
+                    .inspect(&self.ledger, self.inspections_begun, wanted);
             }
         }
     }
@@ -486,6 +520,17 @@ impl Shard {
             stats,
             usage: self.ledger.usage(),
             journal: journal.map(Journal::status),
+            volumes: self.volume_reports(),
         }
+    }
+    fn volume_reports(&self) -> Vec<VolumeReport> {
+        let counts = self.writer.volume_counts();
+        let volumes = Volume::all(self.ledger.volumes()).zip(counts);
+        let report = |(volume, counts)| VolumeReport {
+            counts,
+            stuck_points: self.ledger.stuck_points(volume),
+            ready: self.ledger.ready(volume) as u64,
+        };
+        volumes.map(report).collect()
     }
 }

@@ -84,19 +84,20 @@ impl Writer {
         fault: Fault,
         now: Now,
     ) {
-        if self.jobs.looks() >= LOOKS_IN_FLIGHT_MAX {
+        let volume = ledger.volume(series);
+        if self.jobs.looks(volume) >= LOOKS_IN_FLIGHT_MAX {
             return self.park(ledger, series, &fault, now);
         }
         // Parked without a retry: whoever takes the answer gives it one.
         ledger.set_standing(series, Standing::Parked);
-        let path = self.path(ledger.name(series));
+        let path = self.path(ledger, series);
         let operation = FileOperation::Look { path: path.clone() };
         let suspect = Suspect {
             series,
             path,
             fault,
         };
-        let token = self.jobs.insert(Job::Look(suspect));
+        let token = self.jobs.insert(volume, Job::Look(suspect));
         self.operations.push((token, operation));
     }
 
@@ -123,7 +124,8 @@ impl Writer {
                     aside: aside(&suspect.path, now.unix_seconds),
                     look,
                 };
-                let token = self.jobs.insert(Job::SetAside(suspect));
+                let volume = ledger.volume(series);
+                let token = self.jobs.insert(volume, Job::SetAside(suspect));
                 self.operations.push((token, operation));
             }
             // Somebody took it away: it is looked for again like any other.

@@ -15,8 +15,8 @@ use std::time::{Duration, Instant};
 
 use super::faults::Fault;
 use super::jobs::Job;
-use super::{Budgets, Told, WAIT_MIN, Writer};
-use crate::cache::{Ledger, SeriesId, Standing};
+use super::{Budgets, Site, Told, WAIT_MIN, Writer};
+use crate::cache::{Ledger, SeriesId, Standing, Volume};
 use crate::clock::Now;
 use crate::latency::Latency;
 use crate::limits::{
@@ -111,27 +111,32 @@ impl Firsts {
 impl Writer {
     /// A series whose file is missing is created at once where the limit allows it; only where it
     /// does not, the series waits, and its points come under the share of those that wait.
-    pub(super) fn start_creates(&mut self, ledger: &mut Ledger, budgets: &Budgets, now: Now) {
-        while self.jobs.creates() < self.pressure.creates_max()
-            && !ledger.has_waiting()
-            && !self.missing.is_empty()
+    pub(super) fn start_creates(
+        &mut self,
+        ledger: &mut Ledger,
+        (volume, budgets): Site<'_>,
+        now: Now,
+    ) {
+        while self.may_create(volume)
+            && !ledger.has_waiting(volume)
+            && !self.lanes.of(volume).missing.is_empty()
             && budgets.creates.grant(1, now.instant) == 1
         {
-            let Some(series) = self.missing.pop_front() else {
+            let Some(series) = self.lanes.of_mut(volume).missing.pop_front() else {
                 unreachable!("seen above")
             };
             self.begin_create(ledger, budgets, series, now);
         }
-        if self.jobs.creates() < self.pressure.creates_max() {
-            while let Some(series) = self.missing.pop_front() {
+        if self.may_create(volume) {
+            while let Some(series) = self.lanes.of_mut(volume).missing.pop_front() {
                 ledger.set_standing(series, Standing::Waiting);
             }
         }
-        while self.jobs.creates() < self.pressure.creates_max() && ledger.has_waiting() {
+        while self.may_create(volume) && ledger.has_waiting(volume) {
             if budgets.creates.grant(1, now.instant) == 0 {
                 return;
             }
-            let Some(series) = ledger.waiting_next() else {
+            let Some(series) = ledger.waiting_next(volume) else {
                 budgets.creates.refund(1);
                 return;
             };
@@ -143,11 +148,11 @@ impl Writer {
     pub(super) fn creates_due(
         &self,
         ledger: &Ledger,
-        budgets: &Budgets,
+        (volume, budgets): Site<'_>,
         now: Now,
     ) -> Option<Instant> {
         let soonest = now.instant + WAIT_MIN;
-        (ledger.has_waiting() && self.jobs.creates() < self.pressure.creates_max()).then(|| {
+        (ledger.has_waiting(volume) && self.may_create(volume)).then(|| {
             budgets
                 .creates
                 .next_at(now.instant)
@@ -155,12 +160,24 @@ impl Writer {
         })
     }
 
+    /// Are fewer creates in flight in a data directory than may be?
+    fn may_create(&self, volume: Volume) -> bool {
+        let lane = self.lanes.of(volume);
+        let most = lane.pressure.creates_max().min(lane.creates_max);
+        self.jobs.creates(volume) < most
+    }
+
     fn begin_create(&mut self, ledger: &mut Ledger, budgets: &Budgets, series: SeriesId, now: Now) {
+        let volume = ledger.volume(series);
+        if self.lanes.is_away(volume) {
+            return self.park(ledger, series, &Fault::Away, now);
+        }
         let header = match self.header_for(ledger.name(series), now.instant) {
             Ok(header) => header,
             Err(fault) => return self.park(ledger, series, &fault, now),
         };
-        let (allocation, sync) = (self.config.allocation, self.config.sync_creates);
+        let sync = self.lanes.of(volume).sync_creates;
+        let allocation = self.config.allocation;
         let file_bytes = header.file_bytes();
         let firsts = ledger
             .firsts(series)
@@ -202,7 +219,9 @@ impl Writer {
             firsts,
         } = create;
         let took = now.instant.saturating_duration_since(since);
-        self.pressure.took(took);
+        let lane = self.lanes.of_mut(ledger.volume(series));
+        lane.pressure.took(took);
+        lane.counts.creates += 1;
         ledger.time(Latency::Create, took);
         ledger.count(Counter::Creates, 1);
         self.announce_made(ledger, series);
@@ -291,6 +310,7 @@ impl FileError {
 
 #[cfg(test)]
 mod tests {
+    use std::slice::from_ref;
     use std::sync::Arc;
     use std::time::Duration;
 
@@ -342,12 +362,14 @@ mod tests {
                 self.writer.complete(&mut self.ledger, token, made, now);
             }
             let before = self.asked;
-            self.writer.start(&mut self.ledger, budgets, now);
+            self.writer.start(&mut self.ledger, from_ref(budgets), now);
             while let Some((token, operation)) = self.writer.next_operation() {
                 self.answer(token, &operation, now);
-                self.writer.start(&mut self.ledger, budgets, now);
+                self.writer.start(&mut self.ledger, from_ref(budgets), now);
             }
-            let next = self.writer.next_deadline(&self.ledger, budgets, now);
+            let next = self
+                .writer
+                .next_deadline(&self.ledger, from_ref(budgets), now);
             self.wake = self.busy.iter().map(|(at, _)| *at).chain(next).min();
             self.asked - before
         }

@@ -1,13 +1,14 @@
-//! Why a file could not be made or written, said once per cause and minute.
+//! Why a file could not be made or written, said once per cause, data directory and minute.
 //! A full disk under a million metrics is one line a minute, with the first path and how many
 //! more there were since; the counters know the rest.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use hashbrown::HashMap;
 use rustix::io::Errno;
 
+use crate::cache::Volume;
 use crate::quiet::Quiet;
 use crate::ring::{FileError, Stage};
 use crate::stats::Counter;
@@ -28,6 +29,12 @@ pub(super) enum Fault {
     /// storage-schemas.conf asks for what Whisper cannot hold.
     #[error("its schema cannot be made: {0}")]
     Layout(#[source] LayoutError),
+    /// Its data directory is not where it was.
+    #[error("its data directory is away (not mounted, or removed)")]
+    Away,
+    /// Another data directory than the last one that was asked may have the file.
+    #[error("a data directory that may have the file cannot be asked")]
+    NoAnswer,
 }
 
 /// What the operator reads of an error of the ring.
@@ -53,6 +60,7 @@ pub(super) enum Cause {
     Broken,
     Foreign,
     Schema,
+    Away,
     /// Any other error number.
     Other(i32),
 }
@@ -87,6 +95,7 @@ impl Cause {
             Cause::Broken => Counter::ErrorsBroken,
             Cause::Foreign => Counter::ErrorsForeign,
             Cause::Schema => Counter::ErrorsSchema,
+            Cause::Away => Counter::ErrorsAway,
             Cause::Other(_) => Counter::ErrorsOther,
         }
     }
@@ -95,8 +104,9 @@ impl Cause {
 /// What the log is kept quiet about for a while.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Subject {
-    Fault(Cause),
+    Fault(Cause, Volume),
     SetAside,
+    SecondFile,
     Pattern,
 }
 
@@ -130,6 +140,7 @@ impl Fault {
             // A file that Python would write to, only not in pieces that we take.
             Fault::Plan(PlanError::WindowTooLong { .. }) => Cause::Foreign,
             Fault::Layout(_) => Cause::Schema,
+            Fault::Away | Fault::NoAnswer => Cause::Away,
         }
     }
 }
@@ -167,8 +178,8 @@ pub(super) struct Faults {
 
 impl Faults {
     /// Logs the fault, or counts it towards the next line of its cause.
-    pub(super) fn say(&mut self, fault: &Fault, path: &Path, now: Instant) {
-        if let Some(more) = self.due(Subject::Fault(fault.cause()), now) {
+    pub(super) fn say(&mut self, fault: &Fault, (path, volume): &(PathBuf, Volume), now: Instant) {
+        if let Some(more) = self.due(Subject::Fault(fault.cause(), *volume), now) {
             let path = path.display();
             if more == 0 {
                 tracing::warn!("cannot write {path}: {fault}; its points wait and are tried again");
@@ -190,6 +201,17 @@ impl Faults {
             tracing::warn!(
                 "{from} was broken for a minute ({fault}) and is now {to}; a new file takes its \
                  points{others}"
+            );
+        }
+    }
+
+    /// Logs that a metric has another file than the one it is written to.
+    pub(super) fn say_second(&mut self, path: &Path, now: Instant) {
+        if let Some(more) = self.due(Subject::SecondFile, now) {
+            tracing::warn!(
+                "{} is a second file of a metric whose points go to another data directory: nothing \
+                 is written to it; merge the two and remove one ({more} more since the last message)",
+                path.display()
             );
         }
     }
@@ -222,10 +244,15 @@ mod tests {
     #[test]
     fn a_cause_is_said_once_a_minute_with_the_count_of_the_others() {
         let (mut faults, start) = (Faults::default(), Instant::now());
-        let broken = Subject::Fault(Cause::Broken);
+        let broken = Subject::Fault(Cause::Broken, Volume::FIRST);
         assert_eq!(faults.due(broken, start), Some(0));
         assert_eq!(faults.due(broken, start + QUIET / 2), None);
-        assert_eq!(faults.due(Subject::Fault(Cause::Io), start), Some(0));
+        for other in [
+            Subject::Fault(Cause::Io, Volume::FIRST),
+            Subject::Fault(Cause::Broken, Volume::new(1)),
+        ] {
+            assert_eq!(faults.due(other, start), Some(0));
+        }
         assert_eq!(faults.due(broken, start + QUIET), Some(1));
         assert_eq!(faults.due(broken, start + QUIET), None);
     }

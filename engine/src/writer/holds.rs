@@ -67,7 +67,7 @@ fn by_header(header: &Header) -> u32 {
 impl Writer {
     /// A series' file is there, and nothing was read of it yet.
     pub(super) fn foresee_hold(&self, ledger: &mut Ledger, series: SeriesId) {
-        let Some(usual_s) = ledger.usual_hold_s() else {
+        let Some(usual_s) = ledger.usual_hold_s(ledger.volume(series)) else {
             return;
         };
         // What is remembered under this number may be another series' file: the shorter counts.
@@ -86,7 +86,7 @@ impl Writer {
 
     /// A series' file was just read and written.
     pub(super) fn note_hold(&self, ledger: &mut Ledger, series: SeriesId) {
-        if ledger.usual_hold_s().is_some()
+        if ledger.usual_hold_s(ledger.volume(series)).is_some()
             && let Some(header) = self.layouts.header(series)
         {
             ledger.set_hold(series, by_header(header));

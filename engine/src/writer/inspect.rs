@@ -1,9 +1,11 @@
 //! Reads or changes what a file's header says, for cache-query's get-metadata and set-metadata.
+//! With several data directories the file is looked for in one after the other.
 //! Only the aggregation method can be asked for, as in Python carbon. A change rewrites the four
 //! bytes of the method and nothing else, so that it meets no update of the same file.
 
 use std::path::PathBuf;
 
+use super::faults::Fault;
 use super::layouts::HEAD;
 use crate::ring::{Access, ByteRange, FileError, FileOperation, FileOutcome, Piece, VisitId};
 use crate::whisper::{Aggregation, HEAD_READ_BYTES, Header, HeaderError};
@@ -43,6 +45,9 @@ pub(super) enum Step {
 pub(super) struct Inspect {
     ticket: u64,
     inspection: Inspection,
+    access: Access,
+    /// Where else the file may lie, the last place first.
+    elsewhere: Vec<PathBuf>,
     visit: Option<VisitId>,
     head: Vec<u8>,
     answer: Option<MetadataAnswer>,
@@ -51,35 +56,48 @@ pub(super) struct Inspect {
 impl Inspect {
     pub(super) fn begin(
         ticket: u64,
-        path: PathBuf,
+        mut paths: Vec<PathBuf>,
         inspection: Inspection,
         access: Access,
     ) -> Step {
+        paths.reverse();
+        let Some(path) = paths.pop() else {
+            unreachable!("a file without a place")
+        };
         let inspect = Self {
             ticket,
             inspection,
+            access: match inspection {
+                Inspection::Get => Access::default(),
+                Inspection::Set(_) => access,
+            },
+            elsewhere: paths,
             visit: None,
             head: Vec::new(),
             answer: None,
         };
-        let access = match inspection {
-            Inspection::Get => Access::default(),
-            Inspection::Set(_) => access,
+        inspect.open(path)
+    }
+
+    fn open(self, path: PathBuf) -> Step {
+        let operation = FileOperation::Open {
+            path,
+            access: self.access,
+            ranges: vec![HEAD],
         };
-        Step::Operation(
-            inspect,
-            FileOperation::Open {
-                path,
-                access,
-                ranges: vec![HEAD],
-            },
-        )
+        Step::Operation(self, operation)
     }
 
     /// Takes the outcome of the last operation.
     pub(super) fn step(mut self, result: Result<FileOutcome, FileError>) -> Step {
         match result {
-            Err(error) => Step::Answer(self.ticket, Err(MetadataError::Io(error))),
+            Err(error) => {
+                let is_missing = Fault::Io(error).is_missing();
+                match self.elsewhere.pop().filter(|_| is_missing) {
+                    Some(path) => self.open(path),
+                    None => Step::Answer(self.ticket, Err(MetadataError::Io(error))),
+                }
+            }
             Ok(FileOutcome::Opened { visit, pieces }) => {
                 self.visit = Some(visit);
                 self.read(pieces)

@@ -1,12 +1,15 @@
 //! What is in flight: one slot a job, found again by the token of its operation.
 //! The token holds the slot's index and generation, so that an outcome can never reach a job that
-//! took the slot later. Bounded by the five in-flight limits and the number of inspections.
+//! took the slot later. Bounded by the in-flight limits of each data directory and the number of
+//! inspections. What waits for a directory's disk is counted for that directory.
+
+use std::path::PathBuf;
 
 use super::broken::Suspect;
 use super::creates::Create;
 use super::inspect::Inspect;
 use super::update::Update;
-use crate::cache::SeriesId;
+use crate::cache::{SeriesId, Volume};
 use crate::ring::FileToken;
 
 /// A job between two operations.
@@ -16,6 +19,8 @@ pub(super) enum Job {
     Probe { series: SeriesId },
     /// Is the file there under its readable name? Then it gets its hashed one.
     Adopt { series: SeriesId },
+    /// Is this there, a second file of a series that is in nobody's hands meanwhile?
+    SecondLook { path: PathBuf },
     /// Where does the file lie? The series is in nobody's hands meanwhile.
     Locate { series: SeriesId },
     /// Make the file.
@@ -34,13 +39,20 @@ pub(super) enum Job {
 struct Slot {
     generation: u32,
     job: Option<Job>,
+    volume: Volume,
 }
 
 /// The jobs in flight, counted by kind.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Jobs {
     slots: Vec<Slot>,
     free: Vec<u32>,
+    counts: Vec<Counts>,
+}
+
+/// The jobs of a data directory.
+#[derive(Clone, Debug, Default)]
+struct Counts {
     probes: usize,
     creates: usize,
     updates: usize,
@@ -49,9 +61,18 @@ pub(super) struct Jobs {
 }
 
 impl Jobs {
-    /// Puts a job in flight; the token names it until `remove`.
-    pub(super) fn insert(&mut self, job: Job) -> FileToken {
-        if let Some(count) = self.count_of(&job) {
+    /// No job, of so many data directories.
+    pub(super) fn new(volumes: usize) -> Self {
+        Self {
+            slots: Vec::new(),
+            free: Vec::new(),
+            counts: vec![Counts::default(); volumes],
+        }
+    }
+
+    /// Puts a job on files of a directory in flight; the token names it until `remove`.
+    pub(super) fn insert(&mut self, volume: Volume, job: Job) -> FileToken {
+        if let Some(count) = self.counts[volume.index()].of(&job) {
             *count += 1;
         }
         let index = self.free.pop().unwrap_or_else(|| {
@@ -67,6 +88,7 @@ impl Jobs {
             "slot {index} was on the free list with a job in it"
         );
         slot.job = Some(job);
+        slot.volume = volume;
         FileToken(u64::from(slot.generation) << 32 | u64::from(index))
     }
 
@@ -86,50 +108,53 @@ impl Jobs {
         };
         slot.generation = slot.generation.wrapping_add(1);
         self.free.push(index);
-        if let Some(count) = self.count_of(&job) {
+        let volume = slot.volume;
+        if let Some(count) = self.counts[volume.index()].of(&job) {
             *count -= 1;
         }
         job
     }
 
-    fn count_of(&mut self, job: &Job) -> Option<&mut usize> {
-        match job {
-            Job::Probe { .. } | Job::Adopt { .. } => Some(&mut self.probes),
-            Job::Create(_) => Some(&mut self.creates),
-            Job::Update(_) => Some(&mut self.updates),
-            Job::Look(_) | Job::SetAside(_) => Some(&mut self.looks),
-            Job::Locate { .. } => Some(&mut self.locates),
-            Job::Inspect(_) => None,
-        }
-    }
-
     /// Probes in flight, those under the readable name included.
-    pub(super) fn probes(&self) -> usize {
-        self.probes
+    pub(super) fn probes(&self, volume: Volume) -> usize {
+        self.counts[volume.index()].probes
     }
 
     /// Creates in flight.
-    pub(super) fn creates(&self) -> usize {
-        self.creates
+    pub(super) fn creates(&self, volume: Volume) -> usize {
+        self.counts[volume.index()].creates
     }
 
     /// Updates in flight.
-    pub(super) fn updates(&self) -> usize {
-        self.updates
+    pub(super) fn updates(&self, volume: Volume) -> usize {
+        self.counts[volume.index()].updates
     }
 
     /// Looks at broken files and their renames in flight.
-    pub(super) fn looks(&self) -> usize {
-        self.looks
+    pub(super) fn looks(&self, volume: Volume) -> usize {
+        self.counts[volume.index()].looks
     }
 
-    /// Questions where written files lie in flight.
-    pub(super) fn locates(&self) -> usize {
-        self.locates
+    /// Questions where written files lie, or whether there is a second one, in flight.
+    pub(super) fn locates(&self, volume: Volume) -> usize {
+        self.counts[volume.index()].locates
     }
 
     /// All jobs in flight.
     pub(super) fn len(&self) -> usize {
         self.slots.len() - self.free.len()
+    }
+}
+
+impl Counts {
+    fn of(&mut self, job: &Job) -> Option<&mut usize> {
+        match job {
+            Job::Probe { .. } | Job::Adopt { .. } => Some(&mut self.probes),
+            Job::Create(_) => Some(&mut self.creates),
+            Job::Update(_) => Some(&mut self.updates),
+            Job::Look(_) | Job::SetAside(_) => Some(&mut self.looks),
+            Job::Locate { .. } | Job::SecondLook { .. } => Some(&mut self.locates),
+            Job::Inspect(_) => None,
+        }
     }
 }

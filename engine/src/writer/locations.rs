@@ -7,8 +7,8 @@ use std::path::PathBuf;
 
 use super::Writer;
 use super::jobs::Job;
-use crate::cache::{Ledger, SeriesId};
-use crate::limits::{PROBES_IN_FLIGHT_MAX, UPDATES_PER_LOCATE};
+use crate::cache::{Ledger, SeriesId, Volume};
+use crate::limits::UPDATES_PER_LOCATE;
 use crate::ring::FileOperation;
 
 /// Updates since a file was asked again.
@@ -19,8 +19,8 @@ pub(super) struct Locations {
 
 impl Locations {
     /// The question whether a file is there, and where.
-    pub(super) fn probe(ledger: &Ledger, path: PathBuf) -> FileOperation {
-        if ledger.is_in_disk_order() {
+    pub(super) fn probe(ledger: &Ledger, volume: Volume, path: PathBuf) -> FileOperation {
+        if ledger.is_in_disk_order(volume) {
             FileOperation::Locate { path }
         } else {
             FileOperation::Probe { path }
@@ -31,13 +31,14 @@ impl Locations {
 impl Writer {
     /// A series was written: is its file to be asked where it lies?
     pub(super) fn locate_written(&mut self, ledger: &Ledger, series: SeriesId) {
-        if !ledger.is_in_disk_order() {
+        let volume = ledger.volume(series);
+        if !ledger.is_in_disk_order(volume) {
             return;
         }
         self.locations.updates += 1;
         let is_wanted =
             ledger.location(series).is_none() || self.locations.updates >= UPDATES_PER_LOCATE;
-        if is_wanted && self.jobs.locates() < PROBES_IN_FLIGHT_MAX {
+        if is_wanted && self.jobs.locates(volume) < self.lanes.of(volume).probes_max {
             self.locations.updates = 0;
             self.begin(ledger, series, |path| {
                 (Job::Locate { series }, FileOperation::Locate { path })

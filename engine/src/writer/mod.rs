@@ -4,6 +4,7 @@
 //! (open and read, plan, write, close). Which series comes next is the cache's choice, how many
 //! may start is the limiter's; the writer keeps what is in flight and decides what an outcome
 //! means. It opens no file itself: operations go out, outcomes come in.
+//! Each data directory has bounds and budgets of its own (`volumes`).
 //! Invariants: a series has at most one job; points leave the cache only when their write has
 //! completed; a job that fails gives its points back and is tried again after a pause, so that
 //! one bad file holds nobody up. Every retry begins with a probe.
@@ -23,6 +24,7 @@ mod parked;
 mod tests;
 mod told;
 mod update;
+mod volumes;
 
 use std::collections::VecDeque;
 use std::path::PathBuf;
@@ -32,12 +34,12 @@ use std::time::{Duration, Instant};
 pub use announce::{AnnounceConfig, Outlet};
 pub use inspect::{Inspection, MetadataAnswer};
 pub use told::{Tells, Told};
+pub use volumes::{Away, Further, FurtherVolume, VolumeCounts, salt};
 
-use crate::cache::{Ledger, SeriesId, Standing};
+use crate::cache::{Ledger, SeriesId, Standing, Volume};
 use crate::clock::Now;
 use crate::latency::Latency;
 use crate::limiter::Budget;
-use crate::limits::{PROBES_IN_FLIGHT_MAX, UPDATES_IN_FLIGHT_MAX};
 use crate::metric::{Metric, TaggedLeaf};
 use crate::ring::{Access, Allocation, FileError, FileOperation, FileOutcome, FileToken};
 use crate::schemas::{Aggregations, Schemas};
@@ -45,15 +47,14 @@ use crate::stats::Counter;
 use crate::whisper::Outcome;
 use announce::Announcements;
 use broken::Broken;
-use creates::Pressure;
 use faults::{Fault, Faults};
 use holds::Holds;
 use jobs::{Job, Jobs};
 use layouts::Layouts;
 use locations::Locations;
-use pace::Pace;
 use parked::Parked;
 use update::Update;
+use volumes::Lanes;
 
 /// No wait of the writer is shorter: a limited writer then begins some updates together, and a wake-up
 /// does not cost several times what the update does. A fifth of the limiter's burst, which loses
@@ -67,7 +68,7 @@ const ORDER_RETRY: Duration = Duration::from_secs(1);
 /// Where files lie and how they are made and written.
 #[derive(Clone, Debug)]
 pub struct WriterConfig {
-    /// The directory of the Whisper files (LOCAL_DATA_DIR).
+    /// The directory of the Whisper files (LOCAL_DATA_DIR), or the first of them.
     pub data_dir: PathBuf,
     /// How files of tagged series are named (TAG_HASH_FILENAMES).
     pub leaf: TaggedLeaf,
@@ -92,7 +93,7 @@ pub struct WriterConfig {
     pub tells: Tells,
 }
 
-/// The two budgets that all shards share.
+/// The two budgets of a data directory, which all shards share.
 #[derive(Clone, Debug)]
 pub struct Budgets {
     /// MAX_UPDATES_PER_SECOND.
@@ -100,6 +101,9 @@ pub struct Budgets {
     /// MAX_CREATES_PER_MINUTE.
     pub creates: Arc<Budget>,
 }
+
+/// A data directory, and what may be done in it now.
+type Site<'a> = (Volume, &'a Budgets);
 
 /// One shard's writer.
 #[derive(Debug)]
@@ -109,10 +113,7 @@ pub struct Writer {
     layouts: Layouts,
     holds: Holds,
     locations: Locations,
-    /// Series without a file that no limit has held back yet; bounded by the probes.
-    missing: VecDeque<SeriesId>,
-    pace: Pace,
-    pressure: Pressure,
+    lanes: Lanes,
     parked: Parked,
     /// These two apart, because hardly anybody needs them, and a core is moved about by value when
     /// it starts.
@@ -126,13 +127,9 @@ pub struct Writer {
 }
 
 impl Writer {
-    /// A writer with nothing in flight.
-    pub fn new(config: WriterConfig) -> Self {
-        let updates = config.updates_in_flight_max;
-        assert!(
-            (1..=UPDATES_IN_FLIGHT_MAX).contains(&updates),
-            "{updates} updates in flight"
-        );
+    /// A writer with nothing in flight, of one data directory and those beside it.
+    pub fn new(config: WriterConfig, further: Further) -> Self {
+        let lanes = Lanes::new(&config, further);
         Self {
             holds: Holds::new(&config.schemas, &config.aggregations),
             announcements: config
@@ -140,12 +137,10 @@ impl Writer {
                 .clone()
                 .map(|config| Box::new(Announcements::new(config))),
             config,
-            jobs: Jobs::default(),
+            jobs: Jobs::new(lanes.len()),
             layouts: Layouts::default(),
             locations: Locations::default(),
-            missing: VecDeque::new(),
-            pace: Pace::default(),
-            pressure: Pressure::default(),
+            lanes,
             parked: Parked::default(),
             faults: Box::default(),
             broken: Box::default(),
@@ -163,65 +158,87 @@ impl Writer {
         self.config.aggregations = aggregations;
     }
 
-    /// Starts what may start now: retries that are due, creates, probes, then updates.
-    pub fn start(&mut self, ledger: &mut Ledger, budgets: &Budgets, now: Now) {
+    /// Starts what may start now: retries that are due, then for each data directory creates, probes
+    /// and updates. `budgets` are by data directory.
+    pub fn start(&mut self, ledger: &mut Ledger, budgets: &[Budgets], now: Now) {
         while let Some(series) = self.parked.due(now.instant) {
             if ledger.is_parked(series) {
                 ledger.set_standing(series, Standing::Unproven);
             }
         }
-        // Creates first: what they take of the series found missing makes room for probes.
-        self.start_creates(ledger, budgets, now);
-        self.start_probes(ledger, budgets, now);
-        self.start_updates(ledger, budgets, now);
+        self.place_new(ledger);
+        for (volume, budgets) in self.lanes.all().zip(budgets) {
+            // Creates first: what they take of the series found missing makes room for probes.
+            let to = (volume, budgets);
+            self.start_creates(ledger, to, now);
+            self.start_probes(ledger, to, now);
+            self.start_updates(ledger, to, now);
+        }
     }
 
     /// Files are looked for in the order in which their series came, and no faster than what is
     /// found could be written: what waits to be looked for costs nothing meanwhile.
-    fn start_probes(&mut self, ledger: &mut Ledger, budgets: &Budgets, now: Now) {
-        let wanted = self.probes_wanted(ledger);
+    fn start_probes(&mut self, ledger: &mut Ledger, (volume, budgets): Site<'_>, now: Now) {
+        let wanted = self.probes_wanted(ledger, volume);
         if wanted == 0 {
             return;
         }
-        let granted = if self.draining || ledger.has_many_unproven() {
+        let granted = if self.draining || ledger.has_many_unproven(volume) {
             wanted
         } else {
-            self.pace.grant(wanted, budgets, now.instant)
+            let pace = &mut self.lanes.of_mut(volume).pace;
+            pace.grant(wanted, budgets, now.instant)
         };
         for _ in 0..granted {
-            let Some(series) = ledger.unproven_next() else {
+            let Some(series) = ledger.unproven_next(volume) else {
                 unreachable!("{wanted} were seen above");
             };
+            if self.lanes.is_away(volume) {
+                self.not_answered(ledger, series, &Fault::Away, now);
+                continue;
+            }
             self.begin(ledger, series, |path| {
-                (Job::Probe { series }, Locations::probe(ledger, path))
+                (
+                    Job::Probe { series },
+                    Locations::probe(ledger, volume, path),
+                )
             });
         }
     }
 
     /// Series whose files are to be looked for, as many as may be in flight beside others.
-    fn probes_wanted(&self, ledger: &Ledger) -> u32 {
-        let in_flight = self.jobs.probes() + self.missing.len();
-        let free = PROBES_IN_FLIGHT_MAX.saturating_sub(in_flight);
-        u32::try_from(free.min(ledger.unproven())).unwrap_or(u32::MAX)
+    fn probes_wanted(&self, ledger: &Ledger, volume: Volume) -> u32 {
+        let lane = self.lanes.of(volume);
+        let in_flight = self.jobs.probes(volume) + lane.missing.len();
+        let free = lane.probes_max.saturating_sub(in_flight);
+        u32::try_from(free.min(ledger.unproven(volume))).unwrap_or(u32::MAX)
     }
 
-    fn start_updates(&mut self, ledger: &mut Ledger, budgets: &Budgets, now: Now) {
+    fn start_updates(&mut self, ledger: &mut Ledger, (volume, budgets): Site<'_>, now: Now) {
         // One step of a choice a turn, whatever the budget has, so that it is there in time.
-        if ledger.is_choosing() && ledger.next(now.unix_seconds).is_none() {
+        if ledger.is_choosing(volume) && ledger.next(volume, now.unix_seconds).is_none() {
             return;
         }
-        let free = self.config.updates_in_flight_max - self.jobs.updates();
-        let wanted = u32::try_from(free.min(ledger.due())).unwrap_or(u32::MAX);
+        let free = self.lanes.of(volume).updates_max - self.jobs.updates(volume);
+        let wanted = u32::try_from(free.min(ledger.due(volume))).unwrap_or(u32::MAX);
         if wanted == 0 {
             return;
         }
         let granted = budgets.updates.grant(wanted, now.instant);
         let mut used = 0;
         while used < granted {
-            let Some(series) = ledger.next(now.unix_seconds) else {
+            let Some(series) = ledger.next(volume, now.unix_seconds) else {
                 break;
             };
-            let access = self.config.access;
+            used += 1;
+            if self.lanes.is_away(volume) {
+                self.park(ledger, series, &Fault::Away, now);
+                continue;
+            }
+            let access = Access {
+                lazy: self.lanes.of(volume).lazy,
+                ..self.config.access
+            };
             let points = ledger.take(series, self.layouts.second_step_s(series));
             assert!(
                 !points.is_empty(),
@@ -230,12 +247,11 @@ impl Writer {
             let update = Update::new(series, points, ledger.recent(series), now);
             let mut update = update
                 .late(ledger.is_late(series))
-                .whole(ledger.is_in_disk_order());
-            let path = self.path(ledger.name(series));
+                .whole(ledger.is_in_disk_order(volume));
+            let path = self.path(ledger, series);
             let operation = update.open(path, access, &self.layouts);
-            let token = self.jobs.insert(Job::Update(update));
+            let token = self.jobs.insert(volume, Job::Update(update));
             self.operations.push((token, operation));
-            used += 1;
         }
         budgets.updates.refund(granted - used);
     }
@@ -246,27 +262,23 @@ impl Writer {
         series: SeriesId,
         make: impl FnOnce(PathBuf) -> (Job, FileOperation),
     ) {
-        let (job, operation) = make(self.path(ledger.name(series)));
-        let token = self.jobs.insert(job);
+        let (job, operation) = make(self.path(ledger, series));
+        let token = self.jobs.insert(ledger.volume(series), job);
         self.operations.push((token, operation));
     }
 
-    fn path(&self, name: &str) -> PathBuf {
-        let Ok(metric) = Metric::from_canonical(name) else {
-            unreachable!("the cache holds canonical names, and {name:?}");
-        };
-        self.config
-            .data_dir
-            .join(metric.file_path(self.config.leaf))
+    fn path(&self, ledger: &Ledger, series: SeriesId) -> PathBuf {
+        self.path_in(ledger.volume(series), ledger.name(series))
     }
 
     /// Where the file of a tagged series may be under its readable name, while ours are hashed.
-    fn readable_path(&self, name: &str) -> Option<PathBuf> {
+    fn readable_path(&self, ledger: &Ledger, series: SeriesId) -> Option<PathBuf> {
         if self.config.leaf != TaggedLeaf::Hashed {
             return None;
         }
-        let path = Metric::from_canonical(name).ok()?.readable_path()?;
-        Some(self.config.data_dir.join(path))
+        let metric = Metric::from_canonical(ledger.name(series)).ok()?;
+        let data_dir = &self.lanes.of(ledger.volume(series)).data_dir;
+        Some(data_dir.join(metric.readable_path()?))
     }
 
     /// Takes the outcome of an operation and goes on with its job.
@@ -285,26 +297,34 @@ impl Writer {
                 if let FileOutcome::Located(Some(location)) = found {
                     ledger.set_location(series, location);
                 }
+                self.lanes.forget(series);
                 self.foresee_hold(ledger, series);
                 ledger.set_standing(series, Standing::Writable);
             }
             (
                 Job::Probe { series },
                 Ok(FileOutcome::Probed(false) | FileOutcome::Located(None)),
-            ) => self.not_found(ledger, series),
+            ) => self.not_found(ledger, series, now),
             (Job::Adopt { series }, Ok(FileOutcome::Adopted(false))) => {
-                self.missing.push_back(series);
+                self.not_here(ledger, series, now);
             }
             (Job::Adopt { series }, Ok(FileOutcome::Adopted(true))) => {
                 ledger.count(Counter::TagFilesRenamed, 1);
+                self.lanes.forget(series);
                 self.foresee_hold(ledger, series);
                 ledger.set_standing(series, Standing::Writable);
+            }
+            (Job::SecondLook { path }, Ok(FileOutcome::Probed(true))) => {
+                ledger.count(Counter::SecondFiles, 1);
+                self.faults.say_second(&path, now.instant);
             }
             (Job::Locate { series }, Ok(FileOutcome::Located(Some(location)))) => {
                 ledger.set_location(series, location);
             }
-            // What was written a moment ago is gone, or cannot be opened: the next update says so.
-            (Job::Locate { .. }, Ok(FileOutcome::Located(None)) | Err(_)) => {}
+            // What was written a moment ago is gone, or cannot be opened: the next update says so. What
+            // cannot be asked for a second file is asked another time.
+            (Job::Locate { .. }, Ok(FileOutcome::Located(None)) | Err(_))
+            | (Job::SecondLook { .. }, Ok(FileOutcome::Probed(false)) | Err(_)) => {}
             (Job::Create(create), Ok(FileOutcome::Created)) => self.made(ledger, create, now),
             (Job::Create(create), Err(error)) if error.is_exists() => {
                 self.found(ledger, &create);
@@ -313,7 +333,7 @@ impl Writer {
                 self.not_made(ledger, &create, &Fault::Io(error), now);
             }
             (Job::Probe { series } | Job::Adopt { series }, Err(error)) => {
-                self.park(ledger, series, &Fault::Io(error), now);
+                self.not_answered(ledger, series, &Fault::Io(error), now);
             }
             (Job::Update(update), result) => self.step_update(ledger, update, result, now),
             (Job::Inspect(inspect), result) => {
@@ -328,9 +348,9 @@ impl Writer {
 
     /// A series has no file under its name. A tagged one may have it under the readable name, from the
     /// days of TAG_HASH_FILENAMES = False: then it gets the hashed one.
-    fn not_found(&mut self, ledger: &Ledger, series: SeriesId) {
-        let Some(old) = self.readable_path(ledger.name(series)) else {
-            return self.missing.push_back(series);
+    fn not_found(&mut self, ledger: &mut Ledger, series: SeriesId, now: Now) {
+        let Some(old) = self.readable_path(ledger, series) else {
+            return self.not_here(ledger, series, now);
         };
         self.begin(ledger, series, |path| {
             (Job::Adopt { series }, FileOperation::Adopt { path, old })
@@ -347,7 +367,7 @@ impl Writer {
         let series = update.series;
         match update.step(result, self.config.sync, &mut self.layouts) {
             update::Step::Operation(operation) => {
-                let token = self.jobs.insert(Job::Update(update));
+                let token = self.jobs.insert(ledger.volume(series), Job::Update(update));
                 self.operations.push((token, operation));
             }
             update::Step::Done(outcome, again) => {
@@ -380,6 +400,9 @@ impl Writer {
         self.broken.forget(series);
         let took = now.instant.saturating_duration_since(taken);
         ledger.time(Latency::Update, took);
+        let counts = &mut self.lanes.of_mut(ledger.volume(series)).counts;
+        counts.updates += 1;
+        counts.late_updates += u64::from(ledger.is_overdue(series));
         ledger.count(Counter::Updates, 1);
         ledger.count(
             Counter::UpdateMicros,
@@ -395,6 +418,7 @@ impl Writer {
         self.note_hold(ledger, series);
         self.locate_written(ledger, series);
         self.announce_written(ledger, series);
+        self.look_for_second(ledger, series);
         ledger.written(series, outcome, now.instant);
     }
 
@@ -411,8 +435,10 @@ impl Writer {
         } else {
             ledger.count(Counter::Errors, 1);
             ledger.count(fault.cause().counter(), 1);
-            self.faults
-                .say(fault, &self.path(ledger.name(series)), now.instant);
+            let volume = ledger.volume(series);
+            self.lanes.of_mut(volume).counts.errors += 1;
+            let at = (self.path(ledger, series), volume);
+            self.faults.say(fault, &at, now.instant);
             if self.parked.failed(series, now.instant) && self.draining {
                 self.parked.succeeded(series);
                 ledger.discard(series, Counter::DroppedAtStop);
@@ -423,15 +449,21 @@ impl Writer {
     }
 
     /// Reads or changes what a file's header says; the answer comes with `next_answer`.
-    pub fn inspect(&mut self, ticket: u64, name: &str, inspection: Inspection) {
-        let step = inspect::Inspect::begin(ticket, self.path(name), inspection, self.config.access);
+    pub fn inspect(
+        &mut self,
+        ledger: &Ledger,
+        ticket: u64,
+        (name, inspection): (&str, Inspection),
+    ) {
+        let paths = self.paths(ledger, name);
+        let step = inspect::Inspect::begin(ticket, paths, inspection, self.config.access);
         self.step_inspect(step);
     }
 
     fn step_inspect(&mut self, step: inspect::Step) {
         match step {
             inspect::Step::Operation(job, operation) => {
-                let token = self.jobs.insert(Job::Inspect(job));
+                let token = self.jobs.insert(Volume::FIRST, Job::Inspect(job));
                 self.operations.push((token, operation));
             }
             inspect::Step::Answer(ticket, answer) => self.answers.push((ticket, answer)),
@@ -461,7 +493,8 @@ impl Writer {
 
     /// Jobs in flight, and series about to be created.
     pub fn in_flight(&self) -> usize {
-        self.jobs.len() + self.missing.len()
+        let missing = self.lanes.all().map(|it| self.lanes.of(it).missing.len());
+        self.jobs.len() + missing.sum::<usize>()
     }
 
     /// From now on everything is written out: what is parked is tried at once, and given up and
@@ -472,25 +505,38 @@ impl Writer {
     }
 
     /// When `start` could do something that it cannot do now; `None`: only an event can tell.
-    pub fn next_deadline(&self, ledger: &Ledger, budgets: &Budgets, now: Now) -> Option<Instant> {
+    pub fn next_deadline(&self, ledger: &Ledger, budgets: &[Budgets], now: Now) -> Option<Instant> {
+        let unplaced = ledger.unplaced().map(|_| now.instant);
+        let of_volumes = (self.lanes.all().zip(budgets))
+            .filter_map(|(volume, budgets)| self.deadline_of(ledger, (volume, budgets), now));
+        let others = [unplaced, self.parked.next_due()];
+        of_volumes.chain(others.into_iter().flatten()).min()
+    }
+
+    fn deadline_of(
+        &self,
+        ledger: &Ledger,
+        (volume, budgets): Site<'_>,
+        now: Now,
+    ) -> Option<Instant> {
         let soonest = now.instant + WAIT_MIN;
-        let creates = self.creates_due(ledger, budgets, now);
-        let updates = (ledger.ready() > 0
-            && self.jobs.updates() < self.config.updates_in_flight_max)
+        let lane = self.lanes.of(volume);
+        let creates = self.creates_due(ledger, (volume, budgets), now);
+        let updates = (ledger.ready(volume) > 0 && self.jobs.updates(volume) < lane.updates_max)
             .then(|| {
                 let granted = budgets.updates.next_at(now.instant);
-                match (granted, ledger.next_due(now.instant)) {
+                match (granted, ledger.next_due(volume, now.instant)) {
                     (None, None) => now.instant + ORDER_RETRY,
                     (Some(at), due) => at.max(soonest).max(due.unwrap_or(at)),
                     (None, Some(due)) => due.max(soonest),
                 }
             });
-        let probes = (self.probes_wanted(ledger) > 0).then(|| {
-            let at = self.pace.next_at(now.instant);
+        let probes = (self.probes_wanted(ledger, volume) > 0).then(|| {
+            let at = lane.pace.next_at(now.instant);
             at.unwrap_or(soonest).max(now.instant + PROBE_WAIT)
         });
-        let choice = ledger.is_choosing().then_some(now.instant);
-        [probes, creates, updates, choice, self.parked.next_due()]
+        let choice = ledger.is_choosing(volume).then_some(now.instant);
+        [probes, creates, updates, choice]
             .into_iter()
             .flatten()
             .min()

@@ -4,6 +4,7 @@ use super::*;
 use crate::cache::{Cache, CacheConfig, Insert, Strategy};
 use crate::clock;
 use crate::limiter::Room;
+use crate::limits::UPDATES_IN_FLIGHT_MAX;
 use crate::point::Point;
 use crate::ring::Allocation;
 
@@ -36,7 +37,7 @@ pub(super) fn bare(waiting_bytes_max: u64) -> (Ledger, Writer) {
         waiting_points_max: u64::MAX,
     });
     let schemas = "[all]\npattern = .*\nretentions = 1s:1h\n";
-    let writer = Writer::new(WriterConfig {
+    let config = WriterConfig {
         data_dir: PathBuf::from("/data"),
         leaf: TaggedLeaf::Hashed,
         access: Access::default(),
@@ -48,7 +49,8 @@ pub(super) fn bare(waiting_bytes_max: u64) -> (Ledger, Writer) {
         aggregations: Arc::new(Aggregations::builtin()),
         announce: None,
         tells: Tells::default(),
-    });
+    };
+    let writer = Writer::new(config, Further::default());
     (
         Ledger::new(cache, Arc::new(Room::new(None, 1 << 30)), None),
         writer,
@@ -100,7 +102,8 @@ impl Rig {
     fn turn(&mut self) {
         loop {
             self.turns += 1;
-            self.writer.start(&mut self.ledger, &self.budgets, self.now);
+            let budgets = std::slice::from_ref(&self.budgets);
+            self.writer.start(&mut self.ledger, budgets, self.now);
             let asked: Vec<_> = std::iter::from_fn(|| self.writer.next_operation()).collect();
             let mut answered = false;
             // Operations are taken last first.
@@ -140,8 +143,8 @@ impl Rig {
     }
 
     fn deadline(&self) -> Option<Instant> {
-        self.writer
-            .next_deadline(&self.ledger, &self.budgets, self.now)
+        let budgets = std::slice::from_ref(&self.budgets);
+        self.writer.next_deadline(&self.ledger, budgets, self.now)
     }
 
     /// Turns whenever one is due, for so long.
@@ -220,9 +223,9 @@ fn a_flood_of_names_is_recognised_without_a_pace() {
     let mut rig = Rig::throttled(bytes);
     rig.fill(0..20_000);
     let flood = rig.ledger.usage().points;
-    assert!(rig.ledger.has_many_unproven());
+    assert!(rig.ledger.has_many_unproven(Volume::FIRST));
     rig.turn();
-    assert!(!rig.ledger.has_many_unproven());
+    assert!(!rig.ledger.has_many_unproven(Volume::FIRST));
     // An eighth of the share is 500,000 bytes: five to six thousand series of one point.
     let left = rig.ledger.usage().unproven_series;
     assert!((4_000..7_000).contains(&left), "{left} of {flood} are left");
@@ -254,11 +257,14 @@ fn a_choice_among_many_takes_turns_that_are_due_at_once() {
     rig.budgets.creates.set_rate(None, rig.now.instant);
     rig.fill(0..10_000);
     rig.turn();
-    assert_eq!((rig.ledger.ready(), rig.opened.len()), (10_000, 0));
+    assert_eq!(
+        (rig.ledger.ready(Volume::FIRST), rig.opened.len()),
+        (10_000, 0)
+    );
     rig.budgets.updates.set_rate(Some(1.0), rig.now.instant);
     let begin = rig.turns;
     rig.turn();
-    assert!(rig.ledger.is_choosing() && rig.opened.is_empty());
+    assert!(rig.ledger.is_choosing(Volume::FIRST) && rig.opened.is_empty());
     assert_eq!(rig.deadline(), Some(rig.now.instant));
     rig.run(Duration::from_millis(3_500));
     let (numbers, times): (Vec<u32>, Vec<Duration>) = rig.opened.iter().copied().unzip();

@@ -5,7 +5,7 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::time::Duration;
 
-use benzene_engine::cache::{Cache, CacheConfig, SeriesId, Standing, Strategy, Usage};
+use benzene_engine::cache::{Cache, CacheConfig, SeriesId, Standing, Strategy, Usage, Volume};
 use benzene_engine::point::Point;
 
 thread_local! {
@@ -83,7 +83,7 @@ fn fill_with(
             cache.insert(&name(number), Point { timestamp, value });
         }
     }
-    while let Some(id) = cache.unproven_next() {
+    while let Some(id) = cache.unproven_next(Volume::FIRST) {
         assert_eq!(cache.set_standing(id, Standing::Writable).total(), 0);
     }
 }
@@ -91,10 +91,10 @@ fn fill_with(
 /// The write order's choice among many, which takes several steps.
 fn next(cache: &mut Cache) -> SeriesId {
     loop {
-        if let Some(id) = cache.next(100) {
+        if let Some(id) = cache.next(Volume::FIRST, 100) {
             return id;
         }
-        assert!(cache.is_choosing(), "nobody is ready");
+        assert!(cache.is_choosing(Volume::FIRST), "nobody is ready");
     }
 }
 
@@ -172,7 +172,11 @@ fn written_and_forgotten() {
     let mut cache = cache(Strategy::Sorted);
     fill(&mut cache, 60_000, 0..8);
     let full = cache.usage().held_bytes;
-    assert_eq!(cache.next(100), None, "60,000 take more than a step");
+    assert_eq!(
+        cache.next(Volume::FIRST, 100),
+        None,
+        "60,000 take more than a step"
+    );
     next(&mut cache);
     assert_close(cache.usage().held_bytes, before, 5);
     let mut out = Vec::new();

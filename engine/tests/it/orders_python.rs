@@ -13,7 +13,7 @@
 use std::collections::BTreeMap;
 use std::process::Command;
 
-use benzene_engine::cache::{Cache, CacheConfig, SeriesId, Standing, Strategy};
+use benzene_engine::cache::{Cache, CacheConfig, SeriesId, Standing, Strategy, Volume};
 use benzene_engine::clock;
 use benzene_engine::point::Point;
 
@@ -89,8 +89,8 @@ fn cache(name: &str, lag: &str) -> Cache {
 fn drain(cache: &mut Cache, now: &str) -> String {
     let now = now.parse().unwrap();
     let next: Option<SeriesId> = loop {
-        match cache.next(now) {
-            None if cache.is_choosing() => {}
+        match cache.next(Volume::FIRST, now) {
+            None if cache.is_choosing(Volume::FIRST) => {}
             next => break next,
         }
     };

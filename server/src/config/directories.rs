@@ -10,7 +10,8 @@ use benzene_engine::limits::DATA_DIR_BYTES_MAX;
 
 use super::error::{ConfigError, NamedBy};
 use super::low::Low;
-use super::value::Value;
+use super::value::{Fault, Value};
+use super::volumes::{self, DataDirectory};
 use crate::cli::CacheOptions;
 
 /// The storage directory when nobody names one and there is no carbon.conf.
@@ -45,7 +46,8 @@ pub(super) struct Surroundings {
 pub(super) struct Directories {
     pub(super) storage: PathBuf,
     pub(super) conf: PathBuf,
-    pub(super) data: PathBuf,
+    /// At least one.
+    pub(super) data: Vec<DataDirectory>,
     pub(super) logs: PathBuf,
     pub(super) pid_file: PathBuf,
 }
@@ -102,13 +104,17 @@ impl Surroundings {
     ) -> Result<Directories, ConfigError> {
         let written = |name| self.written(low, name);
         let data = match (&options.data_dir, written("LOCAL_DATA_DIR")) {
-            (Some(flag), _) => normal_path(flag),
-            (None, Some(data)) => data,
-            (None, None) => self.storage_of_all(low, options).join("whisper"),
+            (Some(flag), _) => vec![DataDirectory {
+                takes_all: true,
+                ..one(normal_path(flag))?
+            }],
+            (None, data) => match self.data_list(low, data.as_deref())? {
+                Some(list) => list,
+                None => vec![one(data.unwrap_or_else(|| {
+                    self.storage_of_all(low, options).join("whisper")
+                }))?],
+            },
         };
-        if data.as_os_str().len() > DATA_DIR_BYTES_MAX {
-            return Err(ConfigError::DataDirectoryTooLong { path: data });
-        }
         let conf = written("CONF_DIR").unwrap_or_else(|| self.conf_dir.clone());
         // As Python: a flag is the place itself, LOG_DIR gets a directory for each instance.
         let named = format!("{PROGRAM}-{instance}");
@@ -151,6 +157,29 @@ impl Surroundings {
             .unwrap_or_else(|| self.storage(low, options).join(JOURNALS).join(name))
     }
 
+    /// The directories of LOCAL_DATA_DIRS, where that is set; `data` is LOCAL_DATA_DIR.
+    fn data_list(
+        &self,
+        low: &Low,
+        data: Option<&Path>,
+    ) -> Result<Option<Vec<DataDirectory>>, ConfigError> {
+        const NAME: &str = "LOCAL_DATA_DIRS";
+        let Some(text) = low.text(NAME).filter(|_| low.written(NAME).is_some()) else {
+            return Ok(None);
+        };
+        let refuse = |problem| low.refuse(NAME, Fault::NotDirectories { problem });
+        let list =
+            volumes::read(&text, |text| clean_path(text, self.home.as_deref())).map_err(refuse)?;
+        if let Some(data) = data.filter(|data| list.iter().all(|it| it.path != *data)) {
+            return Err(refuse(format!(
+                "LOCAL_DATA_DIR = {} is not in it, and the files there would not be found; add it to \
+                 the list, or take LOCAL_DATA_DIR out",
+                data.display()
+            )));
+        }
+        Ok(Some(list))
+    }
+
     /// The storage directory from which LOCAL_DATA_DIR follows. Python derives it before it reads
     /// [cache:NAME], so that a STORAGE_DIR there leaves the Whisper files where they are.
     fn storage_of_all(&self, low: &Low, options: &CacheOptions) -> PathBuf {
@@ -161,6 +190,14 @@ impl Surroundings {
             (None, _) => self.storage_dir.clone(),
         }
     }
+}
+
+/// The data directory, where it is one.
+fn one(path: PathBuf) -> Result<DataDirectory, ConfigError> {
+    if path.as_os_str().len() > DATA_DIR_BYTES_MAX {
+        return Err(ConfigError::DataDirectoryTooLong { path });
+    }
+    Ok(DataDirectory::of(path))
 }
 
 /// The storage directory of an installation of which only the place of carbon.conf is known.

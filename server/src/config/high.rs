@@ -22,6 +22,7 @@ use super::relay;
 use super::rules::{ListFiles, RuleFiles};
 use super::tags;
 use super::value::{Fault, Kind, Rate};
+use super::volumes::DataDirectory;
 use crate::cli::{CacheOptions, LogLevel};
 use crate::relay::RelaySettings;
 use crate::tagdb::TagSettings;
@@ -45,8 +46,8 @@ pub struct Settings {
     pub storage_dir: PathBuf,
     /// Where the other configuration files are.
     pub conf_dir: PathBuf,
-    /// Where the Whisper files are.
-    pub data_dir: PathBuf,
+    /// Where the Whisper files are; one directory, mostly.
+    pub data: Vec<DataDirectory>,
     /// Where log files go, if any are written.
     pub log_dir: PathBuf,
     /// Whether a log file gets another name at the end of its day.
@@ -155,6 +156,16 @@ pub(super) struct Prepared {
     pub(super) doors: Vec<Door>,
 }
 
+impl Settings {
+    /// The data directory, or the first of several.
+    pub fn data_dir(&self) -> &Path {
+        let Some(first) = self.data.first() else {
+            unreachable!("there is always one")
+        };
+        &first.path
+    }
+}
+
 /// Puts the settings together.
 pub(super) fn settle(
     low: &Low,
@@ -180,7 +191,7 @@ pub(super) fn settle(
         config_file: low.file.clone(),
         storage_dir: directories.storage,
         conf_dir: directories.conf,
-        data_dir: directories.data,
+        data: directories.data,
         log_dir: directories.logs,
         log_rotation: low.switch("ENABLE_LOGROTATION"),
         logged: Logged {

@@ -27,6 +27,7 @@ mod tags;
 #[cfg(test)]
 mod tests;
 mod value;
+mod volumes;
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -49,6 +50,7 @@ pub use rules::{ListFiles, RuleFiles, Ruled, Rules, StorageFiles};
 pub use survey::{Becomes, Key, Program, SectionSurvey, Survey, survey};
 pub use table::OPTIONS;
 pub use value::{Bound, Fault, Kind, Rate, Value};
+pub use volumes::DataDirectory;
 
 use crate::cli::CacheOptions;
 use address::Doors;
@@ -123,7 +125,9 @@ pub fn load(
         written,
         misleading: _,
     } = load_conf(options, environment, read)?;
-    let rules = settings.rule_files.read(read, &mut warnings)?;
+    let rules = settings
+        .rule_files
+        .read(&settings.data, read, &mut warnings)?;
     Ok(Loaded {
         settings,
         rules,

@@ -12,6 +12,7 @@ use super::directories::Surroundings;
 use super::low::{Low, Stranger, Written};
 use super::option::Standing;
 use super::value::Kind;
+use super::volumes::DataDirectory;
 use crate::cli::CacheOptions;
 
 /// The warnings about the file, ready to log.
@@ -109,12 +110,13 @@ pub(super) fn misleading(low: &Low, settings: &Settings) -> Vec<String> {
         .filter(|written| written.by_instance);
     if let Some(storage) = storage
         && low.written("LOCAL_DATA_DIR").is_none()
+        && settings.data.len() == 1
     {
         warnings.push(format!(
             "{}: STORAGE_DIR does not move the Whisper files of one instance, as in Python carbon: \
              they stay in {}; set LOCAL_DATA_DIR too to move them",
             storage.place,
-            settings.data_dir.display()
+            settings.data_dir().display()
         ));
     }
     warnings
@@ -133,8 +135,9 @@ fn idle_lists(settings: &Settings, options: &CacheOptions) -> Option<String> {
 /// Facts worth a line at start.
 pub(super) fn facts(low: &Low, settings: &Settings, surroundings: &Surroundings) -> Vec<String> {
     let mut facts = vec![source(low, settings)];
-    let data = settings.data_dir.display();
-    if settings.data_dir == surroundings.storage_dir.join("whisper") {
+    let data: Vec<String> = settings.data.iter().map(DataDirectory::said).collect();
+    let data = data.join(", ");
+    if settings.data_dir() == surroundings.storage_dir.join("whisper") {
         facts.push(format!(
             "Whisper files are in {data}, as {}",
             surroundings.storage_because

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use benzene_engine::schemas::{Aggregations, Schemas};
 
 use super::error::ConfigError;
+use super::volumes::{self, DataDirectory};
 use super::{Reader, read_if_there};
 use crate::lists::{List, Lists};
 
@@ -78,10 +79,11 @@ impl RuleFiles {
         }
     }
 
-    /// Reads them all. Without a carbon.conf every file gets what Python gives to metrics that no
+    /// Reads them all, for these data directories. Without a carbon.conf every file gets what Python gives to metrics that no
     /// schema matches.
     pub(super) fn read(
         &self,
+        data: &[DataDirectory],
         read: Reader<'_>,
         warnings: &mut Vec<String>,
     ) -> Result<Rules, ConfigError> {
@@ -94,7 +96,7 @@ impl RuleFiles {
                 schemas: schemas_file,
                 aggregation,
             }) => (
-                keep.rules(schemas_file, schemas(schemas_file, read)?),
+                keep.rules(schemas_file, schemas(schemas_file, data, read)?),
                 keep.rules(aggregation, aggregations(aggregation, read)?),
             ),
             None => (Schemas::builtin(), Aggregations::builtin()),
@@ -144,13 +146,18 @@ fn named(path: &Path, warnings: &[impl std::fmt::Display]) -> Vec<String> {
         .collect()
 }
 
-/// Reads storage-schemas.conf.
-pub fn schemas(path: &Path, read: Reader<'_>) -> Result<Ruled<Schemas>, ConfigError> {
+/// Reads storage-schemas.conf, whose sections may name one of these data directories.
+pub fn schemas(
+    path: &Path,
+    data: &[DataDirectory],
+    read: Reader<'_>,
+) -> Result<Ruled<Schemas>, ConfigError> {
     let Some(text) = read_if_there(path, read)? else {
         let path = path.to_owned();
         return Err(ConfigError::SchemasMissing { path });
     };
-    let (rules, found) = Schemas::parse(&text).map_err(|source| refused(path, source))?;
+    let (mut rules, found) = Schemas::parse(&text).map_err(|source| refused(path, source))?;
+    volumes::resolve(&mut rules, data).map_err(|source| refused(path, source))?;
     Ok(Ruled {
         rules,
         warnings: named(path, &found),

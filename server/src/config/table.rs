@@ -163,6 +163,15 @@ pub const OPTIONS: &[ConfOption] = &[
     )
     .flag("--data-dir"),
     ConfOption::new(
+        "LOCAL_DATA_DIRS",
+        Kind::List,
+        "",
+        "Several data directories on several disks, as `/PATH` or `NAME=/PATH` with commas between \
+         them. A metric stays where its file is; a new one goes where `volume = NAME` in its section \
+         of storage-schemas.conf says, or by a hash. None of them is made. Default: LOCAL_DATA_DIR \
+         alone",
+    ),
+    ConfOption::new(
         "LOG_DIR",
         Kind::Path,
         "",

@@ -226,6 +226,12 @@ pub enum Fault {
     /// No factor for a queue.
     #[error("that is no factor; write a number from 1 to 10 (1.25)")]
     NotFactor,
+    /// No list of data directories.
+    #[error("{problem}")]
+    NotDirectories {
+        /// What is wrong, and what to write instead.
+        problem: String,
+    },
     /// No such interface.
     #[error(
         "no address is known for it ({problem}); write an address of this machine, such as 0.0.0.0"

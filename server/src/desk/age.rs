@@ -9,7 +9,6 @@ use benzene_engine::cache::Strategy;
 use benzene_engine::stats::Counter;
 
 use super::Desk;
-use super::selfmetrics::Totals;
 
 /// How often the desk looks for late updates, and so how often it speaks of them at most.
 const LOOK_EVERY: Duration = Duration::from_secs(60);
@@ -22,23 +21,33 @@ impl Desk {
         if self.settings.strategy != Strategy::Deadline {
             return self.watch_starvation().await;
         }
-        let late = |totals: &Totals| totals.stats.get(Counter::LateUpdates);
-        let mut before = 0;
+        let mut before = vec![0; self.volumes.len()];
         loop {
             tokio::time::sleep(LOOK_EVERY).await;
             let totals = self.totals().await;
-            let since = late(&totals) - std::mem::replace(&mut before, late(&totals));
-            if since > 0 {
-                let rate = self.budgets.updates.rate();
-                let limit = match (rate, self.tuning.borrow().is_tuned()) {
+            let looked = self.volumes.iter().zip(&totals.volumes);
+            for ((volume, total), before) in looked.zip(&mut before) {
+                let late = total.report.counts.late_updates;
+                let since = late - std::mem::replace(before, late);
+                if since == 0 {
+                    continue;
+                }
+                let rate = volume.budgets.updates.rate();
+                let limit = match (rate, volume.tuning.borrow().is_tuned()) {
                     (Some(rate), true) => Limit::Tuned(rate),
                     (Some(rate), false) => Limit::Set(rate),
                     (None, _) => Limit::None,
                 };
-                tracing::warn!(
-                    "{}",
-                    lateness(since, totals.usage.queues, self.max_point_age_s, limit)
-                );
+                let (called, queues) = if self.volumes.len() == 1 {
+                    (String::new(), totals.usage.queues)
+                } else {
+                    (
+                        format!("{}: ", volume.directory.label()),
+                        total.report.ready,
+                    )
+                };
+                let said = lateness(since, queues, volume.max_point_age_s, limit);
+                tracing::warn!("{called}{said}");
             }
         }
     }
@@ -52,7 +61,9 @@ impl Desk {
             tokio::time::sleep(STARVED_LOOK_EVERY).await;
             let starved = self.totals().await.stats.get(Counter::StarvedUpdates);
             if starved > 0 {
-                tracing::warn!("{}", starvation(name, starved, self.max_point_age_s));
+                let held = self.volumes.iter().map(|volume| volume.max_point_age_s);
+                let age_s = held.min().unwrap_or_default();
+                tracing::warn!("{}", starvation(name, starved, age_s));
                 return std::future::pending().await;
             }
         }

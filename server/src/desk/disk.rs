@@ -1,13 +1,16 @@
-//! Which disk the daemon writes to, and how it is treated: found out once, at the start, and said with
+//! Which disk lies below each data directory, and how it is treated: found out once, at the start, and said with
 //! the reason. What carbon.conf sets wins over the profile of the disk's class; what nobody knows is
 //! treated as an SSD. A rate in carbon.conf that holds the disk back is named, with what `auto` would
 //! allow.
 
 use benzene_engine::cache::Strategy;
 use benzene_engine::device::{Class, Disk, Profile, Watch};
+use benzene_engine::limits::{
+    VOLUME_CREATES, VOLUME_PROBES, VOLUME_UPDATES_HDD, VOLUME_UPDATES_SSD,
+};
 use benzene_engine::ring::mount;
 
-use crate::config::{Chosen, Rate, Settings};
+use crate::config::{Chosen, DataDirectory, Rate, Settings};
 
 /// How the disk of the data directory is treated.
 #[derive(Clone, Copy, Debug)]
@@ -31,12 +34,39 @@ pub(super) struct Found {
     pub(super) said: Vec<String>,
     /// The disks, where they can be watched.
     pub(super) watch: Option<Watch>,
+    /// What lies below the directory, where that is to be had.
+    pub(super) disk: Option<Disk>,
+}
+
+/// What is said of the journal's disk, where it is none of the data's.
+pub(super) fn journal_said(settings: &Settings, found: &[Found]) -> Option<String> {
+    let journal = settings.journal.as_ref()?;
+    // One disk is tried once: where both lie on one device there is nothing to say.
+    let device = mount::device_of(&journal.dir).ok();
+    let mut data = settings.data.iter();
+    if data.any(|data| mount::device_of(&data.path).ok() == device) {
+        return None;
+    }
+    let disk = Disk::of(&journal.dir).ok()?;
+    let mut known = found.iter().filter_map(|found| found.disk.as_ref());
+    if found.iter().all(|found| found.disk.is_none()) || known.any(|it| it.chain == disk.chain) {
+        return None;
+    }
+    Some(format!(
+        "the journal in {} has a disk of its own, {}: class {} ({})",
+        journal.dir.display(),
+        disk.place(),
+        disk.class.name(),
+        disk.reason
+    ))
 }
 
 impl Treatment {
-    /// How the disk below the data directory is to be treated.
-    pub(super) fn find(settings: &Settings) -> Found {
-        let directory = &settings.data_dir;
+    /// How the disk below a data directory is to be treated.
+    pub(super) fn find(settings: &Settings, directory: &DataDirectory) -> Found {
+        let name = directory.name.as_deref();
+        let called = name.map_or_else(String::new, |name| format!("{name}: "));
+        let directory = &directory.path;
         let found = Disk::of(directory);
         let (class, because) = match (settings.disk.class, &found) {
             (Some(class), _) => (class, "as DEVICE_CLASS says".to_owned()),
@@ -46,7 +76,7 @@ impl Treatment {
         let treatment = Treatment::of(settings, class);
         let watch = found.as_ref().ok().and_then(|disk| Watch::new(&disk.disks));
         let mut said = vec![format!(
-            "{} is on {}: class {}{} ({because})",
+            "{called}{} is on {}: class {}{} ({because})",
             directory.display(),
             place(found.as_ref().ok()),
             class.name(),
@@ -56,7 +86,8 @@ impl Treatment {
                 ""
             },
         )];
-        said.push(treatment.profile_said(settings.strategy));
+        let profile = treatment.profile_said(settings.strategy);
+        said.push(format!("{called}{profile}"));
         said.extend(treatment.held_back());
         if treatment.updates.rate == Rate::Auto && watch.is_none() {
             said.push(
@@ -65,30 +96,22 @@ impl Treatment {
                     .to_owned(),
             );
         }
-        // One disk is tried once: where both lie on one device there is nothing to say.
-        if let Some(journal) = &settings.journal
-            && mount::device_of(&journal.dir).ok() != mount::device_of(directory).ok()
-            && let Ok(disk) = Disk::of(&journal.dir)
-            && found.is_ok_and(|data| data.chain != disk.chain)
-        {
-            said.push(format!(
-                "the journal in {} has a disk of its own, {}: class {} ({})",
-                journal.dir.display(),
-                disk.place(),
-                disk.class.name(),
-                disk.reason
-            ));
-        }
         Found {
             treatment,
             said,
             watch,
+            disk: found.ok(),
         }
     }
 
     /// How a disk of a class is treated with these settings.
     fn of(settings: &Settings, class: Class) -> Treatment {
         let (disk, usual) = (&settings.disk, Profile::of(class));
+        let usual = if settings.data.len() == 1 {
+            *usual
+        } else {
+            one_of_several(*usual, class, disk.updates_in_flight_max)
+        };
         Treatment {
             class,
             updates: disk.updates.of(class),
@@ -101,7 +124,7 @@ impl Treatment {
                 in_disk_order: disk.in_disk_order.unwrap_or(usual.in_disk_order),
                 read_wait_ms: disk.read_wait_ms.unwrap_or(usual.read_wait_ms),
                 max_point_age_s: disk.max_point_age_s.unwrap_or(usual.max_point_age_s),
-                ..*usual
+                ..usual
             },
         }
     }
@@ -158,6 +181,22 @@ impl Treatment {
         let both = both.into_iter();
         both.filter_map(|(chosen, auto)| held_back(chosen, auto))
             .collect()
+    }
+}
+
+/// Where there are several, each disk has workers of its own, as many as it may have operations in
+/// flight: one that answers late takes none of another's.
+fn one_of_several(usual: Profile, class: Class, updates: Option<usize>) -> Profile {
+    let updates_in_flight = updates.unwrap_or(match class {
+        Class::Hdd => VOLUME_UPDATES_HDD,
+        Class::Ssd | Class::Unknown => VOLUME_UPDATES_SSD,
+    });
+    // Looks for files, and for where they lie or whether there is a second one.
+    let workers = updates_in_flight + VOLUME_CREATES + 2 * VOLUME_PROBES;
+    Profile {
+        updates_in_flight,
+        kernel_workers: u32::try_from(workers).unwrap_or(u32::MAX),
+        ..usual
     }
 }
 

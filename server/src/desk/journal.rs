@@ -1,14 +1,17 @@
 //! The journal's directory as the desk sees it: it is looked through before anything is accepted (`hold`
 //! has made and locked it, `adopted` looks for those that are taken over); and while the daemon runs,
-//! the data's file system is synced when a shard asks for it.
+//! the data's file systems are synced when a shard asks for it, each directory's, side by side. One of
+//! several that cannot be synced for a minute is passed over, so that it stops no other's points
+//! (docs/decisions/0020).
 //! A directory that another process holds, or that a newer version has written, ends the start.
 
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use benzene_engine::clock;
 use benzene_engine::journal::survey::{self, Looked, NewerVersion, Survey};
 use benzene_engine::journal::{DataSync, JournalConfig, OnError, State, Sync};
 use benzene_engine::limits::{
@@ -23,7 +26,8 @@ use tokio::time::sleep;
 use super::Desk;
 use super::adopted::{self, TAKEN_NAME, TOGETHER_NAME};
 use super::hold::LOCK_NAME;
-use crate::config::{JournalSettings, JournalSync, Settings, Shutdown};
+use super::volumes::{SYNC_PATIENCE, one_of_each};
+use crate::config::{DataDirectory, JournalSettings, JournalSync, Settings, Shutdown};
 use crate::core::Ending;
 
 /// Segments of no given length are a multiple of this: a page of the page cache, many times.
@@ -156,16 +160,12 @@ impl Journal {
     pub(super) fn plan(
         self,
         settings: &JournalSettings,
-        data_dir: &Path,
+        data: &[DataDirectory],
         shards: u16,
     ) -> Result<JournalPlan, JournalError> {
-        let mount = host::mount_number(data_dir).unwrap_or_else(|error| {
-            tracing::warn!(
-                "the mount of the data directory is not to be had: {error}; what was written last \
-                 is written again after each start"
-            );
-            std::process::id()
-        });
+        // Where one of several was mounted anew, what was written last is written again to all.
+        let mounts = data.iter().map(|directory| mount_of(&directory.path));
+        let mount = mounts.fold(0, |all: u32, mount| all.rotate_left(7) ^ mount);
         let (segment_bytes, segments_max) = self.segments(settings, shards)?;
         tracing::info!(
             "the journal is in {}: up to {} MiB, in segments of {} KiB",
@@ -302,13 +302,32 @@ impl Desk {
         }
     }
 
-    /// Syncs the data's file system when a shard asks for it, for as long as this is asked.
+    /// Syncs the data's file systems when a shard asks for it, for as long as this is asked.
     pub(super) async fn sync_data(&self) {
         let Some(plan) = &self.journal else {
             return std::future::pending().await;
         };
-        let (directory, wish) = (self.settings.data_dir.clone(), Arc::clone(&plan.data_sync));
-        sync_data(directory, wish, || self.wake_all()).await;
+        let mut impatient = Patience::default();
+        loop {
+            let wish = &plan.data_sync;
+            if !wish.is_wanted() {
+                sleep(DATA_SYNC_LOOK).await;
+                continue;
+            }
+            let number = wish.begin();
+            // What is away was synced when it was unmounted, or is lost.
+            let are_several = self.volumes.len() > 1;
+            if impatient
+                .sync(one_of_each(&self.volumes), are_several)
+                .await
+            {
+                wish.done(number);
+                self.wake_all();
+                sleep(DATA_SYNC_EVERY).await;
+            } else {
+                sleep(SYNC_RETRY).await;
+            }
+        }
     }
 
     async fn watch_state(&self, on_error: OnError) -> &'static str {
@@ -413,30 +432,67 @@ pub(super) fn look_through(directory: &Path) -> std::io::Result<Vec<Looked>> {
     Ok(files)
 }
 
-/// Syncs the data's file system when a shard asks for it, for as long as the daemon runs.
-pub(super) async fn sync_data(data_dir: PathBuf, wish: Arc<DataSync>, on_done: impl Fn()) {
-    loop {
-        if !wish.is_wanted() {
-            sleep(DATA_SYNC_LOOK).await;
-            continue;
-        }
-        let number = wish.begin();
-        let directory = data_dir.clone();
-        let synced = tokio::task::spawn_blocking(move || host::sync_file_system(&directory)).await;
-        match synced {
-            Ok(Ok(())) => {
-                wish.done(number);
-                on_done();
-                sleep(DATA_SYNC_EVERY).await;
+/// The number of a data directory's mount (see `host::mount_number`).
+fn mount_of(data_dir: &Path) -> u32 {
+    host::mount_number(data_dir).unwrap_or_else(|error| {
+        tracing::warn!(
+            "the mount of the data directory {} is not to be had: {error}; what was written last is \
+             written again after each start",
+            data_dir.display()
+        );
+        std::process::id()
+    })
+}
+
+/// Syncs file systems side by side, and remembers which of them fail, and since when.
+#[derive(Debug, Default)]
+struct Patience {
+    failing: Vec<(PathBuf, Instant)>,
+}
+
+impl Patience {
+    /// Syncs the file systems of these directories. Whether the journal may go on: all are synced, or of
+    /// several those that are not have failed for long enough.
+    async fn sync(&mut self, directories: Vec<PathBuf>, are_several: bool) -> bool {
+        let syncs: Vec<_> = (directories.into_iter())
+            .map(|path| {
+                let directory = path.clone();
+                let sync = move || host::sync_file_system(&directory);
+                (path, tokio::task::spawn_blocking(sync))
+            })
+            .collect();
+        let mut may_go_on = true;
+        for (path, sync) in syncs {
+            match sync.await {
+                Ok(Ok(())) => self.failing.retain(|(failing, _)| *failing != path),
+                Ok(Err(error)) => may_go_on &= self.failed(path, &error) && are_several,
+                Err(error) => {
+                    tracing::error!("the sync of {} was cut off: {error}", path.display());
+                    may_go_on = false;
+                }
             }
-            Ok(Err(error)) => {
-                tracing::error!(
-                    "the data directory's file system cannot be synced: {error}; the journal is \
-                     kept until it can"
-                );
-                sleep(SYNC_RETRY).await;
-            }
-            Err(error) => tracing::error!("the sync of the data directory was cut off: {error}"),
         }
+        may_go_on
+    }
+
+    /// A sync has failed. Whether it does so for longer than others are to wait for it.
+    fn failed(&mut self, path: PathBuf, error: &std::io::Error) -> bool {
+        let now = clock::now().instant;
+        let known = self.failing.iter().find(|(failing, _)| *failing == path);
+        let since = known.map_or(now, |(_, since)| *since);
+        let is_past = now.duration_since(since) >= SYNC_PATIENCE;
+        let (directory, means) = (
+            path.display(),
+            if is_past {
+                "the journal goes on without it, and a power cut may lose what was written there last"
+            } else {
+                "the journal is kept until it can"
+            },
+        );
+        tracing::error!("the file system of {directory} cannot be synced: {error}; {means}");
+        if since == now {
+            self.failing.push((path, now));
+        }
+        is_past
     }
 }

@@ -14,6 +14,7 @@ mod rules;
 mod selfmetrics;
 mod start;
 mod tuning;
+mod volumes;
 mod watch;
 mod watchdog;
 
@@ -23,14 +24,13 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use benzene_engine::clock;
-use benzene_engine::device::Class;
 use benzene_engine::latency::Latencies;
 use benzene_engine::limiter::Room;
 use benzene_engine::metric::ShardIndex;
 use benzene_engine::point::Point;
 use benzene_engine::ring::host;
 use benzene_engine::stats::Counter;
-use benzene_engine::writer::Budgets;
+use benzene_engine::writer::Away;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Notify as Hangup, mpsc};
 use tokio::time::{MissedTickBehavior, interval_at, sleep};
@@ -42,9 +42,9 @@ use crate::logging::{Log, Logs};
 use crate::process::{Notify, Process};
 use crate::relay::Relay;
 use crate::tagdb::TagDb;
-use selfmetrics::Totals;
+use selfmetrics::{Totals, VolumeTotals};
 use start::Running;
-use tuning::Tuning;
+use volumes::DataVolume;
 use watch::Watch;
 
 use doors::SocketFiles;
@@ -136,16 +136,13 @@ struct Desk {
     watch: RefCell<Watch>,
     log: Log,
     updates_per_second_on_shutdown: Cell<Option<Rate>>,
-    /// The class of the data's disk.
-    class: Class,
     /// The room for points, which all cores share.
     room: Arc<Room>,
-    /// How the rate of updates is tuned.
-    tuning: RefCell<Tuning>,
     peers: Arc<Peers>,
-    budgets: Budgets,
-    /// How long points may be held back.
-    max_point_age_s: u32,
+    /// The data directories; at least one.
+    volumes: Vec<DataVolume>,
+    /// Which of them are away.
+    away: Arc<Away>,
     /// Held until the process ends.
     journal: Option<JournalPlan>,
     /// Who announces series to graphite-web.
@@ -230,12 +227,10 @@ impl Desk {
             log,
             settings,
             written: RefCell::new(loaded.written),
-            class: running.class,
             room: running.room,
-            tuning: RefCell::new(running.tuning),
             peers: running.peers,
-            budgets: running.budgets,
-            max_point_age_s: running.max_point_age_s,
+            volumes: running.volumes,
+            away: running.away,
             journal: running.journal,
             tagdb: running.tagdb,
             notify: process.notify(),
@@ -255,6 +250,7 @@ impl Desk {
             () = Box::pin(self.watch_lateness()) => unreachable!("it never ends"),
             () = self.tune() => unreachable!("it never ends"),
             () = Box::pin(self.pet_watchdog()) => unreachable!("it never ends"),
+            () = Box::pin(self.watch_volumes()) => unreachable!("it never ends"),
             name = Box::pin(self.watch_journal()) => (name, Exit::Journal),
         };
         self.notify.stopping();
@@ -299,8 +295,8 @@ impl Desk {
         let mut totals = Totals {
             cpu_s: host::cpu_seconds(),
             resident_bytes: host::resident_bytes().unwrap_or(0),
-            tuned: self.tuning.borrow().tuned(),
-            creates_per_minute: self.budgets.creates.rate().map(|a_second| a_second * 60.0),
+            volumes: self.volumes.iter().map(VolumeTotals::of).collect(),
+            creates_per_minute: volumes::creates_per_minute(&self.volumes),
             refused_files: self.watch.borrow().refused() as u64,
             ..Totals::default()
         };
@@ -422,21 +418,9 @@ impl Desk {
                 Ending::Rest => "stays in the journal",
             }
         );
-        let now = clock::now().instant;
-        match self.updates_per_second_on_shutdown.get() {
-            _ if ending == Ending::Rest => {}
-            Some(rate) => {
-                self.budgets.updates.set_rate(rate.limit(), now);
-                self.budgets.creates.set_rate(rate.limit(), now);
-            }
-            // Points that were accepted get their files at a stop, whatever the limit on creates, and
-            // nobody tunes any more.
-            None => {
-                self.budgets.creates.set_rate(Rate::Unlimited.limit(), now);
-                if self.tuning.borrow().is_tuned() {
-                    self.budgets.updates.set_rate(Rate::Unlimited.limit(), now);
-                }
-            }
+        if ending == Ending::Drain {
+            let rate = self.updates_per_second_on_shutdown.get();
+            self.volumes.iter().for_each(|volume| volume.stop(rate));
         }
         self.tell_all(|| Parcel::Stop(ending)).await;
         let cut_short = tokio::select! {
@@ -444,6 +428,7 @@ impl Desk {
             signal = signals.end(|| tracing::info!("SIGHUP: too late, the daemon stops")) => Some(signal),
             // What has come back from the journal is written once earlier writes are on the device.
             () = self.sync_data() => unreachable!("it never ends"),
+            () = Box::pin(self.watch_volumes()) => unreachable!("it never ends"),
         };
         let totals = Box::pin(self.totals()).await;
         self.tell_all(|| Parcel::Exit).await;

@@ -104,16 +104,18 @@ impl Desk {
             tracing::warn!("{warning}");
         }
         let settings = conf.settings;
-        let class = self.class;
-        let read_wait_ms = settings.disk.read_wait_ms;
-        self.tuning.borrow_mut().reload(
-            settings.disk.updates.of(class).rate,
-            read_wait_ms.unwrap_or(Profile::of(class).read_wait_ms),
-            &self.budgets.updates,
-        );
-        let creates = settings.disk.creates.of(class).rate.limit();
-        let creates = creates.map(|a_minute| a_minute / 60.0);
-        self.budgets.creates.set_rate(creates, clock::now().instant);
+        for volume in &self.volumes {
+            let (class, budgets) = (volume.class, &volume.budgets);
+            let read_wait_ms = settings.disk.read_wait_ms;
+            volume.tuning.borrow_mut().reload(
+                settings.disk.updates.of(class).rate,
+                read_wait_ms.unwrap_or(Profile::of(class).read_wait_ms),
+                &budgets.updates,
+            );
+            let creates = settings.disk.creates.of(class).rate.limit();
+            let creates = creates.map(|a_minute| a_minute / 60.0);
+            budgets.creates.set_rate(creates, clock::now().instant);
+        }
         self.updates_per_second_on_shutdown
             .set(settings.updates_per_second_on_shutdown);
         let before = self.written.replace(conf.written);

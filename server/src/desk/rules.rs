@@ -34,7 +34,7 @@ impl Desk {
     }
 
     fn read_schemas(&self, path: &Path, cause: &str) -> Option<(Handed, String)> {
-        let read = rules::schemas(path, &read_file);
+        let read = rules::schemas(path, &self.settings.data, &read_file);
         let found = self.sound(Source::Schemas, cause, "files are made as before", read)?;
         let names = listed(found.rules.iter().map(|rule| rule.name.as_str()));
         let mut rules = self.rules.borrow_mut();

@@ -10,11 +10,12 @@ use std::time::Duration;
 use benzene_engine::cache::Usage;
 use benzene_engine::journal::{State, Status};
 use benzene_engine::latency::Latencies;
-use benzene_engine::shard::Report;
+use benzene_engine::shard::{Report, VolumeReport};
 use benzene_engine::stats::{Counter, Stats};
 
 use super::cores::{self, CoreTotals};
 use super::tuning::Tuned;
+use super::volumes::DataVolume;
 use crate::front::Through;
 
 /// What the process and all its shards stand at.
@@ -44,8 +45,57 @@ pub(crate) struct Totals {
     pub(super) cores: Vec<CoreTotals>,
     /// How long things took since the last report, on all cores; only in a report.
     pub(super) latencies: Option<Box<Latencies>>,
-    /// The disks and the rate of updates.
-    pub(super) tuned: Tuned,
+    /// By data directory.
+    pub(super) volumes: Vec<VolumeTotals>,
+}
+
+/// What a data directory stands at.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct VolumeTotals {
+    /// What it is called in metrics.
+    label: String,
+    /// Sum of the shards' numbers.
+    pub(super) report: VolumeReport,
+    /// Its disks and its rate of updates.
+    tuned: Tuned,
+    is_away: bool,
+    free_bytes: Option<u64>,
+}
+
+impl VolumeTotals {
+    /// What the desk knows of one.
+    pub(super) fn of(volume: &DataVolume) -> VolumeTotals {
+        VolumeTotals {
+            label: volume.directory.label(),
+            report: VolumeReport::default(),
+            tuned: volume.tuning.borrow().tuned(),
+            is_away: volume.is_away(),
+            free_bytes: volume.free_bytes(),
+        }
+    }
+
+    fn points(&self) -> Vec<(String, f64)> {
+        let VolumeReport {
+            counts,
+            stuck_points,
+            ready,
+        } = self.report;
+        let numbers = [
+            ("updates", Some(counts.updates)),
+            ("lateUpdates", Some(counts.late_updates)),
+            ("creates", Some(counts.creates)),
+            ("errors", Some(counts.errors)),
+            ("queues", Some(ready)),
+            ("stuckPoints", Some(stuck_points)),
+            ("away", Some(u64::from(self.is_away))),
+            ("freeBytes", self.free_bytes),
+        ];
+        let numbers = numbers.into_iter();
+        let name = |name| format!("benzene.volume.{}.{name}", self.label);
+        numbers
+            .filter_map(|(number, value)| Some((name(number), float(value?))))
+            .collect()
+    }
 }
 
 /// What the shards' journals stand at.
@@ -105,6 +155,9 @@ impl Totals {
         }
         let senders = through.iter().map(|one| one.senders).sum();
         self.cores.push(CoreTotals::new(report, senders));
+        for (total, report) in self.volumes.iter_mut().zip(&report.volumes) {
+            total.report += *report;
+        }
         if let Some(status) = &report.journal {
             self.journal.add(status);
         }
@@ -143,7 +196,19 @@ pub(crate) fn points(
     let mut points = apart(before, after, instance);
     points.extend(pythons(before, after, elapsed_s));
     points.extend(ours(after));
-    points.extend(disks(before, after, elapsed_s));
+    let are_several = after.volumes.len() > 1;
+    for (before, after) in before.volumes.iter().zip(&after.volumes) {
+        let within = if are_several {
+            points.extend(after.points());
+            format!("benzene.volume.{}", after.label)
+        } else {
+            "benzene".to_owned()
+        };
+        let disks = disks(&before.tuned, &after.tuned, elapsed_s);
+        points.extend(disks.map(|(name, value)| (format!("{within}.{name}"), value)));
+    }
+    let creates = after.creates_per_minute;
+    points.extend(creates.map(|rate| ("benzene.limiter.createsPerMinuteMax".to_owned(), rate)));
     points.extend(cores::by_shard(&after.cores));
     let latencies = after.latencies.iter();
     points.extend(latencies.flat_map(|all| cores::latencies(all)));
@@ -235,16 +300,19 @@ fn ours(after: &Totals) -> Vec<(String, f64)> {
         .collect()
 }
 
-/// The data's disks, and the rate that is tuned by them.
-fn disks(before: &Totals, after: &Totals, elapsed_s: f64) -> Vec<(String, f64)> {
-    let (tuned, done) = (&after.tuned, after.tuned.done.since(&before.tuned.done));
+/// The disks of a data directory, and the rate that is tuned by them.
+fn disks(
+    before: &Tuned,
+    tuned: &Tuned,
+    elapsed_s: f64,
+) -> impl Iterator<Item = (&'static str, f64)> {
+    let done = tuned.done.since(&before.done);
     let mean_ms = |wait: Duration, requests: u64| {
         (requests > 0).then(|| wait.as_secs_f64() * 1e3 / float(requests))
     };
     let busy_percent = done.busy.as_secs_f64() / elapsed_s * 100.0;
     let points = [
         ("writer.updatesPerSecondMax", tuned.rate),
-        ("limiter.createsPerMinuteMax", after.creates_per_minute),
         ("writer.rateReason", Some(float(tuned.reason))),
         (
             "device.readWaitMs",
@@ -256,9 +324,7 @@ fn disks(before: &Totals, after: &Totals, elapsed_s: f64) -> Vec<(String, f64)> 
         ("device.dirtyPercent", Some(float(tuned.dirty_percent))),
     ];
     let points = points.into_iter();
-    points
-        .filter_map(|(name, value)| Some((format!("benzene.{name}"), value?)))
-        .collect()
+    points.filter_map(|(name, value)| Some((name, value?)))
 }
 
 #[cfg(test)]
@@ -306,13 +372,38 @@ mod tests {
             busy: Duration::from_millis(busy_ms),
             ..Activity::default()
         };
-        before.tuned.done = done(10, 1000, 5000);
-        after.tuned.done = done(30, 1100, 7500);
+        let volume = |label: &str, done| VolumeTotals {
+            label: label.to_owned(),
+            tuned: Tuned {
+                done,
+                ..Tuned::default()
+            },
+            ..VolumeTotals::default()
+        };
+        before.volumes = vec![volume("a", done(10, 1000, 5000))];
+        after.volumes = vec![volume("a", done(30, 1100, 7500))];
         let points = points(&before, &after, (0, 10.0));
         assert_eq!(value(&points, "benzene.device.readMeanMs"), Some(5.0));
         assert_eq!(value(&points, "benzene.device.busyPercent"), Some(25.0));
         assert_eq!(value(&points, "benzene.device.writeMeanMs"), None);
         assert_eq!(value(&points, "benzene.writer.updatesPerSecondMax"), None);
+        assert_eq!(value(&points, "benzene.volume.a.updates"), None);
+        before.volumes.push(volume("b", done(0, 0, 0)));
+        after.volumes.push(volume("b", done(10, 20, 0)));
+        after.volumes[1].report.counts.updates = 7;
+        let points = super::points(&before, &after, (0, 10.0));
+        let of = |name: &str| value(&points, &format!("benzene.{name}"));
+        assert_eq!(of("device.readMeanMs"), None, "of which disk?");
+        assert_eq!(of("volume.a.device.readMeanMs"), Some(5.0));
+        assert_eq!(of("volume.b.device.readMeanMs"), Some(2.0));
+        assert_eq!(
+            (of("volume.a.updates"), of("volume.b.updates")),
+            (Some(0.0), Some(7.0))
+        );
+        assert_eq!(
+            (of("volume.b.away"), of("volume.b.freeBytes")),
+            (Some(0.0), None)
+        );
     }
 
     #[test]

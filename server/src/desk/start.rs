@@ -11,25 +11,26 @@ use std::time::Instant;
 
 use benzene_engine::cache::CacheConfig;
 use benzene_engine::clock;
-use benzene_engine::device::{Class, Profile};
-use benzene_engine::limiter::{Budget, Room};
+use benzene_engine::limiter::Room;
 use benzene_engine::limits::{
-    AGES_BEFORE_START, BUDGET_BURST_S, COUNTED_PERCENT, DATA_DIR_BYTES_MAX, JOURNAL_VISITS_MAX,
+    AGES_BEFORE_START, COUNTED_PERCENT, DATA_DIR_BYTES_MAX, FILE_THREADS_MAX, JOURNAL_VISITS_MAX,
     OPEN_FILES_WANTED, RECENT_SHARE, RING_ENTRIES, RING_ENTRIES_MIN, RING_WORKERS_MAX, SHARDS_MAX,
     UPDATES_IN_FLIGHT_MAX, WAITING_SHARE,
 };
 use benzene_engine::metric::{ShardIndex, TaggedLeaf};
 use benzene_engine::ring::{Access, Driver, Ring, RingConfig, RingError, host};
 use benzene_engine::shard::{Shard, ShardConfig};
-use benzene_engine::writer::{AnnounceConfig, Budgets, Outlet, Tells, WriterConfig};
+use benzene_engine::writer::{
+    self, AnnounceConfig, Away, Further, FurtherVolume, Outlet, Tells, WriterConfig,
+};
 
-use super::disk::{Found, Treatment};
+use super::disk::{self, Found, Treatment};
 use super::doors::{Bound, DoorError, Doors, SocketFiles};
 use super::hold::Held;
 use super::journal::{self, Journal, JournalError, JournalPlan};
 use super::rules::{listed, said};
-use super::tuning::Tuning;
-use crate::config::{Drive, Loaded, Rules, Service, Settings};
+use super::volumes::{self, DataVolume};
+use crate::config::{DataDirectory, Drive, Loaded, Rules, Service, Settings};
 use crate::core::{Core, Diary, Peers};
 use crate::exit::Exit;
 use crate::front::{Front, FrontConfig, Intake, Unfinished};
@@ -111,11 +112,9 @@ impl StartError {
 /// The cores, and what leads them.
 pub(super) struct Running {
     pub(super) peers: Arc<Peers>,
-    pub(super) budgets: Budgets,
-    pub(super) max_point_age_s: u32,
-    pub(super) class: Class,
+    pub(super) volumes: Vec<DataVolume>,
+    pub(super) away: Arc<Away>,
     pub(super) room: Arc<Room>,
-    pub(super) tuning: Tuning,
     pub(super) journal: Option<JournalPlan>,
     pub(super) tagdb: Option<TagDb>,
     pub(super) threads: Vec<JoinHandle<()>>,
@@ -132,7 +131,7 @@ pub(super) fn start(loaded: &Loaded, process: &mut Process) -> Result<Running, S
         tracing::warn!("{warning}");
     }
     let (driver, held, doors) = reach_out(settings, process)?;
-    prove_data_dir(&settings.data_dir)?;
+    let problems = prove_data_dirs(&settings.data)?;
     raise_open_files();
     if let Err(error) = host::no_huge_pages() {
         tracing::debug!("huge pages stay on: {error}");
@@ -145,7 +144,8 @@ pub(super) fn start(loaded: &Loaded, process: &mut Process) -> Result<Running, S
     let count = count.ok_or(StartError::Shards { found: shards })?;
 
     let journal = open_journal(settings, count)?;
-    let plan = Plan::new(loaded, count, journal, process.logs().is_some());
+    let is_logged = process.logs().is_some();
+    let plan = Plan::new(loaded, count, (journal, is_logged), &problems);
     let mut threads = Vec::new();
     let (send, ready) = mpsc::channel();
     let (mut sockets, socket_files) = doors.dealt(count);
@@ -155,7 +155,7 @@ pub(super) fn start(loaded: &Loaded, process: &mut Process) -> Result<Running, S
             cpu: cpus.get(usize::from(index.0) % cpus.len().max(1)).copied(),
             sockets: sockets.pop_front().unwrap_or_default(),
             driver,
-            profile: plan.treatment.profile,
+            files: plan.files,
             shard: plan.shard(settings, index),
             front: plan.front(settings),
             lists: plan.rules.lists.clone().map(Arc::new),
@@ -184,11 +184,9 @@ pub(super) fn start(loaded: &Loaded, process: &mut Process) -> Result<Running, S
     say(loaded, count, &plan);
     Ok(Running {
         peers: plan.peers,
-        budgets: plan.budgets,
-        max_point_age_s: plan.treatment.profile.max_point_age_s,
-        class: plan.treatment.class,
+        volumes: plan.volumes,
+        away: plan.away,
         room: plan.room,
-        tuning: plan.tuning,
         journal: plan.journal,
         tagdb,
         threads,
@@ -239,7 +237,7 @@ fn open_journal(settings: &Settings, shards: u16) -> Result<Option<JournalPlan>,
         return Ok(None);
     };
     let opened = Journal::open(journal, settings)?;
-    Ok(Some(opened.plan(journal, &settings.data_dir, shards)?))
+    Ok(Some(opened.plan(journal, &settings.data, shards)?))
 }
 
 /// As many shards as the affinity mask and the cgroup's CPU quota allow.
@@ -277,10 +275,14 @@ pub(crate) fn core_ring(driver: Driver, kernel_workers_max: u32) -> RingConfig {
     RingConfig {
         driver,
         entries: RING_ENTRIES,
-        visits_max: u32::try_from(UPDATES_IN_FLIGHT_MAX + JOURNAL_VISITS_MAX).unwrap_or(u32::MAX),
+        visits_max: visits(UPDATES_IN_FLIGHT_MAX),
         kernel_workers_max,
         ..RingConfig::default()
     }
+}
+
+fn visits(updates: usize) -> u32 {
+    u32::try_from(updates + JOURNAL_VISITS_MAX).unwrap_or(u32::MAX)
 }
 
 /// Makes a small ring and drops it: where that is not allowed, nobody is to connect to us first.
@@ -296,8 +298,26 @@ fn prove_ring(driver: Driver) -> Result<(), RingError> {
     Ring::new(config).map(drop)
 }
 
-/// Makes the data directory and proves that files can be made in it.
-fn prove_data_dir(path: &Path) -> Result<(), StartError> {
+/// Proves that files can be made in the data directories. Of several, some may be away: none is made,
+/// for one that is not there is not mounted, most likely. Says what is the matter with each.
+fn prove_data_dirs(directories: &[DataDirectory]) -> Result<Vec<Option<String>>, StartError> {
+    if let [one] = directories {
+        return prove_data_dir(&one.path, true).map(|()| vec![None]);
+    }
+    let (mut problems, mut first) = (Vec::new(), None);
+    for directory in directories {
+        let proof = prove_data_dir(&directory.path, false);
+        problems.push(proof.as_ref().err().map(ToString::to_string));
+        first = first.or(proof.err());
+    }
+    match first {
+        Some(error) if problems.iter().all(Option::is_some) => Err(error),
+        Some(_) | None => Ok(problems),
+    }
+}
+
+/// Proves that files can be made in a data directory, which is made where that is wanted.
+pub(super) fn prove_data_dir(path: &Path, is_made: bool) -> Result<(), StartError> {
     let found = path.as_os_str().len();
     if found > DATA_DIR_BYTES_MAX {
         return Err(StartError::DataDirectoryLong { found });
@@ -306,7 +326,9 @@ fn prove_data_dir(path: &Path) -> Result<(), StartError> {
         path: path.to_owned(),
         source,
     };
-    std::fs::create_dir_all(path).map_err(unusable)?;
+    if is_made {
+        std::fs::create_dir_all(path).map_err(unusable)?;
+    }
     let probe = path.join(format!(".benzene-{}.probe", std::process::id()));
     std::fs::File::create(&probe).map_err(unusable)?;
     std::fs::remove_file(&probe).map_err(unusable)
@@ -314,18 +336,19 @@ fn prove_data_dir(path: &Path) -> Result<(), StartError> {
 
 /// Whether new files are synced one by one: where that was asked for, or nothing less is known to
 /// bring them back whole after a power cut.
-fn sync_creates(settings: &Settings) -> bool {
+fn sync_creates(settings: &Settings, data_dir: &Path) -> bool {
     if settings.autoflush {
         return true;
     }
-    match host::keeps_order(&settings.data_dir) {
+    let directory = data_dir.display();
+    match host::keeps_order(data_dir) {
         Ok(true) => return false,
         Ok(false) => tracing::info!(
-            "the data directory is neither on ext4 nor on XFS: each new file is synced before it \
+            "the data directory {directory} is neither on ext4 nor on XFS: each new file is synced before it \
              appears, so that a power cut cannot leave it empty"
         ),
         Err(error) => tracing::warn!(
-            "the file system of the data directory is not to be had: {error}; each new file is \
+            "the file system of the data directory {directory} is not to be had: {error}; each new file is \
              synced before it appears"
         ),
     }
@@ -335,14 +358,17 @@ fn sync_creates(settings: &Settings) -> bool {
 /// What all cores share.
 struct Plan {
     peers: Arc<Peers>,
-    budgets: Budgets,
+    /// The data directories; at least one.
+    volumes: Vec<DataVolume>,
+    /// How the disk of each is treated.
+    treatments: Vec<Treatment>,
+    sync_creates: Vec<bool>,
+    away: Arc<Away>,
+    files: Files,
     room: Arc<Room>,
     unfinished: Arc<Unfinished>,
     rules: Rules,
-    sync_creates: bool,
-    /// How the disk of the data is treated, and what is said of it.
-    treatment: Treatment,
-    tuning: Tuning,
+    /// What is said of the disks.
     treatment_said: Vec<String>,
     /// When the ages of points began to count, on all cores.
     began: Instant,
@@ -359,35 +385,54 @@ struct Plan {
 }
 
 impl Plan {
-    fn new(loaded: &Loaded, shards: u16, journal: Option<JournalPlan>, is_logged: bool) -> Self {
+    fn new(
+        loaded: &Loaded,
+        shards: u16,
+        (journal, is_logged): (Option<JournalPlan>, bool),
+        problems: &[Option<String>],
+    ) -> Self {
         let Loaded {
             settings, rules, ..
         } = loaded;
         let now = clock::now().instant;
-        let Found {
-            treatment,
-            said: treatment_said,
-            watch,
-        } = Treatment::find(settings);
-        let tuning = Tuning::new(watch, &treatment.profile, treatment.updates.rate);
+        let mut found: Vec<Found> = (settings.data.iter())
+            .map(|directory| Treatment::find(settings, directory))
+            .collect();
+        let journal_said = disk::journal_said(settings, &found);
+        let mut treatment_said: Vec<String> = Vec::new();
+        let said = found.iter_mut().flat_map(|found| found.said.drain(..));
+        for said in said.chain(journal_said) {
+            // What is said of an option is the same of each disk.
+            if !treatment_said.contains(&said) {
+                treatment_said.push(said);
+            }
+        }
+        let treatments: Vec<Treatment> = found.iter().map(|found| found.treatment).collect();
+        let all = settings.data.iter().zip(found).zip(problems);
+        let volumes: Vec<DataVolume> = all
+            .map(|((directory, found), problem)| {
+                DataVolume::new(directory, found, problem.as_deref())
+            })
+            .collect();
+        for problem in problems.iter().flatten() {
+            tracing::error!("{problem}; until then its metrics wait, and the others go on");
+        }
         let cache_bytes_max = settings
             .cache_bytes_max
             .unwrap_or_else(|| host::memory_bytes() / 2);
         let counted_bytes = cache_bytes_max / 100 * COUNTED_PERCENT;
-        let budget = |per_s| Arc::new(Budget::new(per_s, BUDGET_BURST_S, now));
-        let creates = treatment.creates.rate.limit();
         Self {
             peers: Arc::new(Peers::new(shards, settings.senders_max)),
-            budgets: Budgets {
-                updates: budget(tuning.begin(treatment.updates.rate)),
-                creates: budget(creates.map(|a_minute| a_minute / 60.0)),
-            },
+            sync_creates: (settings.data.iter())
+                .map(|directory| sync_creates(settings, &directory.path))
+                .collect(),
+            away: Arc::new(volumes::away_of(&volumes)),
+            files: Files::new(settings, &treatments),
+            volumes,
+            treatments,
             room: Arc::new(Room::new(settings.cache_points_max, counted_bytes)),
             unfinished: Arc::default(),
             rules: rules.clone(),
-            sync_creates: sync_creates(settings),
-            treatment,
-            tuning,
             treatment_said,
             // So that points of earlier runs have an age too.
             began: now.checked_sub(AGES_BEFORE_START).unwrap_or(now),
@@ -404,6 +449,7 @@ impl Plan {
     fn shard(&self, settings: &Settings, index: ShardIndex) -> ShardConfig {
         let shards = u64::from(self.shards);
         let share = |total: u64| total / WAITING_SHARE / shards;
+        let first = self.further_volume(0);
         ShardConfig {
             index,
             shards: self.shards,
@@ -412,24 +458,25 @@ impl Plan {
                 seed: self.seed,
                 strategy: settings.strategy,
                 timestamp_lag_s: settings.timestamp_lag_s,
-                max_point_age_s: self.treatment.profile.max_point_age_s,
-                in_disk_order: self.treatment.profile.in_disk_order,
+                max_point_age_s: first.max_point_age_s,
+                in_disk_order: first.in_disk_order,
                 began: self.began,
                 recent_bytes_max: self.counted_bytes / RECENT_SHARE / shards,
                 waiting_bytes_max: share(self.counted_bytes),
                 waiting_points_max: settings.cache_points_max.map_or(u64::MAX, share).max(1),
             },
             writer: WriterConfig {
-                data_dir: settings.data_dir.clone(),
+                data_dir: first.data_dir,
                 leaf: leaf(settings),
                 access: Access {
                     lock: settings.lock_writes,
                     random: settings.fadvise_random,
+                    lazy: first.lazy,
                 },
                 allocation: settings.allocation,
                 sync: settings.autoflush,
-                sync_creates: self.sync_creates,
-                updates_in_flight_max: self.treatment.profile.updates_in_flight,
+                sync_creates: first.sync_creates,
+                updates_in_flight_max: first.updates_in_flight_max,
                 schemas: Arc::clone(&self.rules.schemas),
                 aggregations: Arc::clone(&self.rules.aggregations),
                 announce: settings.tags.as_ref().map(|tags| AnnounceConfig {
@@ -443,10 +490,39 @@ impl Plan {
                     Tells::default()
                 },
             },
-            budgets: self.budgets.clone(),
+            budgets: first.budgets,
+            further: self.further(settings),
             room: Arc::clone(&self.room),
             journal: self.journal.as_ref().map(|journal| journal.config(index)),
             recall: self.journal.as_ref().and_then(JournalPlan::recall),
+        }
+    }
+
+    /// The data directories beside the first; nothing where there is none.
+    fn further(&self, settings: &Settings) -> Further {
+        if self.volumes.len() == 1 {
+            return Further::default();
+        }
+        let numbers = 1..self.volumes.len();
+        Further {
+            volumes: numbers.map(|number| self.further_volume(number)).collect(),
+            salts: (settings.data.iter())
+                .map(|directory| writer::salt(&directory.key()))
+                .collect(),
+            away: Arc::clone(&self.away),
+        }
+    }
+
+    fn further_volume(&self, number: usize) -> FurtherVolume {
+        let (volume, profile) = (&self.volumes[number], &self.treatments[number].profile);
+        FurtherVolume {
+            data_dir: volume.directory.path.clone(),
+            budgets: volume.budgets.clone(),
+            sync_creates: self.sync_creates[number],
+            updates_in_flight_max: profile.updates_in_flight,
+            lazy: !profile.write_back,
+            max_point_age_s: profile.max_point_age_s,
+            in_disk_order: profile.in_disk_order,
         }
     }
 
@@ -474,13 +550,60 @@ fn leaf(settings: &Settings) -> TaggedLeaf {
     }
 }
 
+/// How a core's ring serves the files of all data directories.
+#[derive(Clone, Copy)]
+struct Files {
+    kernel_workers: u32,
+    /// Threads, where files are served by system calls; None: as usual.
+    threads: Option<usize>,
+    updates: usize,
+    /// Some disk has heads; who writes to another one says so (`Access::lazy`).
+    write_back: bool,
+}
+
+impl Files {
+    /// Of several directories each has as many workers as it may have operations in flight, so that one
+    /// whose disk answers late takes none of another's.
+    fn new(settings: &Settings, treatments: &[Treatment]) -> Files {
+        let write_back = treatments.iter().any(|it| it.profile.write_back);
+        if let [one] = treatments {
+            return Files {
+                kernel_workers: one.profile.kernel_workers,
+                threads: None,
+                updates: UPDATES_IN_FLIGHT_MAX,
+                write_back,
+            };
+        }
+        let profiles = treatments.iter().map(|it| it.profile);
+        let workers = profiles.clone().map(|it| it.kernel_workers).sum::<u32>();
+        // And some that the journal has for itself.
+        let workers = workers + RING_WORKERS_MAX;
+        let threads = usize::try_from(workers).unwrap_or(FILE_THREADS_MAX);
+        Files {
+            kernel_workers: settings.disk.kernel_workers_max.unwrap_or(workers),
+            threads: Some(threads.min(FILE_THREADS_MAX)),
+            updates: profiles.map(|it| it.updates_in_flight).sum(),
+            write_back,
+        }
+    }
+
+    fn ring(self, driver: Driver) -> RingConfig {
+        let usual = core_ring(driver, self.kernel_workers);
+        RingConfig {
+            file_threads: self.threads.unwrap_or(usual.file_threads),
+            visits_max: visits(self.updates.max(UPDATES_IN_FLIGHT_MAX)),
+            ..usual
+        }
+    }
+}
+
 /// What a core's thread is born with.
 struct Sprout {
     index: ShardIndex,
     cpu: Option<usize>,
     sockets: Vec<Bound>,
     driver: Driver,
-    profile: Profile,
+    files: Files,
     shard: ShardConfig,
     front: FrontConfig,
     lists: Option<Arc<Lists>>,
@@ -496,11 +619,11 @@ impl Sprout {
         {
             tracing::warn!("core {} is not pinned to CPU {cpu}: {error}", self.index.0);
         }
-        let mut ring = match Ring::new(core_ring(self.driver, self.profile.kernel_workers)) {
+        let mut ring = match Ring::new(self.files.ring(self.driver)) {
             Ok(ring) => ring,
             Err(error) => return drop(ready.send(Err(error))),
         };
-        ring.write_back(self.profile.write_back);
+        ring.write_back(self.files.write_back);
         let description = ring.description();
         let sockets = std::mem::take(&mut self.sockets);
         let mut core = self.core(ring);
@@ -535,9 +658,10 @@ fn say(loaded: &Loaded, shards: u16, plan: &Plan) {
     for fact in &loaded.said {
         tracing::info!("{fact}");
     }
+    let directories: Vec<String> = settings.data.iter().map(DataDirectory::said).collect();
     tracing::info!(
         "{shards} shards; data directory {}; cache bound {} MiB, {} points; write order {}",
-        settings.data_dir.display(),
+        directories.join(", "),
         plan.cache_bytes_max >> 20,
         settings
             .cache_points_max

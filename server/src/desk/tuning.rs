@@ -114,7 +114,7 @@ impl Tuning {
     }
 
     /// One look.
-    fn look(&mut self, budget: &Budget, room: &Room) {
+    fn look(&mut self, name: Option<&str>, budget: &Budget, room: &Room) {
         let now = clock::now().instant;
         let span = now.saturating_duration_since(self.looked_at);
         self.looked_at = now;
@@ -137,14 +137,14 @@ impl Tuning {
             self.tuned.read_wait = verdict.read_wait.unwrap_or_default();
             self.reason = verdict.reason;
             budget.set_rate(verdict.rate, now);
-            self.say(&verdict, now);
+            self.say(name, &verdict, now);
         }
         self.tuned.reason = self.reason.number();
         self.tuned.rate = budget.rate();
     }
 
     /// Says why the rate is what it is, where that has changed.
-    fn say(&mut self, verdict: &Verdict, now: Instant) {
+    fn say(&mut self, name: Option<&str>, verdict: &Verdict, now: Instant) {
         let is_said = self.said.is_some_and(|(at, reason)| {
             reason == verdict.reason || now.saturating_duration_since(at) < SAY_EVERY
         });
@@ -153,7 +153,8 @@ impl Tuning {
         }
         self.said = Some((now, verdict.reason));
         tracing::info!(
-            "updates are tuned: {}, {}; one read in a hundred waits {} of {} ms",
+            "{}updates are tuned: {}, {}; one read in a hundred waits {} of {} ms",
+            name.map_or_else(String::new, |name| format!("{name}: ")),
             verdict.rate.map_or("any number".to_owned(), |rate| format!(
                 "{rate:.0} a second"
             )),
@@ -174,15 +175,17 @@ fn percent(share: f64) -> u64 {
 }
 
 impl Desk {
-    /// Watches the disk and tunes the rate.
+    /// Watches the disks and tunes their rates.
     pub(super) async fn tune(&self) {
         let mut ticks = interval(TUNER_LOOK_EVERY);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
         loop {
             ticks.tick().await;
-            self.tuning
-                .borrow_mut()
-                .look(&self.budgets.updates, &self.room);
+            for volume in &self.volumes {
+                let name = (self.volumes.len() > 1).then(|| volume.directory.label());
+                let mut tuning = volume.tuning.borrow_mut();
+                tuning.look(name.as_deref(), &volume.budgets.updates, &self.room);
+            }
         }
     }
 }

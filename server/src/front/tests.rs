@@ -16,7 +16,7 @@ use benzene_engine::ring::{Access, Allocation, Driver, Ring, RingConfig, SocketI
 use benzene_engine::schemas::{Aggregations, Schemas};
 use benzene_engine::shard::{Message, Shard, ShardConfig, Trail};
 use benzene_engine::stats::Counter;
-use benzene_engine::writer::{Budgets, Tells, WriterConfig};
+use benzene_engine::writer::{Budgets, Further, Tells, WriterConfig};
 
 use miniz_oxide::deflate::compress_to_vec;
 
@@ -62,6 +62,7 @@ fn shard(points_max: u64) -> Shard {
             updates: budget(),
             creates: budget(),
         },
+        further: Further::default(),
         room: Arc::new(Room::new(Some(points_max), 1 << 30)),
         journal: None,
         recall: None,

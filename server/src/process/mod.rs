@@ -211,7 +211,9 @@ impl Process {
             let journal = settings.journal.as_ref().map(|journal| &*journal.dir);
             let logs = asked.logs.then_some(&*settings.log_dir);
             let pids = asked.pid_file.then_some(pid_dir);
-            let wanted = [Some(&*settings.data_dir), journal, logs, pids];
+            // Several data directories are made by the operator, each on its disk.
+            let data = (settings.data.len() == 1).then(|| settings.data_dir());
+            let wanted = [data, journal, logs, pids];
             for directory in wanted.into_iter().flatten() {
                 user.open_the_way_to(directory)?;
             }

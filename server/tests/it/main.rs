@@ -25,6 +25,9 @@ mod connections;
 // UDP: what the kernel drops is counted.
 #[cfg(test)]
 mod datagrams;
+// Several data directories: who is where, and that none holds up another.
+#[cfg(test)]
+mod data_dirs;
 // Starts and stops the real program for the other modules.
 #[cfg(test)]
 mod daemon;

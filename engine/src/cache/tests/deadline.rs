@@ -86,7 +86,7 @@ impl Clocked {
     /// Turns at this moment until nothing is due; who was written, in order.
     pub(super) fn write_due(&mut self) -> Vec<SeriesId> {
         let mut written = Vec::new();
-        while let Some(id) = self.cache.next(0) {
+        while let Some(id) = self.cache.next(Volume::FIRST, 0) {
             self.write(id);
             written.push(id);
         }
@@ -100,7 +100,7 @@ impl Clocked {
         for turns in 0.. {
             assert!(turns < 20_000, "a turn is due again and again");
             log.extend(self.write_due().into_iter().map(|id| (id, self.now)));
-            let due = self.cache.next_due(self.instant()).unwrap();
+            let due = self.cache.next_due(Volume::FIRST, self.instant()).unwrap();
             let next = (due - self.began).max(self.now + Duration::from_millis(1));
             if next > until {
                 break;
@@ -223,17 +223,23 @@ fn rushed_and_draining_everything_goes_the_oldest_first() {
             clocked.at(f64::from(second));
             ids.push(clocked.put(&format!("m{second}"), &[second]));
         }
-        assert_eq!((clocked.cache.next(0), clocked.cache.due()), (None, 0));
+        assert_eq!(
+            (
+                clocked.cache.next(Volume::FIRST, 0),
+                clocked.cache.due(Volume::FIRST)
+            ),
+            (None, 0)
+        );
         if is_drain {
             clocked.cache.drain();
         } else {
             clocked.cache.set_rushed(true);
         }
-        assert_eq!(clocked.cache.due(), 4);
+        assert_eq!(clocked.cache.due(Volume::FIRST), 4);
         assert_eq!(clocked.write_due(), ids);
         clocked.put("m1", &[9]);
         clocked.cache.set_rushed(false);
-        assert_eq!(clocked.cache.next(0).is_some(), is_drain);
+        assert_eq!(clocked.cache.next(Volume::FIRST, 0).is_some(), is_drain);
     }
 }
 
@@ -245,7 +251,12 @@ fn too_many_holds_share_the_next_shorter_one() {
         let id = put(&mut clocked.cache, name, 1);
         clocked.cache.set_hold(id, hold_s);
         let class = clocked.cache.table[id.0].due().class;
-        clocked.cache.order.deadline().unwrap().class_hold_s(class)
+        clocked
+            .cache
+            .orders
+            .deadline(Volume::FIRST)
+            .unwrap()
+            .class_hold_s(class)
     };
     assert_eq!([hold("a", 7), hold("b", 500), hold("c", 7)], [7, HOLD_S, 7]);
     let mut deadline = super::super::deadline::Deadline::new(1_000, false);
@@ -411,7 +422,7 @@ impl World {
                 }
             }
             Step::TakeNext => {
-                if let Some(id) = self.clocked.cache.next(0) {
+                if let Some(id) = self.clocked.cache.next(Volume::FIRST, 0) {
                     let is_id = |series: &Known| series.id == Some(id);
                     let name = self.known.iter().position(is_id).unwrap();
                     self.check_time(name);
@@ -492,8 +503,8 @@ impl World {
         if self
             .clocked
             .cache
-            .order
-            .deadline()
+            .orders
+            .deadline(Volume::FIRST)
             .unwrap()
             .is_everything_due()
         {
@@ -532,7 +543,10 @@ impl World {
         let late = self.known.iter().any(is_late);
         // In the order of the disk it becomes due with a turn.
         cache.begin_turn(now);
-        assert!(!late || cache.next(0).is_some(), "somebody is late");
+        assert!(
+            !late || cache.next(Volume::FIRST, 0).is_some(),
+            "somebody is late"
+        );
     }
 }
 

@@ -51,7 +51,7 @@ fn by_number_a_series_wakes_and_waits_as_by_name() {
         cache.insert_known(id, point(20, 1.0)).outcome,
         Insert::Woke(id)
     );
-    assert_eq!(cache.next(100), Some(id));
+    assert_eq!(cache.next(Volume::FIRST, 100), Some(id));
     taken(&mut cache, id);
     assert_eq!(
         cache.insert_known(id, point(30, 1.0)).outcome,
@@ -76,7 +76,10 @@ fn by_number_a_series_wakes_and_waits_as_by_name() {
     );
     assert_eq!(cache.usage().waiting_points, 5);
     assert_eq!(
-        (cache.waiting_next(), cache.waiting_next()),
+        (
+            cache.waiting_next(Volume::FIRST),
+            cache.waiting_next(Volume::FIRST)
+        ),
         (Some(id), Some(other))
     );
 }
@@ -139,7 +142,7 @@ fn who_ranks_by_points_ranks_points_by_number() {
             cache.insert_known(id, point(at, 0.0));
         }
         let order: Vec<SeriesId> = std::iter::from_fn(|| {
-            let next = cache.next(0)?;
+            let next = cache.next(Volume::FIRST, 0)?;
             taken(&mut cache, next);
             Some(next)
         })

@@ -1,7 +1,7 @@
 //! Tests of the cache: single promises here, random operations in `model`, the write orders against
 //! Python's in `orders`, points in any order in `runs`, what is written of a point in `encoding`,
 //! series by number in `links`, who is passed over in `starved`, ages and the order `deadline` in
-//! `deadline`, that of the disk in `sweep`.
+//! `deadline`, that of the disk in `sweep`, several data directories in `volumes`.
 
 mod deadline;
 mod encoding;
@@ -11,6 +11,7 @@ mod orders;
 mod runs;
 mod starved;
 mod sweep;
+mod volumes;
 
 use std::time::{Duration, Instant};
 
@@ -69,9 +70,9 @@ fn a_point_is_visible_from_insert_until_five_seconds_after_its_write() {
         cache.insert("a.b", point(10, 2.0)).outcome,
         Insert::Superseded(id)
     );
-    assert_eq!(cache.next(100), None, "not proven");
+    assert_eq!(cache.next(Volume::FIRST, 100), None, "not proven");
     stand(&mut cache, id, Standing::Writable);
-    assert_eq!(cache.next(100), Some(id));
+    assert_eq!(cache.next(Volume::FIRST, 100), Some(id));
     assert_eq!(taken(&mut cache, id), [10]);
     assert_eq!(
         (cache.usage().points, cache.usage().points_in_flight),
@@ -81,7 +82,7 @@ fn a_point_is_visible_from_insert_until_five_seconds_after_its_write() {
         cache.insert("a.b", point(20, 3.0)).outcome,
         Insert::Added(id)
     );
-    assert_eq!(cache.next(100), None, "in flight");
+    assert_eq!(cache.next(Volume::FIRST, 100), None, "in flight");
     assert_eq!(seen(&cache, id), [(10, 2.0), (20, 3.0)]);
     let now = begin();
     assert_eq!(cache.written(id, now), 1);
@@ -136,7 +137,7 @@ fn a_failed_write_puts_back_what_was_not_sent_again() {
     assert_eq!(cache.put_back(id), 1);
     assert_eq!((cache.usage().points, cache.len(id)), (3, 3));
     assert_eq!(seen(&cache, id), [(5, 9.0), (10, 1.0), (20, 9.0)]);
-    assert_eq!(cache.next(0), Some(id));
+    assert_eq!(cache.next(Volume::FIRST, 0), Some(id));
     taken(&mut cache, id);
     assert_eq!(cache.put_back(id), 0);
     assert_eq!(taken(&mut cache, id), [5, 10, 20]);
@@ -149,14 +150,14 @@ fn unproven_series_are_handed_out_once_in_order() {
         .iter()
         .map(|name| put(&mut cache, name, 1))
         .collect();
-    assert_eq!(cache.unproven_next(), Some(ids[0]));
+    assert_eq!(cache.unproven_next(Volume::FIRST), Some(ids[0]));
     put(&mut cache, "c", 2);
-    assert_eq!(cache.unproven_next(), Some(ids[1]));
+    assert_eq!(cache.unproven_next(Volume::FIRST), Some(ids[1]));
     stand(&mut cache, ids[0], Standing::Unproven);
     assert_eq!(cache.usage().unproven_series, 2);
-    assert_eq!(cache.unproven_next(), Some(ids[2]));
-    assert_eq!(cache.unproven_next(), Some(ids[0]));
-    assert_eq!(cache.unproven_next(), None);
+    assert_eq!(cache.unproven_next(Volume::FIRST), Some(ids[2]));
+    assert_eq!(cache.unproven_next(Volume::FIRST), Some(ids[0]));
+    assert_eq!(cache.unproven_next(Volume::FIRST), None);
 }
 
 #[test]
@@ -167,21 +168,24 @@ fn creates_go_to_series_that_repeat_then_to_those_seen_once() {
         .map(|name| put(&mut cache, name, 1))
         .collect();
     for id in &ids {
-        assert_eq!(cache.unproven_next(), Some(*id));
+        assert_eq!(cache.unproven_next(Volume::FIRST), Some(*id));
         stand(&mut cache, *id, Standing::Waiting);
     }
     put(&mut cache, "d", 2);
     put(&mut cache, "b", 2);
     put(&mut cache, "a", 1);
-    assert_eq!(cache.waiting_next(), Some(ids[3]));
+    assert_eq!(cache.waiting_next(Volume::FIRST), Some(ids[3]));
     put(&mut cache, "d", 3);
     stand(&mut cache, ids[3], Standing::Waiting);
-    let order: Vec<SeriesId> = std::iter::from_fn(|| cache.waiting_next()).collect();
+    let order: Vec<SeriesId> = std::iter::from_fn(|| cache.waiting_next(Volume::FIRST)).collect();
     assert_eq!(order, [ids[1], ids[3], ids[0], ids[2]]);
-    assert_eq!((cache.usage().waiting_points, cache.next(0)), (7, None));
+    assert_eq!(
+        (cache.usage().waiting_points, cache.next(Volume::FIRST, 0)),
+        (7, None)
+    );
     stand(&mut cache, ids[1], Standing::Writable);
     assert_eq!(
-        (cache.usage().waiting_points, cache.next(0)),
+        (cache.usage().waiting_points, cache.next(Volume::FIRST, 0)),
         (5, Some(ids[1]))
     );
 }
@@ -331,7 +335,7 @@ fn a_flood_of_names_seen_once_stays_within_its_bytes() {
     let mut dropped = 0;
     for number in 0..50_000u32 {
         put(&mut cache, &format!("junk.{number:08}.requests"), 60);
-        let id = cache.unproven_next().unwrap();
+        let id = cache.unproven_next(Volume::FIRST).unwrap();
         dropped += cache.set_standing(id, Standing::Waiting).total();
     }
     let usage = cache.usage();
@@ -380,12 +384,12 @@ fn all_memory_of_points_goes_back() {
             cache.insert(&format!("m.{number}"), point(timestamp * 10, value));
         }
     }
-    while let Some(id) = cache.unproven_next() {
+    while let Some(id) = cache.unproven_next(Volume::FIRST) {
         stand(&mut cache, id, Standing::Writable);
     }
     let full = cache.usage();
     let now = begin();
-    while let Some(id) = cache.next(0) {
+    while let Some(id) = cache.next(Volume::FIRST, 0) {
         assert_eq!(taken(&mut cache, id).len(), 50);
         cache.written(id, now);
     }

@@ -128,14 +128,14 @@ impl World {
             Step::PutBack(name) => self.land(usize::from(name), false),
             Step::Stand(name, standing) => self.stand(usize::from(name), standing),
             Step::Probe(standing) => {
-                if let Some(id) = self.cache.unproven_next() {
+                if let Some(id) = self.cache.unproven_next(Volume::FIRST) {
                     let index = self.index(id);
                     assert!(self.series[index].standing == Standing::Unproven);
                     self.stand(index, standing);
                 }
             }
             Step::Create(standing) => {
-                if let Some(id) = self.cache.waiting_next() {
+                if let Some(id) = self.cache.waiting_next(Volume::FIRST) {
                     let index = self.index(id);
                     assert!(self.series[index].standing == Standing::Waiting);
                     self.stand(index, standing);
@@ -209,7 +209,7 @@ impl World {
     }
 
     fn take_next(&mut self) {
-        let Some(id) = self.cache.next(1000) else {
+        let Some(id) = self.cache.next(Volume::FIRST, 1000) else {
             let is_ready = |series: &Series| {
                 series.standing == Standing::Writable
                     && series.in_flight.is_none()
@@ -360,7 +360,7 @@ impl World {
         expected.recent_bytes = usage.recent_bytes;
         expected.oldest_age_s = usage.oldest_age_s;
         assert_eq!(usage, expected);
-        assert_eq!(self.cache.share.held(Standing::Unproven), unproven);
+        assert_eq!(self.cache.shares[0].held(Standing::Unproven), unproven);
     }
 }
 

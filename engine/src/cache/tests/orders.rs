@@ -212,8 +212,8 @@ impl Pair {
     }
 
     fn choose_and_take(&mut self) -> Option<u8> {
-        let ours = self.ours.next(self.now);
-        assert_eq!(ours, self.ours.next(self.now), "asked twice");
+        let ours = self.ours.next(Volume::FIRST, self.now);
+        assert_eq!(ours, self.ours.next(Volume::FIRST, self.now), "asked twice");
         let name = self.python.choose(self.now);
         assert_eq!(
             ours,
@@ -326,11 +326,11 @@ fn many_series_leave_in_pythons_order() {
             }
         }
         while let Some(number) = expected.pop() {
-            let id = cache.next(0).unwrap();
+            let id = cache.next(Volume::FIRST, 0).unwrap();
             assert_eq!(cache.name(id), format!("m.{number}"), "{strategy:?}");
             taken(&mut cache, id);
         }
-        assert_eq!(cache.next(0), None);
+        assert_eq!(cache.next(Volume::FIRST, 0), None);
     }
 }
 
@@ -338,8 +338,8 @@ fn many_series_leave_in_pythons_order() {
 fn choose(cache: &mut Cache) -> (Option<SeriesId>, usize) {
     let mut steps = 1;
     loop {
-        let next = cache.next(2_000);
-        if next.is_some() || !cache.is_choosing() {
+        let next = cache.next(Volume::FIRST, 2_000);
+        if next.is_some() || !cache.is_choosing(Volume::FIRST) {
             return (next, steps);
         }
         steps += 1;
@@ -361,7 +361,13 @@ fn a_snapshot_of_many_is_gathered_in_steps_and_misses_nobody() {
         for number in (0..series).filter(|number| number.is_multiple_of(2)) {
             put(&mut cache, &format!("m.{number}"), 1_001);
         }
-        assert_eq!((cache.next(2_000), cache.is_choosing()), (None, true));
+        assert_eq!(
+            (
+                cache.next(Volume::FIRST, 2_000),
+                cache.is_choosing(Volume::FIRST)
+            ),
+            (None, true)
+        );
         // Between two steps some leave, one each of those looked at and not, and one comes.
         let gone = [ids[7], ids[8], ids[ids.len() - 5]];
         for id in gone {
@@ -401,7 +407,7 @@ fn a_snapshot_of_many_is_gathered_in_steps_and_misses_nobody() {
         );
         taken(&mut cache, late);
         assert_eq!(choose(&mut cache).0, None);
-        assert!(!cache.is_choosing());
+        assert!(!cache.is_choosing(Volume::FIRST));
     }
 }
 
@@ -414,7 +420,13 @@ fn a_snapshot_that_loses_everybody_begins_again() {
         stand(&mut cache, id, Standing::Writable);
         ids.push(id);
     }
-    assert_eq!((cache.next(0), cache.is_choosing()), (None, true));
+    assert_eq!(
+        (
+            cache.next(Volume::FIRST, 0),
+            cache.is_choosing(Volume::FIRST)
+        ),
+        (None, true)
+    );
     for id in &ids {
         stand(&mut cache, *id, Standing::Parked);
     }
@@ -422,7 +434,10 @@ fn a_snapshot_that_loses_everybody_begins_again() {
     stand(&mut cache, id, Standing::Writable);
     assert_eq!(choose(&mut cache).0, Some(id));
     taken(&mut cache, id);
-    assert_eq!((choose(&mut cache).0, cache.is_choosing()), (None, false));
+    assert_eq!(
+        (choose(&mut cache).0, cache.is_choosing(Volume::FIRST)),
+        (None, false)
+    );
 }
 
 #[test]
@@ -434,7 +449,7 @@ fn random_reaches_every_series() {
     }
     let mut chosen = [0u32; 20];
     for _ in 0..2_000 {
-        let id = cache.next(0).unwrap();
+        let id = cache.next(Volume::FIRST, 0).unwrap();
         chosen[id.0 as usize] += 1;
     }
     assert!(

@@ -39,8 +39,8 @@ impl Clocked {
     /// The next update, carried out: who, and was it starved?
     fn write(&mut self, unix_now: u32) -> Option<(SeriesId, bool)> {
         let id = loop {
-            match self.cache.next(unix_now) {
-                None if self.cache.is_choosing() => {}
+            match self.cache.next(Volume::FIRST, unix_now) {
+                None if self.cache.is_choosing(Volume::FIRST) => {}
                 next => break next?,
             }
         };
@@ -157,7 +157,7 @@ fn they_are_found_among_many_a_bounded_number_a_turn() {
         turns += 1;
         clocked.put("m0", 100 + turns);
         clocked.put("m0", 103 + turns);
-        if clocked.cache.next(0) == Some(last) {
+        if clocked.cache.next(Volume::FIRST, 0) == Some(last) {
             break;
         }
         assert!(turns < 10);

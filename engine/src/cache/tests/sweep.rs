@@ -30,7 +30,7 @@ fn what_is_due_is_written_in_the_order_of_the_disk() {
         let mut clocked = Clocked::in_disk_order();
         clocked.at(10.0);
         let ids = put(&mut clocked, &[50, 0, 30, 70, 30]);
-        assert_eq!(clocked.cache.next(0), None, "held");
+        assert_eq!(clocked.cache.next(Volume::FIRST, 0), None, "held");
         if is_drain {
             clocked.cache.drain();
         } else {
@@ -38,12 +38,12 @@ fn what_is_due_is_written_in_the_order_of_the_disk() {
         }
         let now = clocked.instant();
         assert_eq!(
-            clocked.cache.next_due(now),
+            clocked.cache.next_due(Volume::FIRST, now),
             Some(now),
             "a turn makes them due"
         );
         clocked.at(10.0);
-        assert_eq!(clocked.cache.due(), 5);
+        assert_eq!(clocked.cache.due(Volume::FIRST), 5);
         let written = clocked.write_due();
         assert_eq!(written, [1, 2, 4, 0, 3].map(|number| ids[number]));
         assert!(clocked.cache.is_empty());
@@ -58,7 +58,7 @@ fn who_becomes_due_behind_the_head_waits_for_the_next_pass() {
     let ids = put(&mut clocked, &[10, 20, 30, 40]);
     let next = |clocked: &mut Clocked| {
         clocked.at(1.0);
-        let id = clocked.cache.next(0)?;
+        let id = clocked.cache.next(Volume::FIRST, 0)?;
         let mut out = Vec::new();
         clocked.cache.take_whole(id, None, 0, &mut out);
         Some(id)
@@ -181,7 +181,7 @@ proptest! {
                     }
                 }
                 3 => {
-                    if let Some(id) = clocked.cache.next(0) {
+                    if let Some(id) = clocked.cache.next(Volume::FIRST, 0) {
                         prop_assert!(ready.remove(&id).is_some());
                         let mut out = Vec::new();
                         clocked.cache.take_whole(id, None, 0, &mut out);

@@ -150,6 +150,7 @@ fn a_visit_reads_and_writes() {
         let access = Access {
             lock: false,
             random,
+            lazy: false,
         };
         let operation = FileOperation::Open {
             path: path.clone(),
@@ -369,7 +370,11 @@ fn an_open_that_fails_leaves_nothing_open() {
     ];
     for (path, errno) in cases {
         for lock in [false, true] {
-            let access = Access { lock, random: true };
+            let access = Access {
+                lock,
+                random: true,
+                lazy: false,
+            };
             let operation = FileOperation::Open {
                 path: path.clone(),
                 access,
@@ -458,6 +463,7 @@ fn a_locked_file_is_not_waited_for() {
         access: Access {
             lock: true,
             random: false,
+            lazy: false,
         },
         ranges: head(4),
     };

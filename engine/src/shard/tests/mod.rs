@@ -321,6 +321,7 @@ impl World {
                 tells: Tells::default(),
             },
             budgets: budgets.clone(),
+            further: Further::default(),
             room: Arc::clone(&room),
             journal: None,
             recall: None,

@@ -208,7 +208,7 @@ fn settle(survey: &Survey, loaded: Option<&Conf>, file: &Path) -> Carbon {
     let lists = last(survey, "cache", "USE_WHITELIST");
     Carbon {
         conf_dir: settings.map_or(beside, |settings| settings.conf_dir.clone()),
-        data_dir: settings.map(|settings| settings.data_dir.clone()),
+        data_dir: settings.map(|settings| settings.data_dir().to_owned()),
         leaf: if hashed {
             TaggedLeaf::Hashed
         } else {

@@ -82,7 +82,8 @@ fn faults(errors: &[SchemaError], warnings: &[Warning], notes: &mut Notes) {
             SchemaError::Retention { .. } => "; write a list such as 60s:1d, 5m:30d",
             SchemaError::Grammar(_)
             | SchemaError::XFilesFactor { .. }
-            | SchemaError::Method { .. } => "",
+            | SchemaError::Method { .. }
+            | SchemaError::Volume { .. } => "",
         };
         notes.error(error.line(), format!("{error}{mend}"));
     }

@@ -82,6 +82,20 @@ impl Finding {
         }
     }
 
+    /// Would the daemon end?
+    pub(super) fn is_failure(&self) -> bool {
+        self.level == Level::Fail
+    }
+
+    /// What would end the daemon does not: this is what happens instead.
+    pub(super) fn soften(&mut self, instead: &str) {
+        if self.is_failure() {
+            self.level = Level::Warn;
+            self.exit = None;
+            self.means = format!("{}; {instead}", self.means);
+        }
+    }
+
     /// The finding as one line.
     pub(super) fn line(&self) -> String {
         let level = self.level.word();

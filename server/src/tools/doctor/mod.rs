@@ -72,7 +72,7 @@ fn with_settings(settings: &Settings, warnings: &[String]) -> Vec<Finding> {
     }));
     findings.extend(machine::findings(Some(settings)));
     findings.extend(ports::findings(settings));
-    findings.extend(storage::findings(&settings.data_dir));
+    findings.extend(storage::findings(&settings.data));
     findings.extend(settings.journal.iter().flat_map(storage::of_journal));
     findings
 }

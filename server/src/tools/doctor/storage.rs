@@ -12,7 +12,7 @@ use benzene_engine::ring::mount::{self, Free, Mount};
 
 use super::bytes;
 use super::finding::Finding;
-use crate::config::JournalSettings;
+use crate::config::{DataDirectory, JournalSettings};
 use crate::desk::usual_journal_bytes as usual_bytes;
 use crate::exit::Exit;
 
@@ -71,8 +71,54 @@ fn journal_room(journal: &JournalSettings, left: u64, total: u64) -> Finding {
     Finding::ok(WHAT, seen, "there is room for all that it may hold")
 }
 
-/// Everything about the data directory.
-pub(super) fn findings(data_dir: &Path) -> Vec<Finding> {
+/// Everything about the data directories. Of several, one that cannot be used stops its own metrics, and
+/// only where all are so there is no start.
+pub(super) fn findings(data: &[DataDirectory]) -> Vec<Finding> {
+    if let [one] = data {
+        return of_data(&one.path);
+    }
+    let mut all: Vec<Vec<Finding>> = data.iter().map(of_several).collect();
+    let are_all_unusable = all
+        .iter()
+        .all(|found| found.iter().any(Finding::is_failure));
+    for found in all.iter_mut().flatten().filter(|_| !are_all_unusable) {
+        found.soften("until then its metrics wait, and the others go on");
+    }
+    all.into_iter().flatten().collect()
+}
+
+/// Everything about one of several data directories. None of these is made by the daemon.
+fn of_several(directory: &DataDirectory) -> Vec<Finding> {
+    let path = &directory.path;
+    let mut findings = if path.is_dir() {
+        of_data(path)
+    } else {
+        let means = "is not there, and one of several is not made: its disk is not mounted?";
+        let mend = format!(
+            "mount its disk, or as root: mkdir -p {0} && chown -R USER {0}, with the daemon's user",
+            path.display()
+        );
+        let found = Finding::ok(DATA.what, path.display().to_string(), means);
+        vec![found.fails(DATA.exit, mend)]
+    };
+    if mount::of(path).is_ok_and(|mount| mount.point == *path) {
+        let means = "is a mount point itself: at a start without its disk, files would be made in the \
+                     empty directory below";
+        let found = Finding::ok(DATA.what, path.display().to_string(), means);
+        let mend = format!(
+            "make a directory on that disk (mkdir {0}/whisper) and list that one",
+            path.display()
+        );
+        findings.push(found.but(mend));
+    }
+    for finding in &mut findings {
+        finding.seen = format!("{}: {}", directory.label(), finding.seen);
+    }
+    findings
+}
+
+/// Everything about a data directory.
+fn of_data(data_dir: &Path) -> Vec<Finding> {
     const WHAT: &str = DATA.what;
     let length = data_dir.as_os_str().len();
     if length > DATA_DIR_BYTES_MAX {
@@ -350,14 +396,14 @@ mod tests {
     fn a_directory_that_is_not_there_is_judged_by_the_one_above_it() {
         let root = tempfile::tempdir().unwrap();
         let data = root.path().join("storage/whisper");
-        let found = findings(&data);
+        let found = of_data(&data);
         assert_eq!(found[0].level, Level::Ok, "{found:?}");
         assert!(found[0].means.contains("may make it below"), "{found:?}");
         assert!(!data.exists() && !root.path().join("storage").exists());
         std::fs::write(root.path().join("storage"), "a file").unwrap();
-        let found = findings(&data);
+        let found = of_data(&data);
         assert_eq!(found[0].exit, Some(Exit::DataDirectory), "{found:?}");
-        let long = findings(&root.path().join("a".repeat(DATA_DIR_BYTES_MAX)));
+        let long = of_data(&root.path().join("a".repeat(DATA_DIR_BYTES_MAX)));
         assert_eq!(long[0].exit, Some(Exit::DataDirectory), "{long:?}");
     }
 

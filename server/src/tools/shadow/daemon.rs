@@ -87,6 +87,9 @@ impl Daemon {
             .args(["cache", "--udp", "off", "--query", "off"])
             .args(["--line", &address(&options.line)])
             .args(["--pickle", &address(&options.pickle)])
+            // In the place of all directories that sections of storage-schemas.conf name.
+            .arg("--data-dir")
+            .arg(directory.join("whisper"))
             .arg("--config")
             .arg(&conf)
             .stdin(Stdio::null())

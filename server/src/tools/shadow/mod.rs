@@ -123,13 +123,13 @@ async fn shadow(options: &ShadowOptions) -> Result<bool, ShadowError> {
     let own_metrics = PathBuf::from(settings.metric_prefix.replace('.', "/")).join("agents");
     let trees = Trees {
         ours: &daemon.data_dir,
-        theirs: &settings.data_dir,
+        theirs: settings.data_dir(),
         own_metrics: &own_metrics,
         began_s: began.unix_seconds,
         examples_max: options.examples,
     };
     let report = Report {
-        theirs: settings.data_dir.clone(),
+        theirs: settings.data_dir().to_owned(),
         kept: options.keep.then(|| daemon.data_dir.clone()),
         seconds: ended
             .instant

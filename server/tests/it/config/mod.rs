@@ -110,7 +110,7 @@ fn without_a_carbon_conf_everything_stays_on_this_machine() {
     );
     assert_eq!(settings.address(Service::Pickle), address("127.0.0.1:2004"));
     assert_eq!(settings.address(Service::Query), address("127.0.0.1:7002"));
-    assert_eq!(settings.data_dir, Path::new("benzene-data/whisper"));
+    assert_eq!(settings.data_dir(), Path::new("benzene-data/whisper"));
     assert_eq!(settings.config_file, None);
     assert_eq!(settings.allocation, Allocation::Fallocate);
     assert_eq!(warnings, [""; 0]);

@@ -34,7 +34,7 @@ fn pythons_own_example_loads_unchanged() {
         warnings, [""; 0],
         "every written value is acted on, or says what we do"
     );
-    assert_eq!(settings.data_dir, dir.path().join("storage/whisper"));
+    assert_eq!(settings.data_dir(), dir.path().join("storage/whisper"));
     for class in [Class::Ssd, Class::Hdd, Class::Unknown] {
         let updates = settings.disk.updates.of(class);
         assert_eq!(updates.rate, Rate::Limited(500.0));
@@ -78,6 +78,7 @@ const OTHER_VALUES: &[(&str, &str)] = &[
     ("STORAGE_DIR", "/other"),
     ("CONF_DIR", "/other/conf"),
     ("LOCAL_DATA_DIR", "/other/whisper"),
+    ("LOCAL_DATA_DIRS", "ssd=/a/whisper, /b/whisper"),
     ("JOURNAL", "False"),
     ("JOURNAL_DIR", "/other/journal"),
     ("JOURNAL_COMMIT", "5ms"),

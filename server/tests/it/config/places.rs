@@ -32,7 +32,7 @@ fn default_section_lends_its_keys_as_in_python() {
                 [cache]\nSTORAGE_DIR = %(SITE)s/storage\nMAX_CACHE_SIZE = 6\n";
     let loaded = Start::with(conf).load().unwrap();
     assert_eq!(
-        loaded.settings.data_dir,
+        loaded.settings.data_dir(),
         Path::new("/srv/berlin/storage/whisper")
     );
     assert_eq!(
@@ -66,7 +66,7 @@ fn references_name_keys_of_the_section_and_the_derived_directories() {
         ),
     ] {
         let settings = Start::with(&format!("[cache]\n{conf}")).settings();
-        assert_eq!(settings.data_dir, Path::new(data), "{conf}");
+        assert_eq!(settings.data_dir(), Path::new(data), "{conf}");
     }
 }
 
@@ -156,12 +156,12 @@ fn environment_file_and_flags_place_the_directories() {
         let mut start = Start::with(&format!("[cache]\n{conf}")).variable("HOME", "/home/c");
         start.environment.extend(variables);
         let settings = start.settings();
-        let found = [settings.storage_dir, settings.data_dir];
+        let found = [settings.storage_dir.clone(), settings.data_dir().to_owned()];
         assert_eq!(found, want.map(PathBuf::from), "{variables:?} {conf:?}");
         let flagged = start.flags(|flags| flags.storage_dir = Some(PathBuf::from("/flag")));
         assert_eq!(flagged.settings().storage_dir, Path::new("/flag"));
         let flagged = flagged.flags(|flags| flags.data_dir = Some(PathBuf::from("/flag/w")));
-        assert_eq!(flagged.settings().data_dir, Path::new("/flag/w"));
+        assert_eq!(flagged.settings().data_dir(), Path::new("/flag/w"));
     }
 }
 

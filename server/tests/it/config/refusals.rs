@@ -14,6 +14,11 @@ const REFUSALS: &str = r"
 2 | MAX_CACHE_SIZE = inf  # all | MAX_CACHE_SIZE | `# all` | a line of its own
 2 | USE_FLOW_CONTROL = True ; yes | USE_FLOW_CONTROL | `; yes` | line of its own
 2 | LOCAL_DATA_DIR = /data # disk | LOCAL_DATA_DIR | `# disk` | line of its own
+2 | LOCAL_DATA_DIRS = whisper | LOCAL_DATA_DIRS | `whisper` is no full path | NAME=/PATH
+2 | LOCAL_DATA_DIRS = a=/x, a=/y | LOCAL_DATA_DIRS | called a | names that differ
+2 | LOCAL_DATA_DIRS = /x, /x/y | LOCAL_DATA_DIRS | /x/y are one directory | do not share files
+2 | LOCAL_DATA_DIRS = , | LOCAL_DATA_DIRS | no directory | put # before the line
+2 | LOCAL_DATA_DIRS = /x, /y\nLOCAL_DATA_DIR = /z | LOCAL_DATA_DIRS | /z is not in it | add it to the list
 2 | MAX_CACHE_SIZE = 0 | MAX_CACHE_SIZE = 0 | smallest is 1 | or more
 2 | MAX_CACHE_SIZE = | MAX_CACHE_SIZE | is empty | put # before the line
 2 | MAX_CACHE_BYTES = 4 gigs | MAX_CACHE_BYTES | no amount of bytes | 2g
@@ -137,6 +142,39 @@ fn a_wrong_schema_names_its_file_and_line() {
         "unit 'x'",
     ] {
         assert!(refusal.contains(word), "{word}: {refusal}");
+    }
+}
+
+#[test]
+fn a_volume_that_is_no_data_directory_is_refused() {
+    let schemas = "[all]\npattern = .*\nretentions = 60s:1d\nvolume = nvme\n";
+    for (conf, known) in [
+        ("[cache]\n", "is only "),
+        (
+            "[cache]\nLOCAL_DATA_DIRS = ssd=/srv/a, /srv/b\n",
+            "are ssd (/srv/a), /srv/b: name one of these",
+        ),
+    ] {
+        let refusal = Start::with(conf)
+            .file("/etc/carbon/storage-schemas.conf", schemas)
+            .refusal();
+        for word in [
+            "/etc/carbon/storage-schemas.conf: line 4",
+            "[all] volume 'nvme'",
+            known,
+        ] {
+            assert!(refusal.contains(word), "{word}: {refusal}");
+        }
+    }
+    for named in ["ssd", "/srv/a", "/srv/b/"] {
+        let schemas = schemas.replace("nvme", named);
+        let loaded = Start::with("[cache]\nLOCAL_DATA_DIRS = ssd=/srv/a, /srv/b\n")
+            .file("/etc/carbon/storage-schemas.conf", &schemas)
+            .load()
+            .unwrap();
+        let number = loaded.rules.schemas.volume("a.b");
+        assert_eq!(number, Some(usize::from(named == "/srv/b/")), "{named}");
+        assert_eq!(loaded.warnings, [""; 0]);
     }
 }
 

@@ -1,0 +1,388 @@
+//! The data directories: in which of them a metric's file is looked for, and where a new one is made
+//! (docs/decisions/0020).
+//! A series is looked for first where its file would be made: there it is, nearly always, and no other
+//! disk is asked. Where it is not, the others are asked in the order of the list, and the first that has
+//! it keeps it. A file is made only when all have answered that they have none: one that cannot answer
+//! may have it, and the series waits as for a fault of that directory.
+//! Each directory has its own budgets, pace and bounds, so that a series waits for its own disk alone.
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::VecDeque;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use hashbrown::HashMap;
+
+use super::creates::Pressure;
+use super::faults::Fault;
+use super::jobs::Job;
+use super::pace::Pace;
+use super::{Budgets, Ledger, Now, Writer, WriterConfig};
+use crate::cache::{SeriesId, Volume};
+use crate::limits::{
+    CREATES_IN_FLIGHT_MAX, PLACED_PER_TURN_MAX, PROBES_IN_FLIGHT_MAX, UPDATES_IN_FLIGHT_MAX,
+    UPDATES_PER_SECOND_LOOK, VOLUME_CREATES, VOLUME_PROBES,
+};
+use crate::metric::Metric;
+use crate::ring::FileOperation;
+
+/// A data directory beside the first.
+#[derive(Clone, Debug)]
+pub struct FurtherVolume {
+    /// The directory.
+    pub data_dir: PathBuf,
+    /// Its own budgets.
+    pub budgets: Budgets,
+    /// As `WriterConfig::sync_creates`.
+    pub sync_creates: bool,
+    /// As `WriterConfig::updates_in_flight_max`.
+    pub updates_in_flight_max: usize,
+    /// As `Access::lazy`.
+    pub lazy: bool,
+    /// As `CacheConfig::max_point_age_s`.
+    pub max_point_age_s: u32,
+    /// As `CacheConfig::in_disk_order`.
+    pub in_disk_order: bool,
+}
+
+/// What is said of the data directories beside the first; nothing, where there is none.
+#[derive(Clone, Debug, Default)]
+pub struct Further {
+    /// These, in the order of the list.
+    pub volumes: Vec<FurtherVolume>,
+    /// By what the hash puts new files apart: a number for each directory, the first among them, that
+    /// does not change from start to start.
+    pub salts: Vec<u64>,
+    /// Which directories are away.
+    pub away: Arc<Away>,
+}
+
+/// Directories that are not where they were: not mounted, or gone. Set by who looks after them.
+#[derive(Debug, Default)]
+pub struct Away(AtomicU32);
+
+impl Away {
+    /// Whether a directory is away from now on.
+    pub fn set(&self, volume: Volume, is_away: bool) {
+        // One bit, by which nothing is published: relaxed is enough.
+        if is_away {
+            self.0.fetch_or(volume.bit(), Ordering::Relaxed);
+        } else {
+            self.0.fetch_and(!volume.bit(), Ordering::Relaxed);
+        }
+    }
+
+    /// Is it away?
+    pub fn is(&self, volume: Volume) -> bool {
+        self.0.load(Ordering::Relaxed) & volume.bit() != 0
+    }
+}
+
+/// What a shard did in a data directory, since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct VolumeCounts {
+    /// Updates carried out.
+    pub updates: u64,
+    /// Of these, late ones (MAX_POINT_AGE).
+    pub late_updates: u64,
+    /// Files made.
+    pub creates: u64,
+    /// Updates and creates that failed.
+    pub errors: u64,
+}
+
+/// One data directory of a shard's writer.
+#[derive(Debug)]
+pub(super) struct Lane {
+    pub(super) data_dir: PathBuf,
+    pub(super) sync_creates: bool,
+    pub(super) lazy: bool,
+    pub(super) updates_max: usize,
+    pub(super) creates_max: usize,
+    pub(super) probes_max: usize,
+    pub(super) pace: Pace,
+    pub(super) pressure: Pressure,
+    /// Series without a file that no limit has held back yet; bounded by the probes.
+    pub(super) missing: VecDeque<SeriesId>,
+    pub(super) counts: VolumeCounts,
+    salt: u64,
+}
+
+/// A series on its way through the directories.
+#[derive(Clone, Copy, Debug, Default)]
+struct Asked {
+    /// Directories that have answered, or could not.
+    asked: u32,
+    /// Those that could not.
+    failed: u32,
+}
+
+/// The data directories.
+#[derive(Debug)]
+pub(super) struct Lanes {
+    each: Vec<Lane>,
+    away: Arc<Away>,
+    asked: HashMap<SeriesId, Asked>,
+    /// Updates since a second file was looked for, and the directory that was asked.
+    second_look: (u32, usize),
+}
+
+impl Lanes {
+    /// The first directory, and those beside it.
+    pub(super) fn new(config: &WriterConfig, further: Further) -> Self {
+        let Further {
+            volumes,
+            salts,
+            away,
+        } = further;
+        let are_several = !volumes.is_empty();
+        let (creates_max, probes_max) = if are_several {
+            (VOLUME_CREATES, VOLUME_PROBES)
+        } else {
+            (CREATES_IN_FLIGHT_MAX, PROBES_IN_FLIGHT_MAX)
+        };
+        let lane = |data_dir: PathBuf, sync_creates, lazy, updates_max| Lane {
+            data_dir,
+            sync_creates,
+            lazy,
+            updates_max,
+            creates_max,
+            probes_max,
+            pace: Pace::default(),
+            pressure: Pressure::default(),
+            missing: VecDeque::new(),
+            counts: VolumeCounts::default(),
+            salt: 0,
+        };
+        let first = lane(
+            config.data_dir.clone(),
+            config.sync_creates,
+            config.access.lazy,
+            config.updates_in_flight_max,
+        );
+        let mut lanes = vec![first];
+        lanes.extend(volumes.into_iter().map(|it| {
+            lane(
+                it.data_dir,
+                it.sync_creates,
+                it.lazy,
+                it.updates_in_flight_max,
+            )
+        }));
+        assert!(
+            !are_several || salts.len() == lanes.len(),
+            "{} salts for {} directories",
+            salts.len(),
+            lanes.len()
+        );
+        for (lane, salt) in lanes.iter_mut().zip(salts) {
+            lane.salt = salt;
+        }
+        for Lane { updates_max, .. } in &lanes {
+            assert!(
+                (1..=UPDATES_IN_FLIGHT_MAX).contains(updates_max),
+                "{updates_max} updates in flight"
+            );
+        }
+        Self {
+            each: lanes,
+            away,
+            asked: HashMap::new(),
+            second_look: (0, 0),
+        }
+    }
+
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.each.len()
+    }
+
+    /// One of them.
+    pub(super) fn of(&self, volume: Volume) -> &Lane {
+        &self.each[volume.index()]
+    }
+
+    /// The same, to be changed.
+    pub(super) fn of_mut(&mut self, volume: Volume) -> &mut Lane {
+        &mut self.each[volume.index()]
+    }
+
+    /// All of them.
+    pub(super) fn all(&self) -> impl Iterator<Item = Volume> + use<> {
+        Volume::all(self.each.len())
+    }
+
+    /// Is it away?
+    pub(super) fn is_away(&self, volume: Volume) -> bool {
+        self.away.is(volume)
+    }
+
+    /// The file of a series was found, or its search begins anew.
+    pub(super) fn forget(&mut self, series: SeriesId) {
+        if !self.asked.is_empty() {
+            self.asked.remove(&series);
+        }
+    }
+
+    /// By hash, where a new file of this path below its data directory goes: to the directory whose own
+    /// hash of it is the largest, so that one more directory takes its share of each and nothing else
+    /// changes.
+    fn by_hash(&self, path: &Path) -> Volume {
+        let name = fnv(path.as_os_str().as_bytes());
+        let weight = |volume: &Volume| mixed(name ^ self.of(*volume).salt);
+        self.all().max_by_key(weight).unwrap_or_default()
+    }
+}
+
+/// The salt of a data directory of this name, for `Further`.
+pub fn salt(name: &str) -> u64 {
+    mixed(fnv(name.as_bytes()))
+}
+
+/// FNV-1a. The same on every machine and in every version: it decides where files lie.
+fn fnv(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
+    })
+}
+
+/// The last steps of splitmix64.
+fn mixed(hash: u64) -> u64 {
+    let hash = (hash ^ (hash >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let hash = (hash ^ (hash >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    hash ^ (hash >> 31)
+}
+
+impl Writer {
+    /// New series are to be looked for where their files would be made.
+    pub(super) fn place_new(&mut self, ledger: &mut Ledger) {
+        for _ in 0..PLACED_PER_TURN_MAX {
+            let Some(series) = ledger.unplaced() else {
+                return;
+            };
+            self.lanes.forget(series);
+            let volume = self.volume_of_new(ledger.name(series));
+            ledger.set_volume(series, volume);
+        }
+    }
+
+    /// Where a new file of this metric goes.
+    fn volume_of_new(&self, name: &str) -> Volume {
+        let by_schema = self.config.schemas.volume(name).map(Volume::new);
+        by_schema.unwrap_or_else(|| self.lanes.by_hash(&self.relative_path(name)))
+    }
+
+    /// A directory has no file of a series: the next is asked, or the file is to be made.
+    pub(super) fn not_here(&mut self, ledger: &mut Ledger, series: SeriesId, now: Now) {
+        if self.lanes.len() == 1 {
+            return self.lanes.of_mut(Volume::FIRST).missing.push_back(series);
+        }
+        self.ask_next(ledger, series, None, now);
+    }
+
+    /// A directory cannot say whether it has a file of a series.
+    pub(super) fn not_answered(
+        &mut self,
+        ledger: &mut Ledger,
+        series: SeriesId,
+        fault: &Fault,
+        now: Now,
+    ) {
+        if self.lanes.len() == 1 {
+            return self.park(ledger, series, fault, now);
+        }
+        self.ask_next(ledger, series, Some(fault), now);
+    }
+
+    fn ask_next(&mut self, ledger: &mut Ledger, series: SeriesId, fault: Option<&Fault>, now: Now) {
+        let here = ledger.volume(series);
+        let asked = self.lanes.asked.entry(series).or_default();
+        asked.asked |= here.bit();
+        if fault.is_some() {
+            asked.failed |= here.bit();
+        } else {
+            asked.failed &= !here.bit();
+        }
+        let Asked { asked, failed } = *asked;
+        let next = |set: u32| self.lanes.all().find(|volume| set & volume.bit() != 0);
+        if let Some(next) = next(!asked) {
+            return ledger.set_volume(series, next);
+        }
+        if let Some(failed) = next(failed) {
+            self.lanes.forget(series);
+            ledger.set_volume(series, failed);
+            return match fault {
+                Some(fault) if failed == here => self.park(ledger, series, fault, now),
+                Some(_) | None => self.park(ledger, series, &Fault::NoAnswer, now),
+            };
+        }
+        let target = self.volume_of_new(ledger.name(series));
+        if here == target {
+            self.lanes.forget(series);
+            return self.lanes.of_mut(target).missing.push_back(series);
+        }
+        // Asked once more, in its turn and at the pace of its directory.
+        ledger.set_volume(series, target);
+    }
+
+    /// Every so many updates the file just written is looked for in another directory: a second one
+    /// is nobody's, and whoever made it is to know.
+    pub(super) fn look_for_second(&mut self, ledger: &Ledger, series: SeriesId) {
+        let count = self.lanes.len();
+        if count == 1 {
+            return;
+        }
+        let (updates, last) = &mut self.lanes.second_look;
+        *updates += 1;
+        if *updates < UPDATES_PER_SECOND_LOOK {
+            return;
+        }
+        *updates = 0;
+        *last = (*last + 1) % count;
+        let volume = Volume::new(*last);
+        let is_free = self.jobs.locates(volume) < self.lanes.of(volume).probes_max;
+        if volume == ledger.volume(series) || !is_free || self.lanes.is_away(volume) {
+            return;
+        }
+        let path = self.path_in(volume, ledger.name(series));
+        let job = Job::SecondLook { path: path.clone() };
+        let token = self.jobs.insert(volume, job);
+        self.operations.push((token, FileOperation::Probe { path }));
+    }
+
+    /// Where the file of a metric would lie in a directory.
+    pub(super) fn path_in(&self, volume: Volume, name: &str) -> PathBuf {
+        self.lanes
+            .of(volume)
+            .data_dir
+            .join(self.relative_path(name))
+    }
+
+    fn relative_path(&self, name: &str) -> PathBuf {
+        let Ok(metric) = Metric::from_canonical(name) else {
+            unreachable!("the cache holds canonical names, and {name:?}");
+        };
+        metric.file_path(self.config.leaf)
+    }
+
+    /// Where a metric's file may lie, the likeliest place first.
+    pub(super) fn paths(&self, ledger: &Ledger, name: &str) -> Vec<PathBuf> {
+        if self.lanes.len() == 1 {
+            return vec![self.path_in(Volume::FIRST, name)];
+        }
+        let known = ledger.find(name).map(|series| ledger.volume(series));
+        let first = known.unwrap_or_else(|| self.volume_of_new(name));
+        let others = self.lanes.all().filter(|volume| *volume != first);
+        let volumes = [first].into_iter().chain(others);
+        volumes.map(|volume| self.path_in(volume, name)).collect()
+    }
+
+    /// What was done in each directory.
+    pub fn volume_counts(&self) -> impl Iterator<Item = VolumeCounts> {
+        self.lanes.each.iter().map(|lane| lane.counts)
+    }
+}

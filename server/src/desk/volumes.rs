@@ -1,0 +1,204 @@
+//! The data directories as the desk has them: each with its disk's treatment, its budgets and what
+//! tunes them; and, where there are several, whether each is where it was (docs/decisions/0020).
+//! A directory that is gone, or on another file system than at the start, is away: nothing is looked
+//! for, made or written there, so that a mount point without its disk gets no files and an empty one is
+//! not taken for metrics that are new. One that comes back goes on without a start.
+//! A disk that hangs keeps its own look waiting and nobody else's.
+
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use benzene_engine::cache::Volume;
+use benzene_engine::clock;
+use benzene_engine::device::Class;
+use benzene_engine::limiter::Budget;
+use benzene_engine::limits::{BUDGET_BURST_S, DATA_DIR_LOOK_EVERY};
+use benzene_engine::ring::mount;
+use benzene_engine::writer::{Away, Budgets};
+use tokio::task::JoinHandle;
+use tokio::time::sleep;
+
+use super::Desk;
+use super::disk::Found;
+use super::start::prove_data_dir;
+use super::tuning::Tuning;
+use crate::config::{DataDirectory, Rate};
+
+/// A data directory.
+#[derive(Debug)]
+pub(super) struct DataVolume {
+    pub(super) directory: DataDirectory,
+    pub(super) class: Class,
+    /// How long points may be held back.
+    pub(super) max_point_age_s: u32,
+    pub(super) budgets: Budgets,
+    /// How the rate of updates is tuned.
+    pub(super) tuning: RefCell<Tuning>,
+    /// The file system that it is on; None: that was never to be had.
+    device: Cell<Option<u64>>,
+    is_away: Cell<bool>,
+    free_bytes: Cell<Option<u64>>,
+}
+
+/// A look at a directory: its file system, and the room there.
+type Look = io::Result<(u64, Option<u64>)>;
+
+impl DataVolume {
+    /// A directory whose disk is treated so; `problem` is why it cannot be used now.
+    pub(super) fn new(directory: &DataDirectory, found: Found, problem: Option<&str>) -> Self {
+        let Found {
+            treatment, watch, ..
+        } = found;
+        let now = clock::now().instant;
+        let tuning = Tuning::new(watch, &treatment.profile, treatment.updates.rate);
+        let budget = |per_s| std::sync::Arc::new(Budget::new(per_s, BUDGET_BURST_S, now));
+        let creates = treatment.creates.rate.limit();
+        Self {
+            directory: directory.clone(),
+            class: treatment.class,
+            max_point_age_s: treatment.profile.max_point_age_s,
+            budgets: Budgets {
+                updates: budget(tuning.begin(treatment.updates.rate)),
+                creates: budget(creates.map(|a_minute| a_minute / 60.0)),
+            },
+            tuning: RefCell::new(tuning),
+            device: Cell::new(
+                look(&directory.path)
+                    .ok()
+                    .map(|(device, _)| device)
+                    .filter(|_| problem.is_none()),
+            ),
+            is_away: Cell::new(problem.is_some()),
+            free_bytes: Cell::new(None),
+        }
+    }
+
+    /// Is it not where it was?
+    pub(super) fn is_away(&self) -> bool {
+        self.is_away.get()
+    }
+
+    /// Room on its file system, as far as that is known.
+    pub(super) fn free_bytes(&self) -> Option<u64> {
+        self.free_bytes.get()
+    }
+
+    /// What a stop that drains allows.
+    pub(super) fn stop(&self, on_shutdown: Option<Rate>) {
+        let now = clock::now().instant;
+        let Budgets { updates, creates } = &self.budgets;
+        if let Some(rate) = on_shutdown {
+            updates.set_rate(rate.limit(), now);
+            creates.set_rate(rate.limit(), now);
+            return;
+        }
+        // Points that were accepted get their files at a stop, whatever the limit on creates, and
+        // nobody tunes any more.
+        creates.set_rate(Rate::Unlimited.limit(), now);
+        if self.tuning.borrow().is_tuned() {
+            updates.set_rate(Rate::Unlimited.limit(), now);
+        }
+    }
+
+    /// Takes in what a look has found. Says whether it is away now.
+    fn saw(&self, found: Look) -> bool {
+        let path = &self.directory.path;
+        let (why, free) = match found {
+            Err(error) => (Some(error.to_string()), None),
+            Ok((device, free)) => match self.device.get() {
+                Some(known) if known == device => (None, free),
+                Some(_) => (Some("another file system is there".to_owned()), None),
+                None => match prove_data_dir(path, false) {
+                    Ok(()) => {
+                        self.device.set(Some(device));
+                        (None, free)
+                    }
+                    Err(error) => (Some(error.to_string()), None),
+                },
+            },
+        };
+        self.free_bytes.set(free);
+        let was_away = self.is_away.replace(why.is_some());
+        match (&why, was_away) {
+            (Some(why), false) => tracing::error!(
+                "the data directory {} is away: {why}. Nothing is written there, and points of its \
+                 metrics wait; mount its disk again (the others go on)",
+                path.display()
+            ),
+            (None, true) => tracing::info!(
+                "the data directory {} is there again: what waits is written",
+                path.display()
+            ),
+            (Some(_), true) | (None, false) => {}
+        }
+        why.is_some()
+    }
+}
+
+fn look(path: &Path) -> Look {
+    let found = std::fs::metadata(path)?;
+    if !found.is_dir() {
+        return Err(io::ErrorKind::NotADirectory.into());
+    }
+    Ok((found.dev(), mount::free(path).ok().map(|free| free.bytes)))
+}
+
+/// One directory of each file system that is there, for what is done by file system.
+pub(super) fn one_of_each(volumes: &[DataVolume]) -> Vec<PathBuf> {
+    let mut devices = Vec::new();
+    let mut paths = Vec::new();
+    for volume in volumes.iter().filter(|volume| !volume.is_away()) {
+        let device = volume.device.get();
+        if device.is_none() || !devices.contains(&device) {
+            devices.push(device);
+            paths.push(volume.directory.path.clone());
+        }
+    }
+    paths
+}
+
+impl Desk {
+    /// Looks after several data directories, as long as this is asked.
+    pub(super) async fn watch_volumes(&self) {
+        if self.volumes.len() == 1 {
+            return std::future::pending().await;
+        }
+        let mut looks: Vec<Option<JoinHandle<Look>>> = self.volumes.iter().map(|_| None).collect();
+        loop {
+            let all = self.volumes.iter().zip(&mut looks).enumerate();
+            for (number, (volume, slot)) in all {
+                if let Some(handle) = slot.take_if(|handle| handle.is_finished())
+                    && let Ok(found) = handle.await
+                {
+                    self.away.set(Volume::new(number), volume.saw(found));
+                }
+                let path = volume.directory.path.clone();
+                slot.get_or_insert_with(|| tokio::task::spawn_blocking(move || look(&path)));
+            }
+            sleep(DATA_DIR_LOOK_EVERY).await;
+        }
+    }
+}
+
+/// Creates a minute that are allowed in all of them together; None where one has no limit.
+pub(super) fn creates_per_minute(volumes: &[DataVolume]) -> Option<f64> {
+    let rates = volumes.iter().map(|volume| volume.budgets.creates.rate());
+    let a_second: Option<f64> = rates.sum();
+    a_second.map(|a_second| a_second * 60.0)
+}
+
+/// Sets which directories are away at the start.
+pub(super) fn away_of(volumes: &[DataVolume]) -> Away {
+    let away = Away::default();
+    for (number, volume) in volumes.iter().enumerate() {
+        away.set(Volume::new(number), volume.is_away());
+    }
+    away
+}
+
+/// How long a directory is asked to bring what was written to its disk, and fails, before the journal
+/// goes on without it; only where there are others.
+pub(super) const SYNC_PATIENCE: Duration = Duration::from_secs(60);
