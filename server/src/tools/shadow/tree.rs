@@ -71,7 +71,8 @@ impl Trees<'_> {
         let mut findings = Findings::default();
         let max = self.examples_max;
         self.walk(self.ours, &mut |place, _| self.pair(place, &mut findings));
-        let began = SystemTime::UNIX_EPOCH + Duration::from_secs(self.began_s.into());
+        // The second in which the shadow began is not looked at: files written just before have it too.
+        let began = SystemTime::UNIX_EPOCH + Duration::from_secs(u64::from(self.began_s) + 1);
         self.walk(self.theirs, &mut |place, path| {
             let is_fresh = fs::metadata(path)
                 .and_then(|found| found.modified())
