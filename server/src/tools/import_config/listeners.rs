@@ -85,9 +85,13 @@ pub(super) fn translate(section: &str, settings: &Table, translation: &mut Trans
             ("tcp", "compression") if value.as_str() == Some("") => {
                 translation.without(&from, "it is off");
             }
+            ("tcp", "compression") if value.as_str() == Some("gzip") => translation.without(
+                &from,
+                "the line receiver knows a stream packed with gzip by its first bytes",
+            ),
             ("tcp", "compression") => translation.look(
                 &from,
-                "see docs/operating/differences.md for which compressed lines are received",
+                "only streams packed with gzip are received; have the sender use that, or none",
             ),
             _ => translation.look(&from, "go-carbon's documentation has no such setting"),
         }
