@@ -12,7 +12,7 @@
 
 use std::collections::BTreeMap;
 use std::io::Write;
-use std::net::SocketAddr;
+use std::net::TcpStream;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -32,8 +32,7 @@ fn stops() -> u64 {
 }
 
 /// Sends point after point of this connection's metrics until the daemon is gone.
-fn send_until_cut(connection: usize, address: SocketAddr, start: u32, stop: &AtomicBool) {
-    let mut socket = std::net::TcpStream::connect(address).unwrap();
+fn send_until_cut(connection: usize, mut socket: TcpStream, start: u32, stop: &AtomicBool) {
     for round in 0_u32.. {
         let mut text = String::new();
         for metric in 0..METRICS {
@@ -61,12 +60,14 @@ fn stop_under_load(seed: u64) {
         ..Setup::default()
     };
     let daemon = Daemon::start(&setup);
-    let (address, start) = (daemon.line, now() - 20_000);
+    let start = now() - 20_000;
     let done = AtomicBool::new(false);
+    // Before the stop: a listener that is closed refuses who comes then.
+    let sockets = [(); CONNECTIONS].map(|()| daemon.connect());
     let ended = std::thread::scope(|scope| {
-        for connection in 0..CONNECTIONS {
+        for (connection, socket) in sockets.into_iter().enumerate() {
             let done = &done;
-            scope.spawn(move || send_until_cut(connection, address, start, done));
+            scope.spawn(move || send_until_cut(connection, socket, start, done));
         }
         // Spread over the first half second, which holds the creates and the first updates.
         std::thread::sleep(Duration::from_millis(seed * 7919 % 500));

@@ -7,6 +7,7 @@ use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::time::SystemTime;
 
 use benzene_engine::ring::host::{self, Used};
 
@@ -68,6 +69,8 @@ pub(super) struct Daemon {
     log: PathBuf,
     /// Where its files are.
     pub(super) data_dir: PathBuf,
+    /// When it was started, by the clock that files have.
+    pub(super) since: SystemTime,
     used: Used,
 }
 
@@ -82,6 +85,8 @@ impl Daemon {
         fs::write(&conf, carbon_conf(loaded, directory)).map_err(ShadowError::path(&conf))?;
         let log = directory.join("log");
         let file = File::create(&log).map_err(ShadowError::path(&log))?;
+        let since = file.metadata().and_then(|found| found.modified());
+        let since = since.map_err(ShadowError::path(&log))?;
         let program = std::env::current_exe().map_err(ShadowError::System)?;
         let process = Command::new(&program)
             .args(["cache", "--udp", "off", "--query", "off"])
@@ -101,6 +106,7 @@ impl Daemon {
             process,
             log,
             data_dir: directory.join("whisper"),
+            since,
             used: Used::default(),
         };
         while !daemon.said()?.contains(READY) {

@@ -126,6 +126,7 @@ async fn shadow(options: &ShadowOptions) -> Result<bool, ShadowError> {
         theirs: settings.data_dir(),
         own_metrics: &own_metrics,
         began_s: began.unix_seconds,
+        since: daemon.since,
         examples_max: options.examples,
     };
     let report = Report {

@@ -6,7 +6,7 @@
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use super::compare::{self, Tally};
 
@@ -61,6 +61,8 @@ pub(super) struct Trees<'a> {
     pub(super) own_metrics: &'a Path,
     /// Unix seconds.
     pub(super) began_s: u32,
+    /// The same, as exact as the times of files are.
+    pub(super) since: SystemTime,
     /// How many places of each kind are kept.
     pub(super) examples_max: usize,
 }
@@ -71,12 +73,10 @@ impl Trees<'_> {
         let mut findings = Findings::default();
         let max = self.examples_max;
         self.walk(self.ours, &mut |place, _| self.pair(place, &mut findings));
-        // The second in which the shadow began is not looked at: files written just before have it too.
-        let began = SystemTime::UNIX_EPOCH + Duration::from_secs(u64::from(self.began_s) + 1);
         self.walk(self.theirs, &mut |place, path| {
             let is_fresh = fs::metadata(path)
                 .and_then(|found| found.modified())
-                .is_ok_and(|modified| modified >= began);
+                .is_ok_and(|modified| modified >= self.since);
             if is_fresh && !self.ours.join(place).exists() {
                 findings.only_theirs.add(max, || metric(place));
             }
@@ -161,6 +161,8 @@ fn metric(place: &Path) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use benzene_engine::whisper::{Aggregation, Header, Retention};
 
     use super::*;
@@ -190,20 +192,23 @@ mod tests {
         put(theirs.path(), "a/broken.wsp", b"");
         put(theirs.path(), "b/other.wsp", &file);
         put(theirs.path(), "b/notes.txt", b"");
-        let trees = |began_s| Trees {
+        let began = SystemTime::UNIX_EPOCH;
+        let trees = |since| Trees {
             ours: ours.path(),
             theirs: theirs.path(),
             own_metrics: Path::new("carbon/agents"),
-            began_s,
+            began_s: 0,
+            since,
             examples_max: 3,
         };
-        let found = trees(0).compare();
+        let found = trees(began).compare();
         assert_eq!(found.metrics, 1);
         assert_eq!(found.only_ours.examples, ["a.new"]);
         assert_eq!(found.only_theirs.examples, ["b.other"]);
         assert_eq!(found.unlike.count, 1);
         assert!(found.unlike.examples[0].starts_with("a.broken: the other file"));
         assert!(!found.agree());
-        assert_eq!(trees(u32::MAX).compare().only_theirs.count, 0);
+        let later = trees(began + Duration::from_secs(1 << 33));
+        assert_eq!(later.compare().only_theirs.count, 0);
     }
 }
