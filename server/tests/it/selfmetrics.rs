@@ -3,7 +3,6 @@
 #![expect(
     clippy::disallowed_methods,
     clippy::format_push_string,
-    clippy::cast_precision_loss,
     reason = "a test waits, and builds its text simply"
 )]
 
@@ -120,11 +119,26 @@ fn accounts_balance(report: &Values) {
     );
 }
 
-/// Whether no report lies between two of them: one that came late, in the same second as the next,
-/// was replaced by it. A report's points are all that is stored of ours until the next.
-fn follow(pair: &[Values]) -> bool {
+/// Pairs of reports of one daemon between which none lies: no further apart than its interval of two
+/// seconds, and with own points in between, which begin at none with a restart.
+fn following(reports: &BTreeMap<u32, Values>) -> Vec<[&Values; 2]> {
     let own = |report: &Values| report["benzene.own"];
-    same(own(&pair[1]) - own(&pair[0]), pair[0].len() as f64)
+    let later = reports.iter().skip(1);
+    reports
+        .iter()
+        .zip(later)
+        .filter(|((at, report), (next_at, next))| **next_at <= **at + 2 && own(next) > own(report))
+        .map(|((_, report), (_, next))| [report, next])
+        .collect()
+}
+
+/// Python's counts agree with ours in every pair of reports that follow each other; how many that are.
+fn intervals_agree(reports: &BTreeMap<u32, Values>) -> usize {
+    let pairs = following(reports);
+    for [report, next] in &pairs {
+        interval_agrees(report, next);
+    }
+    pairs.len()
 }
 
 /// Python's counts per interval are the differences of our totals.
@@ -209,7 +223,8 @@ fn own_metrics_are_pythons_and_keep_the_accounts() {
     drop(idle);
     let ended = daemon.stop();
     assert!(ended.status.success(), "{}", ended.log);
-    let reports = reports(&ended.data().join(own.replace('.', "/")));
+    let by_time = reports_by_time(&ended.data().join(own.replace('.', "/")));
+    let reports: Vec<&Values> = by_time.values().collect();
     assert!(reports.len() >= 4);
     for report in &reports {
         for name in PYTHONS {
@@ -218,11 +233,8 @@ fn own_metrics_are_pythons_and_keep_the_accounts() {
         accounts_balance(report);
         cores_are_plausible(report);
     }
-    let pairs: Vec<_> = reports.windows(2).filter(|pair| follow(pair)).collect();
-    assert!(pairs.len() >= 2, "{} of {reports:?}", pairs.len());
-    for pair in pairs {
-        interval_agrees(&pair[0], &pair[1]);
-    }
+    let agreeing = intervals_agree(&by_time);
+    assert!(agreeing >= 2, "{agreeing} of {reports:?}");
     let last = reports.last().unwrap();
     for name in [
         "superseded",
@@ -292,7 +304,7 @@ fn cores_are_plausible(report: &Values) {
 }
 
 /// Everything that is reported is explained, and what is explained is reported.
-fn names_are_documented(reports: &[Values]) {
+fn names_are_documented(reports: &[&Values]) {
     let names = reports.iter().flat_map(|report| report.keys());
     let reported: BTreeSet<String> = names.map(|name| of_any_shard(name)).collect();
     let documented = documented();
@@ -380,15 +392,12 @@ fn the_accounts_hold_whatever_is_dropped() {
     std::fs::remove_dir(&obstacle).unwrap();
     let ended = daemon.stop();
     assert!(ended.status.success(), "{}", ended.log);
-    let reports = reports(&ended.data().join(own.replace('.', "/")));
+    let by_time = reports_by_time(&ended.data().join(own.replace('.', "/")));
+    let reports: Vec<&Values> = by_time.values().collect();
     for report in &reports {
         accounts_balance(report);
     }
-    let pairs: Vec<_> = reports.windows(2).filter(|pair| follow(pair)).collect();
-    assert!(!pairs.is_empty(), "{reports:?}");
-    for pair in pairs {
-        interval_agrees(&pair[0], &pair[1]);
-    }
+    assert!(intervals_agree(&by_time) > 0, "{reports:?}");
     for drop in drops {
         let last = reports.last().unwrap();
         assert!(
