@@ -85,7 +85,7 @@ fn the_default_takes_the_rest() {
     assert_eq!((rule.x_files_factor, rule.method), (None, None));
 }
 
-/// References, [DEFAULT] and a percent sign in a pattern [X].
+/// References, `[DEFAULT]` and a percent sign in a pattern [X].
 #[test]
 fn values_are_resolved() {
     let text = "[DEFAULT]\nstep = 10\nretentions = %(step)s:60\n[a]\npattern = ^a%%b$\n[b]\nstep = 20\npattern = b";

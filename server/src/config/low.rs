@@ -1,6 +1,6 @@
 //! carbon.conf as the operator wrote it: the entries of [cache], then those of [cache:NAME], which
 //! win, each read by its option's type, with the line it came from.
-//! Order and inheritance are Python's: a section's entries include those of [DEFAULT], also where
+//! Order and inheritance are Python's: a section's entries include those of `[DEFAULT]`, also where
 //! [cache] had set the same key before. Other sections belong to other programs and are not read.
 //! Nothing is decided here: relations between options, directories and addresses are `high`'s.
 //! The first value that cannot be read refuses the file.
@@ -280,7 +280,7 @@ pub(super) struct Resolved {
     pub(super) inherited: bool,
 }
 
-/// The entries of a section as Python's `items()` has them: those that [DEFAULT] lends first.
+/// The entries of a section as Python's `items()` has them: those that `[DEFAULT]` lends first.
 pub(super) fn resolve<C: FromIterator<Result<Resolved, IniError>>>(
     ini: &IniFile,
     section: &Section,

@@ -28,7 +28,7 @@ pub struct SectionSurvey {
     pub line: usize,
     /// Who reads it.
     pub program: Program,
-    /// Its keys. A cache's has those that [DEFAULT] lends, unless an earlier cache's has them.
+    /// Its keys. A cache's has those that `[DEFAULT]` lends, unless an earlier cache's has them.
     pub keys: Vec<Key>,
     /// Values whose references lead nowhere.
     pub faults: Vec<IniError>,
