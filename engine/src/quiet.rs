@@ -25,6 +25,11 @@ impl Quiet {
         self.said = Some(now);
         Some(std::mem::take(&mut self.more))
     }
+
+    /// It is over: whether it was said at all. What comes next is said at once.
+    pub fn end(&mut self) -> bool {
+        std::mem::take(self).said.is_some()
+    }
 }
 
 #[cfg(test)]
@@ -41,5 +46,16 @@ mod tests {
         assert_eq!(quiet.due(start + QUIET), Some(2));
         assert_eq!(quiet.due(start + QUIET + QUIET / 2), None);
         assert_eq!(quiet.due(start + QUIET * 3), Some(1));
+    }
+
+    #[test]
+    fn what_is_over_is_said_at_once_when_it_comes_again() {
+        let start = crate::clock::now().instant;
+        let mut quiet = Quiet::default();
+        assert!(!quiet.end());
+        assert_eq!(quiet.due(start), Some(0));
+        assert!(quiet.end());
+        assert!(!quiet.end());
+        assert_eq!(quiet.due(start), Some(0));
     }
 }

@@ -6,11 +6,12 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use benzene_engine::clock;
 use benzene_engine::limits::{RELAY_CONNECT_TIMEOUT, RELAY_RETRY_PAUSE_MAX, RELAY_SEND_TIMEOUT};
 use benzene_engine::point::Point;
+use benzene_engine::quiet::Quiet;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
@@ -22,8 +23,6 @@ use super::frame;
 
 /// The first pause before another attempt to connect.
 const RETRY_PAUSE_MIN: Duration = Duration::from_secs(1);
-/// How long a failure stays quiet after it was said.
-const QUIET: Duration = Duration::from_secs(60);
 
 /// What lanes count, all together.
 #[derive(Debug, Default)]
@@ -54,7 +53,7 @@ impl Lane {
             message_points_max,
             batch: Vec::new(),
             tally: Arc::clone(tally),
-            said_at: None,
+            failing: Quiet::default(),
         };
         drop(tokio::spawn(carrier.run()));
         Lane {
@@ -84,7 +83,7 @@ struct Carrier {
     /// Points on their way; kept until they are written.
     batch: Vec<(String, Point)>,
     tally: Arc<Tally>,
-    said_at: Option<Instant>,
+    failing: Quiet,
 }
 
 impl Carrier {
@@ -153,10 +152,7 @@ impl Carrier {
     }
 
     fn say(&mut self, error: &std::io::Error) {
-        let now = clock::now().instant;
-        let is_quiet = |at: Instant| now.saturating_duration_since(at) < QUIET;
-        if !self.said_at.is_some_and(is_quiet) {
-            self.said_at = Some(now);
+        if self.failing.due(clock::now().instant).is_some() {
             tracing::warn!(
                 "own metrics cannot be relayed to {}: {error}; they wait in its queue \
                  (RELAY_CACHE_METRICS, DESTINATIONS, MAX_QUEUE_SIZE in carbon.conf)",
@@ -166,7 +162,7 @@ impl Carrier {
     }
 
     fn say_well(&mut self) {
-        if self.said_at.take().is_some() {
+        if self.failing.end() {
             tracing::info!("own metrics are relayed to {} again", self.destination);
         }
     }

@@ -18,6 +18,7 @@ use std::time::{Duration, Instant};
 
 use benzene_engine::clock;
 use benzene_engine::limits::{TAG_LAST_WORDS, TAG_RETRY_PAUSE_MAX};
+use benzene_engine::quiet::Quiet;
 use benzene_engine::stats::{Counter, Stats};
 use benzene_engine::writer::Outlet;
 
@@ -29,8 +30,6 @@ use queue::Queue;
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 /// The first pause after a post that failed.
 const RETRY_PAUSE_MIN: Duration = Duration::from_secs(1);
-/// How long a failure stays quiet after it was said.
-const QUIET: Duration = Duration::from_secs(60);
 
 /// What the operator says of announcements.
 #[derive(Clone, Debug)]
@@ -80,7 +79,7 @@ impl TagDb {
             retry_at: clock::now().instant,
             pause: RETRY_PAUSE_MIN,
             failing_since: None,
-            said_at: None,
+            quiet: Quiet::default(),
         };
         let handle = std::thread::Builder::new()
             .name("benzene-tagdb".to_owned())
@@ -142,8 +141,7 @@ struct Poster {
     retry_at: Instant,
     pause: Duration,
     failing_since: Option<Instant>,
-    /// When a failure was last said.
-    said_at: Option<Instant>,
+    quiet: Quiet,
 }
 
 impl Poster {
@@ -222,13 +220,9 @@ impl Poster {
 
     fn say_failure(&mut self, failure: &Failure, now: Instant) {
         self.failing_since.get_or_insert(now);
-        if self
-            .said_at
-            .is_some_and(|at| now.saturating_duration_since(at) < QUIET)
-        {
+        if self.quiet.due(now).is_none() {
             return;
         }
-        self.said_at = Some(now);
         tracing::warn!(
             "series cannot be announced to graphite-web at {}: {failure}; {} wait and are posted \
              again (see GRAPHITE_URL in carbon.conf, or set ENABLE_TAGS = False)",
@@ -239,7 +233,7 @@ impl Poster {
 
     fn say_well(&mut self, now: Instant) {
         if let Some(since) = self.failing_since.take()
-            && self.said_at.take().is_some()
+            && self.quiet.end()
         {
             tracing::info!(
                 "graphite-web at {} takes series again, after {} s; {} wait",
