@@ -2,9 +2,9 @@
 //! order. Unlimited, every point is an update. At half as many updates a second an update has two
 //! points and the cache stays as it is. At a sixth the cache grows; released again, it comes back. The
 //! limits change by SIGHUP; what needs a start is named.
-//! What the daemon did is read from its own metrics. That it is not one update more than the limit holds
-//! on any machine; that it is not less only where the machine is quiet, so `BENZENE_LONG` asks for it
-//! with 6,000 metrics, and the engine's own tests ask for it on a clock set by hand.
+//! What the daemon did is read from its own metrics, which a busy machine makes late, so that one counts
+//! for longer than another. `BENZENE_LONG` asks for the limit within its few per cent, on a quiet
+//! machine with 6,000 metrics, and the engine's own tests ask for it exactly, on a clock set by hand.
 #![expect(
     clippy::disallowed_methods,
     clippy::format_push_string,
@@ -123,18 +123,21 @@ fn points_per_update_follow_the_limit_and_the_cache_comes_back() {
     let updates_a_second = |reports: &[&Values]| average(reports, name) / f64::from(INTERVAL_S);
 
     let all = f64::from(metrics()) + own;
+    // Least and most of what is expected: a burst is a tenth of a second's, and a report may be late.
+    let (least, most) = if is_long() { (0.98, 1.03) } else { (0.7, 1.15) };
+    let free_share = updates_a_second(&free) / all;
     assert!(
-        (updates_a_second(&free) / all - 1.0).abs() < 0.1,
+        (least - 0.08..most + 0.07).contains(&free_share),
         "{free:?}"
     );
     assert!((average(&free, "pointsPerUpdate") - 1.0).abs() < 0.05);
 
     for (reports, limit) in [(&halved, f64::from(half)), (&strangled, f64::from(sixth))] {
         let did = updates_a_second(reports);
-        // A report that came a little late counts a little more; a burst is a tenth of a second's.
-        assert!(did <= limit * 1.03, "{did} a second, {limit} were allowed");
-        let least = if is_long() { 0.98 } else { 0.7 };
-        assert!(did >= limit * least, "{did} a second, {limit} were allowed");
+        assert!(
+            (limit * least..limit * most).contains(&did),
+            "{did} a second, {limit} were allowed"
+        );
     }
     let sizes = |reports: &[&Values]| -> Vec<f64> {
         reports.iter().map(|report| report["cache.size"]).collect()
