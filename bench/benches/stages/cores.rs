@@ -8,14 +8,12 @@ use std::time::Duration;
 
 use benzene_engine::clock::{self, Now};
 use benzene_engine::limiter::{Budget, Room};
-use benzene_engine::limits::UPDATES_IN_FLIGHT_MAX;
-use benzene_engine::metric::{ShardIndex, TaggedLeaf};
+use benzene_engine::metric::ShardIndex;
 use benzene_engine::point::Point;
-use benzene_engine::ring::{Access, Allocation, FileOperation, FileOutcome};
-use benzene_engine::schemas::{Aggregations, Schemas};
+use benzene_engine::ring::{FileOperation, FileOutcome};
 use benzene_engine::shard::{Accept, Guesses, Message, Shard, ShardConfig, Trail};
 use benzene_engine::stats::Counter;
-use benzene_engine::writer::{Budgets, Further, Tells, WriterConfig};
+use benzene_engine::writer::{Budgets, Further, WriterConfig};
 use benzene_server::wire::frame::Frames;
 use benzene_server::wire::line::{self, Splitter};
 use benzene_server::wire::pickle::{self, Batch, Machine};
@@ -54,19 +52,7 @@ impl Cores {
             creates: budget(),
         };
         let room = Arc::new(Room::new(None, 1 << 40));
-        let writer = WriterConfig {
-            data_dir: "/data".into(),
-            leaf: TaggedLeaf::Hashed,
-            access: Access::default(),
-            allocation: Allocation::Sparse,
-            sync: false,
-            sync_creates: false,
-            updates_in_flight_max: UPDATES_IN_FLIGHT_MAX,
-            schemas: Arc::new(Schemas::builtin()),
-            aggregations: Arc::new(Aggregations::builtin()),
-            announce: None,
-            tells: Tells::default(),
-        };
+        let writer = WriterConfig::new("/data");
         let cores = (0..count).map(|index| {
             let config = ShardConfig {
                 index: ShardIndex(index),

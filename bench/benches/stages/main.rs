@@ -63,15 +63,9 @@ fn name(index: u32) -> String {
 /// A cache that takes whatever comes; the seed is also that of the hashes.
 fn cache_config() -> CacheConfig {
     CacheConfig {
-        seed: 1,
-        strategy: Strategy::Sorted,
-        timestamp_lag_s: 0,
         max_point_age_s: 60,
-        in_disk_order: false,
-        began: benzene_engine::clock::now().instant,
-        recent_bytes_max: 1 << 20,
         waiting_bytes_max: 1 << 40,
-        waiting_points_max: u64::MAX,
+        ..CacheConfig::new(Strategy::Sorted, benzene_engine::clock::now().instant)
     }
 }
 

@@ -19,8 +19,9 @@ use super::place::Place;
 
 /// How long a mount may be in use before it is taken away from whoever uses it.
 const BUSY: Duration = Duration::from_secs(5);
-/// How long the kernel may take to let a loop device go.
-const RELEASE: Duration = Duration::from_secs(5);
+/// How long the kernel may take to let a loop device go: whoever made a mount name space of his own has
+/// the mounts in it as well.
+const RELEASE: Duration = Duration::from_secs(30);
 /// How often it is looked whether something has happened.
 const LOOK: Duration = Duration::from_millis(20);
 

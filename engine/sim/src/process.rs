@@ -11,15 +11,13 @@ use benzene_engine::clock::Now;
 use benzene_engine::journal::survey::Survey;
 use benzene_engine::journal::{DataSync, JournalConfig, OnError, State};
 use benzene_engine::limiter::{Budget, Room};
-use benzene_engine::limits::{
-    AGES_BEFORE_START, BUDGET_BURST_S, RECENT_SHARE, UPDATES_IN_FLIGHT_MAX, WAITING_SHARE,
-};
-use benzene_engine::metric::{ShardIndex, TaggedLeaf};
+use benzene_engine::limits::{AGES_BEFORE_START, BUDGET_BURST_S, RECENT_SHARE, WAITING_SHARE};
+use benzene_engine::metric::ShardIndex;
 use benzene_engine::point::Point;
-use benzene_engine::ring::{Access, Allocation, FileOperation, FileToken};
-use benzene_engine::schemas::{Aggregations, Schemas};
+use benzene_engine::ring::{FileOperation, FileToken};
+use benzene_engine::schemas::Schemas;
 use benzene_engine::shard::{Message, RecallConfig, Shard, ShardConfig, Together, Trail};
-use benzene_engine::writer::{Budgets, Further, Tells, WriterConfig};
+use benzene_engine::writer::{Budgets, Further, WriterConfig};
 
 use crate::content::{DATA_DIR, JOURNAL_DIR, SCHEMAS};
 use crate::disk::SyncMark;
@@ -184,17 +182,8 @@ impl Shared {
             seed: start.seed,
             cache: cache(settings, start, shards),
             writer: WriterConfig {
-                data_dir: PathBuf::from(DATA_DIR),
-                leaf: TaggedLeaf::Hashed,
-                access: Access::default(),
-                allocation: Allocation::Sparse,
-                sync: false,
-                sync_creates: false,
-                updates_in_flight_max: UPDATES_IN_FLIGHT_MAX,
                 schemas: Arc::clone(&self.schemas),
-                aggregations: Arc::new(Aggregations::builtin()),
-                announce: None,
-                tells: Tells::default(),
+                ..WriterConfig::new(DATA_DIR)
             },
             budgets: self.budgets.clone(),
             further: Further::default(),

@@ -688,15 +688,9 @@ mod tests {
     fn new_names_of_one_turn_stop_at_the_bound_in_bytes() {
         let bytes_max = 1 << 20;
         let cache = Cache::new(CacheConfig {
-            seed: 1,
-            strategy: Strategy::Sorted,
-            timestamp_lag_s: 0,
-            max_point_age_s: 0,
-            in_disk_order: false,
-            began: crate::clock::now().instant,
             recent_bytes_max: bytes_max,
             waiting_bytes_max: bytes_max,
-            waiting_points_max: u64::MAX,
+            ..CacheConfig::new(Strategy::Sorted, crate::clock::now().instant)
         });
         let mut ledger = Ledger::new(cache, Arc::new(Room::new(None, bytes_max)), None);
         let point = Point {

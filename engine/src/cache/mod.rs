@@ -101,6 +101,25 @@ pub struct CacheConfig {
     pub waiting_points_max: u64,
 }
 
+impl CacheConfig {
+    /// A cache of an order that began then: nothing is held or passed over, recent points and what
+    /// waits may have a mebibyte each.
+    #[must_use]
+    pub const fn new(strategy: Strategy, began: Instant) -> Self {
+        Self {
+            seed: 1,
+            strategy,
+            timestamp_lag_s: 0,
+            max_point_age_s: 0,
+            in_disk_order: false,
+            began,
+            recent_bytes_max: 1 << 20,
+            waiting_bytes_max: 1 << 20,
+            waiting_points_max: u64::MAX,
+        }
+    }
+}
+
 /// One shard's cache.
 #[derive(Debug)]
 pub struct Cache {

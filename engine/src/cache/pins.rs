@@ -151,17 +151,7 @@ mod tests {
     #[test]
     fn what_is_stuck_is_carried_once_in_a_second() {
         let began = crate::clock::now().instant;
-        let mut cache = Cache::new(CacheConfig {
-            seed: 1,
-            strategy: Strategy::Sorted,
-            timestamp_lag_s: 0,
-            max_point_age_s: 0,
-            in_disk_order: false,
-            began,
-            recent_bytes_max: 1 << 20,
-            waiting_bytes_max: 1 << 20,
-            waiting_points_max: u64::MAX,
-        });
+        let mut cache = Cache::new(CacheConfig::new(Strategy::Sorted, began));
         let point = Point {
             timestamp: 1,
             value: 1.0,

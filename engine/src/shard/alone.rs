@@ -8,11 +8,11 @@ use super::ShardConfig;
 use crate::cache::{CacheConfig, Strategy};
 use crate::clock::Now;
 use crate::limiter::{Budget, Room};
-use crate::limits::{BUDGET_BURST_S, UPDATES_IN_FLIGHT_MAX};
-use crate::metric::{ShardIndex, TaggedLeaf};
-use crate::ring::{Access, Allocation, host};
+use crate::limits::BUDGET_BURST_S;
+use crate::metric::ShardIndex;
+use crate::ring::{Allocation, host};
 use crate::schemas::{Aggregations, Schemas};
-use crate::writer::{Budgets, Further, Tells, WriterConfig};
+use crate::writer::{Budgets, Further, WriterConfig};
 
 /// Bytes of written points that stay answerable, as a daemon has them.
 const RECENT_BYTES_MAX: u64 = 64 << 20;
@@ -33,28 +33,16 @@ impl ShardConfig {
             shards: 1,
             seed: 1,
             cache: CacheConfig {
-                seed: 1,
-                strategy: Strategy::Naive,
-                timestamp_lag_s: 0,
-                max_point_age_s: 0,
-                in_disk_order: false,
-                began: now.instant,
                 recent_bytes_max: RECENT_BYTES_MAX,
                 waiting_bytes_max: BYTES_MAX,
-                waiting_points_max: u64::MAX,
+                ..CacheConfig::new(Strategy::Naive, now.instant)
             },
             writer: WriterConfig {
-                data_dir: data_dir.to_owned(),
-                leaf: TaggedLeaf::Hashed,
-                access: Access::default(),
                 allocation: Allocation::Fallocate,
-                sync: false,
                 sync_creates: !host::keeps_order(data_dir).unwrap_or(false),
-                updates_in_flight_max: UPDATES_IN_FLIGHT_MAX,
                 schemas,
                 aggregations,
-                announce: None,
-                tells: Tells::default(),
+                ..WriterConfig::new(data_dir)
             },
             budgets: Budgets {
                 updates: unlimited(),

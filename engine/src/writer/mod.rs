@@ -40,6 +40,7 @@ use crate::cache::{Ledger, SeriesId, Standing, Volume};
 use crate::clock::Now;
 use crate::latency::Latency;
 use crate::limiter::Budget;
+use crate::limits::UPDATES_IN_FLIGHT_MAX;
 use crate::metric::{Metric, TaggedLeaf};
 use crate::ring::{Access, Allocation, FileError, FileOperation, FileOutcome, FileToken};
 use crate::schemas::{Aggregations, Schemas};
@@ -91,6 +92,27 @@ pub struct WriterConfig {
     pub announce: Option<AnnounceConfig>,
     /// What is told of the work.
     pub tells: Tells,
+}
+
+impl WriterConfig {
+    /// Files below a directory with the built-in rules, hashed names for tagged series, made sparse,
+    /// synced by nobody; nobody hears of the work.
+    #[must_use]
+    pub fn new(data_dir: impl Into<PathBuf>) -> Self {
+        Self {
+            data_dir: data_dir.into(),
+            leaf: TaggedLeaf::Hashed,
+            access: Access::default(),
+            allocation: Allocation::Sparse,
+            sync: false,
+            sync_creates: false,
+            updates_in_flight_max: UPDATES_IN_FLIGHT_MAX,
+            schemas: Arc::new(Schemas::builtin()),
+            aggregations: Arc::new(Aggregations::builtin()),
+            announce: None,
+            tells: Tells::default(),
+        }
+    }
 }
 
 /// The two budgets of a data directory, which all shards share.

@@ -4,9 +4,7 @@ use super::*;
 use crate::cache::{Cache, CacheConfig, Insert, Strategy};
 use crate::clock;
 use crate::limiter::Room;
-use crate::limits::UPDATES_IN_FLIGHT_MAX;
 use crate::point::Point;
-use crate::ring::Allocation;
 
 struct Rig {
     ledger: Ledger,
@@ -26,29 +24,14 @@ struct Rig {
 /// An empty cache in order of size, and a writer of files of one archive.
 pub(super) fn bare(waiting_bytes_max: u64) -> (Ledger, Writer) {
     let cache = Cache::new(CacheConfig {
-        seed: 7,
-        strategy: Strategy::Sorted,
-        timestamp_lag_s: 0,
         max_point_age_s: 60,
-        in_disk_order: false,
-        began: clock::now().instant,
-        recent_bytes_max: 1 << 20,
         waiting_bytes_max,
-        waiting_points_max: u64::MAX,
+        ..CacheConfig::new(Strategy::Sorted, clock::now().instant)
     });
     let schemas = "[all]\npattern = .*\nretentions = 1s:1h\n";
     let config = WriterConfig {
-        data_dir: PathBuf::from("/data"),
-        leaf: TaggedLeaf::Hashed,
-        access: Access::default(),
-        allocation: Allocation::Sparse,
-        sync: false,
-        sync_creates: false,
-        updates_in_flight_max: UPDATES_IN_FLIGHT_MAX,
         schemas: Arc::new(Schemas::parse(schemas).unwrap().0),
-        aggregations: Arc::new(Aggregations::builtin()),
-        announce: None,
-        tells: Tells::default(),
+        ..WriterConfig::new("/data")
     };
     let writer = Writer::new(config, Further::default());
     (

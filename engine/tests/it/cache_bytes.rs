@@ -40,15 +40,10 @@ unsafe impl GlobalAlloc for Counting {
 
 fn cache(strategy: Strategy) -> Cache {
     Cache::new(CacheConfig {
-        seed: 1,
-        strategy,
-        timestamp_lag_s: 0,
         max_point_age_s: 60,
-        in_disk_order: false,
-        began: benzene_engine::clock::now().instant,
         recent_bytes_max: 1 << 24,
         waiting_bytes_max: u64::MAX,
-        waiting_points_max: u64::MAX,
+        ..CacheConfig::new(strategy, benzene_engine::clock::now().instant)
     })
 }
 

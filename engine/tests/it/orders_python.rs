@@ -72,16 +72,11 @@ fn python_s_cases() -> String {
 }
 
 fn cache(name: &str, lag: &str) -> Cache {
+    let strategy = Strategy::from_name(name).unwrap();
     Cache::new(CacheConfig {
-        seed: 1,
-        strategy: Strategy::from_name(name).unwrap(),
         timestamp_lag_s: lag.parse().unwrap(),
         max_point_age_s: 60,
-        in_disk_order: false,
-        began: clock::now().instant,
-        recent_bytes_max: 1 << 20,
-        waiting_bytes_max: 1 << 20,
-        waiting_points_max: u64::MAX,
+        ..CacheConfig::new(strategy, clock::now().instant)
     })
 }
 

@@ -1,7 +1,6 @@
 //! What becomes of a datagram's points where there is no place for them at once; and what compressed
 //! streams may hold and cost.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use benzene_engine::cache::{CacheConfig, Strategy};
@@ -9,14 +8,13 @@ use benzene_engine::clock;
 use benzene_engine::limiter::{Budget, Room};
 use benzene_engine::limits::{
     GZIP_STREAM_BYTES, TURN_BYTES_MAX, TURN_SLICE_BYTES, UNFINISHED_BYTES_MAX,
-    UPDATES_IN_FLIGHT_MAX,
 };
-use benzene_engine::metric::{ShardIndex, TaggedLeaf};
-use benzene_engine::ring::{Access, Allocation, Driver, Ring, RingConfig, SocketId};
-use benzene_engine::schemas::{Aggregations, Schemas};
+use benzene_engine::metric::ShardIndex;
+use benzene_engine::ring::{Driver, Ring, RingConfig, SocketId};
+use benzene_engine::schemas::Schemas;
 use benzene_engine::shard::{Message, Shard, ShardConfig, Trail};
 use benzene_engine::stats::Counter;
-use benzene_engine::writer::{Budgets, Further, Tells, WriterConfig};
+use benzene_engine::writer::{Budgets, Further, WriterConfig};
 
 use miniz_oxide::deflate::compress_to_vec;
 
@@ -36,27 +34,13 @@ fn shard(points_max: u64) -> Shard {
         seed: 7,
         cache: CacheConfig {
             seed: 7,
-            strategy: Strategy::Sorted,
-            timestamp_lag_s: 0,
             max_point_age_s: 60,
-            in_disk_order: false,
-            began: now.instant,
-            recent_bytes_max: 1 << 20,
-            waiting_bytes_max: 1 << 20,
             waiting_points_max: points_max,
+            ..CacheConfig::new(Strategy::Sorted, now.instant)
         },
         writer: WriterConfig {
-            data_dir: PathBuf::from("/data"),
-            leaf: TaggedLeaf::Hashed,
-            access: Access::default(),
-            allocation: Allocation::Sparse,
-            sync: false,
-            sync_creates: false,
-            updates_in_flight_max: UPDATES_IN_FLIGHT_MAX,
             schemas: Arc::new(schemas.0),
-            aggregations: Arc::new(Aggregations::builtin()),
-            announce: None,
-            tells: Tells::default(),
+            ..WriterConfig::new("/data")
         },
         budgets: Budgets {
             updates: budget(),

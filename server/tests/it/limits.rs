@@ -148,10 +148,10 @@ fn points_per_update_follow_the_limit_and_the_cache_comes_back() {
     let settled = *sizes(&released).last().unwrap();
     assert!(settled < all * 2.0, "{:?}", sizes(&released));
     if is_long() {
-        let (first, last) = (sizes(&halved)[1], *sizes(&halved).last().unwrap());
+        let (first, end) = (sizes(&halved)[1], *sizes(&halved).last().unwrap());
         assert!(
-            (last - first).abs() < all,
-            "the cache is not stable: {first} to {last}"
+            (end - first).abs() < all,
+            "the cache is not stable: {first} to {end}"
         );
     }
 }

@@ -21,14 +21,7 @@ use super::*;
 fn config(strategy: Strategy) -> CacheConfig {
     CacheConfig {
         seed: 42,
-        strategy,
-        timestamp_lag_s: 0,
-        max_point_age_s: 0,
-        in_disk_order: false,
-        began: begin(),
-        recent_bytes_max: 1 << 20,
-        waiting_bytes_max: 1 << 20,
-        waiting_points_max: u64::MAX,
+        ..CacheConfig::new(strategy, begin())
     }
 }
 

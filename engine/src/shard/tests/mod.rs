@@ -17,12 +17,11 @@ use super::*;
 use crate::cache::Strategy;
 use crate::clock;
 use crate::limiter::Budget;
-use crate::limits::{DRAIN_ATTEMPTS_MAX, UPDATES_IN_FLIGHT_MAX};
+use crate::limits::DRAIN_ATTEMPTS_MAX;
 use crate::point::Point;
-use crate::ring::{Access, Allocation, ByteRange, FileLook, Piece, Stage, VisitId};
+use crate::ring::{ByteRange, FileLook, Piece, Stage, VisitId};
 use crate::schemas::{Aggregations, Schemas};
 use crate::whisper::{Aggregation, Header, archive_points};
-use crate::writer::Tells;
 
 const EIO: i32 = 5;
 const ENOENT: i32 = 2;
@@ -298,27 +297,13 @@ impl World {
             seed: 7,
             cache: CacheConfig {
                 seed: 7,
-                strategy: Strategy::Sorted,
-                timestamp_lag_s: 0,
                 max_point_age_s: 60,
-                in_disk_order: false,
-                began: now.instant,
-                recent_bytes_max: 1 << 20,
-                waiting_bytes_max: 1 << 20,
                 waiting_points_max: points_max.unwrap_or(u64::MAX),
+                ..CacheConfig::new(Strategy::Sorted, now.instant)
             },
             writer: WriterConfig {
-                data_dir: PathBuf::from("/data"),
-                leaf: TaggedLeaf::Hashed,
-                access: Access::default(),
-                allocation: Allocation::Sparse,
-                sync: false,
-                sync_creates: false,
-                updates_in_flight_max: UPDATES_IN_FLIGHT_MAX,
                 schemas: Arc::clone(&schemas),
-                aggregations: Arc::new(Aggregations::builtin()),
-                announce: None,
-                tells: Tells::default(),
+                ..WriterConfig::new("/data")
             },
             budgets: budgets.clone(),
             further: Further::default(),

@@ -8,12 +8,10 @@ use super::*;
 use crate::cache::{Cache, CacheConfig, Strategy};
 use crate::clock;
 use crate::limiter::{Budget, Room};
-use crate::metric::TaggedLeaf;
 use crate::point::Point;
-use crate::ring::{Access, Allocation, FileError, FileOutcome, Stage};
-use crate::schemas::{Aggregations, Schemas};
+use crate::ring::{FileError, FileOutcome, Stage};
+use crate::schemas::Schemas;
 use crate::stats::Counter;
-use crate::writer::Tells;
 
 const SCHEMAS: &str = "[b]\npattern = ^b\\.\nretentions = 1s:1h\nvolume = b\n\
                        [a]\npattern = ^a\\.\nretentions = 1s:1h\nvolume = a\n\
@@ -54,15 +52,10 @@ impl Rig {
             })
             .collect();
         let mut cache = Cache::new(CacheConfig {
-            seed: 7,
-            strategy: Strategy::Sorted,
-            timestamp_lag_s: 0,
             max_point_age_s: 60,
-            in_disk_order: false,
-            began: now.instant,
-            recent_bytes_max: 1 << 20,
             waiting_bytes_max: 3 << 20,
             waiting_points_max: 30,
+            ..CacheConfig::new(Strategy::Sorted, now.instant)
         });
         cache.add_volume(60, false);
         cache.add_volume(60, false);
@@ -70,17 +63,9 @@ impl Rig {
         let number = |text: &str| ["a", "b", "c"].iter().position(|name| *name == text);
         schemas.resolve_volumes(number, "are a, b, c").unwrap();
         let config = WriterConfig {
-            data_dir: PathBuf::from("/a"),
-            leaf: TaggedLeaf::Hashed,
-            access: Access::default(),
-            allocation: Allocation::Sparse,
-            sync: false,
-            sync_creates: false,
             updates_in_flight_max: 4,
             schemas: Arc::new(schemas),
-            aggregations: Arc::new(Aggregations::builtin()),
-            announce: None,
-            tells: Tells::default(),
+            ..WriterConfig::new("/a")
         };
         let further = |data_dir: &str, budgets: &Budgets| FurtherVolume {
             data_dir: PathBuf::from(data_dir),
