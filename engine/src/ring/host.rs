@@ -229,6 +229,8 @@ pub fn monotonic_micros() -> u64 {
 const EXT4: i128 = 0xEF53;
 const XFS: i128 = 0x5846_5342;
 const TMPFS: i128 = 0x0102_1994;
+const RAMFS: i128 = 0x8584_58f6;
+const OVERLAY: i128 = 0x794c_7630;
 
 /// Whether the file system of a directory keeps the order of what happens to it, also through a
 /// power cut: a file whose data was written out before it got its name is then whole wherever the
@@ -237,6 +239,12 @@ const TMPFS: i128 = 0x0102_1994;
 pub fn keeps_order(directory: &Path) -> io::Result<bool> {
     let kind = i128::from(rustix::fs::statfs(directory)?.f_type);
     Ok([EXT4, XFS, TMPFS].contains(&kind))
+}
+
+/// Whether a directory lies where it goes with a container (overlay) or with a reboot (tmpfs, ramfs).
+pub fn is_passing(directory: &Path) -> io::Result<bool> {
+    let kind = i128::from(rustix::fs::statfs(directory)?.f_type);
+    Ok([OVERLAY, TMPFS, RAMFS].contains(&kind))
 }
 
 /// How large the file system of a directory is, in bytes.

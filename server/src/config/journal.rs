@@ -39,6 +39,8 @@ pub struct JournalSettings {
 /// What SIGTERM does with the points that are cached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shutdown {
+    /// They stay in the journal, unless that may be gone at the next start.
+    Auto,
     /// They stay in the journal, and are in the cache after the next start.
     Journal,
     /// They are written to their files.
@@ -60,7 +62,7 @@ pub(super) fn journal(low: &Low, dir: PathBuf) -> Option<JournalSettings> {
     })
 }
 
-/// What a stop does: what was asked for, else the fast way where there is one.
+/// What a stop does: what was asked for, else what the journal allows.
 pub(super) fn shutdown(low: &Low, has_journal: bool) -> Result<Shutdown, ConfigError> {
     const NAME: &str = "SHUTDOWN";
     match (low.text(NAME).as_deref(), has_journal) {
@@ -72,8 +74,9 @@ pub(super) fn shutdown(low: &Low, has_journal: bool) -> Result<Shutdown, ConfigE
             },
         )),
         (Some("drain"), _) | (None, false) => Ok(Shutdown::Drain),
-        (_, true) => Ok(Shutdown::Journal),
-        (Some(_), false) => unreachable!("the option table lets journal and drain through"),
+        (Some("journal"), true) => Ok(Shutdown::Journal),
+        (None, true) => Ok(Shutdown::Auto),
+        (Some(_), _) => unreachable!("the option table lets journal and drain through"),
     }
 }
 

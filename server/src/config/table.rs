@@ -548,7 +548,7 @@ pub const OPTIONS: &[ConfOption] = &[
         "SHUTDOWN",
         Kind::Choice { now: SHUTDOWNS, later: &[] },
         "auto",
-        "What a stop does with cached points: journal (seconds), drain (writes all files), auto (journal where there is one)",
+        "What a stop does with cached points: journal (seconds), drain (writes all files), auto (journal, where there is one that stays)",
     ),
     ConfOption::new(
         "WRITER_BACKEND",

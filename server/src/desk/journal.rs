@@ -19,7 +19,7 @@ use benzene_engine::limits::{
     JOURNAL_SEGMENT_BYTES_MIN, JOURNAL_SEGMENTS_MIN, JOURNAL_SEGMENTS_USUAL_MIN,
 };
 use benzene_engine::metric::ShardIndex;
-use benzene_engine::ring::host;
+use benzene_engine::ring::{host, mount};
 use benzene_engine::shard::{Adopted, RecallConfig, Together};
 use tokio::time::sleep;
 
@@ -173,6 +173,14 @@ impl Journal {
             (u64::from(segment_bytes) * u64::from(segments_max) * u64::from(shards)) >> 20,
             segment_bytes >> 10,
         );
+        if is_left_behind(settings, data) {
+            tracing::warn!(
+                "the journal in {} goes with this container, or with a reboot, and the data do not: what \
+                 is in it then is lost. Put STORAGE_DIR or JOURNAL_DIR on a volume; until then a stop \
+                 writes everything out, unless SHUTDOWN = journal",
+                self.directory.display()
+            );
+        }
         Ok(JournalPlan {
             epoch: self.epoch(),
             segments_max,
@@ -370,7 +378,12 @@ impl Desk {
             return Ending::Drain;
         };
         let is_asked = Journal::takes_drain_note(&settings.dir);
-        if is_asked || self.settings.shutdown == Shutdown::Drain {
+        let is_drained = match self.settings.shutdown {
+            Shutdown::Auto => is_left_behind(settings, &self.settings.data),
+            Shutdown::Journal => false,
+            Shutdown::Drain => true,
+        };
+        if is_asked || is_drained {
             return Ending::Drain;
         }
         if self.totals().await.journal.state() == State::Healthy {
@@ -379,6 +392,15 @@ impl Desk {
         tracing::warn!("the journal is not well: everything is written out instead");
         Ending::Drain
     }
+}
+
+/// Whether the data may outlive the journal: it goes with a container or with a reboot, and they are
+/// elsewhere.
+fn is_left_behind(settings: &JournalSettings, data: &[DataDirectory]) -> bool {
+    let device = |path: &Path| mount::device_of(path).ok();
+    let here = device(&settings.dir);
+    host::is_passing(&settings.dir).unwrap_or(false)
+        && data.iter().any(|data| device(&data.path) != here)
 }
 
 /// Where the journal is, for messages.

@@ -627,6 +627,27 @@ fn a_stop_is_a_drain_where_that_is_asked_for_or_no_journal_is() {
 }
 
 #[test]
+fn a_journal_that_goes_with_a_reboot_keeps_nothing_at_a_stop() {
+    let memory = tempfile::tempdir_in("/dev/shm").unwrap();
+    let fast = "MAX_UPDATES_PER_SECOND_ON_SHUTDOWN = 100000\n";
+    let conf = format!(
+        "{THROTTLED}{fast}JOURNAL_DIR = {}\n",
+        memory.path().display()
+    );
+    for (more, is_written) in [("SHUTDOWN = journal\n", false), ("", true)] {
+        let mut daemon = Daemon::start(&setup(1, &format!("{conf}{more}")));
+        daemon.wait_for_log("goes with this container, or with a reboot");
+        let lines = (0..50).map(|metric| format!("passing.m{metric} 1 {}\n", now()));
+        daemon.send(&lines.collect::<String>());
+        daemon.wait_for_points("passing.m49", 1);
+        let ended = daemon.stop();
+        assert!(ended.status.success(), "{}", ended.log);
+        let balance = balance(&ended.log);
+        assert_eq!(balance.cached == 0, is_written, "{}", ended.log);
+    }
+}
+
+#[test]
 fn a_journal_that_nobody_reads_any_more_is_named() {
     let with_journal = setup(1, THROTTLED);
     let without = setup(1, "JOURNAL = False\n");
