@@ -225,6 +225,12 @@ pub enum AddressError {
         /// What stood there.
         found: String,
     },
+    /// A Unix socket without a path.
+    #[error("`{found}` names no socket; write its path, such as unix:/run/carbon/query.sock")]
+    Socket {
+        /// What stood there.
+        found: String,
+    },
     /// A range that is not two ports with a dash between them, the lower first.
     #[error("`{found}` is no range of ports; write it as 7201-7210")]
     Range {
@@ -465,6 +471,8 @@ Examples:
   benzene query servers.web1.load --host 10.0.0.1:7002,10.0.0.2:7002 --json
   benzene query servers.web1.load --host 10.0.0.1 --range 7201-7210
       ten instances on one host
+  benzene query servers.web1.load --host unix:/run/carbon/query.sock
+      through the Unix socket of CACHE_QUERY_SOCKET
 ";
 
 /// What `benzene query` was told on the command line.
@@ -475,15 +483,16 @@ pub struct QueryOptions {
     #[arg(value_name = "METRIC", required = true)]
     pub metrics: Vec<String>,
     /// Cache-query addresses to ask, with commas between them; a missing port is 7002. Entries
-    /// of graphite-web's CARBONLINK_HOSTS can be pasted
+    /// of graphite-web's CARBONLINK_HOSTS can be pasted. A Unix socket is `unix:PATH`, or its path as
+    /// CACHE_QUERY_SOCKET has it
     #[arg(
         long = "host",
-        value_name = "HOST[:PORT]",
+        value_name = "HOST[:PORT]|unix:PATH",
         value_delimiter = ',',
         default_value = "127.0.0.1"
     )]
     pub hosts: Vec<QueryHost>,
-    /// Ask each host on every port of this range instead
+    /// Ask each host on every port of this range instead; a Unix socket, which has none, once
     #[arg(long, value_name = "FIRST-LAST")]
     pub range: Option<PortRange>,
     /// Print one JSON document
@@ -508,15 +517,20 @@ fn seconds(text: &str) -> Result<Duration, String> {
     }
 }
 
-/// A daemon to ask: `HOST`, `HOST:PORT` or `HOST:PORT:INSTANCE`.
+/// A daemon to ask.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct QueryHost {
-    /// Host name, IPv4 address, or IPv6 address without its brackets.
-    pub host: String,
-    /// Its cache-query port.
-    pub port: u16,
-    /// The instance after a second colon, as in CARBONLINK_HOSTS; places it in the hash ring.
-    pub instance: Option<String>,
+pub enum QueryHost {
+    /// `HOST`, `HOST:PORT` or `HOST:PORT:INSTANCE`.
+    Inet {
+        /// Host name, IPv4 address, or IPv6 address without its brackets.
+        host: String,
+        /// Its cache-query port.
+        port: u16,
+        /// The instance after a second colon, as in CARBONLINK_HOSTS; places it in the hash ring.
+        instance: Option<String>,
+    },
+    /// `unix:PATH`, or an absolute path.
+    Unix(PathBuf),
 }
 
 impl FromStr for QueryHost {
@@ -524,13 +538,22 @@ impl FromStr for QueryHost {
 
     fn from_str(text: &str) -> Result<QueryHost, AddressError> {
         let text = text.trim();
+        let path = text.strip_prefix("unix:");
+        match path.or_else(|| text.starts_with('/').then_some(text)) {
+            None => {}
+            Some("") => {
+                let found = text.to_owned();
+                return Err(AddressError::Socket { found });
+            }
+            Some(path) => return Ok(QueryHost::Unix(path.into())),
+        }
         let after_host = text.rfind(']').unwrap_or(0);
         let (address, instance) = match text[after_host..].match_indices(':').nth(1) {
             Some((at, _)) => (&text[..after_host + at], Some(&text[after_host + at + 1..])),
             None => (text, None),
         };
         let (host, port) = split_port(address)?;
-        Ok(QueryHost {
+        Ok(QueryHost::Inet {
             host: host.unwrap_or_default().to_owned(),
             port: port.map_or(Ok(config::QUERY_PORT_DEFAULT), parse_port)?,
             instance: instance.map(str::to_owned),
@@ -673,18 +696,31 @@ mod tests {
     #[test]
     fn query_hosts_as_graphite_web_writes_them() {
         let options = query(&["a.b", "--host", "10.0.0.1:7102:a, [::1]:7002:b,web"]).unwrap();
+        let inet = |host: &str, port, instance: Option<&str>| QueryHost::Inet {
+            host: host.to_owned(),
+            port,
+            instance: instance.map(str::to_owned),
+        };
         let want = [
-            ("10.0.0.1", 7102, Some("a")),
-            ("::1", 7002, Some("b")),
-            ("web", 7002, None),
+            inet("10.0.0.1", 7102, Some("a")),
+            inet("::1", 7002, Some("b")),
+            inet("web", 7002, None),
         ];
-        let found: Vec<(&str, u16, Option<&str>)> = options
-            .hosts
-            .iter()
-            .map(|host| (host.host.as_str(), host.port, host.instance.as_deref()))
-            .collect();
-        assert_eq!(found, want);
+        assert_eq!(options.hosts, want);
         assert_eq!(options.timeout, Duration::from_secs(5));
+    }
+
+    #[test]
+    fn query_hosts_that_are_sockets() {
+        let options = query(&["a.b", "--host", "unix:/run/query.sock,/srv/a:1,web"]).unwrap();
+        let unix = |path: &str| QueryHost::Unix(path.into());
+        assert_eq!(
+            options.hosts[..2],
+            [unix("/run/query.sock"), unix("/srv/a:1")]
+        );
+        assert_eq!(options.hosts.len(), 3);
+        let error = query(&["a", "--host", "unix:"]).unwrap_err();
+        assert!(error.contains("names no socket"), "{error}");
     }
 
     #[test]

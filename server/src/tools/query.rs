@@ -9,8 +9,8 @@ use std::io::Write as _;
 use std::time::Duration;
 
 use benzene_engine::clock;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpStream, UnixStream};
 use tokio::task::JoinSet;
 
 use crate::cli::{QueryHost, QueryOptions};
@@ -89,22 +89,24 @@ fn hosts(options: &QueryOptions) -> Vec<QueryHost> {
     let Some(range) = options.range else {
         return options.hosts.clone();
     };
-    let with_port = |host: &QueryHost, port| QueryHost {
-        port,
-        ..host.clone()
+    let on_each = |asked: &QueryHost| match asked {
+        QueryHost::Unix(_) => vec![asked.clone()],
+        QueryHost::Inet { host, instance, .. } => (range.first..=range.last)
+            .map(|port| QueryHost::Inet {
+                host: host.clone(),
+                port,
+                instance: instance.clone(),
+            })
+            .collect(),
     };
-    options
-        .hosts
-        .iter()
-        .flat_map(|host| (range.first..=range.last).map(move |port| with_port(host, port)))
-        .collect()
+    options.hosts.iter().flat_map(on_each).collect()
 }
 
 fn name(host: &QueryHost) -> String {
-    if host.host.contains(':') {
-        format!("[{}]:{}", host.host, host.port)
-    } else {
-        format!("{}:{}", host.host, host.port)
+    match host {
+        QueryHost::Inet { host, port, .. } if host.contains(':') => format!("[{host}]:{port}"),
+        QueryHost::Inet { host, port, .. } => format!("{host}:{port}"),
+        QueryHost::Unix(path) => format!("unix:{}", path.display()),
     }
 }
 
@@ -123,7 +125,15 @@ async fn ask_all(hosts: &[QueryHost], options: &QueryOptions) -> Vec<Answer> {
 }
 
 async fn ask(host: &QueryHost, metrics: &[String]) -> Answer {
-    let mut socket = TcpStream::connect((host.host.as_str(), host.port)).await?;
+    match host {
+        QueryHost::Inet { host, port, .. } => {
+            ask_at(TcpStream::connect((host.as_str(), *port)).await?, metrics).await
+        }
+        QueryHost::Unix(path) => ask_at(UnixStream::connect(path).await?, metrics).await,
+    }
+}
+
+async fn ask_at(mut socket: impl AsyncRead + AsyncWrite + Unpin, metrics: &[String]) -> Answer {
     let mut machine = Machine::default();
     let mut answers = Vec::with_capacity(metrics.len());
     for metric in metrics {
@@ -255,7 +265,7 @@ mod tests {
     use super::*;
 
     fn answers() -> (Vec<QueryHost>, Vec<String>, Vec<Answer>) {
-        let host = |host: &str| QueryHost {
+        let host = |host: &str| QueryHost::Inet {
             host: host.to_owned(),
             port: 7002,
             instance: None,

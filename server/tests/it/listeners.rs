@@ -65,6 +65,14 @@ fn unix_sockets_serve_lines_pickles_and_queries_and_go_with_the_daemon() {
     assert_eq!(ask(&mut query, "by.line"), 1);
     assert_eq!(ask(&mut query, "by.pickle"), 1);
     assert_eq!(ask(&mut query, "by.nobody"), 0);
+    let at = path("query").display().to_string();
+    for host in [format!("unix:{at}"), at.clone()] {
+        let words = ["query", "by.pickle", "--csv", "--host", host.as_str()];
+        let output = crate::journal::benzene(&words);
+        let said = String::from_utf8(output.stdout).unwrap();
+        let line = format!("unix:{at},by.pickle,{time},2\n");
+        assert!(output.status.success() && said.ends_with(&line), "{said}");
+    }
     let ended = daemon.stop();
     assert!(ended.status.success(), "{}", ended.log);
     for name in ["line", "pickle", "query"] {
