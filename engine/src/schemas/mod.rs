@@ -111,28 +111,29 @@ impl Schemas {
     }
 
     /// Finds the data directories that sections name; `find` knows their numbers, and `known` says which
-    /// there are.
+    /// there are. Answers every section that names none of them.
     pub fn resolve_volumes(
         &mut self,
         find: impl Fn(&str) -> Option<usize>,
         known: &str,
-    ) -> Result<(), SchemaError> {
+    ) -> Vec<SchemaError> {
+        let mut unknown = Vec::new();
         for rule in self.rules.iter_mut() {
             let Some(volume) = &mut rule.volume else {
                 continue;
             };
             volume.number = find(&volume.text);
+            self.name_volumes |= volume.number.is_some();
             if volume.number.is_none() {
-                return Err(SchemaError::Volume {
+                unknown.push(SchemaError::Volume {
                     line: volume.line,
                     section: rule.name.clone(),
                     found: volume.text.clone(),
                     known: known.to_owned(),
                 });
             }
-            self.name_volumes = true;
         }
-        Ok(())
+        unknown
     }
 
     /// The number of the data directory in which a new metric's section wants its file; None where it

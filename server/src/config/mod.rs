@@ -50,7 +50,7 @@ pub use rules::{ListFiles, RuleFiles, Ruled, Rules, StorageFiles};
 pub use survey::{Becomes, Key, Program, SectionSurvey, Survey, survey};
 pub use table::OPTIONS;
 pub use value::{Bound, Fault, Kind, Rate, Value};
-pub use volumes::DataDirectory;
+pub use volumes::{DataDirectory, resolve as resolve_volumes};
 
 use crate::cli::CacheOptions;
 use address::Doors;

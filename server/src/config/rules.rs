@@ -157,7 +157,9 @@ pub fn schemas(
         return Err(ConfigError::SchemasMissing { path });
     };
     let (mut rules, found) = Schemas::parse(&text).map_err(|source| refused(path, source))?;
-    volumes::resolve(&mut rules, data).map_err(|source| refused(path, source))?;
+    if let Some(source) = volumes::resolve(&mut rules, data).into_iter().next() {
+        return Err(refused(path, source));
+    }
     Ok(Ruled {
         rules,
         warnings: named(path, &found),

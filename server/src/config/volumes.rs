@@ -64,8 +64,9 @@ impl DataDirectory {
     }
 }
 
-/// Finds the data directories that sections of storage-schemas.conf name.
-pub(super) fn resolve(schemas: &mut Schemas, data: &[DataDirectory]) -> Result<(), SchemaError> {
+/// Finds the data directories that sections of storage-schemas.conf name; answers every section that
+/// names none.
+pub fn resolve(schemas: &mut Schemas, data: &[DataDirectory]) -> Vec<SchemaError> {
     let find = |text: &str| data.iter().position(|it| it.is(text));
     let known: Vec<String> = data.iter().map(DataDirectory::said).collect();
     let known = match &known[..] {

@@ -542,6 +542,46 @@ fn write(directory: &Path, name: &str, text: &str) -> String {
     path.into_os_string().into_string().unwrap()
 }
 
+/// The sections of storage-schemas.conf name data directories of carbon.conf, or the start refuses.
+#[test]
+fn a_data_directory_that_carbon_conf_does_not_list_is_named() {
+    let directory = tempfile::tempdir().unwrap();
+    let at = directory.path();
+    let conf = write(
+        at,
+        "carbon.conf",
+        "[cache]\nLOCAL_DATA_DIRS = ssd=/srv/nvme, /srv/disk\n",
+    );
+    let schemas = "[fast]\npattern = ^a\nretentions = 10s:1h\nvolume = ssd\n\n\
+                   [slow]\npattern = ^b\nretentions = 60s:1d\nvolume = hdd\n\n\
+                   [path]\npattern = ^c\nretentions = 60s:1d\nvolume = /srv/disk/\n\n\
+                   [typo]\npattern = ^d\nretentions = 60s:1d\nvolume = /srv/dsik\n";
+    let schemas = write(at, "storage-schemas.conf", schemas);
+    write(at, "storage-aggregation.conf", "");
+    let (code, report) = check(&[&conf, "--metric", "a.b"]);
+    let found = messages(&report, &schemas);
+    let said = |index: usize, line, word: &str| {
+        let (level, at, text) = &found[index];
+        assert_eq!((level.as_str(), *at), ("error", line), "{text}");
+        assert!(text.contains(word), "{text}");
+        let known = "there are ssd (/srv/nvme), /srv/disk: name one of these, or take the line out";
+        assert!(text.contains(known), "{text}");
+    };
+    assert_eq!((code, found.len()), (3, 2), "{found:?}");
+    said(0, 9, "[slow] volume 'hdd'");
+    said(1, 19, "[typo] volume '/srv/dsik'");
+    let gives = report["metrics"][0]["schema"]["gives"].as_str().unwrap();
+    assert!(gives.ends_with(" bytes a file, in ssd"), "{gives}");
+    // Without LOCAL_DATA_DIRS there is one, and without a carbon.conf nobody knows.
+    write(at, "carbon.conf", "[cache]\nLOCAL_DATA_DIR = /srv/nvme\n");
+    let (code, report) = check(&[&conf]);
+    let found = messages(&report, &schemas);
+    assert_eq!((code, found.len()), (3, 4), "{found:?}");
+    let only = "is only /srv/nvme (LOCAL_DATA_DIRS lists several)";
+    assert!(found[0].2.contains(only), "{found:?}");
+    assert_eq!(check(&[&schemas]).0, 0);
+}
+
 #[test]
 fn a_metric_is_followed_through_lists_schemas_and_rules() {
     let directory = tempfile::tempdir().unwrap();

@@ -11,15 +11,15 @@ use benzene_engine::metric::TaggedLeaf;
 use super::finding::{Level, Notes};
 use super::relay;
 use crate::cli::CacheOptions;
-use crate::config::{self, Becomes, Conf, Key, Program, SectionSurvey, Survey};
+use crate::config::{self, Becomes, Conf, DataDirectory, Key, Program, SectionSurvey, Survey};
 
 /// What a carbon.conf says about everything else.
 #[derive(Debug)]
 pub(super) struct Carbon {
     /// Where the other files are.
     pub(super) conf_dir: PathBuf,
-    /// Where the Whisper files are.
-    pub(super) data_dir: Option<PathBuf>,
+    /// Where the Whisper files are; none where the start would refuse this carbon.conf.
+    pub(super) data: Option<Vec<DataDirectory>>,
     /// How files of tagged series are named.
     pub(super) leaf: TaggedLeaf,
     /// Whether the lists are read.
@@ -208,7 +208,7 @@ fn settle(survey: &Survey, loaded: Option<&Conf>, file: &Path) -> Carbon {
     let lists = last(survey, "cache", "USE_WHITELIST");
     Carbon {
         conf_dir: settings.map_or(beside, |settings| settings.conf_dir.clone()),
-        data_dir: settings.map(|settings| settings.data_dir().to_owned()),
+        data: settings.map(|settings| settings.data.clone()),
         leaf: if hashed {
             TaggedLeaf::Hashed
         } else {

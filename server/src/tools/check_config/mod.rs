@@ -131,7 +131,13 @@ impl Check<'_> {
                 self.rules.leaf = Some(carbon.leaf);
                 self.carbon = Some(carbon);
             }
-            ConfKind::Schemas => self.rules.schemas = Some(storage::schemas(text, &mut notes)),
+            ConfKind::Schemas => {
+                let data = self
+                    .carbon
+                    .as_ref()
+                    .and_then(|carbon| carbon.data.as_deref());
+                self.rules.schemas = Some(storage::schemas(text, data, &mut notes));
+            }
             ConfKind::Aggregation => {
                 self.rules.aggregations = Some(storage::aggregations(text, &mut notes));
             }
@@ -210,7 +216,8 @@ impl Check<'_> {
         let configured = self
             .carbon
             .as_ref()
-            .and_then(|carbon| carbon.data_dir.as_deref());
+            .and_then(|carbon| carbon.data.as_ref()?.first())
+            .map(|directory| directory.path.as_path());
         let Some(directory) = named.or(configured) else {
             let mut notes = Notes::of(Path::new("--files"));
             let text = "no carbon.conf says where the Whisper files are; give --data-dir";

@@ -10,6 +10,7 @@ use benzene_engine::schemas::{
 use benzene_engine::whisper::{Aggregation, Header, Retention};
 
 use super::finding::{Level, Notes};
+use crate::config::{self, DataDirectory};
 
 /// Whisper's own, where a rule leaves it open.
 pub(super) const X_FILES_FACTOR_DEFAULT: f32 = 0.5;
@@ -28,10 +29,17 @@ impl<R> RuleFile<R> {
     }
 }
 
-/// storage-schemas.conf.
-pub(super) fn schemas(text: &str, notes: &mut Notes) -> RuleFile<Schemas> {
-    let survey = Schemas::survey(text);
+/// storage-schemas.conf, whose sections may name one of these data directories; none where no
+/// carbon.conf says which there are.
+pub(super) fn schemas(
+    text: &str,
+    data: Option<&[DataDirectory]>,
+    notes: &mut Notes,
+) -> RuleFile<Schemas> {
+    let mut survey = Schemas::survey(text);
     let (ini, _) = IniFile::survey(text);
+    let unknown = data.map(|data| config::resolve_volumes(&mut survey.rules, data));
+    survey.errors.extend(unknown.into_iter().flatten());
     faults(&survey.errors, &survey.warnings, notes);
     reach(&ini, notes);
     let written = survey.rules.iter().count() - 1;
@@ -143,13 +151,16 @@ pub(super) fn method_and_factor(rule: &AggregationRule) -> (Aggregation, f32) {
     )
 }
 
-/// A schema's archives in the words of the file, and the bytes of a file.
+/// A schema's archives in the words of the file, the bytes of a file, and its data directory where it
+/// names one.
 pub(super) fn archives(schema: &Schema) -> String {
     let bytes = match Header::new(&schema.archives, 0.0, Aggregation::Average) {
         Ok(header) => format!(", {} bytes a file", header.file_bytes()),
         Err(_) => String::new(),
     };
-    retentions(&schema.archives) + &bytes
+    let volume = schema.volume.as_ref();
+    let place = volume.map_or_else(String::new, |volume| format!(", in {}", volume.text));
+    retentions(&schema.archives) + &bytes + &place
 }
 
 /// Archives as they are written in storage-schemas.conf.
