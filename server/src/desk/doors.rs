@@ -9,7 +9,7 @@ use std::fs;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use benzene_engine::limits::{LISTEN_BACKLOG, UDP_SOCKET_BUFFER_BYTES};
 use benzene_engine::ring::socket::{self, Inet};
@@ -88,31 +88,39 @@ pub(super) struct Bound {
 }
 
 /// Everything that is listened on.
-pub(super) struct Doors {
-    bound: Vec<Bound>,
+#[derive(Default)]
+pub(super) struct Doors<'s> {
+    bound: Vec<(&'s Door, Bound)>,
     files: SocketFiles,
 }
 
-impl Doors {
-    /// Binds them all, and says where each listens.
-    pub(super) fn open(settings: &Settings) -> Result<Doors, DoorError> {
-        let mut doors = Doors {
-            bound: Vec::new(),
-            files: SocketFiles::default(),
-        };
-        for door in &settings.doors {
+impl<'s> Doors<'s> {
+    /// Binds these; answers the files that came about.
+    pub(super) fn open(
+        &mut self,
+        doors: &[&'s Door],
+        settings: &Settings,
+    ) -> Result<Vec<&'s Path>, DoorError> {
+        let mut files = Vec::new();
+        for door in doors {
             let socket =
                 open(door, settings.socket_mode).map_err(|error| DoorError::new(door, &error))?;
             if let At::Unix(path) = &door.at {
-                doors.files.add(path.clone());
+                self.files.add(path.clone());
+                files.push(path.as_path());
             } else {
                 probe(door, &socket, settings);
             }
             let (service, instance) = (door.service, door.instance);
             let entrance = Entrance { service, instance };
-            doors.bound.push(Bound { entrance, socket });
+            self.bound.push((door, Bound { entrance, socket }));
         }
-        for (Bound { socket, .. }, door) in doors.bound.iter().zip(&settings.doors) {
+        Ok(files)
+    }
+
+    /// Says where each listens.
+    pub(super) fn say(&self, settings: &Settings) {
+        for (door, Bound { socket, .. }) in &self.bound {
             let noun = door.service.noun();
             let whose = if settings.instances.len() > 1 {
                 let instance = &settings.instances[door.instance];
@@ -132,14 +140,13 @@ impl Doors {
                 }
             }
         }
-        Ok(doors)
     }
 
     /// What each core gets, in their order.
     pub(super) fn dealt(self, cores: u16) -> (VecDeque<Vec<Bound>>, SocketFiles) {
         let mut dealt: VecDeque<Vec<Bound>> = (0..cores).map(|_| Vec::new()).collect();
         let mut datagrams = 0;
-        for bound in self.bound {
+        for (_, bound) in self.bound {
             let mut core = 0;
             if bound.entrance.service == Service::Datagram {
                 core = datagrams % dealt.len();
@@ -213,7 +220,10 @@ impl Drop for SocketFiles {
             if identity(path) == Some(*ours)
                 && let Err(error) = fs::remove_file(path)
             {
-                tracing::warn!("the socket {} stays: {error}", path.display());
+                tracing::warn!(
+                    "the socket {} stays: {error}; the next start replaces it",
+                    path.display()
+                );
             }
         }
     }

@@ -30,7 +30,7 @@ use super::hold::Held;
 use super::journal::{self, Journal, JournalError, JournalPlan};
 use super::rules::{listed, said};
 use super::volumes::{self, DataVolume};
-use crate::config::{DataDirectory, Drive, Loaded, Rules, Service, Settings};
+use crate::config::{DataDirectory, Door, Drive, Loaded, Rules, Service, Settings};
 use crate::core::{Core, Diary, Peers};
 use crate::exit::Exit;
 use crate::front::{Front, FrontConfig, Intake, Unfinished};
@@ -209,22 +209,31 @@ fn raise_open_files() {
 
 /// Chooses the way to the kernel, takes the instances' locks, binds the sockets, and becomes who the
 /// daemon is to be.
-fn reach_out(
-    settings: &Settings,
+fn reach_out<'s>(
+    settings: &'s Settings,
     process: &mut Process,
-) -> Result<(Driver, Held, Doors), StartError> {
+) -> Result<(Driver, Held, Doors<'s>), StartError> {
+    let mut doors = Doors::default();
+    let (driver, held);
     if process.changes_user() {
         // Only root may bind low ports, and only the user can tell what the user may have.
-        let doors = Doors::open(settings)?;
+        let (first, later): (Vec<&Door>, Vec<&Door>) =
+            (settings.doors.iter()).partition(|door| process.binds_now(&door.at));
+        for path in doors.open(&first, settings)? {
+            process.give_socket(path)?;
+        }
         process.settle(settings)?;
-        let held = Held::take(settings)?;
-        return Ok((choose_driver(settings.drive)?, held, doors));
+        held = Held::take(settings)?;
+        doors.open(&later, settings)?;
+        driver = choose_driver(settings.drive)?;
+    } else {
+        driver = choose_driver(settings.drive)?;
+        // Before the ports: who has them says less than who has the instance.
+        held = Held::take(settings)?;
+        doors.open(&settings.doors.iter().collect::<Vec<_>>(), settings)?;
+        process.settle(settings)?;
     }
-    let driver = choose_driver(settings.drive)?;
-    // Before the ports: who has them says less than who has the instance.
-    let held = Held::take(settings)?;
-    let doors = Doors::open(settings)?;
-    process.settle(settings)?;
+    doors.say(settings);
     Ok((driver, held, doors))
 }
 

@@ -11,14 +11,13 @@ mod pid_file;
 mod user;
 
 use std::io::{self, Write};
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::Arc;
 
 use benzene_engine::ring::host;
 use rustix::fs::Mode;
 
-use crate::config::{self, Loaded, Settings};
+use crate::config::{self, At, Loaded, Settings};
 use crate::desk::{self, ReadAgain};
 use crate::exit::Exit;
 use crate::logging::{self, Log, Logs};
@@ -208,21 +207,33 @@ impl Process {
         };
         let pid_dir = settings.pid_file.parent().unwrap_or(Path::new(""));
         if let Some(user) = &process.user {
-            let journal = settings.journal.as_ref().map(|journal| &*journal.dir);
             let logs = asked.logs.then_some(&*settings.log_dir);
             let pids = asked.pid_file.then_some(pid_dir);
             // Several data directories are made by the operator, each on its disk.
             let data = (settings.data.len() == 1).then(|| settings.data_dir());
-            let wanted = [data, journal, logs, pids];
-            for directory in wanted.into_iter().flatten() {
+            let wanted = [data, logs, pids].into_iter().flatten();
+            for directory in wanted.chain(settings.journal_dirs()) {
                 user.open_the_way_to(directory)?;
             }
         }
-        // In a directory of the user's he makes the file himself: there he could have laid a link.
-        if process.user.is_none() || is_roots(pid_dir) {
+        // In a directory of his own the user makes the file himself.
+        let user = process.user.as_ref();
+        if user.is_none_or(|user| user.leaves_to_root(pid_dir)) {
             process.take_pid_file(settings)?;
         }
         Ok(process)
+    }
+
+    /// Whether a socket is bound now, or by the user once he is taken on.
+    pub(crate) fn binds_now(&self, at: &At) -> bool {
+        let user = self.user.as_ref();
+        user.is_none_or(|user| user.leaves_binding_to_root(at))
+    }
+
+    /// Gives the file of a Unix socket to the user whom the process becomes, if it does.
+    pub(crate) fn give_socket(&self, path: &Path) -> Result<(), ProcessError> {
+        let user = self.user.as_ref();
+        Ok(user.map_or(Ok(()), |user| user.give_socket(path))?)
     }
 
     fn take_pid_file(&mut self, settings: &Settings) -> Result<(), ProcessError> {
@@ -239,7 +250,7 @@ impl Process {
         }
         let taken = PidFile::take(path)?;
         if let Some(user) = &self.user {
-            taken.give_to(user.number, user.group).map_err(unusable)?;
+            taken.give_to(user).map_err(unusable)?;
         }
         self.pid_file = Some(taken);
         Ok(())
@@ -249,6 +260,8 @@ impl Process {
     pub(crate) fn settle(&mut self, settings: &Settings) -> Result<(), ProcessError> {
         if let Some(user) = &self.user {
             user.take_on()?;
+            let number = host::user();
+            tracing::info!("the daemon is user {} ({number}) from now on", user.name());
         }
         self.user = None;
         self.take_pid_file(settings)?;
@@ -302,11 +315,6 @@ impl Process {
             tracing::warn!("{error}; it stays, and the next start takes it over");
         }
     }
-}
-
-/// Whether a directory is root's, so that no other user can lay anything into it.
-fn is_roots(directory: &Path) -> bool {
-    std::fs::metadata(directory).is_ok_and(|found| found.uid() == 0)
 }
 
 fn named(settings: &Settings) -> String {

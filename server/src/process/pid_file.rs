@@ -14,6 +14,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use benzene_engine::ring::host;
 use rustix::fs::OFlags;
 
+use super::user::User;
+
 /// How often a file that changes under us is opened again.
 const TRIES_MAX: u32 = 100;
 /// How long we wait between two looks.
@@ -98,8 +100,8 @@ impl PidFile {
     }
 
     /// Hands the file to another user, who is to remove it.
-    pub(super) fn give_to(&self, user: u32, group: u32) -> io::Result<()> {
-        std::os::unix::fs::fchown(&self.file, Some(user), Some(group))
+    pub(super) fn give_to(&self, user: &User) -> io::Result<()> {
+        user.give(&self.file)
     }
 
     /// Removes the file, if it is still ours.

@@ -1,16 +1,21 @@
 //! USER: the daemon takes on another user once what only root may do is done, for good and for all
 //! its threads, which are one at that moment: neither a ring nor a core exists yet.
-//! What is made belongs to that user: root makes no more than the first directory that is missing
-//! in a directory of root's own, and gives it away; everything below it the user makes himself, so
-//! that root never walks where the user could have laid a link.
+//! What is made belongs to that user. Root makes something only in a directory of root's own, and
+//! gives it away at once (`give`, the one place that does): the first directory that is missing on a
+//! way, the pid file, Unix sockets. Everything else the user makes himself, so that root never walks
+//! where the user could have laid a link.
 
 use std::ffi::CString;
 use std::io;
-use std::os::unix::fs::{MetadataExt, lchown};
+use std::os::fd::AsFd;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use benzene_engine::ring::host;
 use nix::unistd::{self, Gid, Uid};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags};
+
+use crate::config::At;
 
 /// The number of the user who may become any other.
 const ROOT: u32 = 0;
@@ -52,15 +57,15 @@ pub(crate) enum UserError {
 
 /// Another user, whom the daemon is to become.
 #[derive(Debug)]
-pub(super) struct User {
+pub(crate) struct User {
     name: String,
-    pub(super) number: u32,
-    pub(super) group: u32,
+    number: u32,
+    group: u32,
 }
 
 impl User {
     /// The user of that name; none where there is nothing to change.
-    pub(super) fn find(name: Option<&str>) -> Result<Option<User>, UserError> {
+    pub(crate) fn find(name: Option<&str>) -> Result<Option<User>, UserError> {
         let Some(name) = name else { return Ok(None) };
         let found = unistd::User::from_name(name).map_err(|errno| UserError::Failed {
             name: name.to_owned(),
@@ -85,6 +90,19 @@ impl User {
         }))
     }
 
+    /// His name.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Whether root binds a socket, before the user is taken on: only he may have low ports.
+    pub(crate) fn leaves_binding_to_root(&self, at: &At) -> bool {
+        match at {
+            At::Inet(_) => true,
+            At::Unix(path) => self.leaves_to_root(path.parent().unwrap_or(Path::new(""))),
+        }
+    }
+
     /// Sees to it that the user can make a directory and what is missing above it.
     pub(super) fn open_the_way_to(&self, directory: &Path) -> Result<(), UserError> {
         self.make_first_missing(directory)
@@ -94,15 +112,10 @@ impl User {
     fn make_first_missing(&self, directory: &Path) -> io::Result<()> {
         let mut missing = None;
         for place in directory.ancestors() {
-            let there = if place.as_os_str().is_empty() {
-                Path::new(".")
-            } else {
-                place
-            };
-            match (std::fs::metadata(there), missing) {
-                (Ok(found), Some(first)) if found.uid() == ROOT && found.is_dir() => {
+            match (std::fs::metadata(here(place)), missing) {
+                (Ok(_), Some(first)) if self.leaves_to_root(place) => {
                     std::fs::create_dir(first)?;
-                    return lchown(first, Some(self.number), Some(self.group));
+                    return self.give_made(first, FileType::Directory);
                 }
                 (Ok(_), _) => return Ok(()),
                 (Err(error), _) if error.kind() == io::ErrorKind::NotFound => {
@@ -114,8 +127,57 @@ impl User {
         Ok(())
     }
 
+    /// Whether root makes what is to lie in a directory: it is root's, and none on the way to it is this
+    /// user's, in which he could have laid a link.
+    pub(crate) fn leaves_to_root(&self, directory: &Path) -> bool {
+        let directory = here(directory);
+        let Ok(real) = std::fs::canonicalize(directory) else {
+            return false;
+        };
+        let is_roots =
+            std::fs::metadata(&real).is_ok_and(|found| found.is_dir() && found.uid() == ROOT);
+        let mut way = directory.ancestors().chain(real.ancestors());
+        is_roots
+            && way.all(|place| {
+                let found = std::fs::symlink_metadata(here(place));
+                found.is_ok_and(|found| found.uid() != self.number)
+            })
+    }
+
+    /// Gives him the file of a Unix socket that root has bound.
+    pub(super) fn give_socket(&self, path: &Path) -> Result<(), UserError> {
+        self.give_made(path, FileType::Socket)
+            .map_err(|source| self.failed(format!("give him {}", path.display()), source))
+    }
+
+    /// Gives away what root has just made at a path, and nothing that has taken its place since.
+    fn give_made(&self, path: &Path, kind: FileType) -> io::Result<()> {
+        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let made = rustix::fs::open(path, flags, Mode::empty())?;
+        let found = rustix::fs::fstat(&made)?;
+        let is_alone = kind == FileType::Directory || found.st_nlink == 1;
+        if FileType::from_raw_mode(found.st_mode) != kind || found.st_uid != ROOT || !is_alone {
+            return Err(io::Error::other("another file has taken its place"));
+        }
+        self.give(made)
+    }
+
+    /// Gives him an open file.
+    pub(super) fn give(&self, made: impl AsFd) -> io::Result<()> {
+        let owner = rustix::fs::Uid::from_raw(self.number);
+        let group = rustix::fs::Gid::from_raw(self.group);
+        let flags = AtFlags::EMPTY_PATH;
+        Ok(rustix::fs::chownat(
+            made,
+            "",
+            Some(owner),
+            Some(group),
+            flags,
+        )?)
+    }
+
     /// Becomes this user, with all his groups and no way back.
-    pub(super) fn take_on(&self) -> Result<(), UserError> {
+    pub(crate) fn take_on(&self) -> Result<(), UserError> {
         let failed = |what: &str, source: io::Error| self.failed(what.to_owned(), source);
         let name = CString::new(self.name.as_str())
             .map_err(|error| failed("write the name", error.into()))?;
@@ -131,11 +193,6 @@ impl User {
             "{} can become root again",
             self.name
         );
-        tracing::info!(
-            "the daemon is user {} ({}) from now on",
-            self.name,
-            self.number
-        );
         Ok(())
     }
 
@@ -148,8 +205,20 @@ impl User {
     }
 }
 
+/// A place on a way, of which the first is where we are.
+fn here(place: &Path) -> &Path {
+    if place.as_os_str().is_empty() {
+        Path::new(".")
+    } else {
+        place
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::lchown;
+    use std::os::unix::net::UnixListener;
+
     use super::*;
 
     #[test]
@@ -183,5 +252,59 @@ mod tests {
         assert!(!wanted.exists(), "not in a directory of his");
         user.open_the_way_to(root.path()).unwrap();
         assert_eq!(std::fs::metadata(root.path()).unwrap().uid(), ROOT);
+    }
+
+    #[test]
+    fn root_makes_nothing_where_the_user_could_have_laid_a_link() {
+        if host::user() != ROOT {
+            return;
+        }
+        let root = tempfile::tempdir().unwrap();
+        let user = User::find(Some("nobody")).unwrap().unwrap();
+        let at = |name: &str| root.path().join(name);
+        for name in ["his", "roots"] {
+            std::fs::create_dir(at(name)).unwrap();
+        }
+        lchown(at("his"), Some(user.number), None).unwrap();
+        std::fs::create_dir(at("his/roots")).unwrap();
+        std::os::unix::fs::symlink(at("roots"), at("his/link")).unwrap();
+        std::os::unix::fs::symlink(at("his/roots"), at("roots/link")).unwrap();
+        for (name, leaves) in [
+            ("roots", true),
+            ("his", false),
+            ("his/roots", false),
+            ("his/link", false),
+            ("roots/link", false),
+            ("missing", false),
+        ] {
+            assert_eq!(user.leaves_to_root(&at(name)), leaves, "{name}");
+        }
+        user.open_the_way_to(&at("his/link/logs")).unwrap();
+        assert!(!at("roots/logs").exists());
+    }
+
+    #[test]
+    fn only_what_was_made_is_given_away() {
+        if host::user() != ROOT {
+            return;
+        }
+        let root = tempfile::tempdir().unwrap();
+        let user = User::find(Some("nobody")).unwrap().unwrap();
+        let at = |name: &str| root.path().join(name);
+        let owner = |name: &str| std::fs::symlink_metadata(at(name)).unwrap().uid();
+        let _bound = UnixListener::bind(at("socket")).unwrap();
+        user.give_socket(&at("socket")).unwrap();
+        assert_eq!(owner("socket"), user.number);
+        // What is his already was not made by root a moment ago.
+        let error = user.give_socket(&at("socket")).unwrap_err().to_string();
+        assert!(error.contains("cannot give him"), "{error}");
+        std::fs::write(at("precious"), "kept").unwrap();
+        std::os::unix::fs::symlink(at("precious"), at("link")).unwrap();
+        let _other = UnixListener::bind(at("other")).unwrap();
+        std::fs::hard_link(at("other"), at("second")).unwrap();
+        for name in ["precious", "link", "other", "missing"] {
+            user.give_socket(&at(name)).unwrap_err();
+        }
+        assert_eq!((owner("precious"), owner("other")), (ROOT, ROOT));
     }
 }

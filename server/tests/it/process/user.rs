@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::net::TcpStream;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::net::UnixStream;
 
 use super::{Place, host, statuses};
 use crate::daemon::wait_for;
@@ -96,6 +97,56 @@ fn low_ports_and_roots_directories_can_be_had() {
     // The directory is root's: the file stays, and is stale.
     let left = std::fs::read_to_string(&pid_file).unwrap();
     assert_eq!(left.trim(), pid.to_string());
+}
+
+/// Sockets in a directory of root's and in one of the user's, and the journals of two instances in a
+/// directory of root's that is there.
+#[test]
+fn sockets_and_the_journals_of_all_instances_are_the_users() {
+    if host::user() != 0 {
+        return;
+    }
+    let place = open_place("USER = nobody");
+    let at = |name: &str| place.root.path().join(name);
+    let (roots, his, journals) = (at("run"), at("his"), at("storage/journal"));
+    for directory in [&roots, &his, &journals] {
+        std::fs::create_dir_all(directory).unwrap();
+    }
+    let (uid, gid) = ids_of("nobody");
+    std::os::unix::fs::chown(&his, Some(uid), Some(gid)).unwrap();
+    let conf = std::fs::read_to_string(at("carbon.conf")).unwrap();
+    let sockets = format!(
+        "LINE_RECEIVER_SOCKET = {}/line\nCACHE_QUERY_SOCKET = {}/query\n[cache:b]\n\
+         LINE_RECEIVER_SOCKET = {0}/line-b\nCACHE_QUERY_SOCKET = {1}/query-b\n",
+        roots.display(),
+        his.display()
+    );
+    std::fs::write(at("carbon.conf"), conf + &sockets).unwrap();
+    let started = place.run(&["start"]);
+    assert_eq!(started.code, Some(0), "{started:?}");
+    let sockets = ["run/line", "run/line-b", "his/query", "his/query-b"];
+    for name in sockets {
+        let found = std::fs::metadata(at(name)).unwrap();
+        assert_eq!((found.uid(), found.gid()), (uid, gid), "{name}");
+        assert_eq!(found.mode() & 0o777, 0o660, "{name}");
+        UnixStream::connect(at(name)).unwrap();
+    }
+    for name in ["carbon-cache-a.pid", "journal/a/lock", "journal/b/lock"] {
+        let name = format!("storage/{name}");
+        let found = std::fs::metadata(at(&name)).unwrap();
+        assert_eq!((found.uid(), found.gid()), (uid, gid), "{name}");
+    }
+    let stopped = place.run(&["stop"]);
+    assert_eq!(stopped.code, Some(0), "{stopped:?}");
+    // The user may take away what lies in his own directory only.
+    assert_eq!(
+        sockets.map(|name| at(name).exists()),
+        [true, true, false, false]
+    );
+    let again = place.run(&["start"]);
+    assert_eq!(again.code, Some(0), "{again:?}");
+    UnixStream::connect(at("run/line")).unwrap();
+    assert_eq!(place.run(&["stop"]).code, Some(0));
 }
 
 #[test]
