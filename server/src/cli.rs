@@ -296,7 +296,8 @@ fn split_port(text: &str) -> Result<(Option<&str>, Option<&str>), AddressError> 
 const DOCTOR_EXAMPLES: &str = "\
 Examples:
   benzene doctor --config /opt/graphite/conf/carbon.conf
-      can it take over from the carbon-cache that reads this file? Run it as that one's user
+      can it take over from the carbon-cache that reads this file? Start it as who is to start the
+      daemon; root looks as USER of carbon.conf
   benzene doctor --data-dir /srv/whisper --json
 Ends with 0 when `benzene cache` can start with the same flags, otherwise with what it would end with.
 ";

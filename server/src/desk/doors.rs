@@ -12,6 +12,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use benzene_engine::limits::{LISTEN_BACKLOG, UDP_SOCKET_BUFFER_BYTES};
+use benzene_engine::ring::mount;
 use benzene_engine::ring::socket::{self, Inet};
 
 use crate::config::{At, Door, Service, Settings};
@@ -182,7 +183,10 @@ fn open(door: &Door, socket_mode: u32) -> io::Result<OwnedFd> {
 /// Whether it could be listened on now; nobody can connect to it meanwhile.
 pub(crate) fn attempt(door: &Door) -> io::Result<()> {
     match (&door.at, door.service) {
-        (At::Unix(path), _) => socket::try_unix(path),
+        (At::Unix(path), _) => {
+            socket::try_unix(path)?;
+            mount::may_make_files(path.parent().unwrap_or(path))
+        }
         (At::Inet(_), Service::Datagram) => socket::try_udp(inet(door)),
         (At::Inet(_), Service::Line | Service::Pickle | Service::Protobuf | Service::Query) => {
             socket::try_tcp(inet(door))

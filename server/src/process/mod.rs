@@ -24,7 +24,7 @@ use crate::logging::{self, Log, Logs};
 pub(crate) use notify::Notify;
 pub use options::{Action, CacheRun, TwistedWords};
 use pid_file::{Found, PidFile, PidFileError};
-use user::{User, UserError};
+pub(crate) use user::{User, UserError};
 
 /// Permissions that files of a started daemon do not get where nobody says otherwise, as for Python.
 const UMASK_OF_START: u32 = 0o022;

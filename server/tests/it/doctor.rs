@@ -225,6 +225,96 @@ fn a_directory_of_another_user_is_asked_for_as_this_one() {
     }
 }
 
+/// A carbon.conf with USER in a directory of root's, whose storage and log directory are not there.
+struct Rooted(tempfile::TempDir);
+
+impl Rooted {
+    fn new(user: &str) -> Rooted {
+        let rooted = Rooted(tempfile::tempdir().unwrap());
+        std::fs::set_permissions(rooted.0.path(), PermissionsExt::from_mode(0o755)).unwrap();
+        let schemas = "[all]\npattern = .*\nretentions = 60s:1d\n";
+        std::fs::write(rooted.at("storage-schemas.conf"), schemas).unwrap();
+        let conf = format!(
+            "[cache]\nUSER = {user}\nSTORAGE_DIR = {}\nLINE_RECEIVER_SOCKET = {}\n",
+            rooted.at("storage").display(),
+            rooted.at("run/line").display()
+        );
+        std::fs::write(rooted.at("carbon.conf"), conf).unwrap();
+        std::fs::create_dir(rooted.at("run")).unwrap();
+        rooted
+    }
+
+    fn at(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    /// Runs a command; how it ended, and what it said.
+    fn run(&self, command: &str) -> (Option<i32>, String) {
+        let words = [
+            &[command, "--config", "carbon.conf", "--logdir", "logs"][..],
+            &ANY_PORTS[2..],
+            // A port that only root may bind, and that nothing here is likely to use.
+            &["--line", "127.0.0.1:620"],
+        ];
+        let output = benzene(self.0.path(), &words.concat()).output().unwrap();
+        (output.status.code(), text(&output))
+    }
+}
+
+/// Started by root, with USER: looked at as him, except for what root makes for him.
+#[test]
+fn root_looks_as_the_user_whom_the_daemon_becomes() {
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    let rooted = Rooted::new("nobody");
+    // All is to be made, by root or below what root makes and gives away.
+    let (code, said) = rooted.run("doctor");
+    assert_eq!(code, Some(0), "{said}");
+    for words in [
+        "user: nobody (uid 65534); USER of carbon.conf",
+        "line receiver (TCP): 127.0.0.1:620; the address is free",
+        "run/line; nobody listens there",
+    ] {
+        assert!(said.contains(words), "no {words:?} in {said}");
+    }
+    let made = lines(&said, "ok").into_iter();
+    let made = made.filter(|line| line.contains("gives it to uid 65534"));
+    assert_eq!(made.count(), 3, "data, journal, logs: {said}");
+    let left = ["storage", "logs", "run/line"].map(|name| rooted.at(name).exists());
+    assert_eq!(left, [false; 3], "it made something");
+    // What is there and is root's, he may not write, though root may.
+    for name in ["storage/whisper", "storage/journal/a", "logs"] {
+        std::fs::create_dir_all(rooted.at(name)).unwrap();
+    }
+    let (code, said) = rooted.run("doctor");
+    let failed = lines(&said, "fail");
+    assert_eq!(failed.len(), 3, "{said}");
+    let places = ["log directory", "data directory", "journal directory"];
+    for (line, what) in failed.iter().zip(places) {
+        assert!(line.contains(what), "{said}");
+        assert!(line.contains("uid 65534 may make no files"), "{said}");
+        assert!(line.contains("chown -R nobody"), "{said}");
+    }
+    assert_eq!(code, Some(1), "its log files come first: {said}");
+    assert_eq!(rooted.run("cache").0, code, "as the daemon");
+}
+
+#[test]
+fn a_user_that_cannot_be_taken_on_is_no_start() {
+    let rooted = Rooted::new("no-such-user-here");
+    let (code, said) = rooted.run("doctor");
+    assert_eq!(code, Some(3), "{said}");
+    let failed = lines(&said, "fail");
+    let mend = "useradd --system no-such-user-here";
+    assert!(failed[0].contains(mend), "{said}");
+    assert!(
+        lines(&said, "ok").len() > 5,
+        "the rest is looked at: {said}"
+    );
+    assert_eq!(rooted.run("cache").0, code, "as the daemon");
+}
+
 #[test]
 fn the_profile_is_what_docker_takes() {
     let text = std::fs::read_to_string(profile()).unwrap();

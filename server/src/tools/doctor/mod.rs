@@ -2,12 +2,14 @@
 //! read, and what to change. Every finding says what was seen, what it means and how to mend it.
 //! Nothing on disk is changed and nothing is sent; ports are bound for a moment and given back.
 //! What is looked at is what the start of the daemon needs (`desk`), in the same order, so that our
-//! exit code is the one that `benzene cache` would end with now, under this user.
+//! exit code is the one that `benzene cache` would end with now, started by this user. Root becomes
+//! USER on the way, as the daemon does (`user`).
 
 mod finding;
 mod machine;
 mod ports;
 mod storage;
+mod user;
 
 use std::io::Write as _;
 
@@ -15,12 +17,21 @@ use crate::cli::DoctorOptions;
 use crate::config::{self, Settings};
 use crate::exit::Exit;
 use finding::{Finding, Report};
+use ports::Attempts;
+use storage::Looks;
 
 /// Looks and prints.
 pub fn run(options: &DoctorOptions) -> Exit {
     let environment = |name: &str| std::env::var(name).ok();
     let findings = match config::load(&options.daemon, &environment, &config::read_file) {
-        Ok(loaded) => with_settings(&loaded.settings, &loaded.warnings),
+        Ok(loaded) => {
+            let mut findings = configuration(&loaded.settings, &loaded.warnings);
+            findings.extend(with_settings(
+                &loaded.settings,
+                options.daemon.logdir.is_some(),
+            ));
+            findings
+        }
         Err(error) => {
             let wrong = Finding::ok(
                 "configuration",
@@ -48,8 +59,8 @@ pub fn run(options: &DoctorOptions) -> Exit {
     }
 }
 
-/// The findings, in the order in which the daemon meets them.
-fn with_settings(settings: &Settings, warnings: &[String]) -> Vec<Finding> {
+/// What was read.
+fn configuration(settings: &Settings, warnings: &[String]) -> Vec<Finding> {
     let file = settings.config_file.as_ref();
     let seen = file.map_or_else(
         || "no carbon.conf".to_owned(),
@@ -70,11 +81,34 @@ fn with_settings(settings: &Settings, warnings: &[String]) -> Vec<Finding> {
         let noted = Finding::ok("configuration", warning, "the daemon starts all the same");
         noted.but("change or remove what is named, if it matters to you")
     }));
-    findings.extend(machine::findings(Some(settings)));
-    findings.extend(ports::findings(settings));
-    findings.extend(storage::findings(&settings.data));
-    findings.extend(settings.journal.iter().flat_map(storage::of_journal));
     findings
+}
+
+/// The findings, in the order in which the daemon meets them. `wants_logs`: log files are written even
+/// in the foreground.
+fn with_settings(settings: &Settings, wants_logs: bool) -> Vec<Finding> {
+    let (mut attempts, mut looks) = (Attempts::default(), Looks::default());
+    let (user, found) = user::take_on(settings.user.as_deref(), |user| {
+        attempts.make(settings, |at| user.leaves_binding_to_root(at));
+        looks.see_disks_as_root(&settings.data);
+    });
+    looks.user = user;
+    let machine = machine::findings(Some(settings));
+    let mut bound = ports::findings(settings, attempts);
+    bound.push(storage::of_logs(&looks, &settings.log_dir, wants_logs));
+    // Who becomes another user can tell what that one may have only when the ports are bound.
+    let first = if looks.user.is_some() {
+        [bound, machine]
+    } else {
+        [machine, bound]
+    };
+    let journal = settings.journal.iter();
+    let journals = journal.flat_map(|journal| storage::of_journals(&looks, journal, settings));
+    std::iter::once(found)
+        .chain(first.into_iter().flatten())
+        .chain(storage::findings(&looks, &settings.data))
+        .chain(journals)
+        .collect()
 }
 
 #[expect(

@@ -10,22 +10,41 @@ use crate::config::{At, Service, Settings};
 use crate::desk::attempt_door;
 use crate::exit::Exit;
 
+/// What came of looking at each socket, in the order of the settings.
+#[derive(Default)]
+pub(super) struct Attempts(Vec<Option<io::Result<()>>>);
+
+impl Attempts {
+    /// Tries those that `picks` and that were not tried yet.
+    pub(super) fn make(&mut self, settings: &Settings, picks: impl Fn(&At) -> bool) {
+        self.0.resize_with(settings.doors.len(), || None);
+        for (door, attempt) in settings.doors.iter().zip(&mut self.0) {
+            if attempt.is_none() && picks(&door.at) {
+                *attempt = Some(attempt_door(door));
+            }
+        }
+    }
+}
+
 /// One finding for each socket that is to be listened on, and for each service that is off.
-pub(super) fn findings(settings: &Settings) -> Vec<Finding> {
+pub(super) fn findings(settings: &Settings, mut attempts: Attempts) -> Vec<Finding> {
+    attempts.make(settings, |_| true);
+    let mut tried: Vec<_> = settings.doors.iter().zip(attempts.0).collect();
     let mut findings = Vec::new();
     for service in Service::ALL {
-        let mut doors = settings
-            .doors
-            .iter()
-            .filter(|door| door.service == service)
-            .peekable();
-        if doors.peek().is_none() {
+        let of_it: Vec<_> = tried
+            .extract_if(.., |(door, _)| door.service == service)
+            .collect();
+        if of_it.is_empty() {
             let means = format!("{} says so", service.port_option());
             findings.push(Finding::ok(service.noun(), "off", means));
         }
-        findings.extend(doors.map(|door| match &door.at {
-            At::Inet(address) => judge(service.noun(), *address, door.key, attempt_door(door)),
-            At::Unix(path) => judge_path(service.noun(), path, door.key, attempt_door(door)),
+        findings.extend(of_it.into_iter().map(|(door, attempt)| {
+            let answer = attempt.unwrap_or(Ok(()));
+            match &door.at {
+                At::Inet(address) => judge(service.noun(), *address, door.key, answer),
+                At::Unix(path) => judge_path(service.noun(), path, door.key, answer),
+            }
         }));
     }
     findings
@@ -51,7 +70,9 @@ fn judge_path(what: &'static str, path: &Path, key: &str, answer: io::Result<()>
             mend,
         )
     } else {
-        let mend = format!("make the directory for this user, or set {key} to another path");
+        let mend = format!(
+            "make its directory, writable for the daemon's user, or set {key} to another path"
+        );
         (
             format!("it cannot be listened on: {error}"),
             Exit::Config,

@@ -1,6 +1,6 @@
-//! The data directory and the journal's: whether files can be made in them, and what they lie on.
-//! Asked, never tried: no directory and no file is made. Where it does not exist yet, the daemon
-//! makes it, so the nearest directory above it that exists is looked at in its place.
+//! The data directory, the journal's and the one of the log files: whether files can be made in them,
+//! and what they lie on. Asked, never tried: no directory and no file is made. Where it does not exist
+//! yet, the daemon makes it, so the nearest directory above it that exists is looked at in its place.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -12,9 +12,10 @@ use benzene_engine::ring::mount::{self, Free, Mount};
 
 use super::bytes;
 use super::finding::Finding;
-use crate::config::{DataDirectory, JournalSettings};
+use crate::config::{DataDirectory, JournalSettings, Settings};
 use crate::desk::usual_journal_bytes as usual_bytes;
 use crate::exit::Exit;
+use crate::process::User;
 
 /// Free room below which it is said: a full disk stops every file at once.
 const FREE_PERCENT_MIN: u64 = 5;
@@ -39,13 +40,85 @@ const JOURNAL: Place = Place {
     exit: Exit::Journal,
 };
 
+const LOGS: Place = Place {
+    what: "log directory",
+    options: "LOG_DIR in carbon.conf (or --logdir)",
+    exit: Exit::Failure,
+};
+
+/// As whom it is looked.
+#[derive(Default)]
+pub(super) struct Looks {
+    /// The user whom root has become, as the daemon does.
+    pub(super) user: Option<User>,
+    /// What root saw of the disk below each data directory, before.
+    disks: Vec<Option<Disk>>,
+}
+
+impl Looks {
+    /// Looks at the disks of the data directories, which the daemon's user may not read.
+    pub(super) fn see_disks_as_root(&mut self, data: &[DataDirectory]) {
+        let disks = data.iter().map(|directory| {
+            let (standing, mount) = standing(&directory.path).ok()?;
+            Disk::below(&standing, &mount).ok()
+        });
+        self.disks = disks.collect();
+    }
+
+    /// Whether root makes the first directory below this one, and gives it away.
+    fn has_root_make_below(&self, directory: &Path) -> bool {
+        let user = self.user.as_ref();
+        // What lies below it the user has to reach.
+        let reaches = || std::fs::metadata(directory.join(".")).is_ok();
+        user.is_some_and(|user| user.leaves_to_root(directory)) && reaches()
+    }
+
+    /// The daemon's user, in a command.
+    fn name(&self) -> &str {
+        self.user.as_ref().map_or("USER", User::name)
+    }
+}
+
+/// Whether the log files can be made; only `start` and --logdir write them.
+pub(super) fn of_logs(looks: &Looks, directory: &Path, are_wanted: bool) -> Finding {
+    let mut found = match look(&LOGS, directory) {
+        Ok((standing, mount)) => looks.access(&LOGS, directory, &standing, &mount),
+        Err(finding) => finding,
+    };
+    if !are_wanted {
+        found.soften("only `benzene cache start` needs it, which would not start");
+    }
+    found
+}
+
+/// Everything about the directories of the instances' journals, of which the first is the process's.
+pub(super) fn of_journals(
+    looks: &Looks,
+    journal: &JournalSettings,
+    settings: &Settings,
+) -> Vec<Finding> {
+    let mut findings = of_journal(looks, journal);
+    let mut known = vec![journal.dir.as_path()];
+    for directory in settings.journal_dirs() {
+        if known.contains(&directory) {
+            continue;
+        }
+        known.push(directory);
+        findings.push(match look(&JOURNAL, directory) {
+            Ok((standing, mount)) => looks.access(&JOURNAL, directory, &standing, &mount),
+            Err(finding) => finding,
+        });
+    }
+    findings
+}
+
 /// Everything about the journal's directory.
-pub(super) fn of_journal(journal: &JournalSettings) -> Vec<Finding> {
+fn of_journal(looks: &Looks, journal: &JournalSettings) -> Vec<Finding> {
     let (directory, mount) = match look(&JOURNAL, &journal.dir) {
         Ok(found) => found,
         Err(finding) => return vec![finding],
     };
-    let mut findings = vec![access(&JOURNAL, &journal.dir, &directory, &mount)];
+    let mut findings = vec![looks.access(&JOURNAL, &journal.dir, &directory, &mount)];
     if is_in_memory(&mount) {
         let seen = format!("{} on {}", mount.kind, mount.point.display());
         let means = "it lives in memory: a power cut takes what was accepted with it";
@@ -73,11 +146,15 @@ fn journal_room(journal: &JournalSettings, left: u64, total: u64) -> Finding {
 
 /// Everything about the data directories. Of several, one that cannot be used stops its own metrics, and
 /// only where all are so there is no start.
-pub(super) fn findings(data: &[DataDirectory]) -> Vec<Finding> {
+pub(super) fn findings(looks: &Looks, data: &[DataDirectory]) -> Vec<Finding> {
+    let as_root = |index: usize| looks.disks.get(index).and_then(Option::as_ref);
     if let [one] = data {
-        return of_data(&one.path);
+        return of_data(looks, &one.path, as_root(0));
     }
-    let mut all: Vec<Vec<Finding>> = data.iter().map(of_several).collect();
+    let each = data.iter().enumerate();
+    let mut all: Vec<Vec<Finding>> = each
+        .map(|(index, directory)| of_several(looks, directory, as_root(index)))
+        .collect();
     let are_all_unusable = all
         .iter()
         .all(|found| found.iter().any(Finding::is_failure));
@@ -88,15 +165,16 @@ pub(super) fn findings(data: &[DataDirectory]) -> Vec<Finding> {
 }
 
 /// Everything about one of several data directories. None of these is made by the daemon.
-fn of_several(directory: &DataDirectory) -> Vec<Finding> {
+fn of_several(looks: &Looks, directory: &DataDirectory, as_root: Option<&Disk>) -> Vec<Finding> {
     let path = &directory.path;
     let mut findings = if path.is_dir() {
-        of_data(path)
+        of_data(looks, path, as_root)
     } else {
         let means = "is not there, and one of several is not made: its disk is not mounted?";
         let mend = format!(
-            "mount its disk, or as root: mkdir -p {0} && chown -R USER {0}, with the daemon's user",
-            path.display()
+            "mount its disk, or as root: mkdir -p {0} && chown -R {1} {0}, with the daemon's user",
+            path.display(),
+            looks.name()
         );
         let found = Finding::ok(DATA.what, path.display().to_string(), means);
         vec![found.fails(DATA.exit, mend)]
@@ -117,8 +195,8 @@ fn of_several(directory: &DataDirectory) -> Vec<Finding> {
     findings
 }
 
-/// Everything about a data directory.
-fn of_data(data_dir: &Path) -> Vec<Finding> {
+/// Everything about a data directory, and what root saw of its disk.
+fn of_data(looks: &Looks, data_dir: &Path, as_root: Option<&Disk>) -> Vec<Finding> {
     const WHAT: &str = DATA.what;
     let length = data_dir.as_os_str().len();
     if length > DATA_DIR_BYTES_MAX {
@@ -133,7 +211,7 @@ fn of_data(data_dir: &Path) -> Vec<Finding> {
         Ok(found) => found,
         Err(finding) => return vec![finding],
     };
-    let mut findings = vec![access(&DATA, data_dir, &directory, &mount)];
+    let mut findings = vec![looks.access(&DATA, data_dir, &directory, &mount)];
     findings.push(file_system(&mount));
     findings.push(options(&mount));
     match mount::free(&directory) {
@@ -143,7 +221,7 @@ fn of_data(data_dir: &Path) -> Vec<Finding> {
                 .but("look at df and df -i"),
         ),
     }
-    findings.push(device(Disk::below(&directory, &mount)));
+    findings.push(device(Disk::below(&directory, &mount), as_root));
     findings
 }
 
@@ -192,38 +270,41 @@ fn standing(directory: &Path) -> Result<(PathBuf, Mount), Unusable> {
     })
 }
 
-fn access(place: &Place, wanted: &Path, directory: &Path, mount: &Mount) -> Finding {
-    let what = place.what;
-    let user = host::user();
-    let seen = wanted.display().to_string();
-    match mount::may_make_files(directory) {
-        Ok(()) if directory == wanted => {
-            Finding::ok(what, seen, format!("uid {user} may make files in it"))
+impl Looks {
+    /// Whether files can be made in a directory, or it itself in the one that stands above it.
+    fn access(&self, place: &Place, wanted: &Path, directory: &Path, mount: &Mount) -> Finding {
+        let user = host::user();
+        let found = |means: String| Finding::ok(place.what, wanted.display().to_string(), means);
+        let at = directory.display();
+        let error = match mount::may_make_files(directory) {
+            Ok(()) if directory == wanted => {
+                return found(format!("uid {user} may make files in it"));
+            }
+            Ok(()) => return found(format!("does not exist; uid {user} may make it below {at}")),
+            Err(error) => error,
+        };
+        let is_read_only = mount.has("ro");
+        if directory != wanted && !is_read_only && self.has_root_make_below(directory) {
+            return found(format!(
+                "does not exist; root makes it below {at}, and gives it to uid {user}"
+            ));
         }
-        Ok(()) => {
-            let parent = directory.display();
-            let means = format!("does not exist; uid {user} may make it below {parent}");
-            Finding::ok(what, seen, means)
-        }
-        Err(error) => {
-            let at = directory.display();
-            let mend = if mount.has("ro") {
-                let point = mount.point.display();
-                format!(
-                    "mount -o remount,rw {point}; for docker a volume without :ro, under systemd \
-                     ReadWritePaths={}",
-                    wanted.display()
-                )
-            } else {
-                format!(
-                    "as root: mkdir -p {0} && chown -R USER {0}, with the daemon's user; then ask \
-                     again as that user (runuser -u USER benzene doctor ...)",
-                    wanted.display()
-                )
-            };
-            let means = format!("uid {user} may make no files in {at}: {error}");
-            Finding::ok(what, seen, means).fails(place.exit, mend)
-        }
+        let mend = if is_read_only {
+            let point = mount.point.display();
+            format!(
+                "mount -o remount,rw {point}; for docker a volume without :ro, under systemd \
+                 ReadWritePaths={}",
+                wanted.display()
+            )
+        } else {
+            format!(
+                "as root: mkdir -p {0} && chown -R {1} {0}, with the daemon's user; then ask again \
+                 as root or as that user (runuser -u {1} benzene doctor ...)",
+                wanted.display(),
+                self.name()
+            )
+        };
+        found(format!("uid {user} may make no files in {at}: {error}")).fails(place.exit, mend)
     }
 }
 
@@ -357,7 +438,7 @@ fn room(free: Free) -> Finding {
     Finding::ok(WHAT, seen, "there is room")
 }
 
-fn device(disk: io::Result<Disk>) -> Finding {
+fn device(disk: io::Result<Disk>, as_root: Option<&Disk>) -> Finding {
     const WHAT: &str = "device";
     let disk = match disk {
         Ok(disk) => disk,
@@ -368,6 +449,14 @@ fn device(disk: io::Result<Disk>) -> Finding {
     let seen = disk.place();
     let class = disk.class.name();
     let reason = &disk.reason;
+    if let Some(root) = as_root.filter(|root| root.class != disk.class) {
+        let (known, why) = (root.class.name(), &root.reason);
+        let means = format!(
+            "class {known} as root sees it: {why}; class {class} for the daemon's user: {reason}"
+        );
+        return Finding::ok(WHAT, seen, means)
+            .but(format!("say DEVICE_CLASS = {known} in carbon.conf"));
+    }
     let means = match disk.class {
         Class::Hdd | Class::Ssd => format!("class {class}: {reason}"),
         Class::Unknown => format!(
@@ -390,6 +479,14 @@ mod tests {
             source: "/dev/sda1".into(),
             options: options.iter().map(|&option| option.to_owned()).collect(),
         }
+    }
+
+    fn of_data(data_dir: &Path) -> Vec<Finding> {
+        super::of_data(&Looks::default(), data_dir, None)
+    }
+
+    fn of_journal(journal: &JournalSettings) -> Vec<Finding> {
+        super::of_journal(&Looks::default(), journal)
     }
 
     #[test]
