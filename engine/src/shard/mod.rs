@@ -41,7 +41,9 @@ use crate::metric::{Metric, NameError, ShardIndex, TaggedLeaf, owner};
 use crate::ring::{FileError, FileOperation, FileOutcome, FileToken};
 use crate::schemas::{Aggregations, Schemas};
 use crate::stats::{Counter, Stats};
-use crate::writer::{Budgets, Further, Inspection, Told, VolumeCounts, Writer, WriterConfig};
+use crate::writer::{
+    Budgets, Further, Inspection, Tells, Told, VolumeCounts, Writer, WriterConfig,
+};
 use inbound::{Inbound, Lead};
 use keep::{Asker, Keep};
 use message::RouteChange;
@@ -218,6 +220,11 @@ impl Shard {
     /// Files are made by these rules from now on; those that are there stay as they are.
     pub fn set_rules(&mut self, schemas: Arc<Schemas>, aggregations: Arc<Aggregations>) {
         self.writer.set_rules(schemas, aggregations);
+    }
+
+    /// What is told of the files' work from now on (`next_told`).
+    pub fn set_tells(&mut self, tells: Tells) {
+        self.writer.set_tells(tells);
     }
 
     /// Counts a point that was offered, found no room and cannot wait.

@@ -180,6 +180,11 @@ impl Writer {
         self.config.aggregations = aggregations;
     }
 
+    /// What is told of the work from now on.
+    pub fn set_tells(&mut self, tells: Tells) {
+        self.config.tells = tells;
+    }
+
     /// Starts what may start now: retries that are due, then for each data directory creates, probes
     /// and updates. `budgets` are by data directory.
     pub fn start(&mut self, ledger: &mut Ledger, budgets: &[Budgets], now: Now) {

@@ -43,6 +43,11 @@ impl Diary {
         }
     }
 
+    /// What is to be in it from now on.
+    pub(super) fn set(&mut self, logged: Logged) {
+        self.logged = logged;
+    }
+
     /// What the writer is to tell.
     pub(crate) fn tells(logged: Logged) -> Tells {
         Tells {

@@ -34,7 +34,7 @@ use benzene_engine::ring::{End, Event, Lane, Ring, SocketId, socket};
 use benzene_engine::shard::{Message, Recalled, Shard};
 use benzene_engine::stats::Counter;
 
-use crate::config::Service;
+use crate::config::{Logged, Service};
 use crate::front::{Command, Entrance, Front};
 use accept::Accepting;
 use bulk::{Bulk, Waiting};
@@ -255,6 +255,7 @@ impl Core {
                 | Parcel::Latencies(..)
                 | Parcel::Lists(_)
                 | Parcel::Rules(..)
+                | Parcel::Logged(_)
                 | Parcel::Stop(_)
                 | Parcel::Exit => TURN_POINTS_PER_PARCEL,
             };
@@ -313,6 +314,7 @@ impl Core {
             Parcel::Rules(schemas, aggregations) => {
                 self.shard.set_rules(schemas, aggregations);
             }
+            Parcel::Logged(logged) => self.log_from_now_on(logged),
             // The desk has gone when this fails, and with it the process.
             Parcel::Report(desk) => {
                 self.count_kernel_drops();
@@ -321,6 +323,15 @@ impl Core {
             Parcel::Latencies(empty, desk) => drop(desk.send(self.shard.swap_latencies(empty))),
             Parcel::Stop(ending) => self.stop_asked = Some(ending),
             Parcel::Exit => self.phase = Phase::Exit,
+        }
+    }
+
+    /// Has other things in the log files, where there are any.
+    fn log_from_now_on(&mut self, logged: Logged) {
+        if let Some(diary) = &mut self.diary {
+            diary.set(logged);
+            self.shard.set_tells(Diary::tells(logged));
+            self.front.set_tells_answers(logged.cache_hits);
         }
     }
 

@@ -13,7 +13,7 @@ use benzene_engine::ring::{RingHandle, Waker};
 use benzene_engine::schemas::{Aggregations, Schemas};
 use benzene_engine::shard::{Inbox, Message, Report};
 
-use crate::config::Service;
+use crate::config::{Logged, Service};
 use crate::front::{Entrance, Through};
 use crate::lists::Lists;
 
@@ -39,6 +39,8 @@ pub(crate) enum Parcel {
     Lists(Arc<Lists>),
     /// Files are made by these rules from now on.
     Rules(Arc<Schemas>, Arc<Aggregations>),
+    /// What goes into the log files from now on.
+    Logged(Logged),
     /// The desk wants this core's numbers, and what came through each instance's ports.
     Report(tokio::sync::mpsc::UnboundedSender<(Report, Vec<Through>)>),
     /// The desk wants this core's times of the last interval, for which it brings an empty set.

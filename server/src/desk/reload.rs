@@ -1,6 +1,7 @@
 //! What changes while the daemon runs: on SIGHUP, and when a configuration file has changed.
-//! Of carbon.conf the limits on updates and creates and the level of the log are taken over; what else
-//! has changed is named, for it waits for the next start. The files of rules are `rules`'.
+//! Of carbon.conf the limits on updates and creates, the level of the log and what goes into the log
+//! files are taken over; what else has changed is named, for it waits for the next start. The files of
+//! rules are `rules`'.
 //! A file that cannot be read or is wrong changes nothing, and is told like at a start.
 
 use std::path::Path;
@@ -15,10 +16,11 @@ use super::watch::Source;
 use super::{Desk, ReadAgain};
 use crate::cli::LogLevel;
 use crate::config::{Conf, ConfigError, Written};
+use crate::core::Parcel;
 use crate::logging::Logs;
 
 /// What can change while the daemon runs.
-const CHANGES: [&str; 9] = [
+const CHANGES: [&str; 14] = [
     "MAX_UPDATES_PER_SECOND",
     "MAX_UPDATES_PER_SECOND_SSD",
     "MAX_UPDATES_PER_SECOND_HDD",
@@ -28,6 +30,11 @@ const CHANGES: [&str; 9] = [
     "MAX_CREATES_PER_MINUTE_SSD",
     "MAX_CREATES_PER_MINUTE_HDD",
     LOG_LEVEL,
+    "LOG_UPDATES",
+    "LOG_CREATES",
+    "LOG_CACHE_HITS",
+    "LOG_LISTENER_CONN_SUCCESS",
+    "LOG_LISTENER_CONN_LOST",
 ];
 const LOG_LEVEL: &str = "LOG_LEVEL";
 
@@ -73,7 +80,7 @@ impl Desk {
             }
             for (source, path) in files {
                 if source == Source::Conf {
-                    self.reload_conf(cause, &path, read_again());
+                    Box::pin(self.reload_conf(cause, &path, read_again())).await;
                 } else {
                     self.reload_rules(source, &path, cause).await;
                 }
@@ -85,7 +92,7 @@ impl Desk {
     }
 
     /// Takes over what has changed in carbon.conf.
-    fn reload_conf(&self, cause: Cause, path: &Path, read_again: Result<Conf, ConfigError>) {
+    async fn reload_conf(&self, cause: Cause, path: &Path, read_again: Result<Conf, ConfigError>) {
         let is_asked = cause == Cause::Hangup;
         let cause = cause.of(path);
         let conf = match read_again {
@@ -118,6 +125,7 @@ impl Desk {
         }
         self.updates_per_second_on_shutdown
             .set(settings.updates_per_second_on_shutdown);
+        self.tell_all(|| Parcel::Logged(settings.logged)).await;
         let before = self.written.replace(conf.written);
         let (mut now, later) = changed(&before, &self.written.borrow());
         let level = settings.log_level.unwrap_or_default();

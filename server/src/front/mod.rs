@@ -169,6 +169,11 @@ impl Front {
         shard.judge_anew();
     }
 
+    /// Whether `next_answered` is asked from now on.
+    pub(crate) fn set_tells_answers(&mut self, tells: bool) {
+        self.config.tells_answers = tells;
+    }
+
     /// Takes a socket on, which the loop receives from.
     pub(crate) fn open(&mut self, socket: SocketId, entrance: Entrance) {
         let (frame_bytes_max, service) = (self.config.pickle_frame_bytes_max, entrance.service);

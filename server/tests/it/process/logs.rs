@@ -172,6 +172,68 @@ fn what_is_switched_off_is_not_logged() {
     );
 }
 
+/// What goes into the files follows carbon.conf, on a signal and by itself.
+#[test]
+fn what_is_logged_follows_carbon_conf() {
+    const ALL: [&str; 4] = [
+        "LOG_UPDATES",
+        "LOG_CREATES",
+        "LOG_CACHE_HITS",
+        "LOG_LISTENER_CONN_SUCCESS",
+    ];
+    let conf = |word: &str| ALL.map(|name| format!("{name} = {word}\n")).concat();
+    let place = place(&conf("False"));
+    let started = place.run(&["start"]);
+    assert_eq!(started.code, Some(0), "{started:?}");
+    let console = log(&place, "console.log");
+    let change = |from: &str, to: &str| {
+        let path = place.path("carbon.conf");
+        let text = read(&path);
+        assert!(text.contains(from), "{text}");
+        std::fs::write(path, text.replace(from, to)).unwrap();
+    };
+    let early = TcpStream::connect(started.line()).unwrap();
+    let early_name = early.local_addr().unwrap();
+    send(started.line(), started.query());
+    let file = |name: &str| place.path("storage/whisper/log").join(name);
+    wait_for(|| (file("one.wsp").exists() && file("two.wsp").exists()).then_some(())).unwrap();
+    change(&conf("False"), &conf("True"));
+    kill("HUP", place.pid());
+    let said = wait_for_line(&console, "SIGHUP: from now on ");
+    for name in ALL {
+        assert!(said.contains(&format!("{name} = True")), "{said}");
+    }
+    // A connection that was there before is told when it goes.
+    drop(early);
+    let gone = format!("MetricLineReceiver connection with {early_name} closed cleanly");
+    wait_for_line(&log(&place, "listener.log"), &gone);
+    let mut sender = TcpStream::connect(started.line()).unwrap();
+    let new = sender.local_addr().unwrap();
+    writeln!(sender, "log.three 1 {}", now()).unwrap();
+    wait_for_line(&log(&place, "updates.log"), "log.three");
+    let creates = wait_for_line(&log(&place, "creates.log"), "database metric log.three");
+    assert!(!creates.contains("log.one"), "it was off: {creates}");
+    wait_for_line(&log(&place, "listener.log"), &format!("{new} established"));
+    assert_eq!(Querier::connect(started.query()).points("log.none"), []);
+    let queries = wait_for_line(&log(&place, "query.log"), "cache query for \"log.none\"");
+    assert!(!queries.contains("log.unknown"), "it was off: {queries}");
+    // By itself, and the directory waits for the next start.
+    let off = format!("{}LOG_DIR = /nowhere\n", conf("False"));
+    change(&conf("True"), &off);
+    let said = wait_for_line(&console, "carbon.conf has changed: from now on ");
+    assert!(
+        said.contains("as before until the next start: LOG_DIR"),
+        "{said}"
+    );
+    writeln!(sender, "log.four 1 {}", now()).unwrap();
+    wait_for(|| file("four.wsp").exists().then_some(())).unwrap();
+    assert_eq!(place.run(&["stop"]).code, Some(0));
+    for name in ["updates.log", "creates.log"] {
+        let all = read(&log(&place, name));
+        assert!(!all.contains("log.four"), "{name} is off again: {all}");
+    }
+}
+
 #[test]
 fn a_file_that_was_moved_away_is_made_again() {
     let place = place("ENABLE_LOGROTATION = False");
