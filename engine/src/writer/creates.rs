@@ -238,7 +238,7 @@ impl Writer {
         let mut image = Image::new();
         image.add(whole(&head), head);
         self.layouts.note(series, &header, &image);
-        self.wrote(ledger, (series, since), &outcome, now);
+        self.wrote(ledger, (series, since, Duration::ZERO), &outcome, now);
     }
 
     /// Somebody else made the file meanwhile: it is used as it is.

@@ -13,6 +13,7 @@ mod announce;
 mod broken;
 mod creates;
 mod faults;
+mod held;
 mod holds;
 mod inspect;
 mod jobs;
@@ -248,10 +249,12 @@ impl Writer {
         }
         let free = self.lanes.of(volume).updates_max - self.jobs.updates(volume);
         let wanted = u32::try_from(free.min(ledger.due(volume))).unwrap_or(u32::MAX);
+        let held = &mut self.lanes.of_mut(volume).held;
         if wanted == 0 {
-            return;
+            return held.end();
         }
         let granted = budgets.updates.grant(wanted, now.instant);
+        let mut held_for = held.granted(granted, wanted, now.instant);
         let mut used = 0;
         while used < granted {
             let Some(series) = ledger.next(volume, now.unix_seconds) else {
@@ -274,6 +277,7 @@ impl Writer {
             let update = Update::new(series, points, ledger.recent(series), now);
             let mut update = update
                 .late(ledger.is_late(series))
+                .held(std::mem::take(&mut held_for))
                 .whole(ledger.is_in_disk_order(volume));
             let path = self.path(ledger, series);
             let operation = update.open(path, access, &self.layouts);
@@ -399,7 +403,10 @@ impl Writer {
             }
             update::Step::Done(outcome, again) => {
                 ledger.count(Counter::WrittenAgain, again as u64);
-                self.wrote(ledger, (series, update.started), &outcome, now);
+                let Update {
+                    started, waited, ..
+                } = update;
+                self.wrote(ledger, (series, started, waited), &outcome, now);
             }
             update::Step::Failed(fault) => {
                 ledger.put_back(series);
@@ -415,11 +422,12 @@ impl Writer {
         }
     }
 
-    /// Points of a series are in its file, taken out of the cache at that moment.
+    /// Points of a series are in its file, taken out of the cache at that moment; how long the limiter
+    /// had kept them from it.
     fn wrote(
         &mut self,
         ledger: &mut Ledger,
-        (series, taken): (SeriesId, Instant),
+        (series, taken, waited): (SeriesId, Instant, Duration),
         outcome: &Outcome,
         now: Now,
     ) {
@@ -439,7 +447,8 @@ impl Writer {
             self.told.push_back(Told::Wrote {
                 name: ledger.name(series).to_owned(),
                 points: outcome.written,
-                took: now.instant.saturating_duration_since(taken),
+                took,
+                waited,
             });
         }
         self.note_hold(ledger, series);

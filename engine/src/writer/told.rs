@@ -26,6 +26,8 @@ pub enum Told {
         points: u64,
         /// From the open of the file to its close.
         took: Duration,
+        /// How long it had waited for nothing but the limiter.
+        waited: Duration,
     },
     /// A file is to be made.
     Creates {

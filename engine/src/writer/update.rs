@@ -7,7 +7,7 @@
 //! caller's.
 
 use std::path::PathBuf;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::faults::Fault;
 use crate::cache::SeriesId;
@@ -41,6 +41,8 @@ enum End {
 pub(super) struct Update {
     pub(super) series: SeriesId,
     pub(super) started: Instant,
+    /// How long the limiter had held it.
+    pub(super) waited: Duration,
     /// The wall clock at the start: every round plans for the same moment.
     unix_now: u32,
     points: Vec<Point>,
@@ -61,6 +63,7 @@ impl Update {
         Self {
             series,
             started: now.instant,
+            waited: Duration::ZERO,
             unix_now: now.unix_seconds,
             points,
             recent,
@@ -76,6 +79,11 @@ impl Update {
     /// The same where some of the points come from an earlier run, which may have written them.
     pub(super) fn late(self, is_late: bool) -> Self {
         Self { is_late, ..self }
+    }
+
+    /// The same that the limiter had held for so long.
+    pub(super) fn held(self, waited: Duration) -> Self {
+        Self { waited, ..self }
     }
 
     /// The same that reads a small file whole, where that costs no more than a page of it.

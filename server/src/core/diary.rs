@@ -4,6 +4,7 @@
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use benzene_engine::ring::{End, SocketId};
 use benzene_engine::whisper::Retention;
@@ -15,6 +16,9 @@ use crate::logging::{Logs, Topic};
 
 /// What Twisted says of a connection that was not closed as it should be.
 const NOT_CLEAN: &str = "Connection to the other side was lost in a non-clean fashion.";
+
+/// What an update has waited for the limiter is told from here on, as by Python.
+const WAIT_TOLD_MIN: Duration = Duration::from_millis(1);
 
 /// A core's part of the log files.
 #[derive(Clone, Debug)]
@@ -59,11 +63,21 @@ impl Diary {
     /// A file was written, or is to be made.
     pub(super) fn told(&self, told: Told) {
         match told {
-            Told::Wrote { name, points, took } => {
+            Told::Wrote {
+                name,
+                points,
+                took,
+                waited,
+            } => {
                 let took = took.as_secs_f64();
+                let waited = if waited > WAIT_TOLD_MIN {
+                    format!(" after waiting {:.5} seconds", waited.as_secs_f64())
+                } else {
+                    String::new()
+                };
                 self.logs.say(
                     Topic::Updates,
-                    format!("wrote {points} datapoints for {name} in {took:.5} seconds"),
+                    format!("wrote {points} datapoints for {name} in {took:.5} seconds{waited}"),
                 );
             }
             Told::Creates {

@@ -19,6 +19,7 @@ use hashbrown::HashMap;
 
 use super::creates::Pressure;
 use super::faults::Fault;
+use super::held::Held;
 use super::jobs::Job;
 use super::pace::Pace;
 use super::{Budgets, Ledger, Now, Writer, WriterConfig};
@@ -105,6 +106,7 @@ pub(super) struct Lane {
     pub(super) creates_max: usize,
     pub(super) probes_max: usize,
     pub(super) pace: Pace,
+    pub(super) held: Held,
     pub(super) pressure: Pressure,
     /// Series without a file that no limit has held back yet; bounded by the probes.
     pub(super) missing: VecDeque<SeriesId>,
@@ -153,6 +155,7 @@ impl Lanes {
             creates_max,
             probes_max,
             pace: Pace::default(),
+            held: Held::default(),
             pressure: Pressure::default(),
             missing: VecDeque::new(),
             counts: VolumeCounts::default(),

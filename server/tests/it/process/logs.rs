@@ -172,6 +172,40 @@ fn what_is_switched_off_is_not_logged() {
     );
 }
 
+/// Python's second form, of an update that the limiter has held.
+#[test]
+fn what_an_update_has_waited_for_is_told() {
+    let place = place("MAX_UPDATES_PER_SECOND = 4");
+    let started = place.run(&["start"]);
+    let mut sender = TcpStream::connect(started.line()).unwrap();
+    let names = ["log.one", "log.two", "log.three", "log.four"];
+    for name in names {
+        writeln!(sender, "{name} 1 {}", now()).unwrap();
+    }
+    let updates = log(&place, "updates.log");
+    for name in names {
+        wait_for_line(&updates, &format!("{name} in "));
+    }
+    assert_eq!(place.run(&["stop"]).code, Some(0));
+    let all = read(&updates);
+    let waits: Vec<f64> = all
+        .lines()
+        .filter_map(|line| line.split_once(" seconds after waiting "))
+        .map(|(before, wait)| {
+            let (_, took) = before.rsplit_once(" in ").unwrap();
+            let wait = wait.strip_suffix(" seconds").unwrap();
+            for number in [took, wait] {
+                assert_eq!(number.split_once('.').unwrap().1.len(), 5, "{all}");
+            }
+            wait.parse().unwrap()
+        })
+        .collect();
+    // Four a second: the first goes at once, each other a quarter of a second after the one before.
+    assert!(waits.len() >= 2, "{all}");
+    let sum: f64 = waits.iter().sum();
+    assert!((0.2..5.0).contains(&sum), "{all}");
+}
+
 /// What goes into the files follows carbon.conf, on a signal and by itself.
 #[test]
 fn what_is_logged_follows_carbon_conf() {
