@@ -617,6 +617,9 @@ pub const STOP_EXTENDED_BY: Duration = Duration::from_secs(30);
 /// Lines on their way to the log files, in all. Written every 20 ms that is 800,000 a second, more than
 /// there are updates; of 100 bytes each they take 1.6 MB.
 pub const LOG_QUEUE_LINES_MAX: usize = 16_384;
+/// Characters of a refused line that listener.log quotes, as with Python; escaped they take ten times
+/// that, and of each reason there is one a minute.
+pub const REFUSED_CHARS_SAID_MAX: usize = 400;
 /// Lines that were said before there were log files, and go into them then: a start says some twenty.
 pub const LOG_EARLY_LINES_MAX: usize = 256;
 /// Longest time that a histogram of latencies tells apart: what takes longer has stopped.

@@ -12,7 +12,9 @@ use benzene_engine::writer::{Tells, Told};
 use hashbrown::HashMap;
 
 use crate::config::{Logged, Service};
+use crate::front::{Garbage, Said};
 use crate::logging::{Logs, Topic};
+use crate::wire::Refusal;
 
 /// What Twisted says of a connection that was not closed as it should be.
 const NOT_CLEAN: &str = "Connection to the other side was lost in a non-clean fashion.";
@@ -163,6 +165,31 @@ impl Diary {
             }
         };
         self.logs.say(topic, line);
+    }
+
+    /// Something was refused that a sender sent; said whatever the switches are, as by Python.
+    pub(super) fn refused(&self, said: &Said) {
+        // A datagram's sender is not known.
+        let other = self.others.get(&said.socket);
+        let name = other.map_or("a datagram", |other| &other.name);
+        let line = match &said.garbage {
+            Garbage::Line(line) if said.service == Service::Line => {
+                format!("invalid line received from client {name}, ignoring [{line}]")
+            }
+            Garbage::Line(line) => format!("invalid line received from {name}, ignoring [{line}]"),
+            Garbage::Pickle(error) => {
+                format!("invalid pickle received from {name}, error: \"{error}\", ignoring")
+            }
+            Garbage::Item => format!("Error decoding pickle: {}", Refusal::Item),
+            Garbage::Protobuf => format!("invalid protobuf received from {name}, ignoring"),
+            Garbage::Name(text) => format!("invalid name received from {name}, ignoring [{text}]"),
+        };
+        self.logs.say(Topic::Listener, line);
+        if said.more > 0 {
+            let (more, reason) = (said.more, said.reason);
+            let line = format!("{more} more were refused since the last such line ({reason})");
+            self.logs.say(Topic::Listener, line);
+        }
     }
 
     /// A cache query was answered: what was asked for, and what was found.

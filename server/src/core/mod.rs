@@ -203,6 +203,9 @@ impl Core {
             while let Some(told) = self.shard.next_told() {
                 diary.told(told);
             }
+            while let Some(said) = self.front.next_refused() {
+                diary.refused(&said);
+            }
             while let Some((socket, what)) = self.front.next_answered() {
                 diary.answered(socket, &what);
             }

@@ -545,6 +545,7 @@ impl Plan {
             pickle_frame_bytes_max: settings.pickle_frame_bytes_max,
             client_idle: settings.client_idle,
             tells_answers: self.is_logged && settings.logged.cache_hits,
+            tells_refused: self.is_logged,
             unfinished: Arc::clone(&self.unfinished),
             instances: settings.instances.len(),
         }

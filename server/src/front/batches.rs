@@ -10,6 +10,7 @@ use benzene_engine::stats::Counter;
 
 use super::connection::{Input, Means, Progress};
 use super::intake::Taken;
+use super::refused::{Garbage, quoted};
 use crate::wire::batch::Batch;
 use crate::wire::frame::Frames;
 use crate::wire::{Refusal, pickle, protobuf};
@@ -102,6 +103,11 @@ impl Batches {
             match means.intake.likely(trail, guess, &item, means.shard) {
                 Taken::Done => means.fed = true,
                 Taken::Refused => {}
+                Taken::BadName => {
+                    let name = item.name;
+                    let garbage = || Garbage::Name(quoted(name.as_bytes()));
+                    means.refused.note(Counter::RefusedName, garbage);
+                }
                 Taken::NoRoom => return Some(Progress::Stalled),
             }
             means.items -= 1;
@@ -119,18 +125,24 @@ impl Batches {
     }
 }
 
-/// Decodes a frame, and counts what was refused of it.
+/// Decodes a frame, counts what was refused of it and has it told.
 fn load(codec: Codec, frame: &[u8], batch: &mut Batch, means: &mut Means<'_>) {
-    let refused: Result<(), Counter> = match codec {
-        Codec::Pickle => {
-            pickle::decode(frame, means.machine, batch).map_err(pickle::PickleError::counter)
+    let refused: Result<(), (Counter, Garbage)> = match codec {
+        Codec::Pickle => pickle::decode(frame, means.machine, batch)
+            .map_err(|error| (error.counter(), Garbage::Pickle(error.to_string()))),
+        Codec::Protobuf => {
+            protobuf::decode(frame, batch).map_err(|error| (error.counter(), Garbage::Protobuf))
         }
-        Codec::Protobuf => protobuf::decode(frame, batch).map_err(protobuf::ProtobufError::counter),
     };
-    if let Err(counter) = refused {
+    if let Err((counter, garbage)) = refused {
         means.shard.count(counter, 1);
+        means.refused.note(counter, || garbage);
     }
     for (refusal, count) in batch.refused().iter() {
         means.shard.count(refusal.counter(), count);
+        // Python says so of what it cannot take apart, and passes over what is no number.
+        if refusal == Refusal::Item {
+            means.refused.note(refusal.counter(), || Garbage::Item);
+        }
     }
 }

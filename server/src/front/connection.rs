@@ -14,6 +14,7 @@ use super::batches::Batches;
 use super::intake::Intake;
 use super::lines::Lines;
 use super::query::Wanted;
+use super::refused::Refused;
 use crate::config::Service;
 use crate::wire::batch::Batch;
 use crate::wire::frame::Frames;
@@ -34,6 +35,8 @@ pub(super) struct Means<'a> {
     /// A point was accepted.
     pub(super) fed: bool,
     pub(super) shard: &'a mut Shard,
+    /// What is to be said of what was refused.
+    pub(super) refused: &'a mut Refused,
 }
 
 /// How far the bytes at hand were worked on.
@@ -226,7 +229,10 @@ impl Connection {
                 }
             },
             Talk::Datagram => {
-                *at += means.intake.datagram(trail, &bytes[*at..], means.shard);
+                let (shard, refused) = (&mut *means.shard, &mut *means.refused);
+                *at += means
+                    .intake
+                    .datagram(trail, &bytes[*at..], (shard, refused));
                 if *at < bytes.len() {
                     return Progress::Stalled;
                 }

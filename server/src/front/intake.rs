@@ -14,6 +14,7 @@ use benzene_engine::shard::{Accept, Known, Shard, Trail};
 use benzene_engine::stats::Counter;
 
 use super::gate::Gate;
+use super::refused::Refused;
 use crate::lists::Lists;
 use crate::wire::{Item, Refusal, Stamp, line, word};
 
@@ -24,6 +25,8 @@ pub(super) enum Taken {
     Done,
     /// Refused, and counted.
     Refused,
+    /// The same, because no metric can have that name.
+    BadName,
     /// To be offered again later.
     NoRoom,
 }
@@ -128,7 +131,12 @@ impl Intake {
 
     /// Takes lines of a datagram, and says how many bytes of them are done with: all, unless a point
     /// has to wait for a place on its way. What the cache has no room for is dropped.
-    pub(super) fn datagram(&mut self, trail: &mut Trail, bytes: &[u8], shard: &mut Shard) -> usize {
+    pub(super) fn datagram(
+        &mut self,
+        trail: &mut Trail,
+        bytes: &[u8],
+        (shard, refused): (&mut Shard, &mut Refused),
+    ) -> usize {
         let mut lines = line::datagram_lines(bytes);
         loop {
             let at = bytes.len() - lines.rest().len();
@@ -137,10 +145,14 @@ impl Intake {
             };
             let taken = match line::parse(line) {
                 Ok(item) => self.item(trail, &item, shard),
-                Err(refusal) => self.refuse(refusal, shard),
+                Err(refusal) => {
+                    refused.line(refusal, line);
+                    self.refuse(refusal, shard)
+                }
             };
             match taken {
                 Taken::Done | Taken::Refused => {}
+                Taken::BadName => refused.named_badly(line),
                 Taken::NoRoom if shard.is_full() => shard.drop_full(),
                 Taken::NoRoom => return at,
             }
@@ -159,7 +171,7 @@ impl Intake {
             Accept::Unjudged => unreachable!("a name was judged and is to be judged"),
             Accept::Refused(_) => {
                 shard.count(Counter::RefusedName, 1);
-                Taken::Refused
+                Taken::BadName
             }
         }
     }

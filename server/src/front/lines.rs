@@ -203,11 +203,16 @@ fn work(
         let taken = match splitter.next_item(&mut window, at) {
             None => return Progress::Done,
             Some(Ok(item)) => means.intake.item(trail, &item, means.shard),
-            Some(Err(refusal)) => means.intake.refuse(refusal, means.shard),
+            Some(Err(refusal)) => {
+                let line = splitter.last_line(bytes);
+                means.refused.line(refusal, line);
+                means.intake.refuse(refusal, means.shard)
+            }
         };
         match taken {
             Taken::Done => means.fed = true,
             Taken::Refused => {}
+            Taken::BadName => means.refused.named_badly(splitter.last_line(bytes)),
             Taken::NoRoom => {
                 splitter.put_back(at);
                 return Progress::Stalled;

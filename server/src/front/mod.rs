@@ -18,6 +18,7 @@ mod idle;
 mod intake;
 mod lines;
 mod query;
+mod refused;
 #[cfg(test)]
 mod tests;
 mod through;
@@ -42,6 +43,8 @@ use connection::{Connection, Last, Means, Progress};
 use idle::Idle;
 pub(crate) use intake::Intake;
 use query::{Pending, Wanted};
+use refused::Refused;
+pub(crate) use refused::{Garbage, Said};
 pub(crate) use through::Through;
 pub(crate) use unfinished::Unfinished;
 
@@ -103,6 +106,8 @@ pub(crate) struct FrontConfig {
     pub(crate) client_idle: Option<Duration>,
     /// Whether `next_answered` is asked.
     pub(crate) tells_answers: bool,
+    /// Whether `next_refused` is asked.
+    pub(crate) tells_refused: bool,
     /// The bound on unfinished input, shared by all cores.
     pub(crate) unfinished: Arc<Unfinished>,
     /// How many instances' ports there are.
@@ -130,6 +135,8 @@ pub(crate) struct Front {
     last: VecDeque<SocketId>,
     pending: HashMap<u64, Pending>,
     tickets: u64,
+    /// What was refused, where somebody wants to know.
+    refused: Refused,
     /// Queries that were answered, where somebody wants to know.
     answered: VecDeque<(SocketId, String)>,
     commands: VecDeque<Command>,
@@ -140,6 +147,7 @@ impl Front {
     pub(crate) fn new(config: FrontConfig, now: Now) -> Self {
         Self {
             idle: config.client_idle.map(Idle::new),
+            refused: Refused::new(config.tells_refused),
             machine: Machine::default(),
             batch: Batch::default(),
             connections: HashMap::new(),
@@ -238,6 +246,7 @@ impl Front {
             return bytes.len();
         };
         connection.heard = self.now;
+        self.refused.begin(socket, connection.service(), self.now);
         if connection.is_behind() {
             if connection.hold(bytes) {
                 self.stop_receiving(socket);
@@ -254,6 +263,7 @@ impl Front {
             allowance: TURN_SLICE_BYTES,
             fed: false,
             shard,
+            refused: &mut self.refused,
         };
         let progress = connection.work(bytes, &mut at, &mut means);
         let cost = TURN_SLICE_BYTES - means.allowance;
@@ -309,6 +319,7 @@ impl Front {
             return 0;
         };
         let held = connection.held_bytes();
+        self.refused.begin(socket, connection.service(), self.now);
         let intake = &mut self.config.intake;
         let mut means = Means {
             intake,
@@ -318,6 +329,7 @@ impl Front {
             allowance: bytes_max,
             fed: false,
             shard,
+            refused: &mut self.refused,
         };
         let progress = connection.work_held(bytes_max, &mut means);
         let cost = bytes_max - means.allowance;
@@ -578,6 +590,11 @@ impl Front {
     /// A query that was answered, and what was asked for and found; only where `tells_answers`.
     pub(crate) fn next_answered(&mut self) -> Option<(SocketId, String)> {
         self.answered.pop_front()
+    }
+
+    /// Something that a sender sent and was refused; only where `tells_refused`.
+    pub(crate) fn next_refused(&mut self) -> Option<Said> {
+        self.refused.next()
     }
 
     /// The next command for the loop.

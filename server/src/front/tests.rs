@@ -18,7 +18,7 @@ use benzene_engine::writer::{Budgets, Further, WriterConfig};
 
 use miniz_oxide::deflate::compress_to_vec;
 
-use super::{Command, Entrance, Front, FrontConfig, Intake};
+use super::{Command, Entrance, Front, FrontConfig, Intake, Refused};
 use crate::config::Service;
 
 const POINTS: usize = 20_000;
@@ -58,11 +58,12 @@ fn shard(points_max: u64) -> Shard {
 /// what is on its way. Says how often that was, how many points were taken away, and how many lost.
 fn hand_over(name: &str, shard: &mut Shard) -> (u32, usize, u64) {
     let mut intake = Intake::new(1, true, clock::now());
+    let mut refused = Refused::default();
     let lines: Vec<String> = (1..=POINTS).map(|at| format!("{name} 1 {at}")).collect();
     let (datagram, mut trail) = (lines.join("\n").into_bytes(), Trail::default());
     let (mut at, mut waits, mut passed_on) = (0, 0, 0);
     loop {
-        at += intake.datagram(&mut trail, &datagram[at..], shard);
+        at += intake.datagram(&mut trail, &datagram[at..], (shard, &mut refused));
         while let Some(message) = shard.next_message(ShardIndex(1)) {
             if let Message::Points(_, batch) = message {
                 passed_on += batch.len();
@@ -105,6 +106,7 @@ fn front(ring: &mut Ring, connections: usize) -> (Front, Vec<SocketId>) {
         pickle_frame_bytes_max: 1 << 20,
         client_idle: None,
         tells_answers: false,
+        tells_refused: false,
         unfinished: Arc::default(),
         instances: 1,
     };

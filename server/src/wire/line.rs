@@ -137,6 +137,19 @@ impl Splitter {
         }
     }
 
+    /// The line that was read or refused last, of the `input` that `next` was given; empty where it was
+    /// too long to be kept.
+    pub fn last_line<'a>(&'a self, input: &'a [u8]) -> &'a [u8] {
+        match self.last {
+            Last::Input { start } => {
+                let rest = &input[start..];
+                &rest[..memchr(b'\n', rest).unwrap_or(rest.len())]
+            }
+            Last::Pending | Last::PutBack => &self.pending,
+            Last::Nowhere => b"",
+        }
+    }
+
     /// Takes back the line that `next` handed out last, for a caller that has no room for its
     /// point: the next call, with the same `input` and `at`, hands it out again.
     pub fn put_back(&mut self, at: &mut usize) {

@@ -45,6 +45,9 @@ fn send(line: SocketAddr, query: SocketAddr) {
     let time = now();
     let mut sender = TcpStream::connect(line).unwrap();
     write!(sender, "log.one 1 {time}\nlog.two 2 {time}\n").unwrap();
+    // Refused, for the number of fields and for the value.
+    let garbage = "log.bad 'x' \x07\\ \u{fc} 1 2 3\nlog.worse\u{df} twelve 1\n";
+    sender.write_all(garbage.as_bytes()).unwrap();
     drop(sender);
     assert_eq!(Querier::connect(query).points("log.unknown"), []);
 }
@@ -61,7 +64,7 @@ fn lines(path: &Path) -> Vec<String> {
                 .collect();
             assert_eq!(shape, "99/99/9999 99:99:99", "{line}");
             let words = message.split(' ').map(|word| {
-                let bare = word.trim_matches(['[', ']']);
+                let bare = word.trim_matches(['[', ']', ',']);
                 if bare.parse::<SocketAddr>().is_ok() {
                     word.replace(bare, "PEER")
                 } else if word.len() == 7 && word.parse::<f64>().is_ok() {
@@ -79,7 +82,7 @@ fn lines(path: &Path) -> Vec<String> {
 
 /// Waits until everything that `send` did, and one more connection that asked nothing, is in the logs.
 fn wait_for_all(logs: &Path) {
-    for (name, count) in [("updates.log", 2), ("listener.log", 2), ("query.log", 5)] {
+    for (name, count) in [("updates.log", 2), ("listener.log", 4), ("query.log", 5)] {
         let path = logs.join(name);
         wait_for(|| (read(&path).lines().count() == count).then_some(()))
             .unwrap_or_else(|| panic!("not {count} lines in {name}: {}", read(&path)));
@@ -162,14 +165,78 @@ fn what_is_switched_off_is_not_logged() {
     })
     .unwrap();
     assert_eq!(place.run(&["stop"]).code, Some(0));
-    for name in ["creates.log", "updates.log", "listener.log"] {
+    for name in ["creates.log", "updates.log"] {
         assert!(!log(&place, name).exists(), "{name}");
+    }
+    // What was refused is said all the same.
+    for line in read(&log(&place, "listener.log")).lines() {
+        assert!(
+            line.contains("invalid line received from client "),
+            "{line}"
+        );
     }
     let query = read(&log(&place, "query.log"));
     assert!(
         query.contains("connected") && !query.contains("cache query"),
         "{query}"
     );
+}
+
+/// Whatever is sent, and however fast: each kind once, in a line of bounded length.
+#[test]
+fn what_was_refused_is_said_once_of_each_kind() {
+    let place = place("LOG_LISTENER_CONN_SUCCESS = False");
+    let started = place.run(&["start"]);
+    assert_eq!(started.code, Some(0), "{started:?}");
+    let mut line = TcpStream::connect(started.line()).unwrap();
+    let client = line.local_addr().unwrap();
+    let flood = format!("\x1b[31mflood {} 1 2\n", "x".repeat(1_000));
+    line.write_all(flood.repeat(10_000).as_bytes()).unwrap();
+    line.write_all(b"a\x01b 1 2\n\xff 1 2\nlog.nan nan 1\n")
+        .unwrap();
+    let udp = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let datagrams = started.address("line receiver (UDP)");
+    udp.send_to(b"by udp and bad", datagrams).unwrap();
+    let mut pickle = TcpStream::connect(started.address("pickle receiver")).unwrap();
+    let sender = pickle.local_addr().unwrap();
+    // What is no pickle, and ["a"], which is no list of points.
+    for body in [&b"\0\0\0\x04no\xff."[..], b"\0\0\0\x09(lS'a'\na."] {
+        pickle.write_all(body).unwrap();
+    }
+    let listener = log(&place, "listener.log");
+    wait_for_line(&listener, "Error decoding pickle: ");
+    wait_for_line(
+        &listener,
+        "received from a datagram, ignoring [by udp and bad]",
+    );
+    // Behind the lines of that connection, all of which are worked off then.
+    writeln!(line, "log.one 1 {}", now()).unwrap();
+    wait_for_line(&log(&place, "updates.log"), "log.one");
+    assert_eq!(place.run(&["stop"]).code, Some(0));
+    let all = read(&listener);
+    let begins = |start: &str| {
+        let lines = all.lines().filter_map(|line| line.split_once(" :: "));
+        let of_it = lines.filter(|(_, message)| message.starts_with(start));
+        of_it
+            .map(|(_, message)| message.to_owned())
+            .collect::<Vec<_>>()
+    };
+    let lines = begins("invalid line received from client ");
+    let quoted = format!("\\x1b[31mflood {}...", "x".repeat(400 - 11));
+    let of = |text: &str| format!("invalid line received from client {client}, ignoring [{text}]");
+    assert_eq!(
+        lines,
+        [of(&quoted), of("a\\x01b 1 2"), of("\\xff 1 2")],
+        "{all}"
+    );
+    let pickles = begins(&format!(
+        "invalid pickle received from {sender}, error: \""
+    ));
+    assert!(
+        pickles.len() == 1 && pickles[0].ends_with("\", ignoring"),
+        "{all}"
+    );
+    assert_eq!(all.lines().count(), 6, "{all}");
 }
 
 /// Python's second form, of an update that the limiter has held.
