@@ -1,9 +1,11 @@
 //! Cache queries: a request becomes questions to the shards, their answers become one reply.
 //! A connection has one request under way; replies go out in the order of the requests.
 
+use std::borrow::Cow;
 use std::time::{Duration, Instant};
 
 use benzene_engine::clock;
+use benzene_engine::limits::METRIC_NAME_BYTES_MAX;
 use benzene_engine::point::Point;
 use benzene_engine::ring::SocketId;
 use benzene_engine::shard::{Reply, Shard};
@@ -11,6 +13,7 @@ use benzene_engine::stats::Counter;
 use benzene_engine::whisper::Aggregation;
 use benzene_engine::writer::Inspection;
 
+use super::refused::quoted;
 use crate::wire::carbonlink::{self, Request};
 
 /// The metadata key that Python carbon knows.
@@ -181,6 +184,7 @@ impl Pending {
     pub(super) fn said(&self) -> Option<String> {
         match &self.kind {
             Kind::One(metric, points) => {
+                let metric = shown(metric);
                 Some(format!("for \"{metric}\" returned {} values", points.len()))
             }
             Kind::Bulk(found) => {
@@ -217,5 +221,14 @@ impl Pending {
             Kind::Metadata(bytes) => return bytes,
         };
         encoded.map_or_else(|too_long| error(&too_long.to_string()), |()| out)
+    }
+}
+
+/// A name as it was asked for; what can be none is cut and escaped: a request has megabytes.
+fn shown(name: &str) -> Cow<'_, str> {
+    if name.len() <= METRIC_NAME_BYTES_MAX && !name.contains(char::is_control) {
+        Cow::Borrowed(name)
+    } else {
+        Cow::Owned(quoted(name.as_bytes()))
     }
 }

@@ -229,14 +229,31 @@ fn what_was_refused_is_said_once_of_each_kind() {
         [of(&quoted), of("a\\x01b 1 2"), of("\\xff 1 2")],
         "{all}"
     );
-    let pickles = begins(&format!(
-        "invalid pickle received from {sender}, error: \""
-    ));
+    let pickles = begins(&format!("invalid pickle received from {sender}, error: \""));
     assert!(
         pickles.len() == 1 && pickles[0].ends_with("\", ignoring"),
         "{all}"
     );
     assert_eq!(all.lines().count(), 6, "{all}");
+}
+
+#[test]
+fn a_question_for_what_is_no_name_is_cut_and_escaped() {
+    let place = place("");
+    let started = place.run(&["start"]);
+    let mut querier = Querier::connect(started.query());
+    let long = format!("\x1b[2J{}", "x".repeat(1 << 20));
+    for name in [long.as_str(), "log.one"] {
+        assert_eq!(querier.points(name), []);
+    }
+    let all = wait_for_line(
+        &log(&place, "query.log"),
+        "for \"log.one\" returned 0 values",
+    );
+    assert_eq!(place.run(&["stop"]).code, Some(0));
+    let quoted = format!("for \"\\x1b[2J{}...\" returned", "x".repeat(400 - 4));
+    assert!(all.contains(&quoted), "{}", &all[..1_000.min(all.len())]);
+    assert!(all.len() < 2_000, "{} bytes", all.len());
 }
 
 /// Python's second form, of an update that the limiter has held.
