@@ -455,11 +455,13 @@ pub(super) fn byte_range(offset: u64, slots: u32) -> ByteRange {
 pub fn witness(archive: &Archive, base: u32, points: &[Point]) -> Option<ByteRange> {
     let [oldest, newest] =
         [points.first()?, points.last()?].map(|point| archive.align(point.timestamp));
-    let slots = newest.checked_sub(oldest)? / archive.step_s + 1;
+    // From the first second to the last these are more than a u32 holds.
+    let further = newest.checked_sub(oldest)? / archive.step_s;
     let first = archive.slot(base, i64::from(oldest));
-    if slots > WITNESSED_SLOTS_MAX || slots > archive.points - first {
+    if further >= WITNESSED_SLOTS_MAX || further >= archive.points - first {
         return Some(byte_range(archive.offset, 1));
     }
+    let slots = further + 1;
     let before = WITNESS_SLOTS.min(first);
     let offset = archive.slot_offset(first - before);
     Some(byte_range(offset, before + slots))

@@ -361,6 +361,22 @@ fn any_points() -> impl Strategy<Value = Vec<(u32, f64)>> {
 proptest! {
     /// Whatever an archive holds: rounds, bounds and shape of the pieces stay.
     #[test]
+    fn a_witness_lies_in_its_archive_whatever_the_points(
+        step_s in prop_oneof![Just(1u32), 1..4000u32],
+        points in 1..5000u32,
+        base in prop_oneof![Just(u32::MAX), any::<u32>()],
+        times in prop_oneof![Just((0, u32::MAX)), any::<(u32, u32)>()],
+    ) {
+        let archive = Archive { offset: 28, step_s, points };
+        let base = archive.align(base);
+        let seen = [times.0.min(times.1), times.0.max(times.1)];
+        let seen = seen.map(|timestamp| Point { timestamp, value: 1.0 });
+        let range = witness(&archive, base, &seen).unwrap();
+        let end = range.offset + u64::from(range.len);
+        prop_assert!(range.len > 0 && range.offset >= 28 && end <= 28 + archive.bytes());
+    }
+
+    #[test]
     fn a_file_full_of_rubbish_is_written_to_within_its_bounds(
         infos in prop::collection::vec((1u32..8, 1u32..40), 1..7),
         rubbish in prop::collection::vec(prop_oneof![Just(0u8), any::<u8>()], 12..400),
