@@ -166,6 +166,12 @@ pub fn no_delay(socket: impl AsFd) -> io::Result<()> {
     SockRef::from(&socket.as_fd()).set_tcp_nodelay(true)
 }
 
+/// Has a connection end with a reset when it is closed: the other side's next write fails then.
+/// After an orderly end its first write would be taken, and nobody would ever read it.
+pub fn reset_when_closed(socket: impl AsFd) -> io::Result<()> {
+    SockRef::from(&socket.as_fd()).set_linger(Some(Duration::ZERO))
+}
+
 /// How the kernel finds out that the other side of a silent connection has gone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KeepAlive {

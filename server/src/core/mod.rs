@@ -388,6 +388,10 @@ impl Core {
                 Command::Receive(socket, lane) => self.ring.receive(socket, lane),
                 Command::StopReceive(socket) => self.ring.stop_receive(socket),
                 Command::Send(socket, bytes) => self.ring.send(socket, bytes),
+                // Where that cannot be had, the connection ends in order.
+                Command::Reset(id) => {
+                    drop(socket::reset_when_closed(self.ring.descriptor(id)));
+                }
                 Command::Close(socket, service) => {
                     if self.datagrams.iter().any(|(id, _)| *id == socket) {
                         self.count_kernel_drops();

@@ -80,7 +80,7 @@ pub(super) struct Input<'a> {
 #[derive(Debug)]
 #[expect(
     clippy::struct_excessive_bools,
-    reason = "receiving, stopping, stalled, replying and ended come and go independently"
+    reason = "receiving, stopping, stalled, replying, ended and left come and go independently"
 )]
 pub(super) struct Connection {
     pub(super) entrance: Entrance,
@@ -100,6 +100,8 @@ pub(super) struct Connection {
     pub(super) replying: bool,
     /// Nothing more will be received.
     pub(super) ended: bool,
+    /// The other side has ended it, or it broke.
+    pub(super) left: bool,
     pub(super) last: Last,
     last_bytes: usize,
     /// When bytes last came.
@@ -131,6 +133,7 @@ impl Connection {
             stalled: false,
             replying: false,
             ended: false,
+            left: false,
             last: Last::No,
             last_bytes: 0,
             heard: now,
@@ -274,7 +277,11 @@ impl Connection {
         self.last_bytes += bytes;
         match outcome {
             ReceiveNow::Bytes(_) => self.last_bytes < LAST_READ_TOTAL_BYTES_MAX,
-            ReceiveNow::Empty | ReceiveNow::Closed | ReceiveNow::Failed(_) => false,
+            ReceiveNow::Empty => false,
+            ReceiveNow::Closed | ReceiveNow::Failed(_) => {
+                self.left = true;
+                false
+            }
         }
     }
 }

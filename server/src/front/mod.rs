@@ -91,6 +91,8 @@ pub(crate) enum Command {
     StopReceive(SocketId),
     /// Send these bytes.
     Send(SocketId, Vec<u8>),
+    /// It is closed next, and its sender has not ended it: what he sends from now on is to fail.
+    Reset(SocketId),
     /// Close it, which served this; the front has forgotten it.
     Close(SocketId, Service),
 }
@@ -286,7 +288,8 @@ impl Front {
         };
         connection.receiving = false;
         connection.stopping = false;
-        connection.ended |= !matches!(cause, End::Stopped);
+        connection.left |= !matches!(cause, End::Stopped);
+        connection.ended |= connection.left;
         if let (Service::Datagram, End::Failed(errno)) = (connection.service(), cause) {
             let error = std::io::Error::from_raw_os_error(errno);
             tracing::error!("the UDP receiver failed and is closed: {error}");
@@ -443,8 +446,11 @@ impl Front {
         if let (Some(idle), Some(due)) = (&mut self.idle, connection.due) {
             idle.forget(socket, due);
         }
-        self.commands
-            .push_back(Command::Close(socket, connection.service()));
+        let service = connection.service();
+        if service.has_senders() && !connection.left {
+            self.commands.push_back(Command::Reset(socket));
+        }
+        self.commands.push_back(Command::Close(socket, service));
     }
 
     /// Closes connections that have sent no point for METRIC_CLIENT_IDLE_TIMEOUT. One that waits for

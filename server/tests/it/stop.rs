@@ -11,8 +11,8 @@
 )]
 
 use std::collections::BTreeMap;
-use std::io::Write;
-use std::net::TcpStream;
+use std::io::{Read as _, Write};
+use std::net::{Shutdown, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -87,6 +87,24 @@ fn stop_under_load(seed: u64) {
     for (metric, count) in &counts {
         assert!(*count > 0, "seed {seed}: {metric} has a file and no point");
     }
+}
+
+/// A sender that only writes learns of a stop by its next write: one that was taken would be lost.
+#[test]
+fn the_next_write_after_a_stop_fails() {
+    let daemon = Daemon::start(&Setup::default());
+    let ports = [daemon.line, daemon.pickle, daemon.protobuf];
+    let open = ports.map(|port| TcpStream::connect(port).unwrap());
+    // Who is done with sending is answered in order.
+    let mut done = daemon.connect();
+    done.write_all(format!("a.b 1 {}\n", now()).as_bytes())
+        .unwrap();
+    done.shutdown(Shutdown::Write).unwrap();
+    assert!(daemon.stop().status.success());
+    for mut socket in open {
+        assert!(socket.write(b"c.d 1 2\n").is_err(), "{socket:?}");
+    }
+    assert_eq!(done.read(&mut [0]).unwrap(), 0);
 }
 
 /// The number that stands before a word in the last line of the log that has it.

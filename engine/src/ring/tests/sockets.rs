@@ -420,6 +420,29 @@ fn a_closed_socket_is_never_heard_of_again() {
 }
 
 #[test]
+fn the_next_write_to_a_connection_that_was_reset_fails() {
+    let mut ring = Ring::new(small()).unwrap();
+    for is_reset in [false, true] {
+        let (id, mut peer) = connection(&mut ring);
+        ring.receive(id, Lane::Bulk);
+        ring.turn(Some(Duration::from_millis(1)));
+        if is_reset {
+            socket::reset_when_closed(ring.descriptor(id)).unwrap();
+        }
+        ring.close(id);
+        // Until the kernel has given up the receive.
+        for _ in 0..3 {
+            ring.turn(Some(Duration::from_millis(2)));
+            assert!(ring.next_event().is_none());
+        }
+        let end = peer.read(&mut [0]).map_err(|error| error.kind());
+        let reset = Err(std::io::ErrorKind::ConnectionReset);
+        assert_eq!(end, if is_reset { reset } else { Ok(0) });
+        assert_eq!(peer.write(b"a.b 1 2\n").is_err(), is_reset);
+    }
+}
+
+#[test]
 fn an_accept_that_fails_says_so_and_can_be_armed_again() {
     let mut ring = Ring::new(small()).unwrap();
     // A socket that does not listen stands for any failing accept; its error is forgiven only so often.
