@@ -35,9 +35,9 @@ pub(crate) struct Three {
 }
 
 /// What holds points back for as long as a test takes.
-const HELD: &str = "CACHE_WRITE_STRATEGY = timesorted\nMIN_TIMESTAMP_LAG = 1800\n";
+pub(crate) const HELD: &str = "CACHE_WRITE_STRATEGY = timesorted\nMIN_TIMESTAMP_LAG = 1800\n";
 
-fn local(port: u16) -> SocketAddr {
+pub(crate) fn local(port: u16) -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], port))
 }
 
@@ -74,7 +74,7 @@ impl Three {
         conf
     }
 
-    fn setup(&self, more: &str, flags: &'static [&'static str]) -> Setup {
+    pub(crate) fn setup(&self, more: &str, flags: &'static [&'static str]) -> Setup {
         Setup {
             own_ports: true,
             shards: Some(2),

@@ -49,6 +49,9 @@ mod first_use;
 // graphite-web's own client and reader, and every request by hand.
 #[cfg(test)]
 mod graphite;
+// A real carbon-c-relay in front of three instances' ports.
+#[cfg(test)]
+mod carbon_c_relay;
 // Several instances of carbon.conf in one process, and the move there and back.
 #[cfg(test)]
 mod instances;

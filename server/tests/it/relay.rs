@@ -117,7 +117,7 @@ fn name(metric: u32) -> String {
 }
 
 /// Looks for exactly the points of the lines in the files, by Python carbon's own paths.
-const COMPARE: &str = r#"
+pub(crate) const COMPARE: &str = r#"
 import os, struct, sys, whisper
 from carbon.util import TaggedSeries
 root, lines = sys.argv[1:]
