@@ -60,13 +60,16 @@ fn every_documented_default_is_translated_or_named_with_its_reason() {
             "ENABLE_UDP_LISTENER = True",
             "UDP_RECEIVER_INTERFACE = 0.0.0.0",
             "UDP_RECEIVER_PORT = 2003",
+            "CONF_DIR = /etc/go-carbon",
             "LOCAL_DATA_DIR = /var/lib/graphite/whisper",
+            "STORAGE_DIR = /var/lib/graphite",
             "WHISPER_LOCK_WRITES = True",
             "TAG_HASH_FILENAMES = True",
             "MAX_CREATES_PER_MINUTE = inf",
             "MAX_UPDATES_PER_SECOND = inf",
-            "CONF_DIR = /etc/go-carbon",
             "WHISPER_SPARSE_CREATE = False",
+            "LOG_UPDATES = False",
+            "LOG_CACHE_HITS = False",
         ],
         "{conf}"
     );
@@ -92,6 +95,7 @@ fn every_documented_default_is_translated_or_named_with_its_reason() {
         "[carbonserver]: it is not enabled",
         "[dump]: the journal does that",
         "[whisper] workers = 8: every shard",
+        "storage-aggregation.conf\": it is read there, in CONF_DIR",
     ] {
         assert!(conf.contains(reason), "no {reason:?} in {conf}");
     }
@@ -106,15 +110,19 @@ fn what_would_be_lost_is_named_to_look_at() {
     let schemas = "[slow]\npattern = ^slow\\.\nretentions = 60s:1440\npriority = 10\n\
                    [rest]\npattern = \".*\"\nretentions = 60s:1d\n";
     fs::write(at("storage-schemas.conf"), schemas).unwrap();
+    let methods = "[mix]\npattern = mix\naggregationMethod = average,sum,p95\n";
+    fs::write(at("methods.conf"), methods).unwrap();
     let conf = format!(
-        "[whisper]\nschemas-file = \"{}\"\ncompressed = true\nmax-creates-per-second = 5\n\
+        "[whisper]\nschemas-file = \"{}\"\naggregation-file = \"{}\"\n\
+         data-dir = \"/data\"\ncompressed = true\nmax-creates-per-second = 5\n\
          max-updates-per-second = 2000\n[cache]\nwrite-strategy = \"sorted\"\nmax-size = 0\n\
          [tcp]\nlisten = \"[::1]:2003\"\ncompression = \"snappy\"\n[udp]\nenabled = false\n\
          [pickle]\nenabled = false\n[carbonserver]\nenabled = true\n\
          [receiver.proto]\nprotocol = \"protobuf\"\nlisten = \":2005\"\n\
          [receiver.more]\nprotocol = \"tcp\"\nlisten = \":2103\"\n\
          [receiver.bus]\nprotocol = \"kafka\"\n[common]\nfuture = 1\n",
-        at("storage-schemas.conf").display()
+        at("storage-schemas.conf").display(),
+        at("methods.conf").display()
     );
     fs::write(at("go-carbon.conf"), conf).unwrap();
     let (code, conf, errors) = import(&[at("go-carbon.conf").to_str().unwrap()]);
@@ -142,6 +150,9 @@ fn what_would_be_lost_is_named_to_look_at() {
         "[common] future = 1: go-carbon's documentation has no such setting",
         "line 3 [slow] retentions: the second number has no unit",
         "line 4 [slow] priority: go-carbon tries sections by priority",
+        "methods.conf\": copy it to CONF_DIR as storage-aggregation.conf",
+        "methods.conf line 3 [mix] aggregationMethod: Benzene has Python carbon's methods",
+        "[whisper] data-dir = \"/data\": journal, log files and pid file are in STORAGE_DIR",
         "line 6 [rest] pattern: the quotes are part of the value",
     ] {
         assert!(look.contains(words), "no {words:?} in {look}");

@@ -106,6 +106,7 @@ fn translate(path: &Path, table: &Table) -> String {
             }
         }
     }
+    settings::log_lines(&mut translation);
     schemas::look(table, &mut translation);
     compose(path, &translation)
 }
@@ -124,7 +125,10 @@ fn translate_section(section: &str, settings: &Table, translation: &mut Translat
         }
         return;
     }
-    for (key, value) in settings {
+    // The schemas' directory becomes CONF_DIR, where the other rules are looked for, too.
+    let (schemas, others): (Vec<_>, Vec<_>) =
+        settings.iter().partition(|(key, _)| *key == "schemas-file");
+    for (key, value) in schemas.into_iter().chain(others) {
         settings::translate(section, key, value, translation);
     }
 }

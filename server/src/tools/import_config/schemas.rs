@@ -3,6 +3,7 @@
 //! Never changes a file; a file that is not there is not missed, for it may be on another machine.
 
 use benzene_engine::schemas::ini::{Entry, IniFile};
+use benzene_engine::whisper::Aggregation;
 use toml::{Table, Value};
 
 use super::Translation;
@@ -57,6 +58,10 @@ fn differs(entry: &Entry) -> Option<&'static str> {
         "migration" | "xffmigration" | "aggregationmigration" => {
             Some("existing files stay as they were made; the key means nothing here")
         }
+        "aggregationmethod" if Aggregation::from_name(value).is_none() => Some(
+            "Benzene has Python carbon's methods; files that go-carbon has made with another, or with \
+             several, are of a kind of their own and are not read",
+        ),
         _ if value.starts_with('"') => Some("the quotes are part of the value here; take them off"),
         _ if value.contains('%') => {
             Some("a percent sign begins a reference here; write %% for one")

@@ -43,6 +43,14 @@ pub(super) fn logging(translation: &mut Translation) {
     );
 }
 
+/// What Python carbon logs where nobody says otherwise, and go-carbon never does: a line for each
+/// update and each query.
+pub(super) fn log_lines(translation: &mut Translation) {
+    for option in ["LOG_UPDATES", "LOG_CACHE_HITS"] {
+        translation.set("as in go-carbon", option, "False");
+    }
+}
+
 /// How a setting is written here.
 enum How {
     /// With the same text.
@@ -80,7 +88,7 @@ const SETTINGS: &[(&str, &str, How)] = &[
         How::Seconds("CARBON_METRIC_INTERVAL"),
     ),
     ("common", "max-cpu", How::As("SHARDS")),
-    ("whisper", "data-dir", How::As("LOCAL_DATA_DIR")),
+    ("whisper", "data-dir", How::Own(data_dir)),
     ("whisper", "schemas-file", How::Own(schemas_file)),
     ("whisper", "aggregation-file", How::Own(aggregation_file)),
     (
@@ -273,6 +281,25 @@ fn metric_endpoint(from: &str, value: &Value, translation: &mut Translation) {
         Some(_) | None => {
             translation.look(from, "own metrics are stored here; see RELAY_CACHE_METRICS");
         }
+    }
+}
+
+/// Journal, log files and pid file lie beside the files, where those lie in a directory of their own.
+fn data_dir(from: &str, value: &Value, translation: &mut Translation) {
+    let path = Path::new(value.as_str().unwrap_or_default());
+    translation.set(from, "LOCAL_DATA_DIR", &path.display().to_string());
+    let storage = path.parent().filter(|parent| parent.parent().is_some());
+    match storage.filter(|_| path.ends_with("whisper")) {
+        Some(storage) => translation.set(
+            "the same: journal, log files and pid file",
+            "STORAGE_DIR",
+            &storage.display().to_string(),
+        ),
+        None => translation.look(
+            from,
+            "journal, log files and pid file are in STORAGE_DIR, which is /opt/graphite/storage where \
+             it is not set",
+        ),
     }
 }
 
