@@ -82,6 +82,9 @@ mod parity;
 // Power cuts while files are made, on ext4 and XFS.
 #[cfg(test)]
 mod power;
+// docs/operating/migrate.md as it is printed, beside Python's carbon-cache.
+#[cfg(test)]
+mod migrate;
 // The first commands of README.md, as they are printed.
 #[cfg(test)]
 mod readme;

@@ -15,7 +15,7 @@ fn readme_from(start: &str) -> String {
 }
 
 /// The blocks of code between two places: fence word and lines.
-fn blocks(text: &str) -> Vec<(String, Vec<String>)> {
+pub(crate) fn blocks(text: &str) -> Vec<(String, Vec<String>)> {
     let mut blocks = Vec::new();
     let mut rest = text;
     while let Some((_, after)) = rest.split_once("```") {
