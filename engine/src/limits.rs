@@ -185,6 +185,10 @@ pub const CHECK_DEPTH_MAX: usize = 100;
 /// How long a written point stays answerable, in seconds: longer than graphite-web takes from
 /// reading the file to asking the cache.
 pub const RECENT_S: u64 = 5;
+/// How long what was written last of a series is kept for its next update to look for, in seconds:
+/// ten minutes reach over the step of nearly all metrics. Twice MAX_POINT_AGE where that is more.
+pub const LAST_S: u32 = 600;
+const _: () = assert!(RECENT_S < LAST_S as u64);
 
 /// Slowest rate of a budget that is not zero, per second: one in an hour.
 pub const BUDGET_RATE_MIN: f64 = 1.0 / 3600.0;
@@ -324,7 +328,8 @@ pub const COUNTED_PERCENT: u64 = 80;
 /// Part of the cache's bound that points may have which wait for a create or a parked file (one
 /// in so many): what waits for long must not take the room of what is written.
 pub const WAITING_SHARE: u64 = 4;
-/// Part of the cache's bound that written points may have which stay answerable for a while.
+/// Part of the cache's bound that written points may have which stay answerable for a while. Those
+/// that wait for the next update of their series have as much again.
 pub const RECENT_SHARE: u64 = 16;
 /// Series that one step of a write order looks at, of which a turn takes one: a fifth of a
 /// millisecond, as long as a message of points takes.

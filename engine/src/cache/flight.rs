@@ -138,6 +138,7 @@ impl Cache {
         } else {
             self.go_on(id, flight.taken_at, flight.cut);
         }
+        self.forget_last(id);
         let record = &mut self.table.records_mut()[id];
         let landing = Landing {
             series: id,

@@ -1,4 +1,5 @@
-//! What is no longer needed goes: recent points past their time, and under pressure the records of
+//! What is no longer needed goes: recent points past their time (what was written last of a series is
+//! kept on for its next update, `last`), and under pressure the records of
 //! series with nothing cached, in flight or recent, the one that has been so longest first.
 //! A series that is forgotten costs a look for its file when it comes back, nothing else.
 
@@ -10,9 +11,17 @@ use super::{Cache, Place, Volume};
 impl Cache {
     /// Recent points past their time, or past their bound in bytes, go.
     pub fn expire(&mut self, now: Instant) {
-        while let Some((id, run)) = self.recent.pop_past(&self.blocks, now) {
-            self.blocks.release(run);
+        while let Some((id, number, run)) = self.recent.pop_past(&self.blocks, now) {
+            let record = &mut self.table.records_mut()[id];
+            if record.recent == number {
+                record.recent = self.last.push(&self.blocks, id, run, now);
+            } else {
+                self.blocks.release(run);
+            }
             self.settle(id);
+        }
+        while let Some(run) = self.last.pop_past(&self.blocks, now) {
+            self.blocks.release(run);
         }
     }
 

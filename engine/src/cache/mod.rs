@@ -1,7 +1,8 @@
 //! Series table, cached points, write order and byte accounting of one shard.
 //! Owned by one thread and lent as `&mut`; reads no file and no clock.
 //! A point is *cached* from `insert` until `written`; between `take` and `written` it is also *in
-//! flight*, afterwards *recent*: answerable for five seconds more, no longer counted as cached.
+//! flight*, afterwards *recent*: answerable for five seconds more, no longer counted as cached. What
+//! was written last is kept until the next update looks for it in the file.
 //! Each data directory has its own lists, write order and share, so that none waits for another
 //! (docs/decisions/0020).
 //! A series goes from `Standing::Unproven` (its file is looked for) to `Writable` or `Waiting` (for
@@ -22,6 +23,7 @@ mod idle;
 mod insert;
 mod keeper;
 mod lanes;
+mod last;
 mod ledger;
 mod links;
 mod order;
@@ -61,6 +63,7 @@ use ages::Ages;
 use due::Due;
 use flight::Flight;
 use lanes::Lanes;
+use last::Last;
 use order::Field;
 use pins::Pins;
 use points::{Blocks, Run};
@@ -93,7 +96,7 @@ pub struct CacheConfig {
     pub in_disk_order: bool,
     /// When the process began; the ages of points count in seconds from there.
     pub began: Instant,
-    /// Bound of the recent points, in bytes.
+    /// Bound of the recent points, in bytes; those kept for the next update have as much besides.
     pub recent_bytes_max: u64,
     /// Bound of what waiting and parked series hold, in bytes of records, names and points.
     pub waiting_bytes_max: u64,
@@ -133,6 +136,8 @@ pub struct Cache {
     /// What of the bound is open to points that cannot be written soon.
     shares: Vec<Share>,
     recent: Recent,
+    /// What the next update of a series looks for in its file.
+    last: Last,
     began: Instant,
     /// Since when series have points that are in no file.
     ages: Ages,
@@ -162,6 +167,11 @@ impl Cache {
                 bytes: config.waiting_bytes_max,
             })],
             recent: Recent::new(config.recent_bytes_max),
+            last: Last::new(
+                config.recent_bytes_max,
+                config.began,
+                config.max_point_age_s,
+            ),
             began: config.began,
             ages: Ages::default(),
             pins: Pins::default(),
@@ -348,14 +358,15 @@ impl Cache {
     }
 
     /// The points that a new file of this series may begin with: all cached ones, sorted by time. None
-    /// where the write order holds points back, where some were written a moment ago and the file is
-    /// gone since, or where there are none.
+    /// where the write order holds points back, where some were written before and the file is gone
+    /// since, or where there are none.
     pub(super) fn firsts(&self, id: SeriesId) -> Option<Vec<Point>> {
         self.assert_known(id);
         let record = &self.table.records()[id.0];
         let order = self.orders.of(self.volume(id));
         let is_held = order.has_lag() || self.recent.has(id.0, record.recent);
-        if is_held || self.cached_len(id.0) == 0 {
+        let is_kept = self.last.get(id.0, record.recent).is_some();
+        if is_held || is_kept || self.cached_len(id.0) == 0 {
             return None;
         }
         let mut points = Vec::new();
@@ -363,10 +374,14 @@ impl Cache {
         Some(points)
     }
 
-    /// Adds to `out` the points of a series that were written a moment ago, sorted by time.
+    /// Adds to `out` the points of a series that its file must have, sorted by time: the recent
+    /// ones, or what was written last.
     pub fn recent(&self, id: SeriesId, out: &mut Vec<Point>) {
         self.assert_known(id);
         let begin = out.len();
+        if let Some(run) = self.last.get(id.0, self.table.records()[id.0].recent) {
+            self.blocks.read(run, out);
+        }
         self.read_recent(id, out);
         keep_latest(out, begin);
     }
@@ -385,7 +400,16 @@ impl Cache {
         let record = &self.table[id];
         assert!(record.place == Place::Nowhere, "series {id} is in a list");
         assert!(record.cached.len() == 0, "series {id} has points");
+        self.forget_last(id);
         self.table.remove(id);
+    }
+
+    /// What was written last of a series is of no more use.
+    fn forget_last(&mut self, id: u32) {
+        let number = self.table.records()[id].recent;
+        if let Some(run) = self.last.remove(&self.blocks, id, number) {
+            self.blocks.release(run);
+        }
     }
 
     fn assert_known(&self, id: SeriesId) {

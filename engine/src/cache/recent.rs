@@ -77,21 +77,22 @@ impl Recent {
         self.front.wrapping_add(number(self.queue.len() - 1))
     }
 
-    /// Removes the oldest where it is past its time or the bound, and returns its series and
-    /// points.
-    pub(super) fn pop_past(&mut self, blocks: &Blocks, now: Instant) -> Option<(u32, Run)> {
+    /// Removes the oldest where it is past its time or the bound: its series, the number that this
+    /// had with it, and its points.
+    pub(super) fn pop_past(&mut self, blocks: &Blocks, now: Instant) -> Option<(u32, u32, Run)> {
         let oldest = self.queue.front()?;
         let is_past = now.saturating_duration_since(oldest.at) >= RECENT;
         if !is_past && self.bytes <= self.bytes_max {
             return None;
         }
         let Landed { series, run, .. } = self.queue.pop_front()?;
-        self.front = self.front.wrapping_add(1);
+        let number = self.front;
+        self.front = number.wrapping_add(1);
         self.bytes -= landed_bytes(blocks, &run);
         if self.queue.len() < self.queue.capacity() / 8 {
             self.queue.shrink_to(self.queue.len() * 2);
         }
-        Some((series, run))
+        Some((series, number, run))
     }
 
     /// Has the series that was last given `number` anything here?

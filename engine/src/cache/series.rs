@@ -72,7 +72,8 @@ pub(super) struct Record {
     /// Neighbours in its list; in the write order, `before` is its place there.
     pub(super) before: u32,
     pub(super) after: u32,
-    /// Number of its newest recent points; means nothing once those are gone.
+    /// Number of its newest recent points, and once their time is over of what was written last;
+    /// means nothing once those are gone.
     pub(super) recent: u32,
     pub(super) standing: Standing,
     pub(super) place: Place,

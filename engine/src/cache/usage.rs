@@ -13,7 +13,7 @@ pub struct Usage {
     pub points: u64,
     /// Of these, points in flight.
     pub points_in_flight: u64,
-    /// Bytes in use by everything, recent points included: to be held against the bound.
+    /// Bytes in use by everything, written points that are kept included: to be held against the bound.
     pub bytes: u64,
     /// Bytes held from the allocator: with the free units of pages that are partly used.
     pub held_bytes: u64,
@@ -67,8 +67,8 @@ impl Cache {
             + self.recent.queue_bytes()
             + self.flights.allocation_size()
             + self.ages.bytes();
-        let used = self.table.used_bytes() + self.blocks.used_bytes() + lists;
-        let held = self.table.held_bytes() + self.blocks.held_bytes() + lists;
+        let used = self.table.used_bytes() + self.blocks.used_bytes() + self.last.used_bytes();
+        let held = self.table.held_bytes() + self.blocks.held_bytes() + self.last.held_bytes();
         let held_for = |standing| {
             let shares = self.shares.iter();
             shares.fold(Load::default(), |sum, share| sum + share.held(standing))
@@ -77,8 +77,8 @@ impl Cache {
         Usage {
             points: self.points,
             points_in_flight: self.points_in_flight,
-            bytes: used as u64,
-            held_bytes: held as u64,
+            bytes: (used + lists) as u64,
+            held_bytes: (held + lists) as u64,
             series: self.table.len() as u64,
             queues: self.ages.len() as u64,
             idle_series: self.queues.len(Place::Idle, Volume::FIRST) as u64,

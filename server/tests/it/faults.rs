@@ -331,6 +331,41 @@ fn a_restored_file_gets_the_last_seconds_again() {
     assert!(again >= Some(2), "{}", ended.log);
 }
 
+/// With the default order the next update comes seconds later; a file that was put back to an older
+/// copy meanwhile, or deleted, still gets the points of the update before.
+#[test]
+fn a_restored_file_gets_its_last_update_again_while_points_are_held() {
+    let conf = "CACHE_WRITE_STRATEGY = deadline\nMAX_POINT_AGE = 10\n";
+    let daemon = Daemon::start(&setup(conf));
+    let time = now();
+    let backup = daemon.data().join("copy");
+    for metric in ["held.restored", "held.deleted"] {
+        let file = daemon.file(metric);
+        daemon.send(&format!("{metric} 1 {}\n", time - 9));
+        wait_for_file(&daemon, metric, 1);
+        fs::copy(&file, &backup).unwrap();
+        daemon.send(&format!("{metric} 2 {}\n", time - 8));
+        wait_for_file(&daemon, metric, 2);
+        let mut expected = vec![(time - 8, 2.0), (time - 7, 3.0)];
+        if metric == "held.restored" {
+            fs::rename(&backup, &file).unwrap();
+            expected.insert(0, (time - 9, 1.0));
+        } else {
+            fs::remove_file(&file).unwrap();
+        }
+        daemon.send(&format!("{metric} 3 {}\n", time - 7));
+        let found = wait_for(|| {
+            let found = file.exists().then(|| whisper_points(&file, 0))?;
+            found.contains(&(time - 7, 3.0)).then_some(found)
+        });
+        assert_eq!(found.as_deref(), Some(&expected[..]), "{metric}");
+    }
+    let ended = daemon.stop();
+    assert!(ended.status.success(), "{}", ended.log);
+    let again = counted(&ended.log).get("writtenAgain").copied();
+    assert_eq!(again, Some(2), "{}", ended.log);
+}
+
 #[test]
 fn a_file_on_a_read_only_mount_waits() {
     let mut daemon = Daemon::start(&setup(""));

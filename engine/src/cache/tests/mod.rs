@@ -118,6 +118,76 @@ fn recent_points_are_bounded_in_bytes() {
 }
 
 #[test]
+fn what_was_written_last_is_kept_until_the_next_update() {
+    let mut cache = Cache::new(config(Strategy::Sorted));
+    let now = begin();
+    let second = |seconds| now + Duration::from_secs(seconds);
+    let kept = |cache: &Cache, id| {
+        let mut points = Vec::new();
+        cache.recent(id, &mut points);
+        points
+            .iter()
+            .map(|point| point.timestamp)
+            .collect::<Vec<_>>()
+    };
+    let id = put(&mut cache, "a", 10);
+    put(&mut cache, "a", 20);
+    stand(&mut cache, id, Standing::Writable);
+    taken(&mut cache, id);
+    cache.written(id, now);
+    cache.expire(second(6));
+    assert_eq!(seen(&cache, id), [], "a query sees it no longer");
+    assert_eq!(kept(&cache, id), [10, 20]);
+    put(&mut cache, "a", 30);
+    taken(&mut cache, id);
+    cache.put_back(id);
+    assert_eq!(kept(&cache, id), [10, 20], "the update failed");
+    assert_eq!(cache.firsts(id), None, "a new file is looked at");
+    taken(&mut cache, id);
+    cache.written(id, second(70));
+    assert_eq!(kept(&cache, id), [30]);
+    cache.expire(second(80));
+    assert_eq!(kept(&cache, id), [30]);
+    let used = cache.usage().bytes;
+    cache.expire(second(70 + 5 + 605));
+    assert_eq!(kept(&cache, id), [], "too long ago");
+    assert!(cache.usage().bytes < used);
+}
+
+#[test]
+fn what_was_written_last_is_bounded_and_goes_with_its_series() {
+    let mut cache = Cache::new(CacheConfig {
+        recent_bytes_max: 300,
+        ..config(Strategy::Sorted)
+    });
+    let now = begin();
+    let later = |seconds| now + Duration::from_secs(seconds);
+    let kept = |cache: &Cache, number: u32| {
+        let mut points = Vec::new();
+        let id = cache.find(&format!("m{number}")).unwrap();
+        cache.recent(id, &mut points);
+        points.len()
+    };
+    for number in 0..20_u32 {
+        let id = put(&mut cache, &format!("m{number}"), 10);
+        stand(&mut cache, id, Standing::Writable);
+        taken(&mut cache, id);
+        cache.written(id, later(u64::from(number)));
+    }
+    cache.expire(later(100));
+    let counts: Vec<usize> = (0..20).map(|number| kept(&cache, number)).collect();
+    assert_eq!(counts[..10], [0; 10], "{counts:?}");
+    assert_eq!(counts[15..], [1; 5], "{counts:?}");
+    let series = cache.usage().series;
+    assert_eq!(cache.forget_idle(u64::MAX), series);
+    // Numbers are given again, and nothing of the series before is theirs.
+    for number in 0..20 {
+        put(&mut cache, &format!("m{number}"), 20);
+    }
+    assert!((0..20).all(|number| kept(&cache, number) == 0));
+}
+
+#[test]
 fn a_failed_write_puts_back_what_was_not_sent_again() {
     let mut cache = Cache::new(config(Strategy::Sorted));
     let id = put(&mut cache, "a", 10);
@@ -387,6 +457,8 @@ fn all_memory_of_points_goes_back() {
         cache.written(id, now);
     }
     cache.expire(now + Duration::from_secs(9));
+    // What was written last waits for the next update.
+    cache.expire(now + Duration::from_secs(9 + u64::from(crate::limits::LAST_S)));
     let usage = cache.usage();
     assert!(
         full.held_bytes > 1_000_000 && usage.held_bytes < 400_000,

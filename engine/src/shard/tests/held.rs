@@ -255,3 +255,43 @@ fn a_turn_is_due_when_something_can_be_written_and_not_before() {
     let seconds = age.as_secs_f64();
     assert!((47.0..=57.1).contains(&seconds), "{age:?}");
 }
+
+/// A file is exchanged for an older copy, or removed, two seconds after an update, in each write
+/// order; the points of this update are there after the next one, which is some time away.
+#[test]
+fn an_exchanged_file_gets_its_last_points_again_whatever_the_order() {
+    for strategy in Strategy::ALL {
+        let mut world = World::changed((1, None, 1 << 30), |config| {
+            config.cache.strategy = *strategy;
+            config.cache.max_point_age_s = AGE_S;
+        });
+        for is_removed in [false, true] {
+            let (name, path) = ("a.b", PathBuf::from("/data/a/b.wsp"));
+            world.begin(name);
+            let older = world.disk.files[&path].clone();
+            world.run(180, &[name]);
+            let before = world.in_file(name).len();
+            world.receive(name);
+            while world.in_file(name).len() == before {
+                world.run(1, &[]);
+            }
+            let written = world.in_file(name);
+            let last = &written[before..];
+            world.run(2, &[]);
+            if is_removed {
+                world.disk.files.remove(&path);
+            } else {
+                world.disk.files.insert(path.clone(), older);
+            }
+            world.run(40, &[]);
+            world.receive(name);
+            world.run(AGE_S, &[]);
+            let found = world.in_file(name);
+            assert!(
+                last.iter().all(|point| found.contains(point)),
+                "{strategy:?}, removed {is_removed}: {last:?} of {found:?}"
+            );
+        }
+        assert!(world.count(Counter::WrittenAgain) >= 2, "{strategy:?}");
+    }
+}
