@@ -190,6 +190,10 @@ pub const RECENT_S: u64 = 5;
 pub const LAST_S: u32 = 600;
 const _: () = assert!(RECENT_S < LAST_S as u64);
 
+/// How far the timestamp of a point may be ahead of our clock, in seconds, for it to be one of now:
+/// clocks that are kept by NTP are together by far less, and timestamps are whole seconds.
+pub const CLOCK_AHEAD_S: u32 = 1;
+
 /// Slowest rate of a budget that is not zero, per second: one in an hour.
 pub const BUDGET_RATE_MIN: f64 = 1.0 / 3600.0;
 /// Fastest rate of a budget, per second: no disk comes near, and the steps of its time are still

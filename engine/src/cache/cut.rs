@@ -6,21 +6,28 @@
 //! written whole, and so is everything while memory is short or the daemon stops, and what would be
 //! due again at once.
 //!
-//! What is left behind came before the update and nobody has noted when. The order works with an
-//! estimate: as long after the first point as its timestamp is. The series' stamp in `ages` must not
-//! be an estimate. It becomes the second of the take before, where all that is left has come since:
-//! no point older than those that were left last time came (`has_older`), so these stood first, in
-//! slots that are written now. So a stamp is an update's interval behind.
+//! What is left behind came before the update and nobody has noted when. But no point comes before
+//! its timestamp (a series with one from the future is not cut, `Due::is_whole`), so that what is left
+//! came no earlier than its slot began: the order holds it from then. Points that come late, or
+//! together, are so held for a shorter time than they might be, never for a longer one.
+//! The series' stamp in `ages`, which must not depend on the wall clock, becomes the second of the
+//! take before, where all that is left has come since: no point older than those that were left last
+//! time came (`Due::is_whole`), so these stood first, in slots that are written now. So a stamp is an
+//! update's interval behind.
 
 use super::due::{Due, TAKEN_AFTER_S_MAX};
 use super::{Cache, Place, SeriesId, Volume};
+use crate::limits::CLOCK_AHEAD_S;
+
+/// Both clocks are read in whole seconds.
+const CLOCK_ROUNDING_S: u32 = 1;
 
 /// Where an update ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Cut {
     /// Points of this second and later ones stay.
     pub(super) at: u32,
-    /// When the first of these was received, as far as can be told; not in the future.
+    /// None of these was received earlier; not in the future.
     pub(super) since: u32,
 }
 
@@ -31,7 +38,7 @@ impl Cache {
         let deadline = self.orders.deadline(self.volumes.of(id))?;
         let record = &self.table.records()[id];
         let due = record.due();
-        if deadline.is_everything_due() || record.has_late || due.has_older {
+        if deadline.is_everything_due() || record.has_late || due.is_whole {
             return None;
         }
         let (oldest, newest) = (record.cached.oldest(), record.cached.newest().timestamp);
@@ -44,9 +51,24 @@ impl Cache {
         if newest - oldest > received_in_s.saturating_add(step_s) {
             return None;
         }
-        let since = due.since.saturating_add(at - oldest).min(present);
+        let since = self.received_since(at).max(due.since).min(present);
         let opens_at = deadline.opens_at(Due { since, ..due });
         (opens_at > present).then_some(Cut { at, since })
+    }
+
+    /// No point of this timestamp or a later one was received before this second.
+    fn received_since(&self, timestamp: u32) -> u32 {
+        let age_s = self.unix_now.saturating_sub(timestamp);
+        let since = self.ages.present().saturating_sub(age_s);
+        since.saturating_sub(CLOCK_AHEAD_S + CLOCK_ROUNDING_S)
+    }
+
+    /// A point came. One from the future may have been received any time before its timestamp.
+    #[inline]
+    pub(super) fn note_future(&mut self, id: u32, timestamp: u32) {
+        if timestamp > self.unix_now.saturating_add(CLOCK_AHEAD_S) {
+            self.note_whole(id);
+        }
     }
 
     /// An update is written that left points behind, or points have come since it was taken.
@@ -73,12 +95,13 @@ impl Cache {
         self.ages.set(id, stamp);
     }
 
-    /// A point older than all cached ones of a series may have come.
-    pub(super) fn note_older(&mut self, id: u32) {
+    /// Nothing is known of when points of a series were received from their timestamps: a point older
+    /// than all cached ones may have come, or one from the future.
+    pub(super) fn note_whole(&mut self, id: u32) {
         if self.orders.is_deadline() {
             let record = &mut self.table.records_mut()[id];
             let mut due = record.due();
-            due.has_older = true;
+            due.is_whole = true;
             record.set_due(due);
         }
     }

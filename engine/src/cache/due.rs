@@ -6,22 +6,23 @@
 /// What is noted of a series.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Due {
-    /// When its oldest cached point was received, in the seconds of `ages`. The series' stamp there
-    /// is never later; this is an estimate where an update left points behind.
+    /// When its oldest cached point was received, or earlier, in the seconds of `ages`. The series'
+    /// stamp there is never later; this follows from timestamps where an update left points behind.
     pub(super) since: u32,
     /// How long its points may be held: number of the hold in the order.
     pub(super) class: u8,
     /// It is to be written at once, this time.
     pub(super) is_hurried: bool,
-    /// A point older than all that were cached came since the last take.
-    pub(super) has_older: bool,
+    /// Its next update takes all of its points: since the last take came one older than all that
+    /// were cached, or one from the future.
+    pub(super) is_whole: bool,
     /// So many seconds after the series' stamp its last update took its points: what an update
     /// left behind then is older than that, and what has come since is not.
     pub(super) taken_after_s: u16,
 }
 
 const HURRIED: u8 = 0x80;
-const OLDER: u8 = 0x40;
+const WHOLE: u8 = 0x40;
 /// Largest `taken_after_s`; a longer time is noted as this, which makes stamps earlier only.
 pub(super) const TAKEN_AFTER_S_MAX: u16 = 0x3fff;
 
@@ -36,8 +37,8 @@ impl Due {
         let [a, b, c, d] = self.since.to_le_bytes();
         let [low, high] = self.taken_after_s.to_le_bytes();
         let hurried = if self.is_hurried { HURRIED } else { 0 };
-        let older = if self.has_older { OLDER } else { 0 };
-        u64::from_le_bytes([a, b, c, d, self.class, low, high | hurried | older, 0])
+        let whole = if self.is_whole { WHOLE } else { 0 };
+        u64::from_le_bytes([a, b, c, d, self.class, low, high | hurried | whole, 0])
     }
 
     /// What `pack` made of it.
@@ -47,8 +48,8 @@ impl Due {
             since: u32::from_le_bytes([a, b, c, d]),
             class,
             is_hurried: high & HURRIED != 0,
-            has_older: high & OLDER != 0,
-            taken_after_s: u16::from_le_bytes([low, high & !(HURRIED | OLDER)]),
+            is_whole: high & WHOLE != 0,
+            taken_after_s: u16::from_le_bytes([low, high & !(HURRIED | WHOLE)]),
         }
     }
 }
@@ -63,10 +64,10 @@ mod tests {
         #[test]
         fn what_is_packed_comes_back(
             (since, class) in any::<(u32, u8)>(),
-            (is_hurried, has_older) in any::<(bool, bool)>(),
+            (is_hurried, is_whole) in any::<(bool, bool)>(),
             taken_after_s in 0..=TAKEN_AFTER_S_MAX,
         ) {
-            let due = Due { since, class, is_hurried, has_older, taken_after_s };
+            let due = Due { since, class, is_hurried, is_whole, taken_after_s };
             prop_assert!(due.pack() < 1 << 56);
             prop_assert_eq!(Due::unpack(due.pack()), due);
         }

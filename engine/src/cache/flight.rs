@@ -110,7 +110,7 @@ impl Cache {
         assert!(run.len() > 0, "series {id} is cut before its first point");
         if self.orders.is_deadline() {
             record.set_due(Due {
-                has_older: false,
+                is_whole: false,
                 ..record.due()
             });
         }
@@ -157,7 +157,7 @@ impl Cache {
     pub fn put_back(&mut self, id: SeriesId) -> u32 {
         let run = self.land(id).run;
         let id = id.0;
-        self.note_older(id);
+        self.note_whole(id);
         let newer = self.cached_len(id);
         if let Some(rank) = self.orders.rank(newer == 0) {
             self.table[id].enter(rank);

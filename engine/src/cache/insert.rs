@@ -95,6 +95,7 @@ impl Cache {
         share.add(standing, Load { points: 1, bytes });
         self.points += 1;
         self.wake(id);
+        self.note_future(id, point.timestamp);
         self.settle(id);
         SeriesId(id)
     }
@@ -138,6 +139,7 @@ impl Cache {
             share.add(standing, Load { points: 1, bytes });
         }
         self.points += 1;
+        self.note_future(id.0, point.timestamp);
         true
     }
 
@@ -180,8 +182,9 @@ impl Cache {
         if is_woken {
             self.wake(id);
         } else if is_older {
-            self.note_older(id);
+            self.note_whole(id);
         }
+        self.note_future(id, point.timestamp);
         if place == Place::Ready {
             let field = Field {
                 records: self.table.records(),

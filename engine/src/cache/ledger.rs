@@ -66,7 +66,7 @@ impl Ledger {
 
     /// Sets the time for everything until the next turn.
     pub fn begin_turn(&mut self, now: Now) {
-        self.cache.begin_turn(now.instant);
+        self.cache.begin_turn(now);
         let second = self.cache.present();
         if let Some(journal) = self.keeper.journal_mut() {
             journal.begin_turn(now, second);

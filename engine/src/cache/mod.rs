@@ -57,6 +57,7 @@ pub use standing::Dropped;
 pub use usage::Usage;
 pub use volumes::Volume;
 
+use crate::clock::Now;
 use crate::names;
 use crate::point::Point;
 use ages::Ages;
@@ -139,6 +140,8 @@ pub struct Cache {
     /// What the next update of a series looks for in its file.
     last: Last,
     began: Instant,
+    /// The wall clock of this turn.
+    unix_now: u32,
     /// Since when series have points that are in no file.
     ages: Ages,
     pins: Pins,
@@ -173,6 +176,7 @@ impl Cache {
                 config.max_point_age_s,
             ),
             began: config.began,
+            unix_now: 0,
             ages: Ages::default(),
             pins: Pins::default(),
             starved: vec![Starved::new(config.strategy, config.max_point_age_s)],
@@ -298,8 +302,9 @@ impl Cache {
     }
 
     /// The time until the next turn.
-    pub fn begin_turn(&mut self, now: Instant) {
-        let since = now.saturating_duration_since(self.began);
+    pub fn begin_turn(&mut self, now: Now) {
+        self.unix_now = now.unix_seconds;
+        let since = now.instant.saturating_duration_since(self.began);
         let second = u32::try_from(since.as_secs()).unwrap_or(u32::MAX);
         let is_new = second > self.ages.present();
         self.ages.advance(second);
@@ -324,6 +329,8 @@ impl Cache {
     pub(super) fn age(&mut self, id: SeriesId, age_s: u32) {
         self.assert_known(id);
         let (id, second) = (id.0, self.ages.present().saturating_sub(age_s));
+        // It may have been one from the future.
+        self.note_whole(id);
         if !self.ages.has(id) || self.ages.stamp(id) <= second {
             return;
         }

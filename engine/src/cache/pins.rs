@@ -160,12 +160,12 @@ mod tests {
         assert_eq!(cache.set_standing(id, Standing::Parked).total(), 0);
         let second = cache.present();
         assert!(cache.look_for_pins(second).is_empty(), "of this second");
-        cache.begin_turn(began + Duration::from_secs(2));
+        cache.begin_turn(crate::cache::tests::at(began + Duration::from_secs(2)));
         assert_eq!(cache.look_for_pins(second), [id]);
         cache.carried(id);
         let until = cache.present();
         assert!(cache.look_for_pins(until).is_empty(), "carried just now");
-        cache.begin_turn(began + Duration::from_secs(4));
+        cache.begin_turn(crate::cache::tests::at(began + Duration::from_secs(4)));
         assert_eq!(cache.look_for_pins(until), [id]);
     }
 }

@@ -169,7 +169,7 @@ impl Shard {
         for volume in &config.further.volumes {
             cache.add_volume(volume.max_point_age_s, volume.in_disk_order);
         }
-        cache.begin_turn(now.instant);
+        cache.begin_turn(now);
         let further = config.further.volumes.iter();
         let further = further.map(|volume| volume.budgets.clone());
         let budgets = [config.budgets].into_iter().chain(further).collect();

@@ -1,6 +1,6 @@
 //! The order `deadline` and the ages of points, against maps: every point with the second of its
 //! receipt. What is promised: a stamp is never later than the receipt of the oldest unwritten
-//! point, nothing is written before its time, everything before it is late, an update is cut at
+//! point, nor is the second from which the order holds it; nothing is written before its time, everything before it is late, an update is cut at
 //! slots of the second archive or not at all.
 
 use std::collections::BTreeMap;
@@ -31,6 +31,8 @@ pub(super) struct Clocked {
     pub(super) cache: Cache,
     began: Instant,
     now: Duration,
+    /// The wall clock when the process began.
+    epoch: u32,
 }
 
 impl Clocked {
@@ -46,12 +48,26 @@ impl Clocked {
     fn of(cache: Cache) -> Self {
         let began = cache.began;
         let now = Duration::ZERO;
-        Self { cache, began, now }
+        let epoch = 910;
+        Self {
+            cache,
+            began,
+            now,
+            epoch,
+        }
     }
 
     pub(super) fn at(&mut self, seconds: f64) {
         self.now = Duration::from_secs_f64(seconds);
-        self.cache.begin_turn(self.began + self.now);
+        self.begin_turn();
+    }
+
+    fn begin_turn(&mut self) {
+        let seconds = u32::try_from(self.now.as_secs()).unwrap();
+        self.cache.begin_turn(Now {
+            unix_seconds: self.epoch + seconds,
+            ..at(self.instant())
+        });
     }
 
     pub(super) fn instant(&self) -> Instant {
@@ -283,17 +299,17 @@ fn an_update_ends_where_a_slot_of_the_second_archive_does() {
     assert_eq!(clocked.cache.usage().points_in_flight, 2);
     let all = [1010, 1019, 1020, 1026].map(|at| (at, 1.0));
     assert_eq!(seen(&clocked.cache, id), all);
-    clocked.put("a", &[1030]);
+    clocked.put("a", &[1027]);
     let now = clocked.instant();
     assert_eq!(clocked.cache.written(id, now), 2);
-    // Held from about the second at which the first of those left came, 110.
-    assert_eq!(clocked.cache.table[id.0].due().since, 110);
+    // Held from just before the second at which the first of those left came, 110.
+    assert_eq!(clocked.cache.table[id.0].due().since, 108);
     assert_eq!(clocked.cache.oldest_unwritten(), Some(100));
-    clocked.at(125.0);
+    clocked.at(123.0);
     assert_eq!(clocked.write_due(), []);
-    clocked.at(126.0);
+    clocked.at(140.0);
     clocked.put("a", &[1036, 1050]);
-    assert_eq!(clocked.take(id), [1020, 1026, 1030, 1036]);
+    assert_eq!(clocked.take(id), [1020, 1026, 1027, 1036]);
     let now = clocked.instant();
     clocked.cache.written(id, now);
     // All that is left came after the take at 116.
@@ -307,9 +323,9 @@ fn an_update_ends_where_a_slot_of_the_second_archive_does() {
 #[test]
 fn a_value_corrected_far_behind_stays_so_on_either_side_of_a_cut() {
     let mut clocked = Clocked::new();
-    clocked.at(100.0);
+    clocked.at(110.0);
     let id = clocked.put("a", &(1000..1020).collect::<Vec<u32>>());
-    clocked.at(116.0);
+    clocked.at(122.0);
     clocked.put("a", &(1020..1029).collect::<Vec<u32>>());
     for at in [1005, 1020] {
         let corrected = Point {
@@ -337,25 +353,43 @@ fn a_value_corrected_far_behind_stays_so_on_either_side_of_a_cut() {
 #[test]
 fn what_is_not_cut() {
     let mut clocked = Clocked::new();
-    clocked.at(10.0);
-    let one_slot = clocked.put("a", &[1000, 1019]);
-    let backfill = clocked.put("b", &[5, 1000, 1025]);
-    let old = clocked.put("c", &[1019, 1020]);
-    let late = clocked.put("d", &[1000, 1030, 990]);
-    let rushed = clocked.put("e", &[1000, 1030]);
-    let cut = clocked.put("f", &[1000, 1030]);
-    clocked.at(27.0);
-    assert_eq!(clocked.take(one_slot), [1000, 1019]);
-    assert_eq!(clocked.take(backfill), [5, 1000, 1025]);
-    assert_eq!(clocked.take(old), [1019, 1020], "due again at once");
-    assert_eq!(clocked.take(late), [990, 1000, 1030]);
+    clocked.at(100.0);
+    let one_slot = clocked.put("a", &[1000, 1010]);
+    let backfill = clocked.put("b", &[5, 1000]);
+    let old = clocked.put("c", &[989, 990]);
+    let late = clocked.put("d", &[1000, 1010, 980]);
+    let rushed = clocked.put("e", &[1000]);
+    let cut = clocked.put("f", &[1000]);
+    let future = clocked.put("g", &[1000]);
+    clocked.at(110.0);
+    for name in ["b", "d", "e", "f"] {
+        clocked.put(name, &[1020]);
+    }
+    clocked.put("g", &[1022]);
+    clocked.at(117.0);
+    assert_eq!(clocked.take(one_slot), [1000, 1010]);
+    assert_eq!(clocked.take(backfill), [5, 1000, 1020]);
+    assert_eq!(clocked.take(old), [989, 990], "due again at once");
+    assert_eq!(clocked.take(late), [980, 1000, 1010, 1020]);
+    assert_eq!(clocked.take(future), [1000, 1022], "it came too early");
     assert_eq!(clocked.take(cut), [1000]);
     clocked.cache.set_rushed(true);
-    assert_eq!(clocked.take(rushed), [1000, 1030]);
+    assert_eq!(clocked.take(rushed), [1000, 1020]);
     // What could not be written is written whole.
     clocked.cache.set_rushed(false);
     clocked.cache.put_back(cut);
-    assert_eq!(clocked.take(cut), [1000, 1030]);
+    assert_eq!(clocked.take(cut), [1000, 1020]);
+}
+
+/// Their timestamps lie on both sides of a slot of the second archive; their receipt does not.
+#[test]
+fn points_that_came_together_are_written_together() {
+    let mut clocked = Clocked::new();
+    clocked.at(115.0);
+    let id = clocked.put("a", &(1000..1025).collect::<Vec<u32>>());
+    let log = clocked.run(115.0 + f64::from(HOLD_S));
+    assert!(clocked.cache.is_empty(), "held for longer than promised");
+    assert_eq!(log.iter().map(|(id, _)| *id).collect::<Vec<_>>(), [id]);
 }
 
 /// What is known of a series beside the cache: of each unwritten point its second of receipt.
@@ -498,7 +532,7 @@ impl World {
         }
     }
 
-    /// Nothing is chosen before its time. What was left by a cut is held by an estimate.
+    /// Nothing is chosen before its time.
     fn check_time(&self, name: usize) {
         if self
             .clocked
@@ -515,7 +549,7 @@ impl World {
     }
 
     fn check(&mut self) {
-        let now = self.clocked.instant();
+        self.clocked.begin_turn();
         let cache = &mut self.clocked.cache;
         let mut oldest = None;
         for series in &self.known {
@@ -525,7 +559,11 @@ impl World {
             let Some(unwritten) = unwritten else { continue };
             let stamp = cache.ages.stamp(id.0);
             assert!(stamp <= unwritten.max(series.carried), "{stamp} {series:?}");
-            assert!(cache.table[id.0].due().since <= self.second);
+            let since = cache.table[id.0].due().since;
+            assert!(since <= self.second);
+            let cached = series.cached.values().min();
+            let is_kept = cached.is_none_or(|first| since <= *first.max(&series.carried));
+            assert!(is_kept, "held from {since}: {series:?}");
             oldest = oldest.min(Some(stamp)).or(Some(stamp));
             let points =
                 series.cached.len() + series.in_flight.iter().map(BTreeMap::len).sum::<usize>();
@@ -541,8 +579,6 @@ impl World {
                 })
         };
         let late = self.known.iter().any(is_late);
-        // In the order of the disk it becomes due with a turn.
-        cache.begin_turn(now);
         assert!(
             !late || cache.next(Volume::FIRST, 0).is_some(),
             "somebody is late"
@@ -557,8 +593,10 @@ proptest! {
         steps in prop::collection::vec(step(), 1..200),
         in_disk_order in any::<bool>(),
     ) {
+        let mut clocked = Clocked::of(cache(in_disk_order));
+        clocked.epoch = 1000;
         let mut world = World {
-            clocked: Clocked::of(cache(in_disk_order)),
+            clocked,
             known: vec![Known::default(); NAMES],
             second: 50,
         };

@@ -29,6 +29,15 @@ fn point(timestamp: u32, value: f64) -> Point {
     Point { timestamp, value }
 }
 
+/// This moment, on a wall clock that stands still.
+pub(super) fn at(instant: Instant) -> Now {
+    let unix_seconds = 0;
+    Now {
+        instant,
+        unix_seconds,
+    }
+}
+
 fn begin() -> Instant {
     crate::clock::now().instant
 }

@@ -25,7 +25,7 @@ impl Clocked {
     fn pass(&mut self, seconds: u64) {
         self.second += seconds;
         let now = self.cache.began + Duration::from_secs(self.second);
-        self.cache.begin_turn(now);
+        self.cache.begin_turn(at(now));
     }
 
     fn put(&mut self, name: &str, timestamp: u32) -> SeriesId {

@@ -45,7 +45,7 @@ fn a_series_is_in_the_lists_of_its_directory_alone() {
         cache.drain();
         let began = cache.began;
         for second in [1, 2] {
-            cache.begin_turn(began + Duration::from_secs(second));
+            cache.begin_turn(at(began + Duration::from_secs(second)));
         }
         let next = |cache: &mut Cache, volume| {
             // A snapshot takes a step.
@@ -83,7 +83,7 @@ fn each_directory_holds_points_for_its_own_time_and_in_its_own_order() {
         (59, [true, false]),
         (290, [true, true]),
     ] {
-        cache.begin_turn(began + Duration::from_secs(second));
+        cache.begin_turn(at(began + Duration::from_secs(second)));
         let next = [Volume::FIRST, SECOND].map(|volume| cache.next(volume, 0).is_some());
         assert_eq!(next, due, "at {second} s");
     }
@@ -122,7 +122,7 @@ fn who_keeps_the_journal_is_found_for_each_directory() {
     }
     let until = cache.present();
     let began = cache.began;
-    cache.begin_turn(began + Duration::from_secs(5));
+    cache.begin_turn(at(began + Duration::from_secs(5)));
     assert!(cache.look_for_pins(until).is_empty());
     assert_eq!(cache.next_pinned(Volume::FIRST), Some(ids[0].0));
     assert_eq!(cache.next_pinned(SECOND), Some(ids[1].0));
