@@ -1,7 +1,8 @@
 //! What the start of a Whisper file says: how it aggregates and where its archives lie.
 //! Parsing is validation: a `Header` that came out of `parse` or `new` can be calculated with.
 //! Refuses what Python refuses, and what Python would trip over later (no archive, a step or a
-//! length of zero, archives that are not one behind the other); accepts every file that Python's
+//! length of zero, archives that are not one behind the other), and what nobody makes (room between
+//! archives, steps that do not rise); accepts every file that Python's
 //! or Go's whisper makes for Python's aggregation methods.
 //! On failure: a reason a check, with what was found; the file is then left alone.
 
@@ -89,7 +90,7 @@ pub enum HeaderError {
         /// Those of the archive before it.
         before: u32,
     },
-    /// Not directly behind the header or the archive before it: it would overlap or leave a gap.
+    /// It begins within the header or the archive before it.
     #[error("archive {archive} begins at byte {found} and not at {expected}")]
     Offset {
         /// Its number, from 0.
@@ -98,6 +99,18 @@ pub enum HeaderError {
         found: u32,
         /// Where it must begin.
         expected: u64,
+    },
+    /// Room before it, which Python leaves alone: it reads and writes such a file.
+    #[error("archive {archive} begins at byte {found}, with room behind byte {expected}")]
+    Gap {
+        /// Its number, from 0.
+        archive: usize,
+        /// The offset found.
+        found: u32,
+        /// Where we would have it begin.
+        expected: u64,
+        /// How far the archives reach; a shorter file is of no use to anybody.
+        file_bytes: u64,
     },
 }
 
@@ -207,6 +220,7 @@ fn parse_archives(infos: &[[u8; ARCHIVE_INFO_BYTES]]) -> Result<Vec<Archive>, He
     let mut archives: Vec<Archive> = Vec::with_capacity(infos.len());
     // 64 archives of 2^32 points of 12 bytes are far from overflowing 64 bits.
     let mut expected = header_bytes(infos.len()) as u64;
+    let mut gap = None;
     for (archive, info) in infos.iter().enumerate() {
         let info = ArchiveInfo::decode(info);
         if info.step_s == 0 {
@@ -224,22 +238,34 @@ fn parse_archives(infos: &[[u8; ARCHIVE_INFO_BYTES]]) -> Result<Vec<Archive>, He
                 before: before.step_s,
             });
         }
-        if u64::from(info.offset) != expected {
+        let found = info.offset;
+        if u64::from(found) < expected {
             return Err(HeaderError::Offset {
                 archive,
-                found: info.offset,
+                found,
                 expected,
             });
         }
+        if u64::from(found) > expected {
+            gap.get_or_insert((archive, found, expected));
+        }
         let parsed = Archive {
-            offset: expected,
+            offset: u64::from(found),
             step_s: info.step_s,
             points: info.points,
         };
-        expected += parsed.bytes();
+        expected = parsed.offset + parsed.bytes();
         archives.push(parsed);
     }
-    Ok(archives)
+    let file_bytes = expected;
+    gap.map_or(Ok(archives), |(archive, found, expected)| {
+        Err(HeaderError::Gap {
+            archive,
+            found,
+            expected,
+            file_bytes,
+        })
+    })
 }
 
 #[cfg(test)]
@@ -326,7 +352,15 @@ mod tests {
             found,
             expected,
         };
-        assert_eq!(with_field(4, 41), Err(offset(0, 41, 40)));
+        assert_eq!(with_field(4, 39), Err(offset(0, 39, 40)));
+        assert_eq!(with_field(4, 41), Err(offset(1, 760, 761)));
+        let gap = HeaderError::Gap {
+            archive: 1,
+            found: 772,
+            expected: 760,
+            file_bytes: 1972,
+        };
+        assert_eq!(with_field(7, 772), Err(gap));
         assert_eq!(with_field(7, 748), Err(offset(1, 748, 760)));
         // an archive that grew into the next one, up to one that passes 32 bits
         assert_eq!(with_field(6, 61), Err(offset(1, 760, 772)));

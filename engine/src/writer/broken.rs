@@ -116,7 +116,8 @@ impl Writer {
         }
         match result {
             Ok(FileOutcome::Looked(Some(look))) => {
-                if !self.broken.is_certain(series, look, now.instant) {
+                let is_broken = suspect.fault.is_broken_at(look.bytes);
+                if !is_broken || !self.broken.is_certain(series, look, now.instant) {
                     return self.park(ledger, series, &suspect.fault, now);
                 }
                 let operation = FileOperation::SetAside {

@@ -123,9 +123,22 @@ impl Fault {
             if *errno == Errno::NOENT.raw_os_error())
     }
 
+    /// Perhaps no program can use the file: it is to be looked at.
+    pub(super) fn is_suspect(&self) -> bool {
+        self.is_broken_at(0)
+    }
+
     /// No program can use the file: it is set aside if it stays so.
-    pub(super) fn is_broken(&self) -> bool {
+    fn is_broken(&self) -> bool {
         self.cause() == Cause::Broken
+    }
+
+    /// Is the file of use to no program where it is so long?
+    pub(super) fn is_broken_at(&self, bytes: u64) -> bool {
+        if let Fault::Header(HeaderError::Gap { file_bytes, .. }) = self {
+            return bytes < *file_bytes;
+        }
+        self.is_broken()
     }
 
     /// Why it happened.
@@ -161,11 +174,12 @@ fn is_foreign(error: &HeaderError) -> bool {
             *found == COMPRESSED || AGGREGATIONS_OF_LATER.contains(found)
         }
         HeaderError::ArchiveCount { found } => (1..=ARCHIVES_OF_OTHERS_MAX).contains(found),
+        // Python reads and writes archives in any order of their steps, and with room between them.
+        HeaderError::StepOrder { .. } | HeaderError::Gap { .. } => true,
         HeaderError::Short { .. }
         | HeaderError::XFilesFactor { .. }
         | HeaderError::StepZero { .. }
         | HeaderError::PointsZero { .. }
-        | HeaderError::StepOrder { .. }
         | HeaderError::Offset { .. } => false,
     }
 }
@@ -240,6 +254,7 @@ impl Faults {
 mod tests {
     use super::*;
     use crate::quiet::QUIET;
+    use crate::whisper::{Aggregation, Header, Retention};
 
     #[test]
     fn a_cause_is_said_once_a_minute_with_the_count_of_the_others() {
@@ -287,7 +302,7 @@ mod tests {
 
     #[test]
     fn what_another_program_may_read_is_not_broken() {
-        let is_broken = |head: &[u8]| match crate::whisper::Header::parse(head) {
+        let is_broken = |head: &[u8]| match Header::parse(head) {
             Ok(header) => panic!("{header:?}"),
             Err(error) => Fault::Header(error).is_broken(),
         };
@@ -304,6 +319,22 @@ mod tests {
         assert!(is_broken(&head), "no archive");
         head[12] = 1;
         assert!(is_broken(&head), "16 million archives");
+        let retentions =
+            [(60, 60), (300, 100)].map(|(step_s, points)| Retention { step_s, points });
+        let header = Header::new(&retentions, 0.5, Aggregation::Average).unwrap();
+        let with = |at: usize, value: u32| {
+            let mut head = header.encode();
+            head[at..at + 4].copy_from_slice(&value.to_be_bytes());
+            is_broken(&head)
+        };
+        assert!(!with(28, 772), "room between the archives");
+        let mut head = header.encode();
+        head[28..32].copy_from_slice(&772_u32.to_be_bytes());
+        let fault = Fault::Header(Header::parse(&head).unwrap_err());
+        assert!(fault.is_suspect() && fault.is_broken_at(1971) && !fault.is_broken_at(1972));
+        assert!(with(28, 748), "one archive over the other");
+        assert!(!with(32, 30), "the coarser archive first");
+        assert!(with(32, 0), "no step");
         assert!(is_broken(&[0; 64]), "zeros");
         assert!(is_broken(&[]), "nothing");
         assert!(is_broken(

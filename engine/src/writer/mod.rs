@@ -413,7 +413,7 @@ impl Writer {
                 // Missing again right after it was made or found: a link that leads nowhere.
                 if fault.is_missing() && self.parked.is_first_miss(series) {
                     ledger.set_standing(series, Standing::Unproven);
-                } else if fault.is_broken() {
+                } else if fault.is_suspect() {
                     self.suspect(ledger, series, fault, now);
                 } else {
                     self.park(ledger, series, &fault, now);
