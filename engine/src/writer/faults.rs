@@ -42,6 +42,9 @@ fn said(error: FileError) -> String {
     if (error.stage, error.errno) == (Stage::Reach, ENDS_BEFORE) {
         return "not a usable Whisper file: it ends before a slot that its header names".to_owned();
     }
+    if (error.stage, error.errno) == (Stage::Lock, LOCKED) {
+        return "another program has it locked, and WHISPER_LOCK_WRITES waits for that".to_owned();
+    }
     error.to_string()
 }
 
@@ -113,8 +116,7 @@ enum Subject {
 impl Fault {
     /// Somebody else holds the file's lock: no fault, only a matter of time.
     pub(super) fn is_busy(&self) -> bool {
-        matches!(self, Fault::Io(FileError { stage: Stage::Lock, errno })
-            if *errno == Errno::WOULDBLOCK.raw_os_error())
+        matches!(self, Fault::Io(FileError { stage: Stage::Lock, errno }) if *errno == LOCKED)
     }
 
     /// The file or a directory above it is not there: it is to be made again.
@@ -160,6 +162,8 @@ impl Fault {
 
 /// What the ring answers where a file ends before what is to be written.
 const ENDS_BEFORE: i32 = Errno::NODATA.raw_os_error();
+/// What it answers where somebody else has the lock.
+const LOCKED: i32 = Errno::WOULDBLOCK.raw_os_error();
 /// The aggregation type of a file that begins with `whisper_compressed`, as go-whisper writes it.
 const COMPRESSED: u32 = u32::from_be_bytes(*b"whis");
 /// Python's whisper has gained methods with each version, and numbers them from 1.

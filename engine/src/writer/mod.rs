@@ -467,14 +467,11 @@ impl Writer {
     fn park(&mut self, ledger: &mut Ledger, series: SeriesId, fault: &Fault, now: Now) {
         // A stop does not wait for ever for somebody who never lets go.
         if fault.is_busy() && !self.draining {
-            self.parked.soon(series, now.instant);
+            if self.parked.soon(series, now.instant) {
+                self.count_fault(ledger, series, fault, now);
+            }
         } else {
-            ledger.count(Counter::Errors, 1);
-            ledger.count(fault.cause().counter(), 1);
-            let volume = ledger.volume(series);
-            self.lanes.of_mut(volume).counts.errors += 1;
-            let at = (self.path(ledger, series), volume);
-            self.faults.say(fault, &at, now.instant);
+            self.count_fault(ledger, series, fault, now);
             if self.parked.failed(series, now.instant) && self.draining {
                 self.parked.succeeded(series);
                 ledger.discard(series, Counter::DroppedAtStop);
@@ -482,6 +479,16 @@ impl Writer {
             }
         }
         ledger.set_standing(series, Standing::Parked);
+    }
+
+    /// Counts and says why a series is not written.
+    fn count_fault(&mut self, ledger: &mut Ledger, series: SeriesId, fault: &Fault, now: Now) {
+        ledger.count(Counter::Errors, 1);
+        ledger.count(fault.cause().counter(), 1);
+        let volume = ledger.volume(series);
+        self.lanes.of_mut(volume).counts.errors += 1;
+        let at = (self.path(ledger, series), volume);
+        self.faults.say(fault, &at, now.instant);
     }
 
     /// Reads or changes what a file's header says; the answer comes with `next_answer`.

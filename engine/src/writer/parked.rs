@@ -1,6 +1,6 @@
 //! Series that failed and wait for their retry: 1 s after the first failure, doubled each time,
-//! never more than a minute. A file that somebody else has locked is tried again at once-ish and
-//! is no failure. Bounded by the number of series in the cache.
+//! never more than a minute. A file that somebody else has locked is no failure: it is tried again
+//! soon, then less often, up to once a second. Bounded by the number of series in the cache.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -13,14 +13,20 @@ use crate::limits::DRAIN_ATTEMPTS_MAX;
 
 const BACKOFF_FIRST: Duration = Duration::from_secs(1);
 const BACKOFF_MAX: Duration = Duration::from_secs(60);
-/// How soon a locked file is tried again: whisper-fill and buckyd hold a lock for milliseconds.
+/// How soon a locked file is tried again: whisper-fill and buckyd hold a lock for milliseconds. Who
+/// holds it for longer is asked less often, each time after half of what has passed.
 const BUSY_RETRY: Duration = Duration::from_millis(20);
+const BUSY_RETRY_MAX: Duration = Duration::from_secs(1);
+/// From then on it is said.
+const BUSY_SAID: Duration = Duration::from_secs(5);
 
 /// The waiting line of retries.
 #[derive(Debug, Default)]
 pub(super) struct Parked {
     queue: BinaryHeap<Reverse<(Instant, SeriesId)>>,
     attempts: HashMap<SeriesId, u32>,
+    /// Since when files are locked.
+    busy: HashMap<SeriesId, Instant>,
     draining: bool,
 }
 
@@ -51,15 +57,23 @@ impl Parked {
         *attempts == 1
     }
 
-    /// A series' file is locked by somebody else.
-    pub(super) fn soon(&mut self, series: SeriesId, now: Instant) {
-        self.queue.push(Reverse((now + BUSY_RETRY, series)));
+    /// A series' file is locked by somebody else. True when it has been for so long that it is to be
+    /// said.
+    pub(super) fn soon(&mut self, series: SeriesId, now: Instant) -> bool {
+        let since = *self.busy.entry(series).or_insert(now);
+        let passed = now.saturating_duration_since(since);
+        let pause = (passed / 2).clamp(BUSY_RETRY, BUSY_RETRY_MAX);
+        self.queue.push(Reverse((now + pause, series)));
+        passed >= BUSY_SAID
     }
 
     /// A series was written, or given up: its next failure is a first one.
     pub(super) fn succeeded(&mut self, series: SeriesId) {
         if !self.attempts.is_empty() {
             self.attempts.remove(&series);
+        }
+        if !self.busy.is_empty() {
+            self.busy.remove(&series);
         }
     }
 
@@ -124,6 +138,29 @@ mod tests {
         assert!(parked.next_due().is_some_and(|due| due > now));
         parked.succeeded(series);
         assert!(parked.is_first_miss(series));
+    }
+
+    #[test]
+    fn a_locked_file_is_tried_less_often_and_said_after_a_while() {
+        let (mut parked, start) = (Parked::default(), Instant::now());
+        let series = SeriesId::default();
+        let (mut now, mut tries, mut said_after) = (start, 0, None);
+        while now < start + Duration::from_secs(60) {
+            tries += 1;
+            if parked.soon(series, now) {
+                said_after.get_or_insert(now - start);
+            }
+            let due = parked.next_due().unwrap();
+            assert!((BUSY_RETRY..=BUSY_RETRY_MAX).contains(&(due - now)));
+            now = due;
+            assert_eq!(parked.due(now), Some(series));
+        }
+        assert!((60..=80).contains(&tries), "{tries} in a minute");
+        let said_after = said_after.unwrap();
+        assert!(said_after >= BUSY_SAID && said_after <= BUSY_SAID + BUSY_RETRY_MAX);
+        parked.succeeded(series);
+        assert!(!parked.soon(series, now));
+        assert_eq!(parked.next_due(), Some(now + BUSY_RETRY));
     }
 
     #[test]
