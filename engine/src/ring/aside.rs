@@ -7,7 +7,7 @@ use std::ffi::{CStr, CString};
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::Path;
 
-use rustix::fs::{Statx, StatxFlags};
+use rustix::fs::{FileType, Statx, StatxFlags};
 use rustix::io::Errno;
 
 use super::command::{Command, Machine, Next, PathOf, Patience, Span};
@@ -24,8 +24,9 @@ pub(super) const LOOK_SPAN: Span = Span {
     offset: 0,
 };
 /// Where the kernel's interface has what we read: `stx_mask`, `stx_ino`, `stx_size`, `stx_mtime`
-/// with its seconds and, behind them, its nanoseconds.
+/// with its seconds and, behind them, its nanoseconds; `stx_mode`.
 const MASK: usize = 0;
+const MODE: usize = 28;
 const INODE: usize = 32;
 const SIZE: usize = 40;
 const MODIFIED_S: usize = 112;
@@ -34,7 +35,8 @@ const MODIFIED_NS: usize = 120;
 /// What is to be done with the file.
 #[derive(Debug)]
 enum Intent {
-    /// Whether it is there; nothing else that a file system cannot say matters.
+    /// Whether it is there, and no pipe, socket or device, on which an open or a read may wait for ever;
+    /// nothing else that a file system cannot say matters.
     Probe,
     Look,
     Remove,
@@ -192,7 +194,17 @@ impl Machine for Aside {
         let absent = [Errno::NOENT.raw_os_error(), Errno::NOTDIR.raw_os_error()];
         match (command, answer) {
             (Command::Look, Ok(_)) if matches!(self.intent, Intent::Probe) => {
-                self.result = Some(Ok(FileOutcome::Probed(true)));
+                // A directory is told by the open.
+                let may_be_opened = [
+                    FileType::RegularFile,
+                    FileType::Directory,
+                    FileType::Unknown,
+                ];
+                if may_be_opened.contains(&kind(&self.stat)) {
+                    self.result = Some(Ok(FileOutcome::Probed(true)));
+                } else {
+                    self.refuse(Errno::NXIO.raw_os_error());
+                }
             }
             (Command::Look, Ok(_)) => match parse(&self.stat) {
                 Some(look) => self.looked(Some(look)),
@@ -248,11 +260,23 @@ impl Machine for Aside {
 )]
 pub(super) fn fill(stat: &mut [u8], found: &Statx) {
     stat[MASK..MASK + 4].copy_from_slice(&found.stx_mask.to_ne_bytes());
+    stat[MODE..MODE + 2].copy_from_slice(&found.stx_mode.to_ne_bytes());
     stat[INODE..INODE + 8].copy_from_slice(&found.stx_ino.to_ne_bytes());
     stat[SIZE..SIZE + 8].copy_from_slice(&found.stx_size.to_ne_bytes());
     let modified = found.stx_mtime;
     stat[MODIFIED_S..MODIFIED_S + 8].copy_from_slice(&modified.tv_sec.to_ne_bytes());
     stat[MODIFIED_NS..MODIFIED_NS + 4].copy_from_slice(&modified.tv_nsec.to_ne_bytes());
+}
+
+/// What kind of file it is, where the kernel says so.
+fn kind(stat: &[u8]) -> FileType {
+    let mask = field(stat, MASK).map_or(0, u32::from_ne_bytes);
+    let mode = field(stat, MODE).map_or(0, u16::from_ne_bytes);
+    if StatxFlags::from_bits_retain(mask).contains(StatxFlags::TYPE) {
+        FileType::from_raw_mode(mode.into())
+    } else {
+        FileType::Unknown
+    }
 }
 
 /// What the kernel filled in, where it filled in all that is asked of it.
@@ -282,6 +306,8 @@ fn field<const BYTES: usize>(stat: &[u8], at: usize) -> Option<[u8; BYTES]> {
 mod tests {
     use std::fs;
     use std::time::Duration;
+
+    use rustix::fs::{CWD, Mode};
 
     use super::super::{Access, Event, FileOperation, FileToken, Piece, Ring, RingConfig};
     use super::*;
@@ -362,6 +388,27 @@ mod tests {
         };
         assert_eq!(look(&mut ring, &path), Some(want));
         assert_eq!(look(&mut ring, &path.join("below")), None);
+    }
+
+    #[test]
+    fn a_pipe_or_a_device_is_not_taken_for_a_file() {
+        let directory = tempfile::tempdir().unwrap();
+        let at = |name: &str| directory.path().join(name);
+        let mut ring = ring();
+        rustix::fs::mknodat(CWD, at("pipe"), FileType::Fifo, Mode::RWXU, 0).unwrap();
+        std::os::unix::fs::symlink("/dev/null", at("device")).unwrap();
+        let _socket = std::os::unix::net::UnixListener::bind(at("socket")).unwrap();
+        fs::write(at("file"), b"").unwrap();
+        std::os::unix::fs::symlink(at("file"), at("link")).unwrap();
+        fs::create_dir(at("directory")).unwrap();
+        let mut probe = |name: &str| run(&mut ring, FileOperation::Probe { path: at(name) });
+        for name in ["file", "link", "directory"] {
+            assert_eq!(probe(name), Ok(FileOutcome::Probed(true)), "{name}");
+        }
+        let (stage, errno) = (Stage::Probe, Errno::NXIO.raw_os_error());
+        for name in ["pipe", "device", "socket"] {
+            assert_eq!(probe(name), Err(FileError { stage, errno }), "{name}");
+        }
     }
 
     #[test]

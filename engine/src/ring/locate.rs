@@ -10,6 +10,7 @@ use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
+use rustix::fs::FileType;
 use rustix::io::Errno;
 
 use super::command::{Command, Machine, Next, PathOf, Patience, Span};
@@ -61,8 +62,11 @@ pub(super) fn location(file: BorrowedFd<'_>) -> rustix::io::Result<u32> {
     // SAFETY: the kernel writes one extent at most (`room`) behind the head, which is what `map` has.
     let answer = unsafe { libc::ioctl(file.as_raw_fd(), FS_IOC_FIEMAP, &raw mut map) };
     if answer != 0 {
-        let inode = rustix::fs::fstat(file)?.st_ino;
-        return Ok(u32::try_from(inode).unwrap_or(u32::MAX));
+        let found = rustix::fs::fstat(file)?;
+        if !FileType::from_raw_mode(found.st_mode).is_file() {
+            return Err(Errno::NXIO);
+        }
+        return Ok(u32::try_from(found.st_ino).unwrap_or(u32::MAX));
     }
     let is_placed = map.mapped > 0 && map.extent.flags & (EXTENT_UNKNOWN | EXTENT_DELAYED) == 0;
     if !is_placed {

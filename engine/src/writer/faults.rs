@@ -45,6 +45,9 @@ fn said(error: FileError) -> String {
     if (error.stage, error.errno) == (Stage::Lock, LOCKED) {
         return "another program has it locked, and WHISPER_LOCK_WRITES waits for that".to_owned();
     }
+    if (error.stage, error.errno) == (Stage::Probe, NO_REGULAR_FILE) {
+        return "it is no regular file but a pipe, a socket or a device".to_owned();
+    }
     error.to_string()
 }
 
@@ -79,7 +82,7 @@ impl Cause {
             Errno::ACCESS | Errno::PERM => Cause::Access,
             Errno::NAMETOOLONG => Cause::NameTooLong,
             Errno::ROFS => Cause::ReadOnly,
-            Errno::ISDIR | Errno::NOTDIR => Cause::Directory,
+            Errno::ISDIR | Errno::NOTDIR | Errno::NXIO => Cause::Directory,
             _ => Cause::Other(errno),
         }
     }
@@ -162,8 +165,10 @@ impl Fault {
 
 /// What the ring answers where a file ends before what is to be written.
 const ENDS_BEFORE: i32 = Errno::NODATA.raw_os_error();
-/// What it answers where somebody else has the lock.
+/// What it answers where somebody else has the lock, and to a look for a file where a pipe or its like
+/// is; the kernel answers this to the open of a socket, too.
 const LOCKED: i32 = Errno::WOULDBLOCK.raw_os_error();
+const NO_REGULAR_FILE: i32 = Errno::NXIO.raw_os_error();
 /// The aggregation type of a file that begins with `whisper_compressed`, as go-whisper writes it.
 const COMPRESSED: u32 = u32::from_be_bytes(*b"whis");
 /// Python's whisper has gained methods with each version, and numbers them from 1.
@@ -290,6 +295,7 @@ mod tests {
             (30, Cause::ReadOnly),
             (21, Cause::Directory),
             (20, Cause::Directory),
+            (6, Cause::Directory),
             (40, Cause::Other(40)),
         ] {
             for stage in [Stage::Probe, Stage::Open, Stage::Write, Stage::Create] {
