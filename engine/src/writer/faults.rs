@@ -1,15 +1,17 @@
-//! Why a file could not be made or written, said once per cause, data directory and minute.
+//! Why a file could not be made or written, said once per cause, data directory and minute, by all
+//! shards together.
 //! A full disk under a million metrics is one line a minute, with the first path and how many
 //! more there were since; the counters know the rest.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Instant;
 
-use hashbrown::HashMap;
 use rustix::io::Errno;
 
 use crate::cache::Volume;
-use crate::quiet::Quiet;
+use crate::limits::VOLUMES_MAX;
+use crate::quiet::SharedQuiet;
 use crate::ring::{FileError, Stage};
 use crate::stats::Counter;
 use crate::whisper::{HeaderError, LayoutError, PlanError};
@@ -87,6 +89,25 @@ impl Cause {
         }
     }
 
+    /// Below `CAUSES`.
+    fn number(self) -> usize {
+        match self {
+            Cause::NoSpace => 0,
+            Cause::Quota => 1,
+            Cause::Io => 2,
+            Cause::Descriptors => 3,
+            Cause::Access => 4,
+            Cause::NameTooLong => 5,
+            Cause::ReadOnly => 6,
+            Cause::Directory => 7,
+            Cause::Broken => 8,
+            Cause::Foreign => 9,
+            Cause::Schema => 10,
+            Cause::Away => 11,
+            Cause::Other(errno) => NAMED + usize::try_from(errno).unwrap_or(0).min(ERRNO_MAX),
+        }
+    }
+
     /// Where it is counted.
     pub(super) const fn counter(self) -> Counter {
         match self {
@@ -108,12 +129,31 @@ impl Cause {
 }
 
 /// What the log is kept quiet about for a while.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug)]
 enum Subject {
-    Fault(Cause, Volume),
     SetAside,
     SecondFile,
     Pattern,
+    Fault(Cause, Volume),
+}
+
+/// Subjects that are no faults.
+const OTHERS: usize = 3;
+/// Causes with a name.
+const NAMED: usize = 12;
+/// Linux numbers its errors up to 133; a larger number is said with the last.
+const ERRNO_MAX: usize = 134;
+const CAUSES: usize = NAMED + ERRNO_MAX + 1;
+
+impl Subject {
+    fn number(self) -> usize {
+        match self {
+            Subject::SetAside => 0,
+            Subject::SecondFile => 1,
+            Subject::Pattern => 2,
+            Subject::Fault(cause, volume) => OTHERS + volume.index() * CAUSES + cause.number(),
+        }
+    }
 }
 
 impl Fault {
@@ -193,15 +233,30 @@ fn is_foreign(error: &HeaderError) -> bool {
     }
 }
 
-/// When each cause was last said.
-#[derive(Debug, Default)]
+/// When each cause was last said, by any shard.
+#[derive(Debug)]
+pub struct Said(SharedQuiet);
+
+impl Default for Said {
+    fn default() -> Self {
+        Self(SharedQuiet::new(OTHERS + VOLUMES_MAX * CAUSES))
+    }
+}
+
+/// What a shard says of files.
+#[derive(Debug)]
 pub(super) struct Faults {
-    said: HashMap<Subject, Quiet>,
+    said: Arc<Said>,
 }
 
 impl Faults {
+    /// Says together with those that have the same.
+    pub(super) fn new(said: Arc<Said>) -> Self {
+        Self { said }
+    }
+
     /// Logs the fault, or counts it towards the next line of its cause.
-    pub(super) fn say(&mut self, fault: &Fault, (path, volume): &(PathBuf, Volume), now: Instant) {
+    pub(super) fn say(&self, fault: &Fault, (path, volume): &(PathBuf, Volume), now: Instant) {
         if let Some(more) = self.due(Subject::Fault(fault.cause(), *volume), now) {
             let path = path.display();
             if more == 0 {
@@ -213,7 +268,7 @@ impl Faults {
     }
 
     /// Logs that a broken file has another name now.
-    pub(super) fn say_aside(&mut self, path: &Path, aside: &Path, fault: &Fault, now: Instant) {
+    pub(super) fn say_aside(&self, path: &Path, aside: &Path, fault: &Fault, now: Instant) {
         if let Some(more) = self.due(Subject::SetAside, now) {
             let (from, to) = (path.display(), aside.display());
             let others = if more == 0 {
@@ -229,7 +284,7 @@ impl Faults {
     }
 
     /// Logs that a metric has another file than the one it is written to.
-    pub(super) fn say_second(&mut self, path: &Path, now: Instant) {
+    pub(super) fn say_second(&self, path: &Path, now: Instant) {
         if let Some(more) = self.due(Subject::SecondFile, now) {
             tracing::warn!(
                 "{} is a second file of a metric whose points go to another data directory: nothing \
@@ -240,7 +295,7 @@ impl Faults {
     }
 
     /// Logs that a section's pattern was given up on for a name.
-    pub(super) fn say_pattern(&mut self, section: &str, name: &str, now: Instant) {
+    pub(super) fn say_pattern(&self, section: &str, name: &str, now: Instant) {
         if let Some(more) = self.due(Subject::Pattern, now) {
             tracing::warn!(
                 "the pattern of [{section}] needs too many steps on {name:?} and counts as not \
@@ -250,8 +305,8 @@ impl Faults {
     }
 
     /// How many were kept quiet, where the cause may be said now.
-    fn due(&mut self, subject: Subject, now: Instant) -> Option<u64> {
-        self.said.entry(subject).or_default().due(now)
+    fn due(&self, subject: Subject, now: Instant) -> Option<u64> {
+        self.said.0.due(subject.number(), now)
     }
 }
 
@@ -267,7 +322,9 @@ mod tests {
 
     #[test]
     fn a_cause_is_said_once_a_minute_with_the_count_of_the_others() {
-        let (mut faults, start) = (Faults::default(), Instant::now());
+        let said = Arc::new(Said::default());
+        let (faults, start) = (Faults::new(Arc::clone(&said)), Instant::now());
+        let of_another_shard = Faults::new(said);
         let broken = Subject::Fault(Cause::Broken, Volume::FIRST);
         assert_eq!(faults.due(broken, start), Some(0));
         assert_eq!(faults.due(broken, start + QUIET / 2), None);
@@ -277,8 +334,11 @@ mod tests {
         ] {
             assert_eq!(faults.due(other, start), Some(0));
         }
-        assert_eq!(faults.due(broken, start + QUIET), Some(1));
+        assert_eq!(of_another_shard.due(broken, start + QUIET / 2), None);
+        assert_eq!(of_another_shard.due(broken, start + QUIET), Some(2));
         assert_eq!(faults.due(broken, start + QUIET), None);
+        let last = Subject::Fault(Cause::Other(i32::MAX), Volume::new(VOLUMES_MAX - 1));
+        assert_eq!(faults.due(last, start), Some(0));
     }
 
     #[test]

@@ -33,6 +33,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 pub use announce::{AnnounceConfig, Outlet};
+pub use faults::Said;
 pub use inspect::{Inspection, MetadataAnswer};
 pub use told::{Tells, Told};
 pub use volumes::{Away, Further, FurtherVolume, VolumeCounts, salt};
@@ -93,6 +94,8 @@ pub struct WriterConfig {
     pub announce: Option<AnnounceConfig>,
     /// What is told of the work.
     pub tells: Tells,
+    /// What was said of faults; one for all shards of a process.
+    pub said: Arc<Said>,
 }
 
 impl WriterConfig {
@@ -112,6 +115,7 @@ impl WriterConfig {
             aggregations: Arc::new(Aggregations::builtin()),
             announce: None,
             tells: Tells::default(),
+            said: Arc::default(),
         }
     }
 }
@@ -138,9 +142,8 @@ pub struct Writer {
     locations: Locations,
     lanes: Lanes,
     parked: Parked,
-    /// These two apart, because hardly anybody needs them, and a core is moved about by value when
-    /// it starts.
-    faults: Box<Faults>,
+    faults: Faults,
+    /// Apart, because hardly anybody needs it, and a core is moved about by value when it starts.
     broken: Box<Broken>,
     announcements: Option<Box<Announcements>>,
     operations: Vec<(FileToken, FileOperation)>,
@@ -153,6 +156,7 @@ impl Writer {
     /// A writer with nothing in flight, of one data directory and those beside it.
     pub fn new(config: WriterConfig, further: Further) -> Self {
         let lanes = Lanes::new(&config, further);
+        let said = Arc::clone(&config.said);
         Self {
             holds: Holds::new(&config.schemas, &config.aggregations),
             announcements: config
@@ -165,7 +169,7 @@ impl Writer {
             locations: Locations::default(),
             lanes,
             parked: Parked::default(),
-            faults: Box::default(),
+            faults: Faults::new(said),
             broken: Box::default(),
             operations: Vec::new(),
             answers: Vec::new(),

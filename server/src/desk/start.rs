@@ -21,7 +21,7 @@ use benzene_engine::metric::{ShardIndex, TaggedLeaf};
 use benzene_engine::ring::{Access, Driver, Ring, RingConfig, RingError, host};
 use benzene_engine::shard::{Shard, ShardConfig};
 use benzene_engine::writer::{
-    self, AnnounceConfig, Away, Further, FurtherVolume, Outlet, Tells, WriterConfig,
+    self, AnnounceConfig, Away, Further, FurtherVolume, Outlet, Said, Tells, WriterConfig,
 };
 
 use super::disk::{self, Found, Treatment};
@@ -389,6 +389,7 @@ struct Plan {
     seed: u64,
     /// Through which shards say which series are to be announced.
     outlet: Arc<Outlet>,
+    said: Arc<Said>,
     /// Whether there are log files.
     is_logged: bool,
 }
@@ -451,6 +452,7 @@ impl Plan {
             shards,
             seed: std::hash::BuildHasher::hash_one(&hashbrown::DefaultHashBuilder::default(), now),
             outlet: Arc::default(),
+            said: Arc::default(),
             is_logged,
         }
     }
@@ -498,6 +500,7 @@ impl Plan {
                 } else {
                     Tells::default()
                 },
+                said: Arc::clone(&self.said),
             },
             budgets: first.budgets,
             further: self.further(settings),
