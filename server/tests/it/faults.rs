@@ -1,4 +1,4 @@
-//! Disks, files and limits that fail under the running daemon: a full disk, files that are none,
+//! Files and limits that fail under the running daemon: files that are none,
 //! files exchanged by other tools, locks held by others, kills during creates, no descriptors.
 //! Points wait and are written once the fault is mended, without a restart; one message a cause.
 //! Root is needed, for mounts. A read-only file is made by a read-only bind mount, as root may
@@ -17,9 +17,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use crate::clients::{counted, descriptors};
-use crate::daemon::{
-    Daemon, Ended, Querier, Setup, Way, file_of, python, wait_for, whisper_points,
-};
+use crate::daemon::{Daemon, Ended, Setup, Way, file_of, python, wait_for, whisper_points};
 use crate::first_use::{now, wait_for_file};
 use crate::stop::number_before;
 
@@ -39,7 +37,7 @@ impl Drop for Mount {
     }
 }
 
-fn mount(arguments: &[&str]) {
+pub(crate) fn mount(arguments: &[&str]) {
     let status = Command::new("mount").args(arguments).status().unwrap();
     assert!(
         status.success(),
@@ -74,7 +72,7 @@ fn complaints(log: &str) -> BTreeMap<String, usize> {
     said
 }
 
-fn assert_said_once(log: &str) {
+pub(crate) fn assert_said_once(log: &str) {
     for (text, times) in complaints(log) {
         assert_eq!(times, 1, "{text:?} was said {times} times: {log}");
     }
@@ -114,65 +112,6 @@ pub(crate) fn files_below(directory: &Path) -> Vec<PathBuf> {
             }
         })
         .collect()
-}
-
-/// Fills a small tmpfs, sees that points wait, makes room, and sees that they are written.
-fn disk_runs_full(conf: &str) {
-    const METRICS: usize = 100;
-    let root = tempfile::tempdir().unwrap();
-    let data = root.path().join("whisper");
-    fs::create_dir(&data).unwrap();
-    let mount_point = Mount::new(&["-t", "tmpfs", "-o", "size=128k", "tmpfs"], &data);
-    let mut daemon = Daemon::start_in(&setup(conf), root);
-    let time = now();
-    let mut querier = Querier::connect(daemon.query);
-    daemon.send(&lines("full", METRICS, time));
-    daemon.wait_for_log("No space left on device");
-    daemon.wait_for_points("full.m99", 1);
-    // More of them and to the same files, while nothing can be written.
-    daemon.send(&lines("full", METRICS, time - 1));
-    let waiting = wait_for(|| Some(querier.points("full.m99")).filter(|points| points.len() == 2));
-    assert_eq!(waiting, Some(vec![(time - 1, 99.0), (time, 99.0)]));
-    assert!(files_below(&data).len() < METRICS, "the disk was not full");
-    for file in files_below(&data) {
-        assert_whole(&file);
-    }
-    mount(&["-o", "remount,size=64m", data.to_str().unwrap()]);
-    for metric in 0..METRICS {
-        let name = format!("full.m{metric}");
-        let file = daemon.file(&name);
-        wait_for(|| has_points(&file, &[time, time - 1]).then_some(()))
-            .unwrap_or_else(|| panic!("{name} was never written: {}", daemon.log()));
-    }
-    let ended = daemon.stop();
-    drop(mount_point);
-    assert!(ended.status.success(), "{}", ended.log);
-    assert_said_once(&ended.log);
-    let counts = counted(&ended.log);
-    assert_eq!(counts["committed"], 2 * METRICS as u64, "{}", ended.log);
-    assert!(counts["errors.noSpace"] > 0, "{}", ended.log);
-}
-
-/// Whether a file of one archive of seconds holds points of these times.
-fn has_points(file: &Path, times: &[u32]) -> bool {
-    let Ok(data) = fs::read(file) else {
-        return false;
-    };
-    let slots = data.get(28..).unwrap_or_default();
-    let stored: Vec<&[u8]> = slots.chunks(12).map(|slot| &slot[..4]).collect();
-    times
-        .iter()
-        .all(|time| stored.contains(&&time.to_be_bytes()[..]))
-}
-
-#[test]
-fn a_full_disk_delays_points_and_loses_none() {
-    disk_runs_full("");
-}
-
-#[test]
-fn a_full_disk_under_sparse_files_delays_points_and_loses_none() {
-    disk_runs_full("WHISPER_SPARSE_CREATE = True");
 }
 
 /// A valid file by Python, of the schema of `setup`.
@@ -472,6 +411,43 @@ fn exchange_under_load(script: &str) {
     );
     assert_eq!(archives.trim(), "[(1, 3000), (10, 720)]");
     assert_eq!(counted(&ended.log)["committed"], 951, "{}", ended.log);
+}
+
+/// A gap is filled by `whisper-fill --lock` while the daemon, which locks as well, writes the file.
+#[test]
+fn whisper_fill_with_locks_under_load_loses_nothing() {
+    const MAKE: &str = "
+import sys, whisper
+path, start = sys.argv[1], int(sys.argv[2])
+whisper.create(path, [(1, 1200)])
+whisper.update_many(path, [(time, time % 1000) for time in range(start, start + 100)])
+";
+    let daemon = Daemon::start(&setup("WHISPER_LOCK_WRITES = True"));
+    let start = now() - 1000;
+    let source = daemon.data().join("source");
+    python(MAKE, &[source.to_str().unwrap(), &start.to_string()]);
+    daemon.send(&format!("big.file {} {}\n", (start - 1) % 1000, start - 1));
+    wait_for_file(&daemon, "big.file", 1);
+    let file = daemon.file("big.file");
+    std::thread::scope(|scope| {
+        let sender = scope.spawn(|| send_slowly(&daemon, "big.file", start + 100..start + 1000));
+        let python = benzene_fixtures::python().unwrap();
+        while !sender.is_finished() {
+            let status = Command::new(&python)
+                .arg(python.with_file_name("whisper-fill.py"))
+                .arg("--lock")
+                .args([&source, &file])
+                .stdout(Stdio::null())
+                .status();
+            assert!(status.unwrap().success(), "whisper-fill");
+        }
+    });
+    let ended = daemon.stop();
+    assert!(ended.status.success(), "{}", ended.log);
+    let found = placed_points(&file_of(&ended.data(), "big.file"));
+    let expected = (start - 1..start + 1000).map(|time| (time, f64::from(time % 1000)));
+    assert_eq!(found, expected.collect::<Vec<_>>());
+    assert_eq!(counted(&ended.log)["committed"], 901, "{}", ended.log);
 }
 
 #[test]

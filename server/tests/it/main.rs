@@ -43,6 +43,9 @@ mod broken;
 // Disks, files and limits that fail under the daemon.
 #[cfg(test)]
 mod faults;
+// A disk that is full, and has room again.
+#[cfg(test)]
+mod full_disk;
 // What a new user does first, and what he is told when the start cannot succeed.
 #[cfg(test)]
 mod first_use;
