@@ -10,7 +10,9 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use benzene_engine::clock;
 use benzene_engine::limits::{LISTEN_BACKLOG, UDP_SOCKET_BUFFER_BYTES};
 use benzene_engine::ring::mount;
 use benzene_engine::ring::socket::{self, Inet};
@@ -18,6 +20,12 @@ use benzene_engine::ring::socket::{self, Inet};
 use crate::config::{At, Door, Service, Settings};
 use crate::exit::Exit;
 use crate::front::Entrance;
+
+/// How long a port may be taken: a daemon that was killed has its sockets until the kernel comes to
+/// the end of its rings, some milliseconds after its process.
+const LET_GO: Duration = Duration::from_secs(2);
+/// How often it is tried meanwhile.
+const LOOK: Duration = Duration::from_millis(20);
 
 /// Why something cannot be listened on.
 #[derive(Debug, thiserror::Error)]
@@ -104,8 +112,8 @@ impl<'s> Doors<'s> {
     ) -> Result<Vec<&'s Path>, DoorError> {
         let mut files = Vec::new();
         for door in doors {
-            let socket =
-                open(door, settings.socket_mode).map_err(|error| DoorError::new(door, &error))?;
+            let socket = open_patiently(door, settings.socket_mode)
+                .map_err(|error| DoorError::new(door, &error))?;
             if let At::Unix(path) = &door.at {
                 self.files.add(path.clone());
                 files.push(path.as_path());
@@ -167,6 +175,22 @@ fn probe(door: &Door, socket: &OwnedFd, settings: &Settings) {
     {
         let name = door.service.noun();
         tracing::warn!("silent connections of the {name} are not probed: {error}");
+    }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "no shard runs in this process yet"
+)]
+fn open_patiently(door: &Door, socket_mode: u32) -> io::Result<OwnedFd> {
+    let begun = clock::now().instant;
+    loop {
+        let opened = open(door, socket_mode);
+        let is_taken = matches!(&opened, Err(error) if error.kind() == io::ErrorKind::AddrInUse);
+        if !is_taken || begun.elapsed() > LET_GO {
+            return opened;
+        }
+        std::thread::sleep(LOOK);
     }
 }
 

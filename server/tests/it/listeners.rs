@@ -5,6 +5,7 @@ use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::{UnixListener, UnixStream};
+use std::time::Duration;
 
 use benzene_server::wire::client::{self, Reply};
 use benzene_server::wire::pickle::Machine;
@@ -155,5 +156,30 @@ fn one_port_has_several_addresses() {
             assert!(found.is_some(), "{metric} at {host}: {}", daemon.log());
         }
     }
+    assert!(daemon.stop().status.success());
+}
+
+/// As a port of a daemon that was killed a moment ago.
+#[test]
+#[expect(clippy::disallowed_methods, reason = "a test waits")]
+fn a_port_that_is_let_go_in_a_moment_is_waited_for() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let line = taken.local_addr().unwrap().port();
+    let setup = Setup {
+        own_ports: true,
+        ..Setup::conf(&format!(
+            "LINE_RECEIVER_INTERFACE = 127.0.0.1\nLINE_RECEIVER_PORT = {line}\n\
+             CACHE_QUERY_PORT = {}\nPICKLE_RECEIVER_PORT = {}\n",
+            free_port(),
+            free_port()
+        ))
+    };
+    let letting_go = std::thread::spawn(move || {
+        std::thread::sleep(Duration::from_millis(700));
+        drop(taken);
+    });
+    let daemon = Daemon::start(&setup);
+    letting_go.join().unwrap();
+    assert!(TcpStream::connect(("127.0.0.1", line)).is_ok());
     assert!(daemon.stop().status.success());
 }
