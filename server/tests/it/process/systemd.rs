@@ -1,7 +1,8 @@
 //! What systemd is told, by a socket of the test's own.
 
+use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::net::UnixDatagram;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -108,6 +109,60 @@ fn a_core_that_hangs_ends_the_signs_of_life() {
     manager.wait_for("WATCHDOG=1");
 }
 
+/// A line of a unit: the words behind a key.
+fn words<'t>(unit: &'t str, key: &str) -> Vec<&'t str> {
+    let lines = unit.lines().filter_map(|line| line.strip_prefix(key));
+    lines.flat_map(str::split_whitespace).collect()
+}
+
+/// A unit that another one's start stops is not waited for, unless that is said, too.
+#[test]
+fn the_units_wait_for_the_carbon_cache_that_they_stop() {
+    for name in ["benzene.service", "benzene@.service"] {
+        let text = std::fs::read_to_string(units().join(name)).unwrap();
+        let (stopped, awaited) = (words(&text, "Conflicts="), words(&text, "After="));
+        assert_eq!(stopped.len(), 1, "{text}");
+        assert!(awaited.contains(&stopped[0]), "{text}");
+    }
+}
+
+/// The user and the directory are made as the pages say, below another root; by root.
+#[test]
+fn systemd_makes_the_user_and_his_directory() {
+    let Ok(version) = Command::new("systemd-sysusers").arg("--version").output() else {
+        return;
+    };
+    if !version.status.success() || !rustix::process::geteuid().is_root() {
+        return;
+    }
+    let root = tempfile::tempdir().unwrap();
+    for directory in ["etc", "opt/graphite"] {
+        std::fs::create_dir_all(root.path().join(directory)).unwrap();
+    }
+    for (program, words, file) in [
+        ("systemd-sysusers", &[][..], "benzene.sysusers"),
+        ("systemd-tmpfiles", &["--create"], "benzene.tmpfiles"),
+    ] {
+        let made = Command::new(program)
+            .args(words)
+            .arg(format!("--root={}", root.path().display()))
+            .arg(units().join(file))
+            .output()
+            .unwrap();
+        assert!(made.status.success(), "{made:?}");
+    }
+    let users = std::fs::read_to_string(root.path().join("etc/passwd")).unwrap();
+    let user = users.lines().find(|line| line.starts_with("carbon:"));
+    let uid: u32 = user.unwrap().split(':').nth(2).unwrap().parse().unwrap();
+    let storage = std::fs::metadata(root.path().join("opt/graphite/storage")).unwrap();
+    assert_eq!((storage.uid(), storage.mode() & 0o7777), (uid, 0o755));
+}
+
+/// Where the units and their like lie.
+fn units() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/operating/systemd")
+}
+
 /// The units as they are printed, with the program's place put right.
 #[test]
 fn systemd_understands_the_units() {
@@ -116,12 +171,11 @@ fn systemd_understands_the_units() {
     };
     assert!(version.status.success());
     let directory = tempfile::tempdir().unwrap();
-    let units = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/operating/systemd");
     for (unit, name) in [
         ("benzene.service", "benzene.service"),
         ("benzene@.service", "benzene@b.service"),
     ] {
-        let text = std::fs::read_to_string(units.join(unit)).unwrap();
+        let text = std::fs::read_to_string(units().join(unit)).unwrap();
         let (program, place) = (env!("CARGO_BIN_EXE_benzene"), "/usr/local/bin/benzene");
         assert!(text.contains(place), "{text}");
         let path = directory.path().join(name);
