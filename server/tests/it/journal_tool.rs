@@ -39,7 +39,7 @@ fn head(kind: Kind, block: u32, serial: u64, entries: u32) -> Head {
         entries,
         retired: 0,
         epochs_done: 6,
-        mount: 0,
+        mount: 1,
     }
 }
 
@@ -285,4 +285,32 @@ fn what_is_not_there_is_named() {
             "{output:?}"
         );
     }
+}
+
+#[test]
+fn verify_names_what_is_no_segment_and_what_has_lost_its_points() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = journal(directory.path());
+    // A segment that waits to be written is one.
+    let next = directory.path().join("00000007-00002-00000002.points");
+    fs::write(&next, vec![0; 4096]).unwrap();
+    for path in [directory.path(), &next] {
+        let output = benzene(&["verify"], path);
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+    }
+    let refused = |path: &Path, what: &str| {
+        let output = benzene(&["verify"], path);
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+        assert!(text(&output.stdout).contains(what), "{output:?}");
+    };
+    refused(Path::new("/bin/ls"), "/bin/ls: no segment of a journal");
+    fs::write(&next, [b'x'; 4096]).unwrap();
+    refused(&next, "00000002.points: no segment of a journal");
+    refused(directory.path(), "00000002.points: no segment of a journal");
+    fs::write(&next, vec![0; 4096]).unwrap();
+    fs::remove_file(&file).unwrap();
+    refused(
+        directory.path(),
+        "shard 2 of epoch 7 has names and no points",
+    );
 }

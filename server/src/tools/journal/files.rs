@@ -101,7 +101,8 @@ pub(super) fn survey(directory: &Path) -> Result<Survey, JournalError> {
     Ok(Survey::new(looked)?)
 }
 
-fn first_bytes(path: &Path, file_bytes: u64) -> io::Result<Vec<u8>> {
+/// A file's first bytes, as many as tell whether a block is there.
+pub(super) fn first_bytes(path: &Path, file_bytes: u64) -> io::Result<Vec<u8>> {
     let file = File::open(path)?;
     let mut first = Vec::new();
     while let Some(wanted) = wants(&first, file_bytes) {
