@@ -580,6 +580,9 @@ pub const NOTED_WRITTEN_PER_TURN_MAX: u32 = 1 << 14;
 /// Links of series that are let go of in a turn once earlier epochs owe nothing: some tenths of a
 /// millisecond.
 pub const UNLINKED_PER_TURN_MAX: usize = 4096;
+/// How long a stop that leaves points in the journal waits for updates that are under way: longer than
+/// a disk that works takes for one, and well within what service managers give a stop (90 s).
+pub const STOP_UPDATES_WAIT: Duration = Duration::from_secs(10);
 /// How often a shard looks what has become of a sync of the data's file system.
 pub const DATA_SYNC_LOOK: Duration = Duration::from_secs(1);
 /// Points that are decoded of an earlier run's journal in a turn: some 0.4 ms with their insert.

@@ -99,7 +99,8 @@ impl Journal {
             self.earlier = Earlier::OwingAndWritten;
             return;
         }
-        if !self.begin_record() {
+        // An update that a stop has not waited for: its points are owed, and written once more.
+        if self.intake == Intake::Over || !self.begin_record() {
             return;
         }
         let id = match self.ids.get(series) {

@@ -9,7 +9,7 @@ use std::time::Instant;
 use super::{Answer, Shard};
 use crate::journal::{Journal, JournalToken, Pressure, State};
 use crate::latency::Latency;
-use crate::limits::{DATA_SYNC_LOOK, JOURNAL_CARRIED_SHARE};
+use crate::limits::{DATA_SYNC_LOOK, JOURNAL_CARRIED_SHARE, STOP_UPDATES_WAIT};
 use crate::metric::ShardIndex;
 use crate::ring::{FileError, FileOperation, FileOutcome, FileToken};
 
@@ -62,6 +62,8 @@ pub(super) struct Keep {
     unsaid: Option<u32>,
     /// The daemon ends, and what is cached stays in the journal.
     pub(super) is_resting: bool,
+    /// Until then it waits for updates that are under way.
+    waits_until: Option<Instant>,
     /// The journal was told so.
     has_stopped: bool,
     /// JOURNAL_SYNC = always: answers that show points up to a serial, and to whom they go.
@@ -86,8 +88,10 @@ impl Shard {
             self.recover();
         }
         let oldest = self.ledger.oldest_unwritten();
-        let is_resting =
-            self.keep.is_resting && self.writer.is_idle() && self.keep.unsaid.is_none();
+        let is_resting = self.may_rest() && self.keep.unsaid.is_none();
+        if is_resting && !self.keep.has_stopped {
+            self.say_left_behind();
+        }
         self.keep.has_stopped |= is_resting;
         let Some(journal) = self.ledger.journal_mut() else {
             return;
@@ -235,14 +239,38 @@ impl Shard {
     }
 
     /// The daemon ends and what is cached, if anything, stays in the journal: no further update
-    /// begins.
+    /// begins. Those that are under way are waited for, but not for ever: the journal owes their points
+    /// until they are noted as written.
     pub fn rest(&mut self) {
         self.keep.is_resting = true;
+        let until = self.now.instant + STOP_UPDATES_WAIT;
+        self.keep.waits_until.get_or_insert(until);
+    }
+
+    /// Has the daemon to end, and no update is waited for any more?
+    fn may_rest(&self) -> bool {
+        let is_late = self
+            .keep
+            .waits_until
+            .is_some_and(|at| self.now.instant >= at);
+        let has_journal = self.ledger.journal().is_some();
+        self.keep.is_resting && (self.writer.is_idle() || (is_late && has_journal))
+    }
+
+    fn say_left_behind(&self) {
+        let left = self.writer.in_flight();
+        if !self.writer.is_idle() {
+            tracing::warn!(
+                "{left} operations on data files are not done after {} s: the stop goes on without them, \
+                 and the journal keeps their points",
+                STOP_UPDATES_WAIT.as_secs()
+            );
+        }
     }
 
     /// Is the journal to be told of the end, which no event brings about?
     pub(super) fn has_to_stop(&self) -> bool {
-        self.keep.is_resting && !self.keep.has_stopped && self.writer.is_idle()
+        !self.keep.has_stopped && self.may_rest()
     }
 
     /// Is everything that was accepted in a file or in the journal, on its disk, and what the journal
@@ -250,7 +278,7 @@ impl Shard {
     pub fn is_at_rest(&self) -> bool {
         let journal = self.ledger.journal();
         self.keep.has_stopped
-            && self.writer.is_idle()
+            && self.may_rest()
             && !self.has_messages()
             && journal.is_none_or(Journal::is_quiet)
     }

@@ -115,6 +115,8 @@ pub(crate) fn run(
     if let Some(tagdb) = desk.tagdb {
         tagdb.finish();
     }
+    // A sync of a data disk that hangs is not waited for.
+    runtime.shutdown_background();
     // Nobody listens any more, and only now may another process answer for the instances.
     drop(kept);
     exit

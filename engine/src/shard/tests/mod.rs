@@ -8,6 +8,7 @@ mod held;
 mod judged;
 mod limits;
 mod routes;
+mod stops;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -1,0 +1,97 @@
+//! A stop that leaves points in the journal while the data disk does not answer.
+
+use super::*;
+use crate::journal::{DataSync, JournalConfig, OnError, Sync};
+use crate::limits::STOP_UPDATES_WAIT;
+use crate::shard::keep::Asker;
+
+impl World {
+    /// One shard with a journal.
+    fn journaled() -> World {
+        World::changed((1, None, 1 << 30), |config| {
+            config.journal = Some(JournalConfig {
+                directory: PathBuf::from("/journal"),
+                shard: 0,
+                epoch: 1,
+                segment_bytes: 64 << 10,
+                segments_max: 8,
+                commit: Duration::from_millis(10),
+                sync: Sync::Every(Duration::from_secs(1)),
+                on_error: OnError::Continue,
+                data_sync: Arc::new(DataSync::default()),
+                mount: 1,
+            });
+        })
+    }
+
+    /// Turns until the journal's disk has answered everything; the data's disk answers nothing.
+    fn settle_journal(&mut self) {
+        self.hold = true;
+        loop {
+            let of_journal: Vec<_> = (self.held)
+                .extract_if(.., |(_, token, _)| Asker::of(*token) != Asker::Writer)
+                .collect();
+            self.shards[0].begin_turn(self.now);
+            let is_last = of_journal.is_empty();
+            for (_, token, operation) in of_journal {
+                let result = self.disk.carry_out(operation);
+                self.shards[0].complete(token, result);
+            }
+            self.turn();
+            let is_of_journal = |token: &FileToken| Asker::of(*token) != Asker::Writer;
+            if is_last && !self.held.iter().any(|(_, token, _)| is_of_journal(token)) {
+                return;
+            }
+        }
+    }
+}
+
+#[test]
+fn a_stop_does_not_wait_for_ever_for_a_data_disk_that_hangs() {
+    let mut world = World::journaled();
+    world.settle();
+    let point = world.point(5, 1.5);
+    world.take("a.b", point);
+    world.settle_journal();
+    assert_eq!(world.held.len(), 1, "an operation on the data is under way");
+    world.shards[0].rest();
+    world.later(STOP_UPDATES_WAIT.as_secs() - 1);
+    world.settle_journal();
+    assert!(!world.shards[0].is_at_rest());
+    world.later(2);
+    for _ in 0..3 {
+        world.settle_journal();
+        world.later(1);
+    }
+    assert!(world.shards[0].is_at_rest());
+    assert!(
+        world.shards[0].report().usage.points > 0,
+        "it is in no file"
+    );
+    // What comes after all changes nothing.
+    world.hold = false;
+    world.settle();
+    assert_eq!(world.disk.points("/data/a/b.wsp").len(), 0);
+    assert!(world.shards[0].is_at_rest());
+}
+
+#[test]
+fn an_update_that_ends_behind_the_stop_stays_owed() {
+    let mut world = World::journaled();
+    let first = world.point(9, 0.5);
+    world.take("a.b", first);
+    world.settle();
+    let point = world.point(5, 1.5);
+    world.take("a.b", point);
+    world.settle_journal();
+    world.shards[0].rest();
+    world.later(STOP_UPDATES_WAIT.as_secs());
+    world.settle_journal();
+    world.later(1);
+    world.settle_journal();
+    assert!(world.shards[0].is_at_rest());
+    world.hold = false;
+    world.settle();
+    assert_eq!(world.disk.points("/data/a/b.wsp"), [first, point]);
+    assert!(world.shards[0].is_at_rest());
+}
