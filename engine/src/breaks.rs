@@ -13,6 +13,8 @@ pub enum Break {
     Names,
     /// Points are noted as written when their write begins.
     Record,
+    /// A failed sync of the data is made up for by the next.
+    Doubt,
 }
 
 #[cfg(feature = "broken")]
@@ -22,11 +24,12 @@ mod chosen {
     use super::Break;
 
     /// Every way and its name; the number chosen counts from 1.
-    const WAYS: [(&str, Break); 4] = [
+    const WAYS: [(&str, Break); 5] = [
         ("sync", Break::Sync),
         ("retire", Break::Retire),
         ("names", Break::Names),
         ("record", Break::Record),
+        ("doubt", Break::Doubt),
     ];
     static CHOSEN: AtomicUsize = AtomicUsize::new(0);
 

@@ -182,6 +182,8 @@ counters! {
     JournalMissed => "journal.missed",
     /// Operations on the journal's files that failed.
     JournalErrors => "journal.errors",
+    /// Segments that went at the journal's bound although a sync of the data had failed.
+    JournalGivenUp => "journal.givenUp",
 }
 
 /// The counters of one shard, or a sum of several.

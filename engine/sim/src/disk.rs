@@ -126,6 +126,15 @@ impl Disk {
         self.settle_names(|path| path.starts_with(below));
     }
 
+    /// It fails: some of what was not on the disk never gets there, though everybody sees it.
+    pub(crate) fn fail_sync(&mut self, below: &Path, prng: &mut Prng) {
+        for (path, inode) in &self.names {
+            if path.starts_with(below) {
+                self.inodes[*inode].lose_some(prng);
+            }
+        }
+    }
+
     /// What a sync of one file that begins now will bring to the disk; nothing for other operations.
     pub(crate) fn mark(&self, operation: &FileOperation) -> SyncMark {
         let FileOperation::Sync { visit } = operation else {
@@ -143,6 +152,7 @@ impl Disk {
         };
         let planted = &mut self.inodes[inode];
         planted.dirty.clear();
+        planted.is_apart = false;
         planted.durable.clone_from(&bytes);
         planted.bytes = bytes;
         planted.changes += 1;
@@ -543,6 +553,9 @@ impl Inode {
 
     /// Some of what is not on the disk never gets there, though it is seen.
     fn lose_some(&mut self, prng: &mut Prng) {
+        if self.dirty.is_empty() {
+            return;
+        }
         self.dirty.retain(|_| prng.once_in(2));
         self.is_apart = true;
     }

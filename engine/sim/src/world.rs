@@ -4,6 +4,7 @@
 //! any order after some time. Everything follows from the seed.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::mem;
 use std::path::Path;
 use std::time::Duration;
 
@@ -13,6 +14,7 @@ use benzene_engine::journal::survey::{self, Looked, Survey};
 use benzene_engine::point::Point;
 use benzene_engine::ring::FileOperation;
 use benzene_engine::shard::{Accept, Recalled, Shard};
+use benzene_engine::stats::Counter;
 
 use crate::content::{DATA_DIR, JOURNAL_DIR, archives, file_of, is_broken, points_of};
 use crate::disk::{Disk, Faults};
@@ -67,6 +69,8 @@ pub struct World {
     pub(crate) tampered: BTreeSet<usize>,
     pub(crate) tickets: u64,
     power_cuts: u32,
+    /// What a failed sync of the data may have lost is owed by no journal any more.
+    has_given_up: bool,
     /// What the journal holds of earlier runs has been through a power cut.
     is_torn: bool,
     says: Option<fn(&str)>,
@@ -97,6 +101,7 @@ impl World {
             tampered: BTreeSet::new(),
             tickets: 0,
             power_cuts: 0,
+            has_given_up: false,
             is_torn: false,
             says,
             ends: BTreeMap::new(),
@@ -166,7 +171,7 @@ impl World {
             seed: self.prng.bits(),
             now: self.now(),
             survey: self.survey(),
-            mount: self.power_cuts,
+            mount: self.power_cuts + 1,
         };
         let files = start.survey.files.len();
         self.say(|| format!("a start with {shards} shards, {files} files of journals"));
@@ -200,7 +205,13 @@ impl World {
             .syncing
             .take_if(|syncing| syncing.due_us <= self.now_us)
         {
-            if !ended.has_failed {
+            if ended.has_failed {
+                self.disk.fail_sync(data, &mut self.prng);
+                process.data_sync.failed();
+                // What was written while nothing was noted is owed by nobody.
+                self.has_given_up |= self.frail.since_ms.is_some();
+                self.say(|| "a sync of the data fails".to_owned());
+            } else {
                 self.disk.end_sync(data, &ended.mark);
                 process.data_sync.done(ended.number);
                 process.syncs_done = ended.number;
@@ -299,6 +310,7 @@ impl World {
             let report = process.shards[index].report();
             let before = &mut process.journal_dropped[index];
             process.has_dropped |= check_report(&self.settings, &report, before);
+            self.has_given_up |= report.stats.get(Counter::JournalGivenUp) > 0;
         }
         let slack_ms = self.power_slack_ms().unwrap_or(KILL_SLACK_MS);
         self.frail
@@ -470,7 +482,7 @@ impl World {
             self.oracle.unsettled();
         }
         self.oracle.crash(safe_until_ms, settled_until_ms);
-        if end == End::PowerCut && power_slack_ms.is_none() {
+        if end == End::PowerCut && (power_slack_ms.is_none() || mem::take(&mut self.has_given_up)) {
             self.oracle.promise_nothing();
         }
         self.frail = Frail::default();

@@ -4,6 +4,9 @@
 //! Invariants: a ticket is the number of a syncfs that had not begun when it was asked for, so that
 //! it covers everything written before; numbers only rise; a syncfs that failed is never `done`, and
 //! its tickets wait for the next.
+//! A kernel does not write again what it could not write: a success after a failure says nothing of
+//! what was written before the failure. So failures are counted, and whoever hears of one owes again
+//! what was written since the last success (`Heard`).
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -16,6 +19,16 @@ pub struct DataSync {
     done: AtomicU64,
     /// The highest one that somebody waits for.
     wanted: AtomicU64,
+    failures: AtomicU64,
+}
+
+/// What is known of the syncs at one moment: each failure that came before the last success is in it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Heard {
+    /// The highest number that succeeded.
+    pub(crate) done: u64,
+    /// How many have failed.
+    pub(crate) failures: u64,
 }
 
 impl DataSync {
@@ -47,7 +60,21 @@ impl DataSync {
         self.done.fetch_max(number, Ordering::SeqCst);
     }
 
-    /// Whether what was written before this ticket was asked for is on the disk.
+    /// A syncfs has failed: what was written since the last one that succeeded may never come to the
+    /// disk.
+    pub fn failed(&self) {
+        self.failures.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// What is known now.
+    pub(crate) fn hear(&self) -> Heard {
+        // In this order: a failure before a success is not to be missed beside it.
+        let done = self.done.load(Ordering::SeqCst);
+        let failures = self.failures.load(Ordering::SeqCst);
+        Heard { done, failures }
+    }
+
+    /// Whether a sync that began after this ticket was asked for has succeeded.
     pub fn has_done(&self, ticket: u64) -> bool {
         self.done.load(Ordering::SeqCst) >= ticket
     }
@@ -74,15 +101,17 @@ mod tests {
     }
 
     #[test]
-    fn a_failed_sync_is_made_up_for_by_the_next() {
+    fn a_failed_sync_is_heard_of_beside_the_success_of_the_next() {
         let sync = DataSync::default();
         let ticket = sync.ticket();
         sync.begin();
+        sync.failed();
         assert!(sync.is_wanted());
         let next = sync.begin();
         assert!(!sync.has_done(ticket));
         sync.done(next);
-        assert!(sync.has_done(ticket));
+        let (done, failures) = (next, 1);
+        assert_eq!(sync.hear(), Heard { done, failures });
     }
 
     #[test]

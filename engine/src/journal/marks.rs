@@ -4,6 +4,7 @@
 //! written again.
 //! While there are written entries behind the last mark, one is noted every so often, and with it the
 //! next sync of the data's file system is asked for; when that is done the journal says so.
+//! Where a sync has failed there are none while anything of then is kept (`doubt`).
 
 use std::time::Instant;
 
@@ -32,10 +33,13 @@ impl Journal {
         if self.intake == Intake::Over {
             return;
         }
-        let is_done = self
-            .marks
-            .ticket
-            .is_some_and(|ticket| self.config.data_sync.has_done(ticket));
+        // What a mark speaks of may be what a failed sync has lost.
+        if self.is_doubtful() {
+            self.marks.ticket = None;
+            return;
+        }
+        let done = self.heard.done;
+        let is_done = self.marks.ticket.is_some_and(|ticket| done >= ticket);
         if is_done && self.begin_record() {
             self.points.data_synced(self.marks.last);
             self.marks.ticket = None;

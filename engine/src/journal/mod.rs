@@ -15,6 +15,7 @@
 mod answers;
 pub mod block;
 mod data_sync;
+mod doubt;
 pub mod entry;
 #[cfg(test)]
 mod entry_tests;
@@ -41,6 +42,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 pub use data_sync::DataSync;
+pub use doubt::MOUNT_DOUBTFUL;
 pub use file_name::FileName;
 pub use noting::Part;
 pub use status::{Pressure, Status};
@@ -53,6 +55,7 @@ use crate::limits::{
 use crate::ring::FileError;
 use crate::stats::Stats;
 use block::Kind;
+use data_sync::Heard;
 use entry::PointEncoder;
 use ids::Ids;
 use lane::{Lane, OpenSegment};
@@ -103,7 +106,7 @@ pub struct JournalConfig {
     /// Syncs of the data disk.
     pub data_sync: Arc<DataSync>,
     /// Which mount of the data's file system files are written through: another number after a
-    /// start of the machine and after each mount.
+    /// start of the machine and after each mount; not `MOUNT_DOUBTFUL`.
     pub mount: u32,
 }
 
@@ -137,6 +140,10 @@ pub struct Journal {
     era: u32,
     intake: Intake,
     earlier: Earlier,
+    /// Syncs of the data, as of the begin of this turn's end.
+    heard: Heard,
+    /// Segments of points below this number may have had points written that a failed sync has lost.
+    doubtful_below: u32,
     retry: Retry,
 
     /// A block is begun and nothing stands before a point: the hot path asks only this.
@@ -269,6 +276,7 @@ impl Journal {
             "{} segments",
             config.segments_max
         );
+        let heard = config.data_sync.hear();
         Journal {
             config,
             now,
@@ -277,6 +285,8 @@ impl Journal {
             era: 0,
             intake: Intake::Open,
             earlier: Earlier::Done,
+            heard,
+            doubtful_below: 0,
             retry: Retry::Never,
             is_flowing: false,
             ids: Ids::new(),

@@ -62,7 +62,7 @@ impl Journal {
         self.point_files() + self.name_files.len() + usize::from(self.name_lane.has_next())
     }
 
-    fn point_files(&self) -> usize {
+    pub(super) fn point_files(&self) -> usize {
         let used = self.kept.len() + self.limbo.len() + self.free.len();
         used + usize::from(self.point_lane.has_next())
     }
@@ -291,10 +291,12 @@ impl Journal {
         }
         while let Some(kept) = self.kept.front()
             && let Some(retires) = kept.retires
-            && (self.config.data_sync.has_done(retires.ticket) || breaks::is(Break::Retire))
+            && (self.heard.done >= retires.ticket || breaks::is(Break::Retire))
             && lasting >= retires.serial
+            && !self.is_kept_in_doubt(kept)
             && let Some(kept) = self.kept.pop_front()
         {
+            self.count_given_up(kept.segment);
             assert!(
                 kept.segment >= self.retired,
                 "segment {} is retired after {}",

@@ -34,6 +34,8 @@ pub struct Status {
     pub memory_bytes: u64,
     /// Segments of points that owe something, the present one included.
     pub segments: usize,
+    /// Of these, the ones that are kept because a sync of the data has failed.
+    pub doubtful_segments: usize,
     /// Files of names.
     pub name_segments: usize,
     /// When the newest point of the oldest segment that owes something, and is not the present one,
@@ -202,6 +204,7 @@ impl Journal {
             bytes: self.files() as u64 * u64::from(self.config.segment_bytes),
             memory_bytes: self.memory_bytes(),
             segments: self.kept.len(),
+            doubtful_segments: self.doubtful_segments(),
             name_segments: self.name_files.len(),
             oldest_second: self.oldest_second(),
             serial: self.serial(),

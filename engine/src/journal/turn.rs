@@ -32,6 +32,7 @@ impl Journal {
     /// is not written yet; a carried point was noted when it was carried.
     pub fn end_turn(&mut self, oldest_unwritten: Option<u32>) {
         self.assert_bounded();
+        self.hear_of_syncs();
         if self.is_noting() {
             self.note_run();
             self.note_marks();
@@ -232,7 +233,7 @@ impl Journal {
             entries: finished.entries,
             retired: self.retired,
             epochs_done: self.epochs_done,
-            mount: self.config.mount,
+            mount: self.mount(),
         };
         let (bytes, offset) = self.lane(kind).send(head, finished);
         if kind == Kind::Points {

@@ -5,6 +5,7 @@
 
 use std::fs;
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, CWD, StatxFlags};
@@ -312,7 +313,31 @@ pub fn mount_number(directory: &Path) -> io::Result<u32> {
 
 /// Brings everything that was written to the file system of a directory to its device. Blocks.
 pub fn sync_file_system(directory: &Path) -> io::Result<()> {
-    Ok(rustix::fs::syncfs(fs::File::open(directory)?)?)
+    FileSystem::of(directory)?.sync()
+}
+
+/// A file system that is synced through one descriptor. An error of writing out is told once to each
+/// descriptor that was open then; one that is opened afterwards may never hear of it, where somebody
+/// else's sync has.
+#[derive(Debug)]
+pub struct FileSystem(fs::File);
+
+impl FileSystem {
+    /// That of a directory.
+    pub fn of(directory: &Path) -> io::Result<FileSystem> {
+        fs::File::open(directory).map(FileSystem)
+    }
+
+    /// Is it the directory's at present, too?
+    pub fn is_at(&self, directory: &Path) -> bool {
+        let device = |look: io::Result<fs::Metadata>| look.map(|it| it.dev()).ok();
+        device(self.0.metadata()) == device(fs::metadata(directory))
+    }
+
+    /// Brings everything that was written to it to its device. Blocks.
+    pub fn sync(&self) -> io::Result<()> {
+        Ok(rustix::fs::syncfs(&self.0)?)
+    }
 }
 
 /// One directory of the control group file system that applies to us.

@@ -10,16 +10,20 @@
 //! Journals of other directories are taken over in the same way, one after the other in the order in
 //! which they and the own one were last written; an own epoch that took them over and ended the earlier
 //! ones has them already.
+//! Where a sync of the data fails before that, what earlier runs have written last may be gone: all is
+//! read once more, and what is not known to be on the device comes back too.
 //! Nothing here holds up receivers or queries: a turn does a bounded piece.
 
 use std::collections::VecDeque;
 use std::hint::black_box;
+use std::mem;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
 
 use super::Shard;
 use super::keep::Asker;
+use crate::breaks::{self, Break};
 use crate::cache::SeriesId;
 use crate::journal::replay::{NameIndex, Owed, Owns, Progress, Replay, ReplayToken, Report};
 use crate::journal::survey::{NewerVersion, Survey};
@@ -94,7 +98,7 @@ impl Together {
 }
 
 /// What is to come back.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct RecallConfig {
     /// What the journal's directory holds.
     pub survey: Survey,
@@ -173,6 +177,14 @@ enum Own {
     Given,
 }
 
+/// What a recall is begun with.
+#[derive(Debug)]
+struct Again {
+    config: RecallConfig,
+    shards: u16,
+    secrets: (u64, TaggedLeaf),
+}
+
 /// A shard's part.
 #[derive(Debug)]
 pub(super) struct Recall {
@@ -180,9 +192,14 @@ pub(super) struct Recall {
     adoptions: VecDeque<Adoption>,
     together: Arc<Together>,
     data_sync: Arc<DataSync>,
+    /// To begin once more where a sync of the data fails before what earlier runs have written is on
+    /// its device; none once that was done.
+    again: Option<Box<Again>>,
     /// Of a sync of the data that begins after the start, and after files were last written while
-    /// nothing was noted.
-    ticket: u64,
+    /// nothing was noted. None where nothing is believed that is not on the device already.
+    ticket: Option<u64>,
+    /// No point of the journals that were taken over so far is of a later time.
+    latest: u32,
     phase: Phase,
     /// Series by the replay's numbers of names, while they are linked.
     series: Vec<Option<SeriesId>>,
@@ -221,6 +238,11 @@ impl Recall {
             "{} journals to take over",
             config.adopted.len()
         );
+        let again = Box::new(Again {
+            config: config.clone(),
+            shards,
+            secrets,
+        });
         let read = |survey: Survey| {
             let replay = Replay::new(survey, owns(index, shards, secrets), secrets.0);
             replay.mounted(config.mount)
@@ -247,8 +269,10 @@ impl Recall {
             adoptions: adoptions.collect(),
             replay: read(config.survey),
             together: config.together,
-            ticket: config.data_sync.ticket(),
+            again: Some(again),
+            ticket: Some(config.data_sync.ticket()),
             data_sync: config.data_sync,
+            latest: 0,
             phase: Phase::Reading,
             series: Vec::new(),
             own: Own::Read,
@@ -258,6 +282,36 @@ impl Recall {
             removals_begun: 0,
             said: VecDeque::new(),
         }
+    }
+
+    /// A sync of the data has failed: what earlier runs have written last may never come to its device.
+    /// All is read once more, and given again that no mark proves: in the same order, behind what was
+    /// received since the start.
+    fn begin_in_doubt(&mut self, index: ShardIndex) {
+        let Some(again) = self.again.take() else {
+            unreachable!("it is begun in doubt once")
+        };
+        let mut begun = Recall::new(again.config, index, again.shards, again.secrets);
+        begun.replay = begun.replay.in_doubt();
+        for adoption in mem::take(&mut begun.adoptions) {
+            let replay = adoption.replay.in_doubt();
+            begun.adoptions.push_back(Adoption { replay, ..adoption });
+        }
+        (begun.again, begun.ticket) = (None, None);
+        begun.is_failing = self.is_failing;
+        begun.said = mem::take(&mut self.said);
+        *self = begun;
+    }
+
+    /// Has a sync of the data failed since the start, and was this not begun anew for that?
+    fn is_to_begin_in_doubt(&self) -> bool {
+        self.again.is_some() && self.data_sync.hear().failures > 0 && !breaks::is(Break::Doubt)
+    }
+
+    /// Is what earlier runs have written on the data's device, or given again?
+    fn is_data_safe(&self) -> bool {
+        self.ticket
+            .is_none_or(|ticket| self.data_sync.has_done(ticket))
     }
 
     /// Which of the journals that are to be taken over are so already is known once the own one has
@@ -346,8 +400,9 @@ impl Shard {
         } else if recall.own != Own::Given {
             if recall.own == Own::Read && has_weighed && recall.adoptions.is_empty() {
                 recall.own = Own::Weighed;
-                let newest = recall.replay.report().newest;
-                self.ledger.begin_recall(newest.unwrap_or(0));
+                // What is written already may come back too, where a sync of the data fails.
+                let latest = recall.latest.max(recall.replay.latest());
+                self.ledger.begin_recall(latest);
             }
             let progress = self.take_points(&mut recall.replay, &mut recall.series);
             if progress == Progress::Done {
@@ -431,6 +486,7 @@ impl Shard {
             return Progress::Waiting;
         }
         if let Some(adoption) = recall.adoptions.pop_front() {
+            recall.latest = recall.latest.max(adoption.replay.latest());
             let report = adoption.replay.report().clone();
             recall.said.push_back(Recalled::All(report));
         }
@@ -450,7 +506,7 @@ impl Shard {
         };
         // What came back while the journal had failed, and was written, is in its file only.
         if journal.failures() > 0 {
-            recall.ticket = recall.data_sync.ticket();
+            recall.ticket = Some(recall.data_sync.ticket());
         }
         recall.phase = Phase::Settling(journal.serial());
     }
@@ -461,7 +517,12 @@ impl Shard {
         };
         if journal.state() != State::Healthy {
             recall.phase = Phase::Failing;
-        } else if journal.safe_serial() >= serial && recall.data_sync.has_done(recall.ticket) {
+        } else if journal.safe_serial() >= serial && recall.is_data_safe() {
+            // Looked at behind the success, which may be of a sync that came after the failure.
+            if recall.is_to_begin_in_doubt() {
+                recall.begin_in_doubt(self.index);
+                return;
+            }
             recall.together.arrive();
             recall.phase = Phase::Waiting;
         }
@@ -474,7 +535,7 @@ impl Shard {
         let Some(journal) = journal.filter(|journal| journal.state() == State::Healthy) else {
             return;
         };
-        recall.ticket = recall.data_sync.ticket();
+        recall.ticket = Some(recall.data_sync.ticket());
         recall.phase = Phase::Settling(journal.serial());
     }
 

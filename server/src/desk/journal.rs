@@ -2,7 +2,8 @@
 //! has made and locked it, `adopted` looks for those that are taken over); and while the daemon runs,
 //! the data's file systems are synced when a shard asks for it, each directory's, side by side. One of
 //! several that cannot be synced for a minute is passed over, so that it stops no other's points
-//! (docs/decisions/0020).
+//! (docs/decisions/0020). The descriptor through which a single one is synced stays open; several are
+//! opened each time, so that each can be unmounted.
 //! A directory that another process holds, or that a newer version has written, ends the start.
 
 use std::fs::{self, File};
@@ -13,14 +14,16 @@ use std::time::{Duration, Instant};
 
 use benzene_engine::clock;
 use benzene_engine::journal::survey::{self, Looked, NewerVersion, Survey};
-use benzene_engine::journal::{DataSync, JournalConfig, OnError, State, Sync};
+use benzene_engine::journal::{DataSync, JournalConfig, MOUNT_DOUBTFUL, OnError, State, Sync};
 use benzene_engine::limits::{
     DATA_SYNC_EVERY, DATA_SYNC_LOOK, JOURNAL_BYTES_USUAL, JOURNAL_SEGMENT_BYTES,
     JOURNAL_SEGMENT_BYTES_MIN, JOURNAL_SEGMENTS_MIN, JOURNAL_SEGMENTS_USUAL_MIN,
 };
 use benzene_engine::metric::ShardIndex;
-use benzene_engine::ring::{host, mount};
+use benzene_engine::ring::host::{self, FileSystem};
+use benzene_engine::ring::mount;
 use benzene_engine::shard::{Adopted, RecallConfig, Together};
+use benzene_engine::stats::Counter;
 use tokio::time::sleep;
 
 use super::Desk;
@@ -166,6 +169,7 @@ impl Journal {
         // Where one of several was mounted anew, what was written last is written again to all.
         let mounts = data.iter().map(|directory| mount_of(&directory.path));
         let mount = mounts.fold(0, |all: u32, mount| all.rotate_left(7) ^ mount);
+        let mount = mount.max(MOUNT_DOUBTFUL + 1);
         let (segment_bytes, segments_max) = self.segments(settings, shards)?;
         tracing::info!(
             "the journal is in {}: up to {} MiB, in segments of {} KiB",
@@ -325,10 +329,8 @@ impl Desk {
             let number = wish.begin();
             // What is away was synced when it was unmounted, or is lost.
             let are_several = self.volumes.len() > 1;
-            if impatient
-                .sync(one_of_each(&self.volumes), are_several)
-                .await
-            {
+            let directories = one_of_each(&self.volumes);
+            if impatient.sync(directories, are_several, wish).await {
                 wish.done(number);
                 self.wake_all();
                 sleep(DATA_SYNC_EVERY).await;
@@ -339,14 +341,22 @@ impl Desk {
     }
 
     async fn watch_state(&self, on_error: OnError) -> &'static str {
-        let mut before = State::Healthy;
+        let (mut before, mut given_up) = (State::Healthy, 0);
         loop {
             sleep(DATA_SYNC_LOOK).await;
             if let Some(why) = self.peers.failure() {
                 tracing::error!("{why}");
                 return "the journal";
             }
-            let state = Box::pin(self.totals()).await.journal.state();
+            let totals = Box::pin(self.totals()).await;
+            let now_given_up = totals.stats.get(Counter::JournalGivenUp);
+            if std::mem::replace(&mut given_up, now_given_up) < now_given_up {
+                tracing::error!(
+                    "the journal is at its bound, and lets go of what it kept since a sync of the data \
+                     failed: a power cut may lose of that what never came to the disk"
+                );
+            }
+            let state = totals.journal.state();
             if std::mem::replace(&mut before, state) == state {
                 continue;
             }
@@ -470,24 +480,46 @@ fn mount_of(data_dir: &Path) -> u32 {
 #[derive(Debug, Default)]
 struct Patience {
     failing: Vec<(PathBuf, Instant)>,
+    /// The only one, open.
+    held: Option<FileSystem>,
 }
 
 impl Patience {
     /// Syncs the file systems of these directories. Whether the journal may go on: all are synced, or of
-    /// several those that are not have failed for long enough.
-    async fn sync(&mut self, directories: Vec<PathBuf>, are_several: bool) -> bool {
-        let syncs: Vec<_> = (directories.into_iter())
-            .map(|path| {
-                let directory = path.clone();
-                let sync = move || host::sync_file_system(&directory);
-                (path, tokio::task::spawn_blocking(sync))
-            })
-            .collect();
+    /// several those that are not have failed for long enough. Else the shards are told of the failure,
+    /// also where nobody waits for the outcome any more: a kernel says it once.
+    async fn sync(
+        &mut self,
+        directories: Vec<PathBuf>,
+        are_several: bool,
+        wish: &Arc<DataSync>,
+    ) -> bool {
+        let mut syncs = Vec::new();
+        for path in directories {
+            let (directory, held, wish) = (path.clone(), self.held.take(), Arc::clone(wish));
+            let is_passed_over = self.is_past_patience(&path, are_several);
+            let sync = move || {
+                let (synced, used) = sync_through(&directory, held);
+                if synced.is_err() && !is_passed_over {
+                    wish.failed();
+                }
+                (synced, used)
+            };
+            syncs.push((path, is_passed_over, tokio::task::spawn_blocking(sync)));
+        }
         let mut may_go_on = true;
-        for (path, sync) in syncs {
+        for (path, is_passed_over, sync) in syncs {
             match sync.await {
-                Ok(Ok(())) => self.failing.retain(|(failing, _)| *failing != path),
-                Ok(Err(error)) => may_go_on &= self.failed(path, &error) && are_several,
+                Ok((synced, used)) => {
+                    self.held = used.filter(|_| !are_several);
+                    match synced {
+                        Ok(()) => self.failing.retain(|(failing, _)| *failing != path),
+                        Err(error) => {
+                            self.failed(path, &error, is_passed_over);
+                            may_go_on &= is_passed_over;
+                        }
+                    }
+                }
                 Err(error) => {
                     tracing::error!("the sync of {} was cut off: {error}", path.display());
                     may_go_on = false;
@@ -497,24 +529,44 @@ impl Patience {
         may_go_on
     }
 
-    /// A sync has failed. Whether it does so for longer than others are to wait for it.
-    fn failed(&mut self, path: PathBuf, error: &std::io::Error) -> bool {
-        let now = clock::now().instant;
-        let known = self.failing.iter().find(|(failing, _)| *failing == path);
-        let since = known.map_or(now, |(_, since)| *since);
-        let is_past = now.duration_since(since) >= SYNC_PATIENCE;
+    /// Since when a directory's syncs fail, if they do.
+    fn failing_since(&self, path: &Path) -> Option<Instant> {
+        let mut failing = self.failing.iter();
+        failing.find(|(failing, _)| failing == path).map(|it| it.1)
+    }
+
+    /// Do the syncs of one of several fail for longer than the others are to wait for it?
+    fn is_past_patience(&self, path: &Path, are_several: bool) -> bool {
+        let since = self.failing_since(path).filter(|_| are_several);
+        since.is_some_and(|since| clock::now().instant.duration_since(since) >= SYNC_PATIENCE)
+    }
+
+    /// A sync has failed.
+    fn failed(&mut self, path: PathBuf, error: &std::io::Error, is_passed_over: bool) {
         let (directory, means) = (
             path.display(),
-            if is_past {
+            if is_passed_over {
                 "the journal goes on without it, and a power cut may lose what was written there last"
             } else {
-                "the journal is kept until it can"
+                "what was written there since the last sync may never come to its disk. The journal keeps \
+                 it for the next start, which writes it again: see to the disk, then restart"
             },
         );
         tracing::error!("the file system of {directory} cannot be synced: {error}; {means}");
-        if since == now {
-            self.failing.push((path, now));
+        if self.failing_since(&path).is_none() {
+            self.failing.push((path, clock::now().instant));
         }
-        is_past
+    }
+}
+
+/// Syncs the file system of a directory through the descriptor that is held, where it is of that one.
+fn sync_through(
+    directory: &Path,
+    held: Option<FileSystem>,
+) -> (std::io::Result<()>, Option<FileSystem>) {
+    let held = held.filter(|held| held.is_at(directory));
+    match held.map_or_else(|| FileSystem::of(directory), Ok) {
+        Ok(file_system) => (file_system.sync(), Some(file_system)),
+        Err(error) => (Err(error), None),
     }
 }

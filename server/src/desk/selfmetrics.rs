@@ -105,6 +105,8 @@ pub(crate) struct JournalTotals {
     worst: Option<State>,
     bytes: u64,
     segments: u64,
+    /// Of these, those that are kept since a sync of the data has failed.
+    doubtful: u64,
     /// Points noted that are not on the journal's device.
     unsynced: u64,
 }
@@ -130,15 +132,17 @@ impl JournalTotals {
             self.worst = Some(status.state);
         }
         self.bytes += status.bytes;
+        self.doubtful += status.doubtful_segments as u64;
         self.segments += (status.segments + status.name_segments) as u64;
         self.unsynced += status.serial.saturating_sub(status.synced_serial);
     }
 
-    fn gauges(&self) -> [(&'static str, u64); 4] {
+    fn gauges(&self) -> [(&'static str, u64); 5] {
         [
             ("journal.state", Self::severity(self.state())),
             ("journal.diskBytes", self.bytes),
             ("journal.segments", self.segments),
+            ("journal.doubtfulSegments", self.doubtful),
             ("journal.unsyncedPoints", self.unsynced),
         ]
     }

@@ -21,8 +21,10 @@ mod unproven;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
+use std::mem;
 use std::path::PathBuf;
 
+use super::MOUNT_DOUBTFUL;
 use super::block::{Block, Head, Kind, block_bytes};
 use super::entry::Place;
 use super::survey::{NewerVersion, Survey};
@@ -173,6 +175,11 @@ pub struct Replay {
     seed: u64,
     wanted: Wanted,
     mount: Option<u32>,
+    /// No written entry counts that no mark proves: a sync of the data has failed.
+    is_in_doubt: bool,
+    /// A block says so.
+    has_met_doubt: bool,
+    survey: Survey,
     only: Option<BTreeSet<PathBuf>>,
     names: NameTable<OwnedName>,
     streams: BTreeMap<(u32, u16), Stream>,
@@ -188,6 +195,8 @@ pub struct Replay {
     window: Window,
     /// What the sink had no room for.
     offered: Vec<Owed>,
+    /// The latest time of a point that is owned, whether it is owed or not.
+    latest: u32,
     report: Report,
     refused: Option<NewerVersion>,
 }
@@ -207,27 +216,30 @@ impl Replay {
     /// the names' hash: the process's, so that nobody can choose names that collide.
     pub fn new(survey: Survey, owns: Owns, seed: u64) -> Replay {
         let mut report = Report::default();
-        for path in survey.twins {
+        for path in &survey.twins {
             report.harm(Harm {
-                path,
+                path: path.clone(),
                 offset: 0,
                 what: Damage::Twin,
             });
         }
         let mut streams: BTreeMap<(u32, u16), Stream> = BTreeMap::new();
-        for (stream, retired) in survey.retired {
-            streams.entry(stream).or_default().retired = retired;
+        for (stream, retired) in &survey.retired {
+            streams.entry(*stream).or_default().retired = *retired;
         }
         let mut replay = Replay {
             owns,
             seed,
             wanted: Wanted::Owed,
             mount: None,
+            is_in_doubt: false,
+            has_met_doubt: false,
             only: None,
             names: NameTable::new(seed),
             streams,
             epochs_done: survey.epochs_done,
-            files: survey.files.into_iter().map(Segment::new).collect(),
+            files: survey.files.iter().cloned().map(Segment::new).collect(),
+            survey,
             phase: Phase::Search,
             stretches: VecDeque::new(),
             present: None,
@@ -236,6 +248,7 @@ impl Replay {
             fetch: Fetch::default(),
             window: Window::default(),
             offered: Vec::new(),
+            latest: 0,
             report,
             refused: None,
         };
@@ -249,6 +262,14 @@ impl Replay {
     #[must_use]
     pub fn mounted(mut self, mount: u32) -> Replay {
         self.mount = Some(mount);
+        self
+    }
+
+    /// A sync of the data has failed: what was written is believed only as far as the journal says that
+    /// it came to the device. Known too where a block says so.
+    #[must_use]
+    pub fn in_doubt(mut self) -> Replay {
+        self.is_in_doubt = true;
         self
     }
 
@@ -287,6 +308,11 @@ impl Replay {
     /// Has the first pass been made? Then the report knows the newest time that is owed.
     pub fn has_weighed(&self) -> bool {
         [Phase::Second, Phase::Done].contains(&self.phase)
+    }
+
+    /// No point that is owned is of a later time, owed or not. Certain once it has weighed.
+    pub fn latest(&self) -> u32 {
+        self.latest
     }
 
     /// Epochs below this one owe nothing. Certain once it has weighed.
@@ -467,6 +493,7 @@ impl Replay {
     fn note(&mut self, file: usize, block: &Opened, gap: Option<Gap>) {
         let head = &block.head;
         self.epochs_done = self.epochs_done.max(head.epochs_done);
+        self.has_met_doubt |= head.mount == MOUNT_DOUBTFUL;
         let stream = self.streams.entry((head.epoch, head.shard)).or_default();
         stream.retired = stream.retired.max(head.retired);
         let end = block.offset + block_bytes(block.payload_bytes) as u64;
@@ -531,6 +558,8 @@ impl Replay {
                 let stretches = self.stretches.make_contiguous();
                 stretches.sort_by_key(|stretch| std::cmp::Reverse(epoch(stretch)));
             }
+            // The first pass has believed what it should not.
+            Phase::First if self.has_met_doubt && !self.is_in_doubt => self.begin_in_doubt(),
             Phase::First => {
                 self.phase = Phase::Weigh(0, 0);
                 if self.wanted == Wanted::Owed {
@@ -548,6 +577,21 @@ impl Replay {
             }
             Phase::Done => {}
         }
+    }
+
+    /// Begins anew, and believes less.
+    fn begin_in_doubt(&mut self) {
+        let survey = mem::take(&mut self.survey);
+        let owns = mem::replace(&mut self.owns, Box::new(|_, _| false));
+        let begun = Replay::new(survey, owns, self.seed).in_doubt();
+        *self = Replay {
+            wanted: mem::take(&mut self.wanted),
+            mount: self.mount,
+            only: self.only.take(),
+            fetch: mem::take(&mut self.fetch),
+            has_met_doubt: true,
+            ..begun
+        };
     }
 
     /// Looks for the latest time that is owed, page by page.

@@ -76,7 +76,7 @@ impl Replay {
         let (begin, len) = Self::payload(&self.window, &block);
         let payload = &self.window.from(begin)[..len];
         let head = block.head;
-        let is_believed = self.mount.is_none_or(|mount| mount == head.mount);
+        let is_believed = !self.is_in_doubt && self.mount.is_none_or(|mount| mount == head.mount);
         let stream = self.streams.entry((head.epoch, head.shard)).or_default();
         let (generation, mut coverage) = (head.generation, &mut stream.coverage);
         let mut ids = stream.generations.entry(generation).or_default();
@@ -86,6 +86,7 @@ impl Replay {
         };
         let mut batch = Batch::new();
         let (mut owned, mut fault, mut ended) = (0, None, false);
+        let mut latest = self.latest;
         while !effort.is_spent() {
             let present = head.serial + u64::from(block.seen);
             if let Some(range) = block.covering.take() {
@@ -103,6 +104,7 @@ impl Replay {
                     batch.look_up(ids);
                     owned += batch.owned_len() as u64;
                     for (mine, point) in batch.owned() {
+                        latest = latest.max(point.timestamp);
                         coverage.saw(mine.number, point.timestamp);
                     }
                     for (_, point) in batch.nameless(ids) {
@@ -131,6 +133,7 @@ impl Replay {
         }
         block.place = Some(decoder.place());
         self.files[stretch.file].points_owned += owned;
+        self.latest = latest;
         if fault.is_none() && !ended {
             self.block = Some(block);
         } else if fault.is_some() || block.seen < head.entries {

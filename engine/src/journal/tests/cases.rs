@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Rig, START_SECOND, config, name, point};
+use super::{Rig, START_SECOND, config, fill, name, point};
 use crate::cache::SeriesId;
 use crate::journal::block::Kind;
 use crate::journal::entry::CUT_NONE;
@@ -224,19 +224,6 @@ fn a_carried_point_keeps_its_age() {
     rig.journal.carry(SeriesId(1), &name(1), &[point(9)], 300);
     rig.commit();
     assert_eq!(rig.read().owed[&5].age_s, 298);
-}
-
-/// Fills segments until there are so many, a second apart.
-fn fill(rig: &mut Rig, segments: usize) {
-    let mut timestamp = rig.journal.serial();
-    while rig.journal.status().segments < segments {
-        for _ in 0..100 {
-            timestamp += 1;
-            let spread = u32::try_from(timestamp).unwrap() * 1_000_003;
-            rig.point(u32::try_from(timestamp % 7).unwrap(), spread);
-        }
-        rig.sync();
-    }
 }
 
 #[test]

@@ -3,6 +3,7 @@
 
 mod cases;
 mod disk;
+mod doubt;
 mod reading;
 mod real;
 mod schedules;
@@ -146,4 +147,17 @@ fn point(timestamp: u32) -> Point {
 
 fn name(series: u32) -> String {
     format!("site.host-{series:03}.metric")
+}
+
+/// Fills segments until there are so many, a second apart.
+fn fill(rig: &mut Rig, segments: usize) {
+    let mut timestamp = rig.journal.serial();
+    while rig.journal.status().segments < segments {
+        for _ in 0..100 {
+            timestamp += 1;
+            let spread = u32::try_from(timestamp).unwrap() * 1_000_003;
+            rig.point(u32::try_from(timestamp % 7).unwrap(), spread);
+        }
+        rig.sync();
+    }
 }

@@ -512,3 +512,52 @@ fn work_is_bounded_by_points() {
         "{most} points at once, {pieces} pieces"
     );
 }
+
+/// A block of no points: what `entries` puts in, through a mount.
+fn records(block: u32, mount: u32, entries: impl Fn(&mut PointEncoder)) -> Vec<u8> {
+    let mut encoder = PointEncoder::new(Vec::new(), u64::from(AT_S) * 1000);
+    entries(&mut encoder);
+    let mut bytes = encoder.finish();
+    let head = head(Kind::Points, block, 6, 0);
+    Head { mount, ..head }.seal(&mut bytes);
+    bytes
+}
+
+#[test]
+fn after_a_failed_sync_only_what_a_mark_proves_counts_as_written() {
+    let give = |mount: u32, is_in_doubt: bool| {
+        let blocks = [
+            points(0, 0, 3),
+            points(1, 3, 3),
+            records(2, 1, |it| {
+                it.written(0, 1);
+                it.mark(1);
+                it.written(1, 1);
+                it.data_synced(1);
+            }),
+            records(3, mount, |_| {}),
+        ];
+        let mut history = History::default();
+        history.files.insert(PathBuf::from(FILE), blocks.concat());
+        history.files.insert(PathBuf::from(NAMES_FILE), names(3));
+        let mut replay = replay_of(&history, |_| true).mounted(1);
+        if is_in_doubt {
+            replay = replay.in_doubt();
+        }
+        let (given, progress) = run(&mut replay, &mut disk(&history), &mut Dice(1));
+        assert_eq!(progress, Progress::Done);
+        assert_eq!(replay.latest(), AT_S + 1);
+        let mut of: Vec<String> = given.into_iter().map(|given| given.0).collect();
+        of.dedup();
+        of
+    };
+    let (second, third) = (name_of(1), name_of(2));
+    let all_but_first = [&second, &third, &second, &third].map(Clone::clone);
+    assert_eq!(give(1, false), [name_of(2)], "the page cache has it all");
+    assert_eq!(give(MOUNT_DOUBTFUL, false), all_but_first);
+    assert_eq!(
+        give(1, true),
+        all_but_first,
+        "the process knows it by itself"
+    );
+}
