@@ -97,7 +97,8 @@ pub struct JournalConfig {
     pub segment_bytes: u32,
     /// Files of both kinds; names may take what they need, points are left two at least.
     pub segments_max: u32,
-    /// How long a point waits to be written.
+    /// How long a point waits to be written: less where it would not be synced in time, or where
+    /// somebody waits for that.
     pub commit: Duration,
     /// When it is synced.
     pub sync: Sync,
@@ -142,6 +143,8 @@ pub struct Journal {
     earlier: Earlier,
     /// Syncs of the data, as of the begin of this turn's end.
     heard: Heard,
+    /// Somebody waits for points below this serial to be on the disk.
+    awaited_serial: u64,
     /// Segments of points below this number may have had points written that a failed sync has lost.
     doubtful_below: u32,
     retry: Retry,
@@ -286,6 +289,7 @@ impl Journal {
             intake: Intake::Open,
             earlier: Earlier::Done,
             heard,
+            awaited_serial: 0,
             doubtful_below: 0,
             retry: Retry::Never,
             is_flowing: false,

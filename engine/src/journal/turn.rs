@@ -3,7 +3,7 @@
 //! Invariants: a block of names is answered before a block of points that uses them is handed out; a
 //! round of syncs covers every block that was answered before it began.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::block::{Head, Kind};
 use super::lane::{Finished, Last};
@@ -11,7 +11,7 @@ use super::task::{JournalToken, Task};
 use super::{Earlier, Intake, Journal, OnError, Retry, Round, State, Sync};
 use crate::breaks::{self, Break};
 use crate::clock::Now;
-use crate::limits::{JOURNAL_BLOCK_BYTES_NEAR, JOURNAL_RETRY};
+use crate::limits::{JOURNAL_BLOCK_BYTES_NEAR, JOURNAL_COMMIT_AWAITED, JOURNAL_RETRY};
 use crate::ring::{FileError, FileOperation, Piece};
 use crate::stats::Counter;
 
@@ -52,6 +52,24 @@ impl Journal {
         self.close_quiet();
     }
 
+    /// Somebody waits for what was noted to be on the disk.
+    pub fn hurry(&mut self) {
+        self.awaited_serial = self.serial();
+    }
+
+    /// How long a block waits for further entries.
+    fn commit_wait(&self) -> Duration {
+        let commit = self.config.commit;
+        match self.config.sync {
+            // A sync begins with what is written.
+            Sync::Every(wait) => commit.min(wait.saturating_sub(self.round_takes.min(wait / 2))),
+            Sync::Always if self.awaited_serial > self.block_serial => {
+                commit.min(JOURNAL_COMMIT_AWAITED)
+            }
+            Sync::Always | Sync::Never => commit,
+        }
+    }
+
     /// What is to be done on the disk; `complete` takes each answer.
     pub fn next_operation(&mut self) -> Option<(JournalToken, FileOperation)> {
         self.tasks.hand_out()
@@ -61,7 +79,7 @@ impl Journal {
     /// data disk has synced.
     pub fn deadline(&self) -> Option<Instant> {
         let began = self.began.filter(|_| self.point_lane.is_done());
-        let commit = began.map(|began| began.at + self.config.commit);
+        let commit = began.map(|began| began.at + self.commit_wait());
         let sync = self.sync_due.filter(|_| self.round.is_none());
         let retry = self.retry.next_at();
         [commit, sync, retry].into_iter().flatten().min()
@@ -161,7 +179,7 @@ impl Journal {
         };
         if let Some(began) = self.began.filter(|_| self.point_lane.is_done()) {
             let waited = self.now.instant.saturating_duration_since(began.at);
-            let is_due = waited >= self.config.commit || self.intake == Intake::Over;
+            let is_due = waited >= self.commit_wait() || self.intake == Intake::Over;
             if is_due || self.points.payload_bytes() >= full {
                 let (bytes, entries) = self.end_block();
                 self.began = None;

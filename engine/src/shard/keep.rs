@@ -138,9 +138,14 @@ impl Shard {
     /// Answers a question about points. With JOURNAL_SYNC = always nobody sees a point before it is on
     /// the journal's device: then the answer waits for that.
     pub(super) fn reply_when_safe(&mut self, to: ShardIndex, answer: Answer) {
-        let journal = self.ledger.journal();
+        let journal = self.ledger.journal_mut();
         match journal.filter(|journal| journal.syncs_always()) {
-            Some(journal) => self.keep.held.push_back((journal.serial(), to, answer)),
+            Some(journal) => {
+                if journal.synced_serial() < journal.serial() {
+                    journal.hurry();
+                }
+                self.keep.held.push_back((journal.serial(), to, answer));
+            }
             None => self.reply(to, answer),
         }
     }

@@ -185,6 +185,15 @@ impl Journal {
                 self.directory.display()
             );
         }
+        if let JournalSync::Every(every) = settings.sync
+            && settings.commit > every
+        {
+            tracing::warn!(
+                "JOURNAL_COMMIT is {:?} and JOURNAL_SYNC {every:?}: what is accepted is written within \
+                 the shorter of them",
+                settings.commit
+            );
+        }
         Ok(JournalPlan {
             epoch: self.epoch(),
             segments_max,

@@ -614,3 +614,34 @@ fn whoever_does_not_heed_congestion_is_stopped() {
     }
     rig.end_turn();
 }
+
+#[test]
+fn a_sync_is_in_time_however_long_points_may_wait_to_be_written() {
+    let mut rig = Rig::new(JournalConfig {
+        commit: Duration::from_secs(20),
+        ..config()
+    });
+    rig.settle();
+    rig.point(1, 100);
+    rig.wait(Duration::from_secs(1));
+    assert_eq!(rig.journal.synced_serial(), 1);
+}
+
+#[test]
+fn with_always_who_waits_for_a_point_does_not_wait_for_commit() {
+    let mut rig = Rig::new(JournalConfig {
+        commit: Duration::from_secs(20),
+        sync: Sync::Always,
+        ..config()
+    });
+    rig.settle();
+    rig.point(1, 100);
+    rig.wait(Duration::from_secs(1));
+    assert_eq!(rig.journal.synced_serial(), 0, "nobody waits");
+    rig.journal.hurry();
+    rig.settle();
+    assert_eq!(rig.journal.synced_serial(), 1);
+    rig.point(1, 101);
+    rig.wait(Duration::from_secs(1));
+    assert_eq!(rig.journal.synced_serial(), 1, "nobody waits any more");
+}
