@@ -56,6 +56,8 @@ pub(crate) struct Start {
     pub(crate) now: Now,
     pub(crate) survey: Survey,
     pub(crate) mount: u32,
+    /// Senders wait until what comes back is there.
+    pub(crate) is_past_bound: bool,
 }
 
 /// A running daemon.
@@ -206,6 +208,7 @@ impl Shared {
                 together: Arc::clone(&self.together),
                 data_sync: Arc::clone(&self.data_sync),
                 mount: start.mount,
+                is_past_bound: start.is_past_bound,
             }),
         }
     }

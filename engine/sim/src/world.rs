@@ -172,6 +172,7 @@ impl World {
             now: self.now(),
             survey: self.survey(),
             mount: self.power_cuts + 1,
+            is_past_bound: self.prng.once_in(6),
         };
         let files = start.survey.files.len();
         self.say(|| format!("a start with {shards} shards, {files} files of journals"));

@@ -141,6 +141,8 @@ pub struct Journal {
     era: u32,
     intake: Intake,
     earlier: Earlier,
+    /// Senders wait while earlier epochs owe points.
+    holds_senders: bool,
     /// Syncs of the data, as of the begin of this turn's end.
     heard: Heard,
     /// Somebody waits for points below this serial to be on the disk.
@@ -288,6 +290,7 @@ impl Journal {
             era: 0,
             intake: Intake::Open,
             earlier: Earlier::Done,
+            holds_senders: false,
             heard,
             awaited_serial: 0,
             doubtful_below: 0,

@@ -153,6 +153,13 @@ impl Journal {
         is_to_note
     }
 
+    /// Earlier epochs owe points, and take the journal past its bound: no new ones are taken before that
+    /// is over.
+    pub fn hold_senders(&mut self) {
+        self.holds_senders = true;
+        self.earlier = Earlier::Owing;
+    }
+
     /// The number of this series may stand for another name from now on.
     pub fn forget(&mut self, series: SeriesId) {
         self.ids.forget(series);

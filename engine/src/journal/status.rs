@@ -58,7 +58,9 @@ impl Journal {
                 self.config.on_error == OnError::Stop && self.intake == Intake::Open
             }
             State::Healthy | State::Recovering => {
-                self.is_blocked() || (self.is_out_of_segments() && self.intake == Intake::Open)
+                let is_held = self.holds_senders && self.earlier != Earlier::Done;
+                let is_full = is_held || self.is_out_of_segments();
+                self.is_blocked() || (is_full && self.intake == Intake::Open)
             }
         }
     }

@@ -340,6 +340,16 @@ impl FileSystem {
     }
 }
 
+/// Was a file never written, whatever was reserved for it? Of a file system that cannot tell, never.
+pub fn is_blank(path: &Path) -> io::Result<bool> {
+    let file = fs::File::open(path)?;
+    match rustix::fs::seek(&file, rustix::fs::SeekFrom::Data(0)) {
+        Ok(_) => Ok(false),
+        Err(rustix::io::Errno::NXIO) => Ok(true),
+        Err(error) => Err(error.into()),
+    }
+}
+
 /// One directory of the control group file system that applies to us.
 #[derive(Debug, PartialEq, Eq)]
 struct Group {

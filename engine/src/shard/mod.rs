@@ -178,6 +178,7 @@ impl Shard {
             .journal
             .map(|config| Journal::new(config, now, cache.present()));
         let secrets = (config.seed, config.writer.leaf);
+        let is_past_bound = config.recall.as_ref().is_some_and(|it| it.is_past_bound);
         let recall = config
             .recall
             .map(|it| Box::new(Recall::new(it, config.index, config.shards, secrets)));
@@ -185,6 +186,9 @@ impl Shard {
         if recall.is_some() {
             // Until it is known which seconds may come back, all may.
             ledger.begin_recall(u32::MAX);
+            if is_past_bound && let Some(journal) = ledger.journal_mut() {
+                journal.hold_senders();
+            }
         }
         Self {
             index: config.index,

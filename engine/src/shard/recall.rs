@@ -92,7 +92,8 @@ impl Together {
         self.release();
     }
 
-    fn is_sealed(&self) -> bool {
+    /// Do earlier epochs owe nothing, on the disk?
+    pub fn is_sealed(&self) -> bool {
         self.is_sealed.load(Ordering::SeqCst)
     }
 }
@@ -112,6 +113,8 @@ pub struct RecallConfig {
     pub data_sync: Arc<DataSync>,
     /// Which mount of the data's file system this is (see `JournalConfig::mount`).
     pub mount: u32,
+    /// Earlier runs have left more than the journal's bound: senders wait until they owe nothing.
+    pub is_past_bound: bool,
 }
 
 /// A journal of another directory, which this one takes over.

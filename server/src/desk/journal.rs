@@ -28,6 +28,7 @@ use tokio::time::sleep;
 
 use super::Desk;
 use super::adopted::{self, TAKEN_NAME, TOGETHER_NAME};
+use super::cut_off;
 use super::hold::LOCK_NAME;
 use super::volumes::{SYNC_PATIENCE, one_of_each};
 use crate::config::{DataDirectory, JournalSettings, JournalSync, Settings, Shutdown};
@@ -125,6 +126,8 @@ pub(super) struct Journal {
     pub(super) directory: PathBuf,
     /// What earlier processes have left in it.
     pub(super) survey: Survey,
+    /// That is more than the bound.
+    is_past_bound: bool,
     /// What is taken over from other directories.
     adopted: Vec<Adopted>,
 }
@@ -144,6 +147,8 @@ impl Journal {
         Journal::takes_drain_note(path);
         let files = look_through(path).map_err(unusable)?;
         let survey = Survey::new(files).map_err(JournalError::Newer)?;
+        let bytes_max = Journal::bytes_max(journal)?;
+        let (survey, is_past_bound) = cut_off::remove(path, survey, bytes_max)?;
         for stranger in &survey.strangers {
             tracing::warn!(
                 "{} is no file of the journal, and left alone",
@@ -153,6 +158,7 @@ impl Journal {
         let mut opened = Journal {
             directory: path.clone(),
             survey,
+            is_past_bound,
             adopted: Vec::new(),
         };
         opened.adopted = adopted::find(settings, path, opened.epoch())?;
@@ -170,7 +176,7 @@ impl Journal {
         let mounts = data.iter().map(|directory| mount_of(&directory.path));
         let mount = mounts.fold(0, |all: u32, mount| all.rotate_left(7) ^ mount);
         let mount = mount.max(MOUNT_DOUBTFUL + 1);
-        let (segment_bytes, segments_max) = self.segments(settings, shards)?;
+        let (segment_bytes, segments_max) = Journal::segments(settings, shards)?;
         tracing::info!(
             "the journal is in {}: up to {} MiB, in segments of {} KiB",
             self.directory.display(),
@@ -226,21 +232,22 @@ impl Journal {
         fs::remove_file(directory.join(DRAIN_NAME)).is_ok()
     }
 
+    /// Most bytes of all files.
+    fn bytes_max(settings: &JournalSettings) -> Result<u64, JournalError> {
+        if let Some(bytes) = settings.bytes_max {
+            return Ok(bytes);
+        }
+        let disk = host::disk_bytes(&settings.dir);
+        disk.map(usual_bytes)
+            .map_err(|source| JournalError::Directory {
+                path: settings.dir.clone(),
+                source,
+            })
+    }
+
     /// How long a segment is, and how many each shard may have.
-    fn segments(
-        &self,
-        settings: &JournalSettings,
-        shards: u16,
-    ) -> Result<(u32, u32), JournalError> {
-        let bytes = match settings.bytes_max {
-            Some(bytes) => bytes,
-            None => usual_bytes(host::disk_bytes(&self.directory).map_err(|source| {
-                JournalError::Directory {
-                    path: self.directory.clone(),
-                    source,
-                }
-            })?),
-        };
+    fn segments(settings: &JournalSettings, shards: u16) -> Result<(u32, u32), JournalError> {
+        let bytes = Journal::bytes_max(settings)?;
         let share = bytes / u64::from(shards);
         let few = share / JOURNAL_SEGMENTS_USUAL_MIN / SEGMENT_UNIT_BYTES * SEGMENT_UNIT_BYTES;
         let segment_bytes = settings.segment_bytes.unwrap_or_else(|| {
@@ -298,7 +305,10 @@ impl JournalPlan {
     /// What comes back to each shard; none where earlier runs have left nothing.
     pub(super) fn recall(&self) -> Option<RecallConfig> {
         let Journal {
-            survey, adopted, ..
+            survey,
+            adopted,
+            is_past_bound,
+            ..
         } = &self.journal;
         (!survey.files.is_empty() || !adopted.is_empty()).then(|| RecallConfig {
             survey: survey.clone(),
@@ -306,7 +316,13 @@ impl JournalPlan {
             together: Arc::clone(&self.together),
             data_sync: Arc::clone(&self.data_sync),
             mount: self.mount,
+            is_past_bound: *is_past_bound,
         })
+    }
+
+    /// Do senders wait until what earlier runs owe is read?
+    pub(super) fn holds_senders(&self) -> bool {
+        self.journal.is_past_bound && !self.together.is_sealed()
     }
 }
 

@@ -5,6 +5,7 @@
 mod adopted;
 mod age;
 mod cores;
+mod cut_off;
 mod disk;
 mod doors;
 mod hold;
@@ -360,6 +361,14 @@ impl Desk {
         let mut stamped = 0;
         loop {
             ticks.tick().await;
+            // They would be points that this start leaves of its own, were it cut off.
+            if self
+                .journal
+                .as_ref()
+                .is_some_and(JournalPlan::holds_senders)
+            {
+                continue;
+            }
             let (mut after, now) = (Box::pin(self.totals()).await, clock::now());
             // A tick that came late may stand in the second of the next one, which then waits: two
             // values of one second would be one, and which of them, for each metric by itself.

@@ -158,6 +158,12 @@ pub(super) fn drive(
     }
 }
 
+/// Reads a journal to its end, or to the first point that is given out: is there none?
+pub(crate) fn is_without_points(replay: &mut Replay) -> bool {
+    let stop = |_: &str, _: Owed| Err(JournalError::Output(io::Error::other("a point")));
+    drive(replay, &mut { stop }).is_ok()
+}
+
 fn answer(replay: &mut Replay, token: ReplayToken, operation: &FileOperation) {
     let answer = if let FileOperation::Open { path, ranges, .. } = operation {
         open(path, ranges)

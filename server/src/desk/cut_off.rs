@@ -1,0 +1,190 @@
+//! A journal past its bound because starts were cut off in their replay, again and again: each has
+//! noted anew what earlier runs owe, and these copies mean nothing until a replay is at its end. What
+//! such a start has left that holds nothing of its own is removed, before anything is made anew; and
+//! while the journal is past its bound all the same, senders wait until the replay is over
+//! (`RecallConfig::is_past_bound`), so that this start too leaves nothing of its own.
+//! Nothing here removes a file with a point that was received, or one that says what earlier epochs
+//! owe. In doubt a file stays: damage, a doubt about the data's device, an error.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use benzene_engine::journal::FileName;
+use benzene_engine::journal::replay::Replay;
+use benzene_engine::journal::survey::{SegmentFile, Survey};
+use benzene_engine::ring::host;
+
+use super::journal::{JournalError, look_through};
+use crate::tools::journal::is_without_points;
+
+/// Keeps a journal of earlier runs within its bound, as far as that loses nothing: what is left, and
+/// whether it is past the bound.
+pub(super) fn remove(
+    directory: &Path,
+    survey: Survey,
+    bytes_max: u64,
+) -> Result<(Survey, bool), JournalError> {
+    if bytes(&survey) <= bytes_max {
+        return Ok((survey, false));
+    }
+    let is_blank = |file: &SegmentFile| host::is_blank(&file.path).unwrap_or(false);
+    let (blank, written): (Vec<SegmentFile>, Vec<SegmentFile>) =
+        (survey.files.iter().cloned()).partition(|file| file.key.is_none() && is_blank(file));
+    let mut removed: u64 = blank.iter().map(remove_file).sum();
+    let epochs: BTreeSet<u32> = written.iter().filter_map(epoch).collect();
+    for number in epochs {
+        let of = written.iter().filter(|file| epoch(file) == Some(number));
+        let of = Survey {
+            files: of.cloned().collect(),
+            ..Survey::default()
+        };
+        if is_empty_handed(&of, number) {
+            removed += of.files.iter().map(remove_file).sum::<u64>();
+        }
+    }
+    let unusable = |source| JournalError::Directory {
+        path: directory.to_owned(),
+        source,
+    };
+    let looked = look_through(directory).map_err(unusable)?;
+    let mut left = Survey::new(looked).map_err(JournalError::Newer)?;
+    // What was removed is not to come back under a number that is used anew.
+    left.epoch_highest = survey.epoch_highest;
+    let (bytes, mib) = (bytes(&left), |bytes: u64| bytes >> 20);
+    tracing::warn!(
+        "the journal was past its bound of {} MiB, after starts that were ended in their replay: \
+         {removed} files that held nothing of their own are removed, and it takes {} MiB",
+        mib(bytes_max),
+        mib(bytes)
+    );
+    // A stop may have taken a little more.
+    let is_past = bytes > bytes_max + bytes_max / 4;
+    if is_past {
+        tracing::warn!("senders wait until what earlier runs owe is read");
+    }
+    Ok((left, is_past))
+}
+
+/// What the files take on their disk.
+fn bytes(survey: &Survey) -> u64 {
+    let taken = |file: &SegmentFile| fs::metadata(&file.path).map_or(0, |it| it.blocks() * 512);
+    survey.files.iter().map(taken).sum()
+}
+
+/// The run that a file is of, by its first block, or by its name.
+fn epoch(file: &SegmentFile) -> Option<u32> {
+    let name = || FileName::parse(file.path.file_name()?.to_str()?);
+    let known = file.key.map(|key| key.epoch);
+    known.or_else(|| name().map(|name| name.epoch))
+}
+
+/// Has a run left nothing but copies, with its replay not at its end?
+fn is_empty_handed(survey: &Survey, epoch: u32) -> bool {
+    // Nothing is believed that is not on the device for certain.
+    let mut replay = Replay::new(survey.clone(), Box::new(|_, _| true), 0).in_doubt();
+    is_without_points(&mut replay)
+        && replay.report().is_sound()
+        && replay.epochs_done() < epoch
+        && !replay.has_met_doubt()
+}
+
+fn remove_file(file: &SegmentFile) -> u64 {
+    match fs::remove_file(&file.path) {
+        Ok(()) => 1,
+        Err(error) => {
+            tracing::warn!("{} stays: {error}", file.path.display());
+            0
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+
+    use benzene_engine::journal::MOUNT_DOUBTFUL;
+    use benzene_engine::journal::block::{Head, Kind};
+    use benzene_engine::journal::entry::PointEncoder;
+    use benzene_engine::journal::name_entry::NameEncoder;
+    use benzene_engine::point::Point;
+
+    use super::*;
+
+    const POINT: Point = Point {
+        timestamp: 1_700_000_000,
+        value: 1.5,
+    };
+
+    /// A run that has noted a name, and so many points of it that it received, and copies.
+    fn run(directory: &Path, epoch: u32, (own, copies): (u32, u32), change: impl Fn(&mut Head)) {
+        let mut head = Head {
+            kind: Kind::Names,
+            shard: 0,
+            epoch,
+            segment: 0,
+            block: 0,
+            generation: 0,
+            serial: 0,
+            received_ms: 1_700_000_000_000,
+            entries: 1,
+            retired: 0,
+            epochs_done: 1,
+            mount: 1,
+        };
+        let mut names = NameEncoder::new(Vec::new());
+        names.name(0, "a.b");
+        let mut bytes = names.finish();
+        head.seal(&mut bytes);
+        let path = |number: u32, kind: &str| {
+            directory.join(format!("{epoch:08}-00000-{number:08}.{kind}"))
+        };
+        fs::write(path(1, "names"), bytes).unwrap();
+        let mut points = PointEncoder::new(Vec::new(), head.received_ms);
+        (0..copies).for_each(|_| points.copied_point(0, POINT, 9));
+        (0..own).for_each(|_| points.point(0, POINT));
+        let mut bytes = points.finish();
+        (head.kind, head.entries) = (Kind::Points, own + copies);
+        change(&mut head);
+        head.seal(&mut bytes);
+        fs::write(path(0, "points"), bytes).unwrap();
+        let next = File::create(path(2, "points")).unwrap();
+        next.set_len(1 << 20).unwrap();
+    }
+
+    fn left(directory: &Path, bytes_max: u64) -> (BTreeSet<u32>, usize, bool) {
+        let survey = || Survey::new(look_through(directory).unwrap()).unwrap();
+        let highest = survey().epoch_highest;
+        let (left, is_past) = remove(directory, survey(), bytes_max).unwrap();
+        assert_eq!(left.epoch_highest, highest, "no number is used twice");
+        assert_eq!(left.files, survey().files);
+        let epochs = left.files.iter().filter_map(epoch).collect();
+        (epochs, left.files.len(), is_past)
+    }
+
+    #[test]
+    fn past_the_bound_what_holds_nothing_of_its_own_goes() {
+        let directory = tempfile::tempdir().unwrap();
+        run(directory.path(), 1, (3, 0), |_| {});
+        run(directory.path(), 2, (0, 3), |_| {});
+        run(directory.path(), 3, (1, 3), |_| {});
+        run(directory.path(), 4, (0, 3), |_| {});
+        assert_eq!(
+            left(directory.path(), 1 << 30),
+            ((1..=4).collect(), 12, false)
+        );
+        assert_eq!(left(directory.path(), 1), ([1, 3].into(), 4, true));
+    }
+
+    #[test]
+    fn a_run_that_earlier_ones_have_ended_in_stays_and_so_does_one_in_doubt() {
+        let directory = tempfile::tempdir().unwrap();
+        run(directory.path(), 1, (3, 0), |_| {});
+        run(directory.path(), 2, (0, 3), |head| head.epochs_done = 2);
+        run(directory.path(), 3, (0, 3), |head| {
+            head.mount = MOUNT_DOUBTFUL;
+        });
+        assert_eq!(left(directory.path(), 1).0, (1..=3).collect());
+    }
+}
