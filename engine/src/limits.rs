@@ -178,9 +178,6 @@ pub const INI_FAULTS_MAX: usize = 100;
 /// Existing files that a check of the configuration names: one knows by the first few what is meant,
 /// and all are counted.
 pub const CHECK_EXAMPLES_MAX: usize = 20;
-/// Directories below each other that such a check goes into; symbolic links may lead in a circle. A
-/// name of `METRIC_NAME_BYTES_MAX` bytes could be deeper, a tree that people made is not.
-pub const CHECK_DEPTH_MAX: usize = 100;
 
 /// How long a written point stays answerable, in seconds: longer than graphite-web takes from
 /// reading the file to asking the cache.

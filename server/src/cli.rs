@@ -344,7 +344,7 @@ pub struct CheckConfigOptions {
     /// Compare the existing Whisper files with the schemas: reads the head of each
     #[arg(long)]
     pub files: bool,
-    /// Instead of LOCAL_DATA_DIR: where the existing files are
+    /// Instead of LOCAL_DATA_DIR and LOCAL_DATA_DIRS: where the existing files are
     #[arg(long, value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
     /// End with 1 where there are warnings

@@ -10,4 +10,5 @@ pub mod query;
 pub mod shadow;
 pub mod stop;
 pub mod tune;
+mod whisper_files;
 mod work_dir;

@@ -680,7 +680,7 @@ fn existing_files_that_new_ones_would_not_be_like_are_counted_and_named() {
     write(ended.root.path(), "storage-schemas.conf", schemas);
     let conf = conf.to_str().unwrap();
     let (code, report) = check(&["--files", conf]);
-    let existing = &report["existing"];
+    let existing = &report["existing"][0];
     let counted = |name: &str| existing[name].as_u64().unwrap();
     // Own metrics may have been written too; they agree.
     assert_eq!(counted("files") - counted("agree"), 4, "{existing:#}");
@@ -702,6 +702,52 @@ fn existing_files_that_new_ones_would_not_be_like_are_counted_and_named() {
     assert_eq!(code, 0, "existing files are no error");
     let (strict, _) = check(&["--files", "--strict", conf]);
     assert_eq!(strict, 1);
+}
+
+/// Two data directories, and links that lead in circles and from one into the other.
+#[test]
+fn every_data_directory_is_looked_at_and_every_file_once() {
+    let root = tempfile::tempdir().unwrap();
+    let at = |place: &str| root.path().join(place);
+    let header = "\0\0\0\u{1}\0\0\0\u{3c}\0\0\0\0\0\0\0\u{1}";
+    for place in ["one/a/x.wsp", "two/a/y.wsp", "two/a/z.wsp"] {
+        fs::create_dir_all(at(place).parent().unwrap()).unwrap();
+        fs::write(at(place), header).unwrap();
+    }
+    for (target, link) in [
+        ("one", "one/x"),
+        ("one", "one/y"),
+        ("one/a", "one/alias"),
+        ("two/a", "one/far"),
+    ] {
+        std::os::unix::fs::symlink(at(target), at(link)).unwrap();
+    }
+    let conf = format!(
+        "[cache]\nLOCAL_DATA_DIRS = one={0}/one, two={0}/two, three={0}/three\n",
+        root.path().display()
+    );
+    let conf = write(root.path(), "carbon.conf", &conf);
+    write(
+        root.path(),
+        "storage-schemas.conf",
+        "[all]\npattern = .*\nretentions = 1s:6h\n",
+    );
+    let (code, report) = check(&["--files", &conf]);
+    let counted: Vec<_> = report["existing"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|existing| (&existing["directory"], existing["files"].as_u64().unwrap()))
+        .collect();
+    let (one, two) = (at("one"), at("two"));
+    let wanted = [(one.to_str(), 1), (two.to_str(), 2)];
+    let wanted = wanted.map(|(path, files)| (Value::from(path.unwrap()), files));
+    let wanted: Vec<_> = wanted.iter().map(|(path, files)| (path, *files)).collect();
+    assert_eq!(counted, wanted, "{report:#}");
+    // One that is not there is said, and keeps none of the others from being looked at.
+    assert_eq!(code, 3, "{report:#}");
+    let found = messages(&report, at("three").to_str().unwrap());
+    assert!(found[0].2.contains("see --data-dir"), "{found:?}");
 }
 
 #[test]

@@ -18,8 +18,10 @@ use crate::config::{self, Becomes, Conf, DataDirectory, Key, Program, SectionSur
 pub(super) struct Carbon {
     /// Where the other files are.
     pub(super) conf_dir: PathBuf,
-    /// Where the Whisper files are; none where the start would refuse this carbon.conf.
+    /// Where new files go; none where the start would refuse this carbon.conf.
     pub(super) data: Option<Vec<DataDirectory>>,
+    /// Where the Whisper files of all instances are.
+    pub(super) data_dirs: Vec<PathBuf>,
     /// How files of tagged series are named.
     pub(super) leaf: TaggedLeaf,
     /// Whether the lists are read.
@@ -61,7 +63,7 @@ pub(super) fn check(text: &str, notes: &mut Notes) -> Carbon {
     } else {
         load(text, &survey, notes)
     };
-    settle(&survey, loaded.first(), &file)
+    settle(&survey, &loaded, &file)
 }
 
 fn options(file: &Path, instance: Option<&str>) -> CacheOptions {
@@ -194,9 +196,9 @@ pub(super) fn unknown(key: &Key, nearest: Option<&str>, notes: &mut Notes) {
 }
 
 /// What holds for the other files. Where the start would refuse this one, the directory beside it.
-fn settle(survey: &Survey, loaded: Option<&Conf>, file: &Path) -> Carbon {
+fn settle(survey: &Survey, loaded: &[Conf], file: &Path) -> Carbon {
     let beside = file.parent().unwrap_or(Path::new("")).to_owned();
-    let settings = loaded.map(|loaded| &loaded.settings);
+    let settings = loaded.first().map(|loaded| &loaded.settings);
     let relay = last(survey, "relay", "RELAY_METHOD");
     let by_rules = relay.as_deref().unwrap_or("rules") == "rules";
     let has = |program| survey.sections.iter().any(|found| found.program == program);
@@ -209,6 +211,7 @@ fn settle(survey: &Survey, loaded: Option<&Conf>, file: &Path) -> Carbon {
     Carbon {
         conf_dir: settings.map_or(beside, |settings| settings.conf_dir.clone()),
         data: settings.map(|settings| settings.data.clone()),
+        data_dirs: data_dirs(loaded),
         leaf: if hashed {
             TaggedLeaf::Hashed
         } else {
@@ -228,6 +231,17 @@ fn settle(survey: &Survey, loaded: Option<&Conf>, file: &Path) -> Carbon {
         }),
         destinations: relay::destinations(&destinations),
     }
+}
+
+/// The data directories of all instances, each once.
+fn data_dirs(loaded: &[Conf]) -> Vec<PathBuf> {
+    let mut paths: Vec<PathBuf> = Vec::new();
+    for directory in loaded.iter().flat_map(|loaded| &loaded.settings.data) {
+        if !paths.contains(&directory.path) {
+            paths.push(directory.path.clone());
+        }
+    }
+    paths
 }
 
 /// What a section says of a key.

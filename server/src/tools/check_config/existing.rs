@@ -4,18 +4,19 @@
 //! Of files that differ the first are named and all are counted, so that a million of them is an
 //! answer of a page. A name that cannot be told from its path (tagged series, by hash) is counted.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use benzene_engine::limits::{CHECK_DEPTH_MAX, CHECK_EXAMPLES_MAX};
+use benzene_engine::limits::CHECK_EXAMPLES_MAX;
 use benzene_engine::whisper::{Archive, HEAD_READ_BYTES, Header, Retention};
 use serde::Serialize;
 
 use super::Rules;
 use super::storage::{method_and_factor, retentions};
+use crate::tools::whisper_files::{WhisperFile, WhisperFiles};
 
-/// What the files of a directory are like.
+/// What the files of a data directory are like.
 #[derive(Debug, Default, Serialize)]
 pub(super) struct Existing {
     directory: PathBuf,
@@ -47,31 +48,26 @@ struct Example {
 }
 
 impl Existing {
-    /// Looks at every file below a directory.
-    pub(super) fn below(directory: &Path, rules: &Rules) -> io::Result<Existing> {
-        let mut existing = Existing {
-            directory: directory.to_owned(),
+    /// Looks at every file below data directories; what there is in each.
+    pub(super) fn below(directories: &[&Path], rules: &Rules) -> Vec<Existing> {
+        let of = |directory: &&Path| Existing {
+            directory: directory.to_path_buf(),
             ..Existing::default()
         };
-        let mut waiting = vec![(fs::read_dir(directory)?, 0)];
-        while let Some((entries, depth)) = waiting.last_mut() {
-            let depth = *depth;
-            let Some(entry) = entries.next() else {
-                waiting.pop();
-                continue;
-            };
-            let path = entry?.path();
-            // Symbolic links are followed, as graphite-web does; a circle of them ends by its depth.
-            if path.is_dir() {
-                match fs::read_dir(&path) {
-                    Ok(entries) if depth < CHECK_DEPTH_MAX => waiting.push((entries, depth + 1)),
-                    Ok(_) | Err(_) => existing.closed += 1,
-                }
-            } else if path.extension().is_some_and(|ending| ending == "wsp") {
-                existing.look(&path, rules);
-            }
+        let mut existing: Vec<Existing> = directories.iter().map(of).collect();
+        let mut files = WhisperFiles::below(directories);
+        for file in files.by_ref() {
+            existing[file.root].look(file, rules);
         }
-        Ok(existing)
+        for (existing, closed) in existing.iter_mut().zip(files.closed()) {
+            existing.closed = *closed;
+        }
+        existing
+    }
+
+    /// The data directory.
+    pub(super) fn directory(&self) -> &Path {
+        &self.directory
     }
 
     /// How many differ.
@@ -79,21 +75,17 @@ impl Existing {
         self.files - self.agree - self.unnamed - self.unreadable
     }
 
-    fn look(&mut self, path: &Path, rules: &Rules) {
+    fn look(&mut self, file: WhisperFile, rules: &Rules) {
         self.files += 1;
-        let relative = path
-            .strip_prefix(&self.directory)
-            .unwrap_or(path)
-            .to_owned();
-        let header = match header(path) {
+        let header = match header(&file.path) {
             Ok(header) => header,
             Err(wrong) => {
                 self.unreadable += 1;
-                self.example(relative, wrong);
+                self.example(file.place, wrong);
                 return;
             }
         };
-        let Some(name) = name(&relative) else {
+        let Some(name) = name(&file.place) else {
             self.unnamed += 1;
             return;
         };
@@ -101,7 +93,7 @@ impl Existing {
         if differs.is_empty() {
             self.agree += 1;
         } else {
-            self.example(relative, differs.join("; "));
+            self.example(file.place, differs.join("; "));
         }
     }
 

@@ -143,9 +143,9 @@ pub(super) struct Report {
     /// What becomes of the metrics that were asked about.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) metrics: Vec<Trace>,
-    /// What the existing files are like, where that was asked.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) existing: Option<Existing>,
+    /// What the existing files of each data directory are like, where that was asked.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) existing: Vec<Existing>,
 }
 
 impl Report {
@@ -169,7 +169,7 @@ impl Report {
             warnings,
             findings,
             metrics: Vec::new(),
-            existing: None,
+            existing: Vec::new(),
         };
         (report, exit)
     }
@@ -187,7 +187,7 @@ impl Report {
         for trace in &self.metrics {
             text.push_str(&trace.text());
         }
-        if let Some(existing) = &self.existing {
+        for existing in &self.existing {
             text.push_str(&existing.text());
         }
         let verdict = if self.sound { "usable" } else { "not usable" };

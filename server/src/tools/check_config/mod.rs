@@ -16,6 +16,7 @@ mod relay;
 mod storage;
 mod trace;
 
+use std::fs;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
@@ -85,7 +86,11 @@ pub fn run(options: &CheckConfigOptions) -> Exit {
             }
         }
     }
-    let existing = options.files.then(|| check.existing()).flatten();
+    let existing = if options.files {
+        check.existing()
+    } else {
+        Vec::new()
+    };
     let (mut report, exit) = Report::new(check.findings, options.strict);
     let metrics = options.metrics.iter();
     report.metrics = metrics
@@ -211,53 +216,59 @@ impl Check<'_> {
     }
 
     /// The existing files, and what they are worth saying.
-    fn existing(&mut self) -> Option<Existing> {
-        let named = self.options.data_dir.as_deref();
-        let configured = self
-            .carbon
-            .as_ref()
-            .and_then(|carbon| carbon.data.as_ref()?.first())
-            .map(|directory| directory.path.as_path());
-        let Some(directory) = named.or(configured) else {
+    fn existing(&mut self) -> Vec<Existing> {
+        let configured = self.carbon.as_ref().map(|carbon| carbon.data_dirs.clone());
+        let directories = match &self.options.data_dir {
+            Some(named) => vec![named.clone()],
+            None => configured.unwrap_or_default(),
+        };
+        if directories.is_empty() {
             let mut notes = Notes::of(Path::new("--files"));
             let text = "no carbon.conf says where the Whisper files are; give --data-dir";
             notes.whole(Level::Error, text);
             self.findings.extend(notes.into_findings());
-            return None;
-        };
-        let mut notes = Notes::of(directory);
-        let found = match Existing::below(directory, &self.rules) {
-            Ok(existing) => Some(existing),
-            Err(error) => {
-                notes.whole(
-                    Level::Error,
-                    format!("{}; see --data-dir", unreadable(&error)),
-                );
-                None
-            }
-        };
-        if let Some(existing) = &found {
-            let (files, differ) = (existing.files, existing.differ());
-            if differ > 0 {
-                let text = format!(
-                    "{differ} of {files} existing files are not as new ones would be, and stay so; \
-                     whisper-resize.py changes retentions, whisper-set-xfilesfactor.py and \
-                     whisper-set-aggregation-method.py the rest"
-                );
-                notes.whole(Level::Warning, text);
-            }
-            if existing.unreadable > 0 {
-                let text = format!(
-                    "{} of {files} files have no header that can be read; the daemon renames such a \
-                     file and makes it again when a point comes and it stays so for a minute",
-                    existing.unreadable
-                );
-                notes.whole(Level::Warning, text);
+        }
+        let mut readable = Vec::new();
+        for directory in &directories {
+            match fs::read_dir(directory) {
+                Ok(_) => readable.push(directory.as_path()),
+                Err(error) => {
+                    let mut notes = Notes::of(directory);
+                    let text = format!("{}; see --data-dir", unreadable(&error));
+                    notes.whole(Level::Error, text);
+                    self.findings.extend(notes.into_findings());
+                }
             }
         }
-        self.findings.extend(notes.into_findings());
+        let found = Existing::below(&readable, &self.rules);
+        for existing in &found {
+            self.findings.extend(what_differs(existing));
+        }
         found
     }
+}
+
+/// What the files of a data directory are worth saying.
+fn what_differs(existing: &Existing) -> Vec<Finding> {
+    let mut notes = Notes::of(existing.directory());
+    let (files, differ) = (existing.files, existing.differ());
+    if differ > 0 {
+        let text = format!(
+            "{differ} of {files} existing files are not as new ones would be, and stay so; \
+             whisper-resize.py changes retentions, whisper-set-xfilesfactor.py and \
+             whisper-set-aggregation-method.py the rest"
+        );
+        notes.whole(Level::Warning, text);
+    }
+    if existing.unreadable > 0 {
+        let text = format!(
+            "{} of {files} files have no header that can be read; the daemon renames such a \
+             file and makes it again when a point comes and it stays so for a minute",
+            existing.unreadable
+        );
+        notes.whole(Level::Warning, text);
+    }
+    notes.into_findings()
 }
 
 fn unreadable(error: &io::Error) -> String {

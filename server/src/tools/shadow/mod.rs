@@ -121,16 +121,17 @@ async fn shadow(options: &ShadowOptions) -> Result<bool, ShadowError> {
     tracing::info!("the shadow writes out what it has cached");
     let (totals, used): (Totals, Used) = daemon.stop().await?;
     let own_metrics = PathBuf::from(settings.metric_prefix.replace('.', "/")).join("agents");
+    let theirs: Vec<&Path> = settings.data.iter().map(|it| it.path.as_path()).collect();
     let trees = Trees {
         ours: &daemon.data_dir,
-        theirs: settings.data_dir(),
+        theirs: &theirs,
         own_metrics: &own_metrics,
         began_s: began.unix_seconds,
         since: daemon.since,
         examples_max: options.examples,
     };
     let report = Report {
-        theirs: settings.data_dir().to_owned(),
+        theirs: theirs.iter().map(|path| path.to_path_buf()).collect(),
         kept: options.keep.then(|| daemon.data_dir.clone()),
         seconds: ended
             .instant

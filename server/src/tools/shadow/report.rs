@@ -20,8 +20,8 @@ pub(super) struct Sides {
 /// Everything that is said.
 #[derive(Debug)]
 pub(super) struct Report {
-    /// The data directory of the daemon that runs.
-    pub(super) theirs: PathBuf,
+    /// The data directories of the daemon that runs.
+    pub(super) theirs: Vec<PathBuf>,
     /// Where the shadow's files were left.
     pub(super) kept: Option<PathBuf>,
     /// How long the shadow received.
@@ -43,7 +43,7 @@ impl Report {
         let mut lines = vec![
             format!(
                 "a shadow of {} over {:.0} s",
-                self.theirs.display(),
+                said(&self.theirs),
                 self.seconds
             ),
             format!("  points received              {received}"),
@@ -141,7 +141,7 @@ impl Report {
             })
         };
         let document = json!({
-            "data_dir": self.theirs,
+            "data_dirs": self.theirs,
             "kept": self.kept,
             "seconds": self.seconds,
             "received": received,
@@ -166,6 +166,14 @@ impl Report {
     }
 }
 
+fn said(paths: &[PathBuf]) -> String {
+    let paths: Vec<String> = paths
+        .iter()
+        .map(|path| path.display().to_string())
+        .collect();
+    paths.join(", ")
+}
+
 fn places(places: &Places) -> Value {
     json!({ "count": places.count, "examples": places.examples })
 }
@@ -185,7 +193,7 @@ mod tests {
 
     fn report(running: Option<Used>) -> Report {
         Report {
-            theirs: PathBuf::from("/data"),
+            theirs: vec![PathBuf::from("/data")],
             kept: None,
             seconds: 60.0,
             totals: Totals {

@@ -1,14 +1,18 @@
 //! The files of the shadow and those of the daemon that runs, pair by pair.
-//! Every file of the shadow is read whole, and with it its counterpart; files that the daemon has
-//! written to in the time of the shadow and that the shadow lacks are counted too, by their mtime.
+//! Every file of the shadow is read whole, and with it its counterpart, in whichever of the daemon's data
+//! directories it is; files that the daemon has written to in the time of the shadow and that the shadow
+//! lacks are counted too, by their mtime, and each once, by whatever links it has several names.
 //! Only reads. One file at a time, however many there are. What cannot be read is a finding.
 
-use std::fs;
-use std::io::ErrorKind;
+use std::fs::{self, Metadata};
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use hashbrown::HashSet;
+
 use super::compare::{self, Tally};
+use crate::tools::whisper_files::{Identity, WhisperFile, WhisperFiles, identity};
 
 /// Something that was counted, with its first places.
 #[derive(Clone, Debug, Default)]
@@ -56,7 +60,7 @@ pub(super) struct Trees<'a> {
     /// The shadow's data directory.
     pub(super) ours: &'a Path,
     /// The daemon's.
-    pub(super) theirs: &'a Path,
+    pub(super) theirs: &'a [&'a Path],
     /// A directory below both that is each daemon's own: its metrics of itself.
     pub(super) own_metrics: &'a Path,
     /// Unix seconds.
@@ -71,41 +75,44 @@ impl Trees<'_> {
     /// Compares all that there is.
     pub(super) fn compare(&self) -> Findings {
         let mut findings = Findings::default();
-        let max = self.examples_max;
-        self.walk(self.ours, &mut |place, _| self.pair(place, &mut findings));
-        self.walk(self.theirs, &mut |place, path| {
-            let is_fresh = fs::metadata(path)
-                .and_then(|found| found.modified())
-                .is_ok_and(|modified| modified >= self.since);
-            if is_fresh && !self.ours.join(place).exists() {
-                findings.only_theirs.add(max, || metric(place));
+        let mut paired = HashSet::new();
+        for file in self.walk(&[self.ours]) {
+            paired.extend(self.pair(&file.place, &mut findings));
+        }
+        for file in self.walk(self.theirs) {
+            let is_alone = fs::metadata(&file.path).is_ok_and(|found| {
+                let is_fresh = found.modified().is_ok_and(|time| time >= self.since);
+                is_fresh && !paired.contains(&identity(&found))
+            });
+            if is_alone {
+                let max = self.examples_max;
+                findings.only_theirs.add(max, || metric(&file.place));
             }
-        });
+        }
         findings
     }
 
-    fn pair(&self, place: &Path, findings: &mut Findings) {
+    /// Compares a file of ours with its counterpart, and says which file that is.
+    fn pair(&self, place: &Path, findings: &mut Findings) -> Option<Identity> {
         let max = self.examples_max;
-        let theirs = match fs::read(self.theirs.join(place)) {
-            Ok(bytes) => bytes,
-            Err(error) if error.kind() == ErrorKind::NotFound => {
-                return findings.only_ours.add(max, || metric(place));
+        let unreadable = |error: io::Error| format!("{}: {error}", metric(place));
+        let (path, found) = match self.counterpart(place) {
+            Ok(Some(counterpart)) => counterpart,
+            Ok(None) => {
+                findings.only_ours.add(max, || metric(place));
+                return None;
             }
             Err(error) => {
-                return findings
-                    .unlike
-                    .add(max, || format!("{}: {error}", metric(place)));
+                findings.unlike.add(max, || unreadable(error));
+                return None;
             }
         };
-        let ours = match fs::read(self.ours.join(place)) {
-            Ok(bytes) => bytes,
-            Err(error) => {
-                return findings
-                    .unlike
-                    .add(max, || format!("{}: {error}", metric(place)));
-            }
-        };
-        match compare::compare(&ours, &theirs, self.began_s) {
+        let read = fs::read(path).and_then(|theirs| Ok((fs::read(self.ours.join(place))?, theirs)));
+        let compared = read.map_err(unreadable).and_then(|(ours, theirs)| {
+            compare::compare(&ours, &theirs, self.began_s)
+                .map_err(|unlike| format!("{}: {unlike}", metric(place)))
+        });
+        match compared {
             Ok(tally) => {
                 findings.metrics += 1;
                 findings.points.add(&tally);
@@ -121,32 +128,35 @@ impl Trees<'_> {
                     });
                 }
             }
-            Err(unlike) => findings
-                .unlike
-                .add(max, || format!("{}: {unlike}", metric(place))),
+            Err(unlike) => findings.unlike.add(max, || unlike),
         }
+        Some(identity(&found))
     }
 
-    /// Every Whisper file below a data directory but those of its own metrics: its place below it, and
-    /// its path. Links are followed to files, not to directories, so that no circle is walked.
-    fn walk(&self, root: &Path, visit: &mut dyn FnMut(&Path, &Path)) {
-        let own = root.join(self.own_metrics);
-        let mut directories = vec![root.to_owned()];
-        while let Some(directory) = directories.pop() {
-            if directory == own {
-                continue;
-            }
-            for entry in fs::read_dir(&directory).into_iter().flatten().flatten() {
-                let path: PathBuf = entry.path();
-                if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-                    directories.push(path);
-                } else if path.extension().is_some_and(|end| end == "wsp")
-                    && let Ok(place) = path.strip_prefix(root)
-                {
-                    visit(place, &path);
+    /// The daemon's file of a metric; of several that which was written to last.
+    fn counterpart(&self, place: &Path) -> io::Result<Option<(PathBuf, Metadata)>> {
+        let mut newest: Option<(PathBuf, Metadata)> = None;
+        for root in self.theirs {
+            let path = root.join(place);
+            match fs::metadata(&path) {
+                Ok(found) => {
+                    let time = found.modified()?;
+                    let other = newest.as_ref().map(|(_, other)| other.modified());
+                    if other.transpose()?.is_none_or(|other| other < time) {
+                        newest = Some((path, found));
+                    }
                 }
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
             }
         }
+        Ok(newest)
+    }
+
+    /// Every Whisper file below data directories but those of the daemons' own metrics.
+    fn walk<'b>(&'b self, roots: &[&'b Path]) -> impl Iterator<Item = WhisperFile> + 'b {
+        let files = WhisperFiles::below(roots);
+        files.filter(|file| !file.place.starts_with(self.own_metrics))
     }
 }
 
@@ -161,6 +171,7 @@ fn metric(place: &Path) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::symlink;
     use std::time::Duration;
 
     use benzene_engine::whisper::{Aggregation, Header, Retention};
@@ -175,7 +186,7 @@ mod tests {
 
     #[test]
     fn every_kind_of_pair_is_found_and_own_metrics_are_left_out() {
-        let (ours, theirs) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let [ours, theirs, second] = [(); 3].map(|()| tempfile::tempdir().unwrap());
         let retentions = [Retention {
             step_s: 10,
             points: 6,
@@ -192,17 +203,24 @@ mod tests {
         put(theirs.path(), "a/broken.wsp", b"");
         put(theirs.path(), "b/other.wsp", &file);
         put(theirs.path(), "b/notes.txt", b"");
+        // Another of its data directories, and links: the file of a metric is one, by whatever name.
+        put(second.path(), "c/second.wsp", &file);
+        put(ours.path(), "c/second.wsp", &file);
+        put(ours.path(), "alias/second.wsp", &file);
+        symlink(second.path().join("c"), theirs.path().join("alias")).unwrap();
+        symlink(theirs.path(), theirs.path().join("circle")).unwrap();
         let began = SystemTime::UNIX_EPOCH;
+        let running = [theirs.path(), second.path()];
         let trees = |since| Trees {
             ours: ours.path(),
-            theirs: theirs.path(),
+            theirs: &running,
             own_metrics: Path::new("carbon/agents"),
             began_s: 0,
             since,
             examples_max: 3,
         };
         let found = trees(began).compare();
-        assert_eq!(found.metrics, 1);
+        assert_eq!(found.metrics, 3);
         assert_eq!(found.only_ours.examples, ["a.new"]);
         assert_eq!(found.only_theirs.examples, ["b.other"]);
         assert_eq!(found.unlike.count, 1);
