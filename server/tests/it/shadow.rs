@@ -21,12 +21,16 @@ struct Shadow {
 
 impl Shadow {
     fn of(daemon: &Daemon, scratch: &Path, flags: &[&str]) -> Shadow {
+        let config = daemon.config();
+        let flags = [flags, &["--config", config.to_str().unwrap()]].concat();
+        Shadow::start(daemon, scratch, &flags)
+    }
+
+    fn start(daemon: &Daemon, scratch: &Path, flags: &[&str]) -> Shadow {
         let mut process = program()
             .args(["shadow", "--line", "127.0.0.1:0", "--pickle", "off"])
             .args(["--pid", &daemon.pid().to_string()])
             .args(flags)
-            .arg("--config")
-            .arg(daemon.config())
             .arg("--scratch")
             .arg(scratch)
             .stdout(Stdio::piped())
@@ -152,6 +156,116 @@ fn what_only_one_got_or_got_otherwise_is_named() {
     );
     let kept = report["kept"].as_str().unwrap();
     assert!(Path::new(kept).join("d/x.wsp").exists(), "{kept}");
+    daemon.stop();
+}
+
+/// Bounds that a tree which is there already never meets: the shadow's own is empty.
+#[test]
+fn an_empty_tree_does_not_fall_behind_by_limits_of_the_old_one() {
+    let daemon = Daemon::start(&Setup::default());
+    let before = now() - 100;
+    let names: Vec<String> = (0..40).map(|number| format!("s.m{number:03}")).collect();
+    let all = |second: u32| -> String {
+        let lines = names.iter().map(|name| format!("{name} 1 {second}\n"));
+        lines.collect()
+    };
+    daemon.send(&all(before));
+    wait_for_files(
+        &daemon,
+        &names.iter().map(String::as_str).collect::<Vec<_>>(),
+    );
+    let conf = fs::read_to_string(daemon.config()).unwrap();
+    let limits = "MAX_CREATES_PER_MINUTE = 1\nMAX_CACHE_SIZE = 100\nUSE_FLOW_CONTROL = False\n";
+    let limited = daemon.config().with_file_name("limited.conf");
+    fs::write(&limited, conf + limits).unwrap();
+    let scratch = tempfile::tempdir().unwrap();
+    let flags = ["--json", "--config", limited.to_str().unwrap()];
+    let shadow = Shadow::start(&daemon, scratch.path(), &flags);
+    let start = now() + 1;
+    let lines: String = (start..start + 10).map(all).collect();
+    daemon.send(&lines);
+    shadow.send(&lines);
+    let last = (start + 9).to_be_bytes();
+    for name in &names {
+        let has = || {
+            fs::read(daemon.file(name))
+                .unwrap()
+                .windows(4)
+                .any(|part| part == last)
+        };
+        assert!(
+            wait_for(|| has().then_some(())).is_some(),
+            "{name}: {}",
+            daemon.log()
+        );
+    }
+    let (code, report) = shadow.end();
+    let report: Value = serde_json::from_str(&report).unwrap();
+    assert_eq!(code, 0, "{report:#}");
+    assert_eq!(
+        (&report["creates"], &report["lost"]),
+        (&40.into(), &0.into())
+    );
+    assert_eq!(report["metrics"], 40, "{report:#}");
+    assert_eq!(report["metrics_only_in_running"]["count"], 0, "{report:#}");
+    daemon.stop();
+}
+
+/// A point that the shadow cannot store, here for a directory in its file's place, is said before all else.
+#[test]
+fn what_the_shadow_could_not_store_is_said_first() {
+    let daemon = Daemon::start(&Setup::default());
+    let scratch = tempfile::tempdir().unwrap();
+    let shadow = Shadow::of(&daemon, scratch.path(), &[]);
+    let at = now() + 1;
+    daemon.send(&format!("e.x 1 {at}\ne.y 1 {at}\n"));
+    let own = fs::read_dir(scratch.path()).unwrap().next().unwrap();
+    fs::create_dir_all(own.unwrap().path().join("whisper/e/y.wsp")).unwrap();
+    shadow.send(&format!("e.x 1 {at}\ne.y 1 {at}\n"));
+    wait_for_files(&daemon, &["e.x", "e.y"]);
+    let (code, report) = shadow.end();
+    assert_eq!(code, 1, "{report}");
+    let second = report.lines().nth(1).unwrap();
+    assert!(
+        second.starts_with("1 of 2 points were not stored"),
+        "{report}"
+    );
+    assert!(
+        report.contains("metrics only there           0"),
+        "{report}"
+    );
+    assert!(
+        report.contains("metrics not judged           1\n      e.y"),
+        "{report}"
+    );
+    assert!(
+        report.contains("unknown: the shadow has not done"),
+        "{report}"
+    );
+    daemon.stop();
+}
+
+#[test]
+fn a_shadow_that_does_not_fit_is_refused() {
+    let daemon = Daemon::start(&Setup::default());
+    let huge = daemon.data().join("a/huge.wsp");
+    fs::create_dir_all(huge.parent().unwrap()).unwrap();
+    // Sparse: it takes nothing, and the file that the shadow would make takes all of it.
+    fs::File::create(huge).unwrap().set_len(1 << 43).unwrap();
+    let scratch = tempfile::tempdir().unwrap();
+    let output = program()
+        .args(["shadow", "--for", "1s", "--line", "127.0.0.1:0"])
+        .args(["--pickle", "off", "--config"])
+        .arg(daemon.config())
+        .arg("--scratch")
+        .arg(scratch.path())
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("8388608 MiB"), "{said}");
+    assert!(said.contains("--scratch"), "{said}");
+    assert_eq!(fs::read_dir(scratch.path()).unwrap().count(), 0);
     daemon.stop();
 }
 

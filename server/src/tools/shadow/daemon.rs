@@ -1,7 +1,9 @@
 //! The shadow's own daemon: this program as `benzene cache`, with a carbon.conf that is made here.
 //! Of the carbon.conf that was named it has what decides which points are stored, where within the tree,
-//! and how fast; nothing that reaches outside its directory. It is stopped with a drain, so that all its
-//! points are in files, and killed where this program ends without having stopped it.
+//! and how they are written; nothing that reaches outside its directory, and no bound that holds for a
+//! tree that is there already (`OWN`): its own is empty, and every metric is new to it.
+//! It is stopped with a drain, so that all its points are in files, and killed where this program ends
+//! without having stopped it.
 
 use std::fmt::Write as _;
 use std::fs::{self, File};
@@ -18,15 +20,10 @@ use crate::config::Loaded;
 /// The options that the shadow has of the carbon.conf that was named.
 const KEPT: &[&str] = &[
     "CACHE_WRITE_STRATEGY",
-    "CARBON_METRIC_PREFIX",
     "DEVICE_CLASS",
     "DISK_ORDER",
     "KERNEL_WORKERS",
     "MAX_CACHE_BYTES",
-    "MAX_CACHE_SIZE",
-    "MAX_CREATES_PER_MINUTE",
-    "MAX_CREATES_PER_MINUTE_HDD",
-    "MAX_CREATES_PER_MINUTE_SSD",
     "MAX_POINT_AGE",
     "MAX_UPDATES_PER_SECOND",
     "MAX_UPDATES_PER_SECOND_HDD",
@@ -39,7 +36,6 @@ const KEPT: &[&str] = &[
     "SHARDS",
     "TAG_HASH_FILENAMES",
     "UPDATES_IN_FLIGHT",
-    "USE_FLOW_CONTROL",
     "USE_WHITELIST",
     "WHISPER_AUTOFLUSH",
     "WHISPER_FADVISE_RANDOM",
@@ -47,6 +43,20 @@ const KEPT: &[&str] = &[
     "WHISPER_LOCK_WRITES",
     "WHISPER_SPARSE_CREATE",
     "WRITER_BACKEND",
+];
+/// What the shadow has in their place, whatever the carbon.conf says.
+const OWN: &[(&str, &str)] = &[
+    // Every metric is new at once.
+    ("MAX_CREATES_PER_MINUTE", "inf"),
+    ("MAX_CACHE_SIZE", "inf"),
+    // A relay whose one destination is slow holds all its senders back: the shadow never is, and what
+    // it has no room for is counted.
+    ("USE_FLOW_CONTROL", "False"),
+    // So that its counters are those of the copy alone.
+    ("CARBON_METRIC_INTERVAL", "0"),
+    ("SHUTDOWN", "drain"),
+    // The tag index is that of the daemon that runs.
+    ("ENABLE_TAGS", "False"),
 ];
 /// How many of the last lines of its log are said when it ends by itself.
 const SAID_LINES: usize = 5;
@@ -60,6 +70,14 @@ pub(super) struct Totals {
     pub(super) committed: u64,
     pub(super) updates: u64,
     pub(super) creates: u64,
+    /// Points whose second was sent again.
+    pub(super) superseded: u64,
+    /// Points that are older than all archives, which no carbon-cache stores.
+    pub(super) too_old: u64,
+    /// Points that it did not accept: names, values, lists.
+    pub(super) refused: u64,
+    /// Points that it should have stored and has not: there was no room, or they could not be written.
+    pub(super) lost: u64,
 }
 
 /// The daemon.
@@ -212,9 +230,9 @@ fn carbon_conf(loaded: &Loaded, directory: &Path) -> String {
     }
     put("CONF_DIR", &path(&loaded.settings.conf_dir));
     put("STORAGE_DIR", &path(directory));
-    put("SHUTDOWN", "drain");
-    // The tag index is that of the daemon that runs.
-    put("ENABLE_TAGS", "False");
+    for (name, value) in OWN {
+        put(name, value);
+    }
     text
 }
 
@@ -240,19 +258,33 @@ fn totals(said: &str) -> Option<Totals> {
         .lines()
         .rev()
         .find_map(|line| Some(line.split_once("counted: ")?.1))?;
-    let count = |name: &str| {
-        let found = counted.split(", ").find_map(|part| {
-            let (label, count) = part.split_once(' ')?;
-            (label == name).then(|| count.parse().ok())?
-        });
-        found.unwrap_or(0)
-    };
-    Some(Totals {
-        received: count("received"),
-        committed: count("committed"),
-        updates: count("updates"),
-        creates: count("creates"),
-    })
+    let counts = counted.split(", ").filter_map(|part| {
+        let (label, count) = part.split_once(' ')?;
+        Some((label, count.parse::<u64>().ok()?))
+    });
+    let mut totals = Totals::default();
+    for (label, count) in counts {
+        match label {
+            "received" => totals.received = count,
+            "committed" => totals.committed = count,
+            "updates" => totals.updates = count,
+            "creates" => totals.creates = count,
+            "superseded" => totals.superseded = count,
+            "dropped.tooOld" => totals.too_old = count,
+            _ if label.starts_with("refused.") => totals.refused += count,
+            _ => {}
+        }
+    }
+    let Totals {
+        received,
+        committed,
+        superseded,
+        too_old,
+        ..
+    } = totals;
+    // What the accounts have beside these is dropped, or cached and in no file.
+    totals.lost = received.saturating_sub(committed + superseded + too_old);
+    Some(totals)
 }
 
 #[cfg(test)]
@@ -266,6 +298,11 @@ mod tests {
             assert!(find(name).is_some(), "{name}");
         }
         assert!(KEPT.is_sorted());
+        for (name, value) in OWN {
+            assert!(find(name).unwrap().read(value).is_ok(), "{name}");
+            let is_kept = |kept: &&str| kept.starts_with(name);
+            assert!(!KEPT.iter().any(is_kept), "{name} is said twice");
+        }
     }
 
     #[test]
@@ -282,10 +319,15 @@ mod tests {
 
     #[test]
     fn totals_are_those_of_the_last_line_that_counts() {
-        let said = "INFO counted: received 1\nINFO counted: received 30, committed 29, updates 3\nINFO stopped";
+        let said = "INFO counted: received 1\nINFO counted: received 30, committed 21, superseded 2, \
+                    dropped.cacheFull 3, dropped.tooOld 1, updates 3, refused.name 4, refused.nan 5\n\
+                    INFO stopped";
         let found = totals(said).unwrap();
-        assert_eq!((found.received, found.committed), (30, 29));
+        assert_eq!((found.received, found.committed), (30, 21));
         assert_eq!((found.updates, found.creates), (3, 0));
+        assert_eq!((found.too_old, found.refused), (1, 9));
+        // Three were dropped, and three more are in no file.
+        assert_eq!(found.lost, 6);
         assert_eq!(totals("ready"), None);
     }
 }

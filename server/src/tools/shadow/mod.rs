@@ -2,8 +2,10 @@
 //! gets comes here too, is stored by a real daemon in a directory of its own, and in the end its files
 //! are held against those of the carbon-cache, and its processor time against that one's.
 //! The daemon is this program once more, with a carbon.conf of its own: the settings that decide what
-//! is stored and how fast are those of the carbon.conf that was named, its directories and ports are
-//! not. What runs is only read: no file of it is written, no port of it taken, nothing is announced.
+//! is stored and how it is written are those of the carbon.conf that was named; its directories and
+//! ports are not, nor are bounds that an empty tree would run into (`daemon`).
+//! What runs is only read: no file of it is written, no port of it taken, nothing is announced, and no
+//! relay is held back. What the shadow could not store is said before everything else.
 //! At SIGINT and SIGTERM it ends as if the time were over. The directory goes away in the end; what a
 //! killed run has left is removed by the next one.
 
@@ -11,6 +13,7 @@ mod compare;
 mod daemon;
 mod options;
 mod report;
+mod room;
 mod tree;
 
 use std::io::Write as _;
@@ -29,6 +32,7 @@ use crate::exit::Exit;
 use crate::tools::work_dir::WorkDir;
 use daemon::{Daemon, Totals};
 use report::{Report, Sides};
+use room::Room;
 use tree::Trees;
 
 /// What the directories of shadows are called.
@@ -59,6 +63,25 @@ enum ShadowError {
         process: u32,
         /// What the kernel said.
         source: std::io::Error,
+    },
+    /// The shadow's files would not fit.
+    #[error(
+        "{} has room for {left_mib} MiB and {left_files} files, and the shadow makes {files} files of \
+         {mib} MiB together if it gets all metrics that were written to in the last day, and leaves a \
+         tenth free; --scratch names a directory on another disk, --ignore-room starts all the same",
+        scratch.display()
+    )]
+    Room {
+        /// Where they were to go.
+        scratch: PathBuf,
+        /// How many there would be.
+        files: u64,
+        /// What they would take.
+        mib: u64,
+        /// What there is.
+        left_mib: u64,
+        /// How many there may be.
+        left_files: u64,
     },
     /// The shadow's own daemon has ended, and not because it was told to.
     #[error("the shadow's daemon ended: {said}")]
@@ -103,7 +126,12 @@ async fn shadow(options: &ShadowOptions) -> Result<bool, ShadowError> {
     let loaded = load(options)?;
     let settings = &loaded.settings;
     let processes = processes(options, &settings.pid_file);
-    let parent = options.scratch.clone().unwrap_or_else(std::env::temp_dir);
+    let theirs: Vec<&Path> = settings.data.iter().map(|it| it.path.as_path()).collect();
+    let parent = options.scratch.clone().unwrap_or_else(room::usual_scratch);
+    if !options.ignore_room {
+        let now_s = clock::now().unix_seconds;
+        Room::taken_by_active(&theirs, settings.allocation, now_s).check(&parent)?;
+    }
     let mut directory = WorkDir::make(&parent, PREFIX).map_err(ShadowError::path(&parent))?;
     if options.keep {
         directory.keep();
@@ -121,13 +149,13 @@ async fn shadow(options: &ShadowOptions) -> Result<bool, ShadowError> {
     tracing::info!("the shadow writes out what it has cached");
     let (totals, used): (Totals, Used) = daemon.stop().await?;
     let own_metrics = PathBuf::from(settings.metric_prefix.replace('.', "/")).join("agents");
-    let theirs: Vec<&Path> = settings.data.iter().map(|it| it.path.as_path()).collect();
     let trees = Trees {
         ours: &daemon.data_dir,
         theirs: &theirs,
         own_metrics: &own_metrics,
         began_s: began.unix_seconds,
         since: daemon.since,
+        is_whole: totals.lost == 0,
         examples_max: options.examples,
     };
     let report = Report {
@@ -154,7 +182,7 @@ async fn shadow(options: &ShadowOptions) -> Result<bool, ShadowError> {
     };
     let printed = std::io::stdout().write_all(text.as_bytes());
     printed.map_err(ShadowError::path(Path::new("standard output")))?;
-    Ok(report.findings.agree())
+    Ok(report.agrees())
 }
 
 /// What the carbon.conf of the daemon that runs says.

@@ -35,10 +35,12 @@ pub struct ShadowOptions {
     /// Where it is received as pickles, which a relay of Python carbon sends: `[HOST:]PORT`, or off
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:12004")]
     pub pickle: Listen,
-    /// Below which directory the files of the shadow go; they go away in the end [default: that of
-    /// temporary files]
+    /// Below which directory the files of the shadow go; they go away in the end [default: /var/tmp]
     #[arg(long, value_name = "DIRECTORY")]
     pub scratch: Option<PathBuf>,
+    /// Start also where the files of all metrics that are written to would not fit
+    #[arg(long)]
+    pub ignore_room: bool,
     /// Leave the files of the shadow where they are
     #[arg(long)]
     pub keep: bool,

@@ -1,4 +1,6 @@
 //! What a shadow has found, for people and as JSON.
+//! What it could not store is said first, and nothing is said that rests on it: no saving, and no
+//! contradiction that a lost point may explain.
 
 use std::path::PathBuf;
 
@@ -32,26 +34,27 @@ pub(super) struct Report {
 }
 
 impl Report {
+    /// Nothing contradicts that both have stored the same, and all was looked at that was sent.
+    pub(super) fn agrees(&self) -> bool {
+        self.totals.lost == 0 && self.findings.agree()
+    }
+
     /// Lines for a terminal.
     pub(super) fn text(&self) -> String {
-        let Totals {
-            received,
-            committed,
-            updates,
-            creates,
-        } = self.totals;
-        let mut lines = vec![
-            format!(
-                "a shadow of {} over {:.0} s",
-                said(&self.theirs),
-                self.seconds
-            ),
-            format!("  points received              {received}"),
-            format!(
-                "  written                      {committed} in {updates} updates, {:.1} each; {creates} new files",
-                ratio(committed, updates)
-            ),
-        ];
+        let Totals { received, lost, .. } = self.totals;
+        let mut lines = vec![format!(
+            "a shadow of {} over {:.0} s",
+            said(&self.theirs),
+            self.seconds
+        )];
+        if lost > 0 {
+            lines.push(format!(
+                "{lost} of {received} points were not stored by the shadow: it had no room in memory or on its \
+                 disk, or their files could not be made (its log, which --keep leaves, says which). \
+                 Metrics that differ by what it lacks are not judged"
+            ));
+        }
+        lines.extend(self.stored());
         lines.extend(self.compared());
         lines.extend(self.used());
         if received == 0 {
@@ -64,6 +67,37 @@ impl Report {
             lines.push(format!("the shadow's files are left in {}", kept.display()));
         }
         lines.join("\n") + "\n"
+    }
+
+    fn stored(&self) -> Vec<String> {
+        let Totals {
+            received,
+            committed,
+            updates,
+            creates,
+            superseded,
+            too_old,
+            refused,
+            lost,
+        } = self.totals;
+        let mut lines = vec![
+            format!("  points received              {received}"),
+            format!(
+                "  written                      {committed} in {updates} updates, {:.1} each; {creates} new files",
+                ratio(committed, updates)
+            ),
+        ];
+        for (what, count) in [
+            ("replaced in the cache       ", superseded),
+            ("older than all archives     ", too_old),
+            ("not stored                  ", lost),
+            ("not accepted                ", refused),
+        ] {
+            if count > 0 {
+                lines.push(format!("  {what} {count}"));
+            }
+        }
+        lines
     }
 
     fn compared(&self) -> Vec<String> {
@@ -85,6 +119,7 @@ impl Report {
             ("files not compared       ", &found.unlike),
             ("metrics only here        ", &found.only_ours),
             ("metrics only there       ", &found.only_theirs),
+            ("metrics not judged       ", &found.unsure),
         ] {
             lines.push(format!("  {what}    {}", places.count));
             lines.extend(
@@ -112,16 +147,32 @@ impl Report {
                 self.us_a_point(running),
                 running.resident_bytes >> 20
             ));
-            lines.push(format!(
-                "  the move would leave         {:.1} % of the processor time",
-                shadow.cpu_s / running.cpu_s.max(1e-9) * 100.0
-            ));
+            lines.push(self.saving(shadow, running));
         }
         lines
     }
 
+    /// What the move would save; only where the shadow did the work, but for one point in a hundred.
+    fn saving(&self, shadow: Used, running: Used) -> String {
+        let Totals { received, lost, .. } = self.totals;
+        if received == 0 || lost > received / 100 {
+            return "  the move would leave         unknown: the shadow has not done the work"
+                .to_owned();
+        }
+        let without = match self.findings.only_theirs.count {
+            0 => String::new(),
+            count => format!(", without the {count} metrics that it was not sent"),
+        };
+        format!(
+            "  the move would leave         {:.1} % of the processor time{without}",
+            shadow.cpu_s / running.cpu_s.max(1e-9) * 100.0
+        )
+    }
+
+    /// Of each point that was stored: what was not done costs nothing.
     fn us_a_point(&self, used: Used) -> f64 {
-        used.cpu_s * 1e6 / float(self.totals.received.max(1))
+        let Totals { received, lost, .. } = self.totals;
+        used.cpu_s * 1e6 / float((received - lost).max(1))
     }
 
     /// One document.
@@ -131,6 +182,10 @@ impl Report {
             committed,
             updates,
             creates,
+            superseded,
+            too_old,
+            refused,
+            lost,
         } = self.totals;
         let (found, points) = (&self.findings, &self.findings.points);
         let used = |used: Used| {
@@ -148,6 +203,10 @@ impl Report {
             "committed": committed,
             "updates": updates,
             "creates": creates,
+            "superseded": superseded,
+            "too_old": too_old,
+            "refused": refused,
+            "lost": lost,
             "metrics": found.metrics,
             "points_equal": points.equal,
             "points_differ": points.differ,
@@ -158,9 +217,10 @@ impl Report {
             "not_compared": places(&found.unlike),
             "metrics_only_in_shadow": places(&found.only_ours),
             "metrics_only_in_running": places(&found.only_theirs),
+            "metrics_not_judged": places(&found.unsure),
             "shadow": used(self.sides.shadow),
             "running": self.sides.running.map(used),
-            "agree": found.agree(),
+            "agree": self.agrees(),
         });
         format!("{document:#}\n")
     }
@@ -201,6 +261,7 @@ mod tests {
                 committed: 1000,
                 updates: 100,
                 creates: 10,
+                ..Totals::default()
             },
             findings: Findings::default(),
             sides: Sides {
@@ -224,6 +285,39 @@ mod tests {
             assert!(text.contains(part), "{part}: {text}");
         }
         assert!(!report(None).text().contains("the move would"));
+    }
+
+    #[test]
+    fn what_was_lost_is_said_first_and_nothing_is_claimed() {
+        let running = Used {
+            cpu_s: 0.1,
+            resident_bytes: 90 << 20,
+        };
+        let mut report = report(Some(running));
+        report.findings.only_theirs.count = 3;
+        let text = report.text();
+        assert!(text.contains("1.0 % of the processor time, without the 3 metrics"));
+        report.totals.lost = 10;
+        assert!(
+            report.text().contains("leave         1.0 %"),
+            "one in a hundred"
+        );
+        report.totals.lost = 40;
+        report.findings.unsure.count = 7;
+        let text = report.text();
+        let second = text.lines().nth(1).unwrap();
+        assert!(second.starts_with("40 of 1000 points were not stored"));
+        assert!(text.contains("metrics not judged           7"), "{text}");
+        assert!(text.contains("leave         unknown"), "{text}");
+        assert!(!report.agrees());
+        let document: Value = serde_json::from_str(&report.json()).unwrap();
+        assert_eq!(document["lost"], 40);
+        assert_eq!(document["agree"], false);
+        report.totals = Totals::default();
+        assert!(
+            report.text().contains("leave         unknown"),
+            "nothing came"
+        );
     }
 
     #[test]

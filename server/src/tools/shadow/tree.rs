@@ -45,12 +45,14 @@ pub(super) struct Findings {
     pub(super) only_ours: Places,
     /// Metrics that the daemon has written to and the shadow never saw.
     pub(super) only_theirs: Places,
+    /// Metrics that are otherwise here than there, which points that the shadow has lost may explain.
+    pub(super) unsure: Places,
 }
 
 impl Findings {
     /// Nothing contradicts that both have stored the same.
     pub(super) fn agree(&self) -> bool {
-        self.contradicting.count == 0 && self.unlike.count == 0
+        self.contradicting.count == 0 && self.unlike.count == 0 && self.unsure.count == 0
     }
 }
 
@@ -67,6 +69,9 @@ pub(super) struct Trees<'a> {
     pub(super) began_s: u32,
     /// The same, as exact as the times of files are.
     pub(super) since: SystemTime,
+    /// The shadow has stored all that it got. Where it has not, nobody knows of which metrics, and what
+    /// it lacks says nothing.
+    pub(super) is_whole: bool,
     /// How many places of each kind are kept.
     pub(super) examples_max: usize,
 }
@@ -85,8 +90,12 @@ impl Trees<'_> {
                 is_fresh && !paired.contains(&identity(&found))
             });
             if is_alone {
-                let max = self.examples_max;
-                findings.only_theirs.add(max, || metric(&file.place));
+                let places = if self.is_whole {
+                    &mut findings.only_theirs
+                } else {
+                    &mut findings.unsure
+                };
+                places.add(self.examples_max, || metric(&file.place));
             }
         }
         findings
@@ -113,24 +122,42 @@ impl Trees<'_> {
                 .map_err(|unlike| format!("{}: {unlike}", metric(place)))
         });
         match compared {
-            Ok(tally) => {
-                findings.metrics += 1;
-                findings.points.add(&tally);
-                if !tally.agrees() {
-                    findings.contradicting.add(max, || {
-                        format!(
-                            "{}: {} points differ, {} only in the shadow, {} only in the other",
-                            metric(place),
-                            tally.differ,
-                            tally.only_ours,
-                            tally.only_theirs
-                        )
-                    });
-                }
-            }
+            Ok(tally) => self.judge(place, &tally, findings),
             Err(unlike) => findings.unlike.add(max, || unlike),
         }
         Some(identity(&found))
+    }
+
+    /// Counts what the comparison of a metric has found. A lost point explains another value, which the
+    /// next point of its slot left there, and that we lack one; not that we have one that is not there.
+    fn judge(&self, place: &Path, tally: &Tally, findings: &mut Findings) {
+        let is_unsure = !self.is_whole && !tally.agrees() && tally.only_ours == 0;
+        findings.metrics += 1;
+        findings.points.add(&if is_unsure {
+            Tally {
+                differ: 0,
+                only_theirs: 0,
+                ..*tally
+            }
+        } else {
+            *tally
+        });
+        let places = if is_unsure {
+            &mut findings.unsure
+        } else if tally.agrees() {
+            return;
+        } else {
+            &mut findings.contradicting
+        };
+        places.add(self.examples_max, || {
+            format!(
+                "{}: {} points differ, {} only in the shadow, {} only in the other",
+                metric(place),
+                tally.differ,
+                tally.only_ours,
+                tally.only_theirs
+            )
+        });
     }
 
     /// The daemon's file of a metric; of several that which was written to last.
@@ -217,6 +244,7 @@ mod tests {
             own_metrics: Path::new("carbon/agents"),
             began_s: 0,
             since,
+            is_whole: true,
             examples_max: 3,
         };
         let found = trees(began).compare();
@@ -226,7 +254,55 @@ mod tests {
         assert_eq!(found.unlike.count, 1);
         assert!(found.unlike.examples[0].starts_with("a.broken: the other file"));
         assert!(!found.agree());
+        let lossy = Trees {
+            is_whole: false,
+            ..trees(began)
+        };
+        let found = lossy.compare();
+        assert_eq!(found.only_theirs.count, 0);
+        assert_eq!(found.unsure.examples, ["b.other"]);
         let later = trees(began + Duration::from_secs(1 << 33));
         assert_eq!(later.compare().only_theirs.count, 0);
+    }
+
+    #[test]
+    fn what_lost_points_may_explain_contradicts_nothing() {
+        let judge = |is_whole, tally: Tally| {
+            let trees = Trees {
+                ours: Path::new("ours"),
+                theirs: &[],
+                own_metrics: Path::new("carbon/agents"),
+                began_s: 0,
+                since: SystemTime::UNIX_EPOCH,
+                is_whole,
+                examples_max: 1,
+            };
+            let mut findings = Findings::default();
+            trees.judge(Path::new("a/b.wsp"), &tally, &mut findings);
+            findings
+        };
+        let lacks = Tally {
+            equal: 5,
+            differ: 1,
+            only_theirs: 2,
+            ..Tally::default()
+        };
+        let more = Tally {
+            only_ours: 1,
+            ..lacks
+        };
+        for (is_whole, tally, contradicting, unsure) in [
+            (true, lacks, 1, 0),
+            (false, lacks, 0, 1),
+            (false, more, 1, 0),
+            (false, Tally::default(), 0, 0),
+        ] {
+            let found = judge(is_whole, tally);
+            let counts = (found.contradicting.count, found.unsure.count);
+            assert_eq!(counts, (contradicting, unsure), "{is_whole} {tally:?}");
+            assert_eq!(found.agree(), contradicting + unsure == 0);
+        }
+        let points = judge(false, lacks).points;
+        assert_eq!((points.equal, points.differ, points.only_theirs), (5, 0, 0));
     }
 }
