@@ -60,13 +60,13 @@ fn every_documented_default_is_translated_or_named_with_its_reason() {
             "ENABLE_UDP_LISTENER = True",
             "UDP_RECEIVER_INTERFACE = 0.0.0.0",
             "UDP_RECEIVER_PORT = 2003",
-            "CONF_DIR = /etc/go-carbon",
             "LOCAL_DATA_DIR = /var/lib/graphite/whisper",
             "STORAGE_DIR = /var/lib/graphite",
             "WHISPER_LOCK_WRITES = True",
             "TAG_HASH_FILENAMES = True",
             "MAX_CREATES_PER_MINUTE = inf",
             "MAX_UPDATES_PER_SECOND = inf",
+            "CONF_DIR = /etc/go-carbon",
             "WHISPER_SPARSE_CREATE = False",
             "LOG_UPDATES = False",
             "LOG_CACHE_HITS = False",
@@ -157,6 +157,89 @@ fn what_would_be_lost_is_named_to_look_at() {
     ] {
         assert!(look.contains(words), "no {words:?} in {look}");
     }
+}
+
+/// What a go-carbon.conf with this text becomes.
+fn import_text(text: &str) -> String {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("go-carbon.conf");
+    fs::write(&file, text).unwrap();
+    let (code, conf, errors) = import(&[file.to_str().unwrap()]);
+    assert_eq!(code, 0, "{errors}");
+    conf
+}
+
+/// go-carbon reads its file over what it assumes: what is left out is asked for all the same.
+#[test]
+fn what_a_file_leaves_out_is_what_go_carbon_assumes() {
+    let conf = import_text("");
+    assert_eq!(
+        settings(&conf),
+        [
+            "MAX_CACHE_SIZE = 1000000",
+            "CACHE_WRITE_STRATEGY = max",
+            "CACHE_QUERY_INTERFACE = 127.0.0.1",
+            "SHARDS = 1",
+            "USER = carbon",
+            "PICKLE_RECEIVER_MAX_LENGTH = 67108864",
+            "ENABLE_TAGS = False",
+            "TAG_BATCH_SIZE = 32",
+            "GRAPHITE_URL = http://127.0.0.1:8000",
+            "ENABLE_UDP_LISTENER = True",
+            "LOCAL_DATA_DIR = /var/lib/graphite/whisper/",
+            "STORAGE_DIR = /var/lib/graphite",
+            "MAX_CREATES_PER_MINUTE = inf",
+            "MAX_UPDATES_PER_SECOND = inf",
+            "CONF_DIR = /etc/go-carbon",
+            "LOG_UPDATES = False",
+            "LOG_CACHE_HITS = False",
+        ],
+        "{conf}"
+    );
+    for words in [
+        "# [udp] enabled = true, as go-carbon assumes where the file leaves it out\nENABLE_UDP",
+        "# [grpc], as go-carbon assumes where the file leaves it out: there is no gRPC",
+        "# [whisper] aggregation-file = \"\", as go-carbon assumes",
+    ] {
+        assert!(conf.contains(words), "no {words:?} in {conf}");
+    }
+    assert!(!conf.contains("[carbonserver]"), "{conf}");
+}
+
+#[test]
+fn what_is_written_wins_over_what_go_carbon_assumes() {
+    let conf = import_text(
+        "[udp]\nlisten = \":2103\"\n[tcp]\nenabled = false\n[carbonlink]\nlisten = \":7002\"\n\
+         [grpc]\nenabled = false\n[tags]\nenabled = true\n[common]\nmax-cpu = 0\n\
+         [whisper]\ndata-dir = \"/srv/100%/whisper\"\nschemas-file = \"/etc/g/storage-schemas.conf\"\n\
+         aggregation-file = \"/etc/g/storage-aggregation.conf\"\n\
+         [receiver.second]\nprotocol = \"tcp\"\n[receiver.third]\nprotocol = \"udp\"\n",
+    );
+    let written = settings(&conf);
+    for setting in [
+        "ENABLE_UDP_LISTENER = True",
+        "UDP_RECEIVER_PORT = 2103",
+        "CACHE_QUERY_INTERFACE = 0.0.0.0",
+        "ENABLE_TAGS = True",
+        "GRAPHITE_URL = http://127.0.0.1:8000",
+        // The main receiver is off, and another takes its place.
+        "LINE_RECEIVER_PORT = 2003",
+        "LOCAL_DATA_DIR = /srv/100%%/whisper",
+        "CONF_DIR = /etc/g",
+    ] {
+        assert!(written.contains(&setting), "no {setting} in {conf}");
+    }
+    assert!(!conf.contains("SHARDS"), "max-cpu = 0 is all cores: {conf}");
+    assert!(!conf.contains("[grpc], as"), "{conf}");
+    assert!(
+        conf.contains("storage-aggregation.conf\": it is read there"),
+        "{conf}"
+    );
+    let (_, look) = conf.split_once("# To look at:\n").unwrap();
+    assert!(
+        look.contains("[receiver.third] listen = \":2003\", as go-carbon"),
+        "{look}"
+    );
 }
 
 #[test]

@@ -1,9 +1,10 @@
 //! go-carbon's receivers and its cache query: `listen` and `enabled` become interface and port.
 //! An address without a host is every address, which is 0.0.0.0 here.
-//! Of several receivers of one kind the first is translated; the others are said.
+//! Of several receivers of one kind the first that is on is translated; the others are said.
 
-use toml::{Table, Value};
+use toml::Value;
 
+use super::defaults::{self, Section};
 use super::{Translation, said};
 
 /// A listener there and its options here.
@@ -44,15 +45,15 @@ const MANY: &str = "one receiver of this kind has a section here; further ports 
                     [cache:NAME] each, or a redirection in the firewall";
 
 /// Translates a section of a listener; false where it is none.
-pub(super) fn translate(section: &str, settings: &Table, translation: &mut Translation) -> bool {
-    let listener = match section {
+pub(super) fn translate(name: &str, section: Section<'_>, translation: &mut Translation) -> bool {
+    let listener = match name {
         "tcp" => TCP,
         "udp" => UDP,
         "pickle" => PICKLE,
         "carbonlink" => QUERY,
         "receiver" => {
-            for (name, receiver) in settings {
-                if let Value::Table(receiver) = receiver {
+            for (name, receiver) in section.written {
+                if receiver.is_table() {
                     additional(name, receiver, translation);
                 }
             }
@@ -60,96 +61,117 @@ pub(super) fn translate(section: &str, settings: &Table, translation: &mut Trans
         }
         _ => return false,
     };
-    address(section, settings, &listener, translation);
-    for (key, value) in settings {
-        let from = format!("[{section}] {key} = {}", said(value));
-        match (section, key.as_str()) {
-            (_, "listen" | "enabled") => {}
-            ("pickle", "max-message-size") => {
-                translation.set(&from, "PICKLE_RECEIVER_MAX_LENGTH", &said(value));
-            }
-            (_, "buffer-size") => {
-                let reason =
-                    "what is received waits in one bounded cache, and senders wait when it is full";
-                translation.without(&from, reason);
-            }
-            (_, "read-timeout") => {
-                translation.without(&from, "cache queries may keep their connections");
-            }
-            ("udp", "log-incomplete") => {
-                translation.without(
-                    &from,
-                    "lines that are cut off are counted: docs/operating/metrics.md",
-                );
-            }
-            ("tcp", "compression") if value.as_str() == Some("") => {
-                translation.without(&from, "it is off");
-            }
-            ("tcp", "compression") if value.as_str() == Some("gzip") => translation.without(
-                &from,
-                "the line receiver knows a stream packed with gzip by its first bytes",
-            ),
-            ("tcp", "compression") => translation.look(
-                &from,
-                "only streams packed with gzip are received; have the sender use that, or none",
-            ),
-            _ => translation.look(&from, "go-carbon's documentation has no such setting"),
-        }
+    address(name, section, &listener, translation);
+    for (key, value, is_written) in section.entries() {
+        translation.is_left_out = !is_written;
+        setting(name, key, value, translation);
     }
+    translation.is_left_out = false;
     true
 }
 
-/// Interface and port of a section.
-fn address(section: &str, settings: &Table, listener: &Listener, translation: &mut Translation) {
-    let off = settings.get("enabled") == Some(&Value::Boolean(false));
-    if let Some(switch) = listener.switch {
-        let word = if off { "False" } else { "True" };
-        translation.set(&format!("[{section}] enabled = {}", !off), switch, word);
-    } else if off {
-        let from = format!("[{section}] enabled = false");
-        translation.set(&from, listener.port, "0");
-        return;
+/// What a listener has beside its address.
+fn setting(section: &str, key: &str, value: &Value, translation: &mut Translation) {
+    let from = format!("[{section}] {key} = {}", said(value));
+    match (section, key) {
+        (_, "listen" | "enabled") => {}
+        ("pickle", "max-message-size") => {
+            translation.set(&from, "PICKLE_RECEIVER_MAX_LENGTH", &said(value));
+        }
+        (_, "buffer-size") => {
+            let reason =
+                "what is received waits in one bounded cache, and senders wait when it is full";
+            translation.without(&from, reason);
+        }
+        (_, "read-timeout") => {
+            translation.without(&from, "cache queries may keep their connections");
+        }
+        ("udp", "log-incomplete") => {
+            translation.without(
+                &from,
+                "lines that are cut off are counted: docs/operating/metrics.md",
+            );
+        }
+        ("tcp", "compression") if value.as_str() == Some("") => {
+            translation.without(&from, "it is off");
+        }
+        ("tcp", "compression") if value.as_str() == Some("gzip") => translation.without(
+            &from,
+            "the line receiver knows a stream packed with gzip by its first bytes",
+        ),
+        ("tcp", "compression") => translation.look(
+            &from,
+            "only streams packed with gzip are received; have the sender use that, or none",
+        ),
+        _ => translation.look(&from, "go-carbon's documentation has no such setting"),
     }
-    let Some(listen) = settings.get("listen").and_then(Value::as_str) else {
-        return;
-    };
-    let from = format!("[{section}] listen = \"{listen}\"");
-    let Some((host, port)) = listen.rsplit_once(':') else {
-        translation.look(&from, "that is no address with a port");
-        return;
-    };
-    let host = host.trim_start_matches('[').trim_end_matches(']');
-    let host = if host.is_empty() { "0.0.0.0" } else { host };
-    translation.set(&from, listener.interface, host);
-    translation.set("the same", listener.port, port);
 }
 
-/// `[receiver.NAME]`.
-fn additional(name: &str, settings: &Table, translation: &mut Translation) {
-    let section = format!("receiver.{name}");
-    let protocol = settings.get("protocol").and_then(Value::as_str);
-    let listener = match protocol {
-        Some("tcp") => TCP,
-        Some("udp") => UDP,
-        Some("pickle") => PICKLE,
-        Some("protobuf") => PROTOBUF,
+/// Interface and port of a section.
+fn address(name: &str, section: Section<'_>, listener: &Listener, translation: &mut Translation) {
+    let is_on = section.is_on(true);
+    translation.is_left_out = !section.written.contains_key("enabled");
+    let from = format!("[{name}] enabled = {is_on}");
+    match listener.switch {
+        Some(switch) => translation.set(&from, switch, if is_on { "True" } else { "False" }),
+        None if !is_on => translation.set(&from, listener.port, "0"),
+        None => {}
+    }
+    if let Some((listen, is_written)) = section.get("listen").filter(|_| is_on) {
+        translation.is_left_out = !is_written;
+        translation.taken.push(listener.port);
+        let from = format!("[{name}] listen = {}", said(listen));
+        match listen.as_str().and_then(|listen| listen.rsplit_once(':')) {
+            Some((host, port)) => {
+                let host = host.trim_start_matches('[').trim_end_matches(']');
+                let host = if host.is_empty() { "0.0.0.0" } else { host };
+                translation.set(&from, listener.interface, host);
+                translation.set(&from, listener.port, port);
+            }
+            None => translation.look(&from, "that is no address with a port"),
+        }
+    }
+    translation.is_left_out = false;
+}
+
+/// `[receiver.NAME]`, which go-carbon assumes to be as the main one of its protocol.
+fn additional(name: &str, receiver: &Value, translation: &mut Translation) {
+    let name = format!("receiver.{name}");
+    let protocol = receiver.get("protocol").and_then(Value::as_str);
+    let (listener, main) = match protocol {
+        Some("tcp") => (TCP, "tcp"),
+        Some("udp") => (UDP, "udp"),
+        Some("pickle") => (PICKLE, "pickle"),
+        Some("protobuf") => (PROTOBUF, "pickle"),
         Some(protocol) => {
-            let from = format!("[{section}] protocol = \"{protocol}\"");
+            let from = format!("[{name}] protocol = \"{protocol}\"");
             let reason =
                 "there is no such receiver; carbon-relay-ng or carbon-c-relay may take it over";
             translation.look(&from, reason);
             return;
         }
         None => {
-            translation.look(&format!("[{section}]"), "it names no protocol");
+            translation.look(&format!("[{name}]"), "it names no protocol");
             return;
         }
     };
-    let port = format!("\n{} = ", listener.port);
-    if translation.lines.iter().any(|line| line.contains(&port)) {
-        let listen = settings.get("listen").map(said).unwrap_or_default();
-        translation.look(&format!("[{section}] listen = {listen}"), MANY);
-        return;
+    let all = defaults::table();
+    let tables = receiver
+        .as_table()
+        .zip(all.get(main).and_then(Value::as_table));
+    let Some((written, assumed)) = tables else {
+        unreachable!("{name} is a table, and so is [{main}]")
+    };
+    let section = Section { written, assumed };
+    if !section.is_on(true) {
+        translation.without(&format!("[{name}]"), "it is not enabled");
+    } else if translation.taken.contains(&listener.port) {
+        if let Some((listen, is_written)) = section.get("listen") {
+            translation.is_left_out = !is_written;
+            translation.look(&format!("[{name}] listen = {}", said(listen)), MANY);
+            translation.is_left_out = false;
+        }
+    } else {
+        address(&name, section, &listener, translation);
     }
-    address(&section, settings, &listener, translation);
 }

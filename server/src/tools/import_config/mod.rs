@@ -1,48 +1,101 @@
 //! `benzene import-config`: reads go-carbon's configuration and writes a carbon.conf that says the
-//! same, each setting translated or named in a comment with the reason.
+//! same, each setting translated or named in a comment with the reason. What the file leaves out is
+//! written too, as go-carbon assumes it, where Benzene assumes something else.
 //! Only reads; writes one file where --output names it, and never over an existing one.
 //! Invariant, checked before anything is written: the daemon would accept what is written.
 //! On failure: what cannot be read, with the line; nothing is written.
 
+mod defaults;
 mod listeners;
 mod schemas;
 mod settings;
 
 use std::fs::OpenOptions;
 use std::io::{self, Write as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use toml::{Table, Value};
 
 use crate::cli::{CacheOptions, ImportConfigOptions};
 use crate::config;
 use crate::exit::Exit;
+use defaults::Section;
+
+/// A line of the carbon.conf.
+#[derive(Debug)]
+struct Line {
+    from: String,
+    option: &'static str,
+    value: String,
+}
 
 /// What becomes of settings, in the order of the file that is written.
 #[derive(Debug, Default)]
 struct Translation {
-    lines: Vec<String>,
+    lines: Vec<Line>,
     /// Settings without a counterpart, each with its reason.
     without: Vec<String>,
     /// What the operator should look at.
     look: Vec<String>,
+    /// The file leaves out what is translated now.
+    is_left_out: bool,
+    /// Where the rule files are to be.
+    conf_dir: Option<PathBuf>,
+    /// Ports of receivers that something listens on.
+    taken: Vec<&'static str>,
 }
 
 impl Translation {
-    /// A setting, with where it comes from.
-    fn set(&mut self, from: &str, option: &str, value: &str) {
-        self.lines.push(format!("# {from}\n{option} = {value}"));
+    /// A setting, with where it comes from; of two for one option the later holds. What the file leaves
+    /// out is written only where Benzene assumes something else.
+    fn set(&mut self, from: &str, option: &'static str, value: &str) {
+        let is_set = self.lines.iter().any(|line| line.option == option);
+        if self.is_left_out && !is_set && is_assumed(option, value) {
+            return;
+        }
+        let from = self.origin(from);
+        if value.contains(char::is_control) {
+            self.look
+                .push(format!("{from}: carbon.conf holds no such text"));
+            return;
+        }
+        self.lines.retain(|line| line.option != option);
+        let value = value.to_owned();
+        self.lines.push(Line {
+            from,
+            option,
+            value,
+        });
     }
 
     /// One that has no counterpart, and need have none.
     fn without(&mut self, from: &str, reason: &str) {
-        self.without.push(format!("{from}: {reason}"));
+        if !self.is_left_out {
+            self.without.push(format!("{from}: {reason}"));
+        }
     }
 
     /// One after whose loss something may be missing.
     fn look(&mut self, from: &str, reason: &str) {
+        let from = self.origin(from);
         self.look.push(format!("{from}: {reason}"));
     }
+
+    fn origin(&self, from: &str) -> String {
+        if self.is_left_out {
+            format!("{from}, as go-carbon assumes where the file leaves it out")
+        } else {
+            from.to_owned()
+        }
+    }
+}
+
+/// Whether Benzene does the same where carbon.conf says nothing.
+fn is_assumed(option: &str, value: &str) -> bool {
+    let Some(option) = config::find(option) else {
+        unreachable!("{option} is translated to and no option")
+    };
+    option.means(&option.assumed(true), value)
 }
 
 /// Reads, translates and writes.
@@ -88,49 +141,72 @@ pub fn run(options: &ImportConfigOptions) -> Exit {
 
 /// The text of the carbon.conf.
 fn translate(path: &Path, table: &Table) -> String {
-    let mut translation = Translation::default();
+    let assumed = defaults::table();
+    let nothing = Table::new();
+    let section = |name: &str| Section {
+        written: table
+            .get(name)
+            .and_then(Value::as_table)
+            .unwrap_or(&nothing),
+        assumed: assumed
+            .get(name)
+            .and_then(Value::as_table)
+            .unwrap_or(&nothing),
+    };
+    let mut translation = Translation {
+        conf_dir: settings::conf_dir(section("whisper")),
+        ..Translation::default()
+    };
+    let mut names: Vec<&String> = table.keys().chain(assumed.keys()).collect();
+    names.sort();
+    names.dedup();
     // Of two receivers of one kind the main one is translated.
-    let (more, main): (Vec<_>, Vec<_>) = table.iter().partition(|(name, _)| *name == "receiver");
-    for (section, settings) in main.into_iter().chain(more) {
-        match settings {
-            Value::Table(settings) => translate_section(section, settings, &mut translation),
-            Value::Array(_) if section == "logging" => settings::logging(&mut translation),
-            other @ (Value::String(_)
-            | Value::Integer(_)
-            | Value::Float(_)
-            | Value::Boolean(_)
-            | Value::Datetime(_)
-            | Value::Array(_)) => {
-                let from = format!("{section} = {}", said(other));
+    names.sort_by_key(|name| *name == "receiver");
+    for name in names {
+        match table.get(name) {
+            Some(Value::Table(_)) | None => {
+                translate_section(name, section(name), &mut translation);
+            }
+            Some(Value::Array(_)) if name == "logging" => settings::logging(&mut translation),
+            Some(
+                other @ (Value::String(_)
+                | Value::Integer(_)
+                | Value::Float(_)
+                | Value::Boolean(_)
+                | Value::Datetime(_)
+                | Value::Array(_)),
+            ) => {
+                let from = format!("{name} = {}", said(other));
                 translation.without(&from, "go-carbon has no such setting");
             }
         }
     }
     settings::log_lines(&mut translation);
-    schemas::look(table, &mut translation);
+    schemas::look(section("whisper"), &mut translation);
     compose(path, &translation)
 }
 
-fn translate_section(section: &str, settings: &Table, translation: &mut Translation) {
-    if listeners::translate(section, settings, translation) {
+fn translate_section(name: &str, section: Section<'_>, translation: &mut Translation) {
+    if listeners::translate(name, section, translation) {
         return;
     }
-    if let Some(whole) = settings::whole_section(section) {
-        let on = settings.get("enabled") == Some(&Value::Boolean(true));
-        let from = format!("[{section}]");
+    if let Some(whole) = settings::whole_section(name) {
+        let from = format!("[{name}]");
+        translation.is_left_out = section.written.is_empty();
         match whole {
             settings::Whole::Without(reason) => translation.without(&from, reason),
-            settings::Whole::Missed(reason) if on => translation.look(&from, reason),
+            settings::Whole::Missed(reason) if section.is_on(false) => {
+                translation.look(&from, reason);
+            }
             settings::Whole::Missed(_) => translation.without(&from, "it is not enabled"),
         }
-        return;
+    } else {
+        for (key, value, is_written) in section.entries() {
+            translation.is_left_out = !is_written;
+            settings::translate(name, key, value, translation);
+        }
     }
-    // The schemas' directory becomes CONF_DIR, where the other rules are looked for, too.
-    let (schemas, others): (Vec<_>, Vec<_>) =
-        settings.iter().partition(|(key, _)| *key == "schemas-file");
-    for (key, value) in schemas.into_iter().chain(others) {
-        settings::translate(section, key, value, translation);
-    }
+    translation.is_left_out = false;
 }
 
 fn compose(path: &Path, translation: &Translation) -> String {
@@ -144,9 +220,16 @@ fn compose(path: &Path, translation: &Translation) -> String {
         "# carbon.conf for Benzene, made by `benzene import-config {name}`.\n\
          # Before it is used: benzene check-config carbon.conf\n\n[cache]\n"
     );
-    for line in &translation.lines {
-        text.push_str(line);
-        text.push_str("\n\n");
+    for Line {
+        from,
+        option,
+        value,
+    } in &translation.lines
+    {
+        text.push_str(&comments(std::slice::from_ref(from)));
+        // A percent sign in a value begins a reference, as in Python's configuration files.
+        let value = value.replace('%', "%%");
+        text.extend([option, " = ", &value, "\n\n"]);
     }
     if !translation.look.is_empty() {
         text.push_str("# To look at:\n");

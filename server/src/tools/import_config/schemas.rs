@@ -2,24 +2,22 @@
 //! mean something else. What a site's own file has of that is named with its line.
 //! Never changes a file; a file that is not there is not missed, for it may be on another machine.
 
-use benzene_engine::schemas::ini::{Entry, IniFile};
-use benzene_engine::whisper::Aggregation;
-use toml::{Table, Value};
-
-use super::Translation;
-use crate::config;
 use std::path::Path;
 
-/// Looks at the storage files that the configuration names, as far as they can be read.
-pub(super) fn look(table: &Table, translation: &mut Translation) {
-    let whisper = table.get("whisper").and_then(Value::as_table);
-    let named = |key: &str| {
-        whisper
-            .and_then(|whisper| whisper.get(key))
-            .and_then(Value::as_str)
-    };
+use benzene_engine::schemas::ini::{Entry, IniFile};
+use benzene_engine::whisper::Aggregation;
+
+use super::Translation;
+use super::defaults::Section;
+use crate::config;
+
+/// Looks at the storage files that go-carbon reads, as far as they can be read.
+pub(super) fn look(whisper: Section<'_>, translation: &mut Translation) {
     for key in ["schemas-file", "aggregation-file"] {
-        let Some(path) = named(key) else { continue };
+        let named = whisper.get(key).and_then(|(value, _)| value.as_str());
+        let Some(path) = named.filter(|path| !path.is_empty()) else {
+            continue;
+        };
         let Ok(text) = config::read_file(Path::new(path)) else {
             let reason = "it could not be read here; sections with priority, retentions such as \
                           60s:1440 and quoted values mean something else in go-carbon \

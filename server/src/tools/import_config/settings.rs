@@ -1,10 +1,11 @@
 //! go-carbon's settings one by one, but for its listeners: what each is here, or why it is nothing.
 //! The names are those of go-carbon's documented configuration; one that is not among them is said.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use toml::Value;
 
+use super::defaults::Section;
 use super::{Translation, said};
 
 /// Sections that are nothing here as a whole.
@@ -87,7 +88,7 @@ const SETTINGS: &[(&str, &str, How)] = &[
         "metric-interval",
         How::Seconds("CARBON_METRIC_INTERVAL"),
     ),
-    ("common", "max-cpu", How::As("SHARDS")),
+    ("common", "max-cpu", How::Own(max_cpu)),
     ("whisper", "data-dir", How::Own(data_dir)),
     ("whisper", "schemas-file", How::Own(schemas_file)),
     ("whisper", "aggregation-file", How::Own(aggregation_file)),
@@ -188,7 +189,10 @@ pub(super) fn translate(section: &str, key: &str, value: &Value, translation: &m
         translation.look(&from, "go-carbon's documentation has no such setting");
         return;
     };
-    let plain = said(value).trim_matches('"').to_owned();
+    let plain = match value.as_str() {
+        Some(text) => text.to_owned(),
+        None => said(value),
+    };
     match how {
         How::As(option) => translation.set(&from, option, &plain),
         How::Switch(option) => {
@@ -289,6 +293,8 @@ fn data_dir(from: &str, value: &Value, translation: &mut Translation) {
     let path = Path::new(value.as_str().unwrap_or_default());
     translation.set(from, "LOCAL_DATA_DIR", &path.display().to_string());
     let storage = path.parent().filter(|parent| parent.parent().is_some());
+    // go-carbon assumes nothing of these.
+    translation.is_left_out = false;
     match storage.filter(|_| path.ends_with("whisper")) {
         Some(storage) => translation.set(
             "the same: journal, log files and pid file",
@@ -303,34 +309,48 @@ fn data_dir(from: &str, value: &Value, translation: &mut Translation) {
     }
 }
 
+/// 0 is every core.
+fn max_cpu(from: &str, value: &Value, translation: &mut Translation) {
+    match value.as_integer() {
+        Some(cores @ 1..) => translation.set(from, "SHARDS", &cores.to_string()),
+        Some(_) | None => translation.without(from, "all cores are used"),
+    }
+}
+
+/// The directory of storage-schemas.conf, which is CONF_DIR here.
+pub(super) fn conf_dir(whisper: Section<'_>) -> Option<PathBuf> {
+    let (value, _) = whisper.get("schemas-file")?;
+    let directory = Path::new(value.as_str()?).parent()?;
+    (!directory.as_os_str().is_empty()).then(|| directory.to_owned())
+}
+
 fn schemas_file(from: &str, value: &Value, translation: &mut Translation) {
-    rule_file(from, value, "storage-schemas.conf", translation);
+    if let Some(directory) = &translation.conf_dir {
+        let directory = directory.display().to_string();
+        translation.set(from, "CONF_DIR", &directory);
+    }
+    if !is_in_conf_dir(value, "storage-schemas.conf", translation) {
+        translation.look(from, "copy it to CONF_DIR as storage-schemas.conf");
+    }
 }
 
 fn aggregation_file(from: &str, value: &Value, translation: &mut Translation) {
-    rule_file(from, value, "storage-aggregation.conf", translation);
+    if value.as_str() == Some("") {
+        let reason = "go-carbon averages every metric then, with xFilesFactor 0.5, and Benzene reads \
+                      storage-aggregation.conf in CONF_DIR where there is one";
+        translation.look(from, reason);
+    } else if is_in_conf_dir(value, "storage-aggregation.conf", translation) {
+        translation.without(from, "it is read there, in CONF_DIR");
+    } else {
+        translation.look(from, "copy it to CONF_DIR as storage-aggregation.conf");
+    }
 }
 
-/// The rule files lie in CONF_DIR under Python carbon's names.
-fn rule_file(from: &str, value: &Value, name: &str, translation: &mut Translation) {
+/// Rule files lie in CONF_DIR under Python carbon's names.
+fn is_in_conf_dir(value: &Value, name: &str, translation: &Translation) -> bool {
     let path = Path::new(value.as_str().unwrap_or_default());
-    let Some(directory) = path
-        .parent()
-        .filter(|parent| !parent.as_os_str().is_empty())
-    else {
-        translation.look(from, &format!("it is to be in CONF_DIR as {name}"));
-        return;
-    };
-    if name == "storage-schemas.conf" {
-        translation.set(from, "CONF_DIR", &directory.display().to_string());
-    }
-    let says = format!("CONF_DIR = {}", directory.display());
-    let same = translation.lines.iter().any(|line| line.ends_with(&says));
-    if path.file_name().is_none_or(|file| file != name) || !same {
-        translation.look(from, &format!("copy it to CONF_DIR as {name}"));
-    } else if name == "storage-aggregation.conf" {
-        translation.without(from, "it is read there, in CONF_DIR");
-    }
+    let directory = translation.conf_dir.as_deref();
+    directory.is_some_and(|directory| path == directory.join(name))
 }
 
 fn whisper_enabled(from: &str, value: &Value, translation: &mut Translation) {
