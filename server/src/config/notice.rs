@@ -11,7 +11,7 @@ use super::address::{Door, Service};
 use super::directories::Surroundings;
 use super::low::{Low, Stranger, Written};
 use super::option::Standing;
-use super::value::Kind;
+use super::value::{Kind, is_quoted};
 use super::volumes::DataDirectory;
 use crate::cli::CacheOptions;
 
@@ -84,7 +84,7 @@ fn stranger(stranger: &Stranger) -> String {
 
 /// Settings that are acted on and yet do something else than they seem to.
 pub(super) fn misleading(low: &Low, settings: &Settings) -> Vec<String> {
-    let mut warnings = Vec::new();
+    let mut warnings: Vec<String> = low.holding().filter_map(quoted).collect();
     if let Some(lag) = low.written("MIN_TIMESTAMP_LAG")
         && settings.timestamp_lag_s > 0
         && settings.strategy != Strategy::TimeSorted
@@ -120,6 +120,18 @@ pub(super) fn misleading(low: &Low, settings: &Settings) -> Vec<String> {
         ));
     }
     warnings
+}
+
+/// Quotes around a value, which no other type than a text would let pass.
+fn quoted(written: &Written) -> Option<String> {
+    let is_acted = written.option.standing == Standing::Acted;
+    (is_acted && is_quoted(&written.text)).then(|| {
+        format!(
+            "{}: {} stands in quotes, and these are part of its value, as with Python carbon; take \
+             them off",
+            written.place, written.option.name
+        )
+    })
 }
 
 /// A list that was named and is not asked.

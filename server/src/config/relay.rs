@@ -11,10 +11,24 @@ use super::low::Low;
 use super::value::Fault;
 use crate::relay::{Destination, HashType, Method, RelaySettings};
 
+/// The switch.
+pub(super) const SWITCH: &str = "RELAY_CACHE_METRICS";
+/// What is looked at only where it is on.
+pub(super) const OPTIONS: &[&str] = &[
+    "DESTINATIONS",
+    "RELAY_METHOD",
+    "REPLICATION_FACTOR",
+    "DIVERSE_REPLICAS",
+    "ROUTER_HASH_TYPE",
+    "MAX_QUEUE_SIZE",
+    "MAX_QUEUE_SIZE_HARD_PCT",
+    "MAX_DATAPOINTS_PER_MESSAGE",
+];
+
 /// How own metrics are relayed; None: they are stored here.
 pub(super) fn relay(low: &Low) -> Result<Option<Box<RelaySettings>>, ConfigError> {
     const DESTINATIONS: &str = "DESTINATIONS";
-    if !low.switch("RELAY_CACHE_METRICS") {
+    if !low.switch(SWITCH) {
         return Ok(None);
     }
     let written = low.text(DESTINATIONS).unwrap_or_default();

@@ -1,14 +1,19 @@
 //! carbon.conf as whoever checks one sees it: every section and every key, with what becomes of it.
 //! Grammar, table and readers are those of the start (`low`), but nothing stops at the first fault,
 //! and the sections of carbon-relay and carbon-aggregator are looked at too.
-//! Nothing is decided here: relations between options are `high`'s, and asked of `config::load`.
+//! Nothing is decided here: relations between options are `high`'s, and asked of `config::load`. One is
+//! known: options of the relay do nothing in a cache's section where RELAY_CACHE_METRICS is off.
 //! It never fails: what is wrong is part of the answer.
 
 use benzene_engine::schemas::ini::{DEFAULT_SECTION, IniError, IniFile, Section};
 
-use super::low::{self, Resolved};
+use super::low::{self, CACHE_SECTION, Resolved};
 use super::option::{self, ConfOption, Standing};
-use super::value::Fault;
+use super::relay;
+use super::value::{Fault, Value};
+
+const NO_RELAY: &str = "it acts only with RELAY_CACHE_METRICS = True, which sends own metrics to other \
+                        carbons";
 
 /// Everything that a carbon.conf says.
 #[derive(Debug)]
@@ -110,6 +115,10 @@ fn section_of(
 ) -> SectionSurvey {
     let program = program(&section.name);
     let entries: Vec<Result<Resolved, IniError>> = low::resolve(ini, section, fallbacks);
+    let reader = Reader {
+        program,
+        relays: relays(ini, section, fallbacks),
+    };
     let (mut keys, mut faults) = (Vec::new(), Vec::new());
     for entry in entries {
         let entry = match entry {
@@ -125,7 +134,7 @@ fn section_of(
             }
             lent.push(entry.line);
         }
-        keys.extend(key(entry, section, program));
+        keys.extend(key(entry, section, reader));
     }
     SectionSurvey {
         name: section.name.clone(),
@@ -146,11 +155,31 @@ fn program(section: &str) -> Program {
     }
 }
 
-fn key(entry: Resolved, section: &Section, program: Program) -> Option<Key> {
+/// Whether a cache's section sends own metrics to other carbons; [cache:NAME] has what [cache] says.
+fn relays(ini: &IniFile, section: &Section, fallbacks: &[(&str, &str)]) -> bool {
+    let said = |section: &str| {
+        ini.get_with(section, relay::SWITCH, fallbacks)
+            .ok()
+            .flatten()
+    };
+    let text = said(&section.name).or_else(|| said(CACHE_SECTION));
+    let value = text.and_then(|text| option::find(relay::SWITCH)?.read(text.trim()).ok());
+    value == Some(Value::Switch(true))
+}
+
+/// Who reads a section.
+#[derive(Clone, Copy)]
+struct Reader {
+    program: Program,
+    /// With RELAY_CACHE_METRICS.
+    relays: bool,
+}
+
+fn key(entry: Resolved, section: &Section, reader: Reader) -> Option<Key> {
     let name = entry.key.to_uppercase();
     let known = option::find(&name);
     let becomes = if let Some(option) = known {
-        becomes(option, &entry.text, program)
+        becomes(option, &entry.text, reader)
     } else {
         let nearest = option::nearest(&name);
         // [DEFAULT] is for all programs, and holds names that only %(NAME)s refers to.
@@ -174,8 +203,8 @@ fn key(entry: Resolved, section: &Section, program: Program) -> Option<Key> {
     })
 }
 
-fn becomes(option: &ConfOption, text: &str, program: Program) -> Becomes {
-    if program != Program::Cache {
+fn becomes(option: &ConfOption, text: &str, reader: Reader) -> Becomes {
+    if reader.program != Program::Cache {
         return match option.read(text) {
             Ok(_) => Becomes::Elsewhere,
             Err(fault) => Becomes::Wrong(fault),
@@ -186,6 +215,9 @@ fn becomes(option: &ConfOption, text: &str, program: Program) -> Becomes {
         Err(fault) => return Becomes::Wrong(fault),
     };
     match option.standing {
+        Standing::Acted if !reader.relays && relay::OPTIONS.contains(&option.name) => {
+            Becomes::Idle { why: NO_RELAY }
+        }
         Standing::Acted => Becomes::Used,
         Standing::Idle { why } => Becomes::Idle { why },
         Standing::Refused { .. } => Becomes::Already,

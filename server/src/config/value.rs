@@ -323,6 +323,15 @@ pub(super) fn inline_comment(text: &str) -> Option<&str> {
     None
 }
 
+/// Whether a value stands in quotes, which are part of it.
+pub fn is_quoted(text: &str) -> bool {
+    let inside = |quote: char| {
+        text.strip_prefix(quote)
+            .and_then(|rest| rest.strip_suffix(quote))
+    };
+    inside('"').or_else(|| inside('\'')).is_some()
+}
+
 fn read_switch(text: &str) -> Result<bool, Fault> {
     match text.to_ascii_lowercase().as_str() {
         "1" | "yes" | "true" | "on" => Ok(true),

@@ -1,4 +1,4 @@
-//! `benzene check-config`: twenty-five broken files, each with every message that it must bring: the
+//! `benzene check-config`: twenty-seven broken files, each with every message that it must bring: the
 //! line, what is wrong and how to mend it, and no other; the way of a metric; existing files; codes.
 //! The program itself is run, as a script would, and its JSON read.
 
@@ -128,6 +128,26 @@ const BROKEN: &[(&str, &[Message])] = &[
                     "%(STORAGE)s",
                     "neither [cache] nor [DEFAULT] sets",
                 ],
+            ),
+        ],
+    ),
+    (
+        "quotes.carbon.conf",
+        &[
+            (
+                "warning",
+                2,
+                &[
+                    "LOCAL_DATA_DIR stands in quotes",
+                    "part of its value",
+                    "take them off",
+                ],
+            ),
+            ("warning", 3, &["USER stands in quotes", "take them off"]),
+            (
+                "warning",
+                6,
+                &["[relay] RELAY_RULES stands in quotes", "take them off"],
             ),
         ],
     ),
@@ -360,6 +380,20 @@ const BROKEN: &[(&str, &[Message])] = &[
                 &["*.tmp", "at character 1", "correct the pattern"],
             ),
             ("error", 4, &["**", "correct the pattern"]),
+        ],
+    ),
+    (
+        "comments.blacklist.conf",
+        &[
+            (
+                "warning",
+                2,
+                &[
+                    "`# and this, too` is part of the pattern",
+                    "line of its own",
+                ],
+            ),
+            ("warning", 4, &["`# gone by now`", "first column"]),
         ],
     ),
     (
@@ -748,6 +782,35 @@ fn every_data_directory_is_looked_at_and_every_file_once() {
     assert_eq!(code, 3, "{report:#}");
     let found = messages(&report, at("three").to_str().unwrap());
     assert!(found[0].2.contains("see --data-dir"), "{found:?}");
+}
+
+/// Options of the relay act in a cache's section with RELAY_CACHE_METRICS only.
+#[test]
+fn options_of_a_relay_that_is_off_are_not_called_used() {
+    let directory = tempfile::tempdir().unwrap();
+    for name in ["storage-schemas.conf", "storage-aggregation.conf"] {
+        let example = fixture(&format!("{name}.example"));
+        fs::copy(example, directory.path().join(name)).unwrap();
+    }
+    let options = "DESTINATIONS = 127.0.0.1:2104\nRELAY_METHOD = constant\nMAX_QUEUE_SIZE = 500\n";
+    for (switch, level) in [
+        ("", "ignored"),
+        ("RELAY_CACHE_METRICS = off\n", "ignored"),
+        ("RELAY_CACHE_METRICS = True\n", "used"),
+    ] {
+        let conf = format!("[cache]\n{options}{switch}");
+        let conf = write(directory.path(), "carbon.conf", &conf);
+        let (code, report) = check(&[&conf]);
+        assert_eq!(code, 0, "{report:#}");
+        let findings = report["findings"].as_array().unwrap().iter();
+        let found: Vec<_> = findings
+            .filter(|it| {
+                it["file"] == conf.as_str() && it["line"].as_u64().is_some_and(|at| at < 5)
+            })
+            .collect();
+        assert_eq!(found.len(), 3, "{report:#}");
+        assert!(found.iter().all(|it| it["level"] == level), "{report:#}");
+    }
 }
 
 #[test]

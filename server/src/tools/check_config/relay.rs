@@ -9,7 +9,7 @@ use benzene_engine::schemas::pattern::{Pattern, Search};
 use super::carbon::unknown;
 use super::finding::{Level, Notes};
 use super::storage::compile;
-use crate::config::{Becomes, Key, Program, SectionSurvey};
+use crate::config::{Becomes, Key, Program, SectionSurvey, is_quoted};
 
 /// What a value has to be.
 #[derive(Clone, Copy)]
@@ -83,7 +83,17 @@ pub(super) fn check_section(section: &SectionSurvey, notes: &mut Notes) {
             | Becomes::Already
             | Becomes::Idle { .. }
             | Becomes::NotDone { .. }
-            | Becomes::Elsewhere => wrong += usize::from(check_shape(key, notes)),
+            | Becomes::Elsewhere => {
+                let is_wrong = check_shape(key, notes);
+                wrong += usize::from(is_wrong);
+                if !is_wrong && is_quoted(&key.text) {
+                    let text = format!(
+                        "[{}] {} stands in quotes, and these are part of its value; take them off",
+                        key.section, key.name
+                    );
+                    notes.warning(key.line, text);
+                }
+            }
         }
     }
     if wrong == 0 {
