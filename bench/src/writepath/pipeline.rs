@@ -67,7 +67,7 @@ struct Begun {
 #[derive(Debug)]
 pub(crate) struct Pipeline<D> {
     driver: D,
-    shard: Shard,
+    shard: Box<Shard>,
     depth: usize,
     /// Operations that begin work on a file, until they are let through.
     held: VecDeque<(FileToken, FileOperation)>,
@@ -115,7 +115,7 @@ impl<D: Driver> Pipeline<D> {
             ShardConfig::alone(data_dir, Arc::clone(schemas), Arc::clone(aggregations), now);
         Self {
             driver,
-            shard: Shard::new(config, now),
+            shard: Box::new(Shard::new(config, now)),
             depth,
             held: VecDeque::new(),
             begun: HashMap::new(),
