@@ -225,6 +225,61 @@ mod tests {
         }
     }
 
+    /// The order of nodes for 10,000 names, by carbon's own ring; mmh3_ch needs the module mmh3.
+    const CARBON: &str = r#"
+import sys
+from carbon.hashing import ConsistentHashRing
+nodes = [tuple(part or None for part in line.split(" ")) for line in sys.argv[2].split(",")]
+ring = ConsistentHashRing(nodes, hash_type=sys.argv[1])
+for name in open(sys.argv[3], encoding="utf-8"):
+    print(*(nodes.index(node) for node in ring.get_nodes(name.rstrip("\n"))))
+"#;
+
+    #[test]
+    fn ten_thousand_names_go_where_carbon_s_own_ring_sends_them() {
+        let names: Vec<String> = (0..10_000_u32)
+            .map(|number| match number % 4 {
+                0 => format!("site.host{}.metric{number}", number % 97),
+                1 => format!("disk.used;host=web{number};rack=r{}", number % 7),
+                2 => format!("\u{6771}\u{4eac}.\u{e9}t\u{e9}{number}"),
+                _ => "n".repeat(usize::try_from(number % 41).unwrap() + 1) + &number.to_string(),
+            })
+            .collect();
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), names.join("\n")).unwrap();
+        let mixed: Vec<Node> = (0..20)
+            .map(|number| {
+                let instance = (number % 3 > 0).then(|| format!("i{number}"));
+                node(&format!("10.0.0.{number}"), instance.as_deref())
+            })
+            .collect();
+        for (word, hash) in [
+            ("carbon_ch", HashType::Carbon),
+            ("fnv1a_ch", HashType::Fnv1a),
+            ("mmh3_ch", HashType::Mmh3),
+        ] {
+            for nodes in [local(&["a", "b", "c"]), mixed.clone()] {
+                let shown: Vec<String> = nodes
+                    .iter()
+                    .map(|it| format!("{} {}", it.server, it.instance.as_deref().unwrap_or("")))
+                    .collect();
+                let output = std::process::Command::new(benzene_fixtures::python().unwrap())
+                    .args(["-c", CARBON, word, &shown.join(",")])
+                    .arg(file.path())
+                    .output()
+                    .unwrap();
+                assert!(output.status.success(), "{output:?}");
+                let carbon = String::from_utf8(output.stdout).unwrap();
+                assert_eq!(carbon.lines().count(), names.len());
+                let ring = Ring::new(&nodes, hash);
+                for (name, line) in names.iter().zip(carbon.lines()) {
+                    let ours: Vec<String> = ring.nodes(name).map(|it| it.to_string()).collect();
+                    assert_eq!(ours.join(" "), line, "{word}: {name}");
+                }
+            }
+        }
+    }
+
     #[test]
     fn every_node_is_reached_and_one_alone_too() {
         for count in [1, 2, 5, 20] {
