@@ -1,12 +1,14 @@
 //! One post to graphite-web: a form with the field `path` for each series, as go-carbon sends it;
 //! Python carbon sends the same fields as multipart.
 //! Waits for at most five seconds in all. Follows no redirect and uses no proxy of the environment:
-//! what GRAPHITE_URL says is where it goes. HTTPS is checked against the system's certificates.
+//! what GRAPHITE_URL says is where it goes. HTTPS is checked against the certificates that SSL_CERT_FILE
+//! and SSL_CERT_DIR name, else the system's, as Python's is; after a failure they are read again.
 //! Never shows the user and password that may stand in the URL.
 
 use std::io::Read as _;
 
 use benzene_engine::limits::{TAG_ANSWER_BYTES_MAX, TAG_POST_TIMEOUT};
+use rustls::CertificateError;
 use ureq::Agent;
 use ureq::http::Uri;
 use ureq::tls::{RootCerts, TlsConfig};
@@ -87,6 +89,12 @@ pub(super) enum Failure {
     /// Nobody answered, or no answer could be read.
     #[error("{0}")]
     Silent(Box<ureq::Error>),
+    /// It has not proved who it is.
+    #[error(
+        "its certificate is not accepted: {0}; trusted is what SSL_CERT_FILE and SSL_CERT_DIR name, or \
+         else what the system trusts"
+    )]
+    Untrusted(String),
     /// It answered something else than that it has taken them.
     #[error("it answers {status}{said}")]
     Refused {
@@ -112,6 +120,13 @@ pub(super) struct Post {
 
 impl Post {
     pub(super) fn new(url: &GraphiteUrl) -> Post {
+        Post {
+            agent: Post::agent(),
+            url: url.clone(),
+        }
+    }
+
+    fn agent() -> Agent {
         let tls = TlsConfig::builder()
             .root_certs(RootCerts::PlatformVerifier)
             .build();
@@ -126,10 +141,7 @@ impl Post {
             .user_agent(concat!("benzene/", env!("CARGO_PKG_VERSION")))
             .tls_config(tls)
             .build();
-        Post {
-            agent: config.into(),
-            url: url.clone(),
-        }
+        config.into()
     }
 
     /// Where it posts to, for the log.
@@ -138,14 +150,17 @@ impl Post {
     }
 
     /// Posts these series.
-    pub(super) fn send<'n>(&self, names: impl Iterator<Item = &'n str>) -> Result<(), Failure> {
+    pub(super) fn send<'n>(&mut self, names: impl Iterator<Item = &'n str>) -> Result<(), Failure> {
         let form = names.map(|name| ("path", name));
-        let silent = |error| Failure::Silent(Box::new(error));
-        let mut response = self
-            .agent
-            .post(&self.url.url)
-            .send_form(form)
-            .map_err(silent)?;
+        let mut response = match self.agent.post(&self.url.url).send_form(form) {
+            Ok(response) => response,
+            Err(error) => {
+                // An agent keeps the certificates that it has read once.
+                self.agent = Post::agent();
+                return Err(distrust(&error)
+                    .map_or_else(|| Failure::Silent(Box::new(error)), Failure::Untrusted));
+            }
+        };
         let status = response.status().as_u16();
         if status == 200 {
             return Ok(());
@@ -157,6 +172,37 @@ impl Post {
         };
         Err(Failure::Refused { status, said })
     }
+}
+
+/// Why its certificate is not accepted, if that is what failed.
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "other people's enums, which grow; what they say is said as it is"
+)]
+fn distrust(error: &ureq::Error) -> Option<String> {
+    let cause = match error {
+        ureq::Error::Rustls(cause) => cause,
+        ureq::Error::Io(error) => error.get_ref()?.downcast_ref::<rustls::Error>()?,
+        _ => return None,
+    };
+    let certificate = match cause {
+        rustls::Error::InvalidCertificate(certificate) => certificate,
+        rustls::Error::General(said) => return Some(said.clone()),
+        _ => return None,
+    };
+    let why = match certificate {
+        CertificateError::UnknownIssuer | CertificateError::BadSignature => {
+            "nobody who is trusted has signed it"
+        }
+        CertificateError::Expired | CertificateError::ExpiredContext { .. } => "it has expired",
+        CertificateError::Other(other) if other.to_string() == "CaUsedAsEndEntity" => {
+            "it says that it is an authority's (CA:TRUE), as those of `openssl req -x509` do where \
+             nobody says otherwise; make it with -addext basicConstraints=critical,CA:FALSE, or let an \
+             authority of your own sign it"
+        }
+        other => return Some(other.to_string()),
+    };
+    Some(why.to_owned())
 }
 
 /// The first line of an answer that has any words in it.

@@ -127,7 +127,7 @@ fn names_arrive_as_they_are_below_the_path_of_the_url_and_with_its_user() {
         "\u{6771}\u{4eac};x=a&b=c%20+",
         "m;q=\"1\"",
     ];
-    let post = Post::new(&server.url("me:secret@", "/graphite/"));
+    let mut post = Post::new(&server.url("me:secret@", "/graphite/"));
     post.send(names.into_iter()).unwrap();
     assert_eq!(server.paths(), names);
     let head = server.requests.lock().unwrap()[0].0.to_lowercase();
@@ -162,7 +162,7 @@ fn anything_but_200_is_a_refusal_and_says_why() {
                 .to_owned()
         }
     });
-    let post = Post::new(&server.url("", ""));
+    let mut post = Post::new(&server.url("", ""));
     let failure = post.send(["m;a=1"].into_iter()).unwrap_err();
     assert!(failure.is_refusal());
     assert_eq!(failure.to_string(), "it answers 500: <h1>Cannot parse</h1>");
@@ -183,7 +183,7 @@ fn an_https_url_is_really_spoken_to_in_tls() {
             first
         })
         .unwrap();
-    let post = Post::new(&GraphiteUrl::parse(&url).unwrap());
+    let mut post = Post::new(&GraphiteUrl::parse(&url).unwrap());
     let failure = post.send(["m;a=1"].into_iter()).unwrap_err();
     assert!(!failure.is_refusal(), "{failure}");
     // A handshake record of TLS.

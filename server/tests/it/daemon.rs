@@ -109,6 +109,8 @@ pub(crate) struct Setup {
     pub(crate) shards: Option<usize>,
     /// Other flags.
     pub(crate) flags: &'static [&'static str],
+    /// What stands in its environment besides.
+    pub(crate) env: Vec<(&'static str, String)>,
     /// Soft and hard limit on open files.
     pub(crate) open_files: Option<u32>,
     /// Soft limit on open files alone.
@@ -211,6 +213,7 @@ impl Daemon {
             command.args(["--shards", &shards.to_string()]);
         }
         command.args(setup.flags);
+        command.envs(setup.env.iter().map(|(key, value)| (key, value)));
         let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
         let log = Arc::new(Mutex::new(String::new()));
         let reader = keep_log(child.stderr.take().unwrap(), Arc::clone(&log));

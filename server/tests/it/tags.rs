@@ -135,6 +135,133 @@ fn new_tagged_series_are_announced_once_and_again_with_every_third_update() {
     assert!(daemon.stop().status.success());
 }
 
+/// graphite-web behind TLS, as far as an announcement sees it.
+const SECURE: &str = r#"
+import http.server, ssl, sys, urllib.parse
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_POST(self):
+        body = self.rfile.read(int(self.headers["Content-Length"])).decode()
+        print(self.path, *urllib.parse.parse_qs(body)["path"], flush=True)
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(b"[]")
+server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+context.load_cert_chain(sys.argv[1], sys.argv[2])
+server.socket = context.wrap_socket(server.socket, server_side=True)
+print(server.server_port, flush=True)
+server.serve_forever()
+"#;
+
+/// A server with a certificate that signs itself.
+struct Secure {
+    child: Child,
+    lines: BufReader<std::process::ChildStdout>,
+    port: u16,
+}
+
+impl Secure {
+    /// `authority`: the certificate says that it is one.
+    fn start(root: &std::path::Path, name: &str, authority: bool) -> Secure {
+        let [certificate, key] = ["pem", "key"].map(|end| root.join(format!("{name}.{end}")));
+        let authority = if authority { "TRUE" } else { "FALSE" };
+        let made = Command::new("openssl")
+            .args([
+                "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2",
+            ])
+            .args([
+                "-subj",
+                "/CN=graphite",
+                "-addext",
+                "subjectAltName=IP:127.0.0.1",
+            ])
+            .args([
+                "-addext",
+                &format!("basicConstraints=critical,CA:{authority}"),
+            ])
+            .args([
+                "-keyout",
+                key.to_str().unwrap(),
+                "-out",
+                certificate.to_str().unwrap(),
+            ])
+            .output()
+            .unwrap();
+        assert!(made.status.success(), "{made:?}");
+        let mut child = Command::new(benzene_fixtures::python().unwrap())
+            .args(["-c", SECURE])
+            .args([certificate, key])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap());
+        let mut secure = Secure {
+            child,
+            lines,
+            port: 0,
+        };
+        secure.port = secure.line().parse().unwrap();
+        secure
+    }
+
+    /// What it says next: where a post went, and the series.
+    fn line(&mut self) -> String {
+        let mut line = String::new();
+        self.lines.read_line(&mut line).unwrap();
+        line.trim_end().to_owned()
+    }
+
+    /// A daemon that announces to it, and trusts the certificates in a file.
+    fn daemon(&self, trusted: &std::path::Path) -> Daemon {
+        let daemon = Daemon::start(&Setup {
+            env: vec![("SSL_CERT_FILE", trusted.to_str().unwrap().to_owned())],
+            ..Setup::conf(&format!(
+                "GRAPHITE_URL = https://127.0.0.1:{}/sub\nCARBON_METRIC_INTERVAL = 0\n",
+                self.port
+            ))
+        });
+        daemon.send(&format!("secure.series;a=b 1 {}\n", now()));
+        daemon
+    }
+}
+
+impl Drop for Secure {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+#[test]
+fn a_certificate_is_trusted_once_it_is_in_the_file_and_said_once_before() {
+    const POSTED: &str = "/sub/tags/tagMultiSeries secure.series;a=b";
+    let root = tempfile::tempdir().unwrap();
+    let mut secure = Secure::start(root.path(), "graphite", false);
+    let own = root.path().join("graphite.pem");
+    let daemon = secure.daemon(&own);
+    assert_eq!(secure.line(), POSTED, "{}", daemon.log());
+    drop(daemon);
+
+    let other = Secure::start(root.path(), "other", false);
+    let trusted = root.path().join("other.pem");
+    let mut daemon = secure.daemon(&trusted);
+    daemon.wait_for_log("its certificate is not accepted: nobody who is trusted has signed it");
+    // It has been tried again twice when the certificate is put there.
+    std::thread::sleep(std::time::Duration::from_secs(4));
+    let log = daemon.log();
+    let said = log.lines().filter(|line| line.contains("certificate"));
+    assert_eq!(said.count(), 1, "{log}");
+    std::fs::copy(&own, &trusted).unwrap();
+    assert_eq!(secure.line(), POSTED, "{}", daemon.log());
+    daemon.wait_for_log("takes series again");
+    drop((daemon, other));
+
+    let authority = Secure::start(root.path(), "authority", true);
+    let mut daemon = authority.daemon(&root.path().join("authority.pem"));
+    daemon.wait_for_log("basicConstraints=critical,CA:FALSE");
+}
+
 #[test]
 fn series_without_tags_are_announced_where_that_is_asked_for() {
     let index = Index::start();
