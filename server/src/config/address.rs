@@ -394,7 +394,7 @@ impl Listener {
         }
         if hosts.len() > INTERFACES_MAX {
             let fault = Fault::TooLarge {
-                max: INTERFACES_MAX as u64,
+                max: INTERFACES_MAX.to_string(),
                 why: "for each address is a socket of its own",
             };
             return Err(low.refuse(self.interface, fault));

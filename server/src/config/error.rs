@@ -114,6 +114,18 @@ pub struct RefusedSetting {
     pub fault: Fault,
 }
 
+/// Where a file is no text in UTF-8.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "line {line}: the byte {byte:02x} is no UTF-8; save the file as UTF-8 (iconv -f latin1 -t utf8)"
+)]
+pub struct NoText {
+    /// The line, from 1.
+    pub line: usize,
+    /// The first byte that is none.
+    pub byte: u8,
+}
+
 /// Why the configuration was refused.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
@@ -131,6 +143,14 @@ pub enum ConfigError {
         /// The file.
         path: PathBuf,
         /// What the system said.
+        source: io::Error,
+    },
+    /// A file is there and is no text in UTF-8.
+    #[error("{}: {source}", path.display())]
+    NoText {
+        /// The file.
+        path: PathBuf,
+        /// Which line, and what to do.
         source: io::Error,
     },
     /// carbon.conf breaks the grammar of such files.
@@ -187,6 +207,23 @@ pub enum ConfigError {
         place: Place,
         /// What stands there.
         name: String,
+    },
+    /// INSTANCES names one twice.
+    #[error("{place}: INSTANCES names `{name}` twice; name it once")]
+    InstanceTwice {
+        /// Where it stands.
+        place: Place,
+        /// The name.
+        name: String,
+    },
+    /// INSTANCES names nothing, or there is a comma too many.
+    #[error(
+        "{place}: INSTANCES has an empty name; write names with commas between them, or put # before \
+         the line to mean all of the file"
+    )]
+    InstanceEmpty {
+        /// Where it stands.
+        place: Place,
     },
     /// More instances than one process answers for.
     #[error(

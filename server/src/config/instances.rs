@@ -305,11 +305,17 @@ fn names(
             unreachable!("{INSTANCES} has no default")
         };
         for name in listed.split(',').map(str::trim) {
-            if !is_instance_name(name) || names.iter().any(|(known, _)| known == name) {
-                let (place, name) = (written.place.clone(), name.to_owned());
+            let (place, name) = (written.place.clone(), name.to_owned());
+            if name.is_empty() {
+                return Err(ConfigError::InstanceEmpty { place });
+            }
+            if !is_instance_name(&name) {
                 return Err(ConfigError::InstanceName { place, name });
             }
-            names.push((name.to_owned(), false));
+            if names.iter().any(|(known, _)| *known == name) {
+                return Err(ConfigError::InstanceTwice { place, name });
+            }
+            names.push((name, false));
         }
     } else {
         for Section { name, line, .. } in ini.sections() {

@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 use super::instances::among;
 use super::option::{ConfOption, Standing};
 use super::table::OPTIONS;
-use super::value::{Bound, Kind, RATE_MIN};
+use super::value::{Bound, Kind, RATE_MIN, time_text};
 
 const PAGE_HEAD: &str = "\
 # carbon.conf
@@ -240,7 +240,7 @@ fn values(option: &ConfOption) -> String {
         Kind::Rate(bound) => format!("{RATE_MIN} to {}, inf, auto", bound.max),
         Kind::Bytes(bound) => format!("{}; k, m, g or t may follow", numbers(bound)),
         Kind::Time { bound, words } => {
-            let times = format!("{} ms to {} s", bound.min, bound.max / 1000);
+            let times = format!("{} to {}", time_text(bound.min), time_text(bound.max));
             [&[times.as_str()], words].concat().join(", ")
         }
         Kind::Host => "host names or addresses".to_owned(),

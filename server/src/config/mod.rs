@@ -40,7 +40,7 @@ pub use address::{At, Door, Service};
 pub(crate) use directories::JOURNALS;
 pub use directories::STORAGE_DIR_ALONE;
 pub use disk::{ByClass, Chosen, DiskSettings};
-pub use error::{Asker, ConfigError, Disagreement, NamedBy, Place, RefusedSetting};
+pub use error::{Asker, ConfigError, Disagreement, NamedBy, NoText, Place, RefusedSetting};
 pub use high::{Drive, Logged, Settings};
 pub use instances::{Instance, is_instance_name};
 pub use journal::{JournalSettings, JournalSync, Shutdown};
@@ -99,17 +99,24 @@ pub type Written = BTreeMap<&'static str, String>;
 /// Reads a whole file as text; `read_file` outside tests.
 pub type Reader<'a> = &'a dyn Fn(&Path) -> io::Result<String>;
 
-/// Reads a configuration file of at most `CONFIG_FILE_BYTES_MAX` bytes of UTF-8.
+/// Reads a configuration file of at most `CONFIG_FILE_BYTES_MAX` bytes of UTF-8. One that is something
+/// else is `InvalidData`, for the reason `NoText`.
 pub fn read_file(path: &Path) -> io::Result<String> {
-    let mut text = String::new();
-    let read = File::open(path)?
+    let mut bytes = Vec::new();
+    File::open(path)?
         .take(CONFIG_FILE_BYTES_MAX + 1)
-        .read_to_string(&mut text)?;
-    if u64::try_from(read).is_ok_and(|read| read > CONFIG_FILE_BYTES_MAX) {
+        .read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > CONFIG_FILE_BYTES_MAX {
         let problem = format!("longer than {CONFIG_FILE_BYTES_MAX} bytes");
         return Err(io::Error::new(io::ErrorKind::FileTooLarge, problem));
     }
-    Ok(text)
+    String::from_utf8(bytes).map_err(|error| {
+        let sound = error.utf8_error().valid_up_to();
+        let bytes = error.as_bytes();
+        let line = bytes[..sound].iter().filter(|byte| **byte == b'\n').count() + 1;
+        let byte = bytes[sound];
+        io::Error::new(io::ErrorKind::InvalidData, NoText { line, byte })
+    })
 }
 
 /// Works out what `benzene cache` is to do, from flags, environment and files.
@@ -239,6 +246,10 @@ fn read_if_there(path: &Path, read: Reader<'_>) -> Result<Option<String>, Config
     match read(path) {
         Ok(text) => Ok(Some(text)),
         Err(source) if source.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(source) if source.kind() == io::ErrorKind::InvalidData => Err(ConfigError::NoText {
+            path: path.to_owned(),
+            source,
+        }),
         Err(source) => Err(ConfigError::Unreadable {
             path: path.to_owned(),
             source,

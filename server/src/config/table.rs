@@ -1,134 +1,17 @@
 //! The option table: every option of carbon.conf's [cache] section, and ours.
 //! Defaults are Python carbon's, except where docs/operating/carbon.conf.md says that they differ;
-//! bounds are those of `engine::limits`. Nothing is decided here but what an option is.
+//! bounds are those of `bounds`. Nothing is decided here but what an option is.
 //! The file is long because it is one list, and one list cannot contradict itself.
 
-use benzene_engine::limits::{
-    CACHE_BYTES_MAX, CACHE_BYTES_MIN, CACHE_POINTS_MAX, CLIENT_IDLE_SECONDS_MAX,
-    CREATES_PER_MINUTE_MAX, KEEPALIVE_PROBES_MAX, KEEPALIVE_SECONDS_MAX, KERNEL_WORKERS_MAX,
-    METRIC_INTERVAL_SECONDS_MAX, OPEN_FILES_MAX, PICKLE_FRAME_BYTES_MAX, PICKLE_FRAME_BYTES_MIN,
-    READ_WAIT_MS_MAX, SHARDS_MAX, UPDATES_IN_FLIGHT_MAX, UPDATES_PER_SECOND_MAX,
-};
-
 use super::bounds::{
-    JOURNAL_BYTES, JOURNAL_COMMIT, JOURNAL_SEGMENT, JOURNAL_SYNC, LAG, POINT_AGE, RELAY_MESSAGE,
-    RELAY_QUEUE, REPLICAS, RESOLUTION, TAG_BATCH, TAG_INTERVAL, TAG_QUEUE,
+    ANY_INTEGER, BACKENDS, CACHE_BYTES, CACHE_POINTS, CLASSES, CLIENT_IDLE, CREATES, DISK_ORDERS,
+    DRIVERS, IN_FLIGHT, INTERVAL, JOURNAL_BYTES, JOURNAL_COMMIT, JOURNAL_SEGMENT, JOURNAL_SYNC,
+    KEEPALIVE_PROBES, KEEPALIVE_TIME, LAG, LEVELS, ON_ERROR, PICKLE_FRAME, POINT_AGE, PORT,
+    READ_WAIT, RELAY_MESSAGE, RELAY_QUEUE, REPLICAS, RESOLUTION, SENDERS, SHARDS, SHUTDOWNS,
+    STRATEGIES, STRATEGY_DEFAULT, TAG_BATCH, TAG_INTERVAL, TAG_QUEUE, UPDATES, WORKERS,
 };
 use super::option::ConfOption;
-use super::value::{Bound, Kind};
-
-/// Write orders that CACHE_WRITE_STRATEGY may name.
-const STRATEGIES: &[&str] = &[
-    "sorted",
-    "timesorted",
-    "max",
-    "bucketmax",
-    "naive",
-    "random",
-    "deadline",
-];
-/// The write order where carbon.conf names none.
-const STRATEGY_DEFAULT: &str = "deadline";
-
-/// Ways to the sockets that RING_DRIVER may name.
-const DRIVERS: &[&str] = &["auto", "uring", "poll"];
-/// Ways to the files that WRITER_BACKEND may name.
-const BACKENDS: &[&str] = &["auto", "uring", "sync"];
-
-const PORT: Kind = Kind::Integer(Bound {
-    min: 0,
-    max: 65_535,
-    why: "ports are 16 bits wide",
-});
-const ANY_INTEGER: Kind = Kind::Integer(Bound {
-    min: 0,
-    max: u64::MAX,
-    why: "it is kept in 64 bits",
-});
-const SENDERS: Kind = Kind::Limit(Bound {
-    min: 1,
-    max: OPEN_FILES_MAX,
-    why: "with none nothing is received, and no process has more descriptors (inf is no limit)",
-});
-const CLIENT_IDLE: Kind = Kind::Integer(Bound {
-    min: 1,
-    max: CLIENT_IDLE_SECONDS_MAX,
-    why: "a connection needs some time to send, and who waits for a year wants None",
-});
-const KEEPALIVE_TIME: Kind = Kind::Integer(Bound {
-    min: 1,
-    max: KEEPALIVE_SECONDS_MAX,
-    why: "the kernel takes no other",
-});
-const KEEPALIVE_PROBES: Kind = Kind::Integer(Bound {
-    min: 1,
-    max: KEEPALIVE_PROBES_MAX,
-    why: "the kernel takes no other",
-});
-const UPDATES: Kind = Kind::Rate(Bound {
-    min: 0,
-    max: UPDATES_PER_SECOND_MAX,
-    why: "more than any device does (inf is no limit)",
-});
-const CREATES: Kind = Kind::Rate(Bound {
-    min: 0,
-    max: CREATES_PER_MINUTE_MAX,
-    why: "more than any file system does (inf is no limit)",
-});
-const IN_FLIGHT: Kind = Kind::Integer(Bound {
-    min: 1,
-    max: UPDATES_IN_FLIGHT_MAX as u64,
-    why: "more depth bought nothing on any disk that was measured",
-});
-const WORKERS: Kind = Kind::Integer(Bound {
-    min: 1,
-    max: KERNEL_WORKERS_MAX as u64,
-    why: "more than any disk does side by side",
-});
-const READ_WAIT: Kind = Kind::Time {
-    bound: Bound {
-        min: 1,
-        max: READ_WAIT_MS_MAX,
-        why: "a reader who waits longer has gone",
-    },
-    words: &[],
-};
-/// What DEVICE_CLASS may name.
-const CLASSES: &[&str] = &["auto", "hdd", "ssd"];
-/// What LOG_LEVEL may name.
-const LEVELS: &[&str] = &["error", "warn", "info", "debug", "trace"];
-/// What DISK_ORDER may name.
-const DISK_ORDERS: &[&str] = &["auto", "on", "off"];
-const CACHE_POINTS: Kind = Kind::Limit(Bound {
-    min: 1,
-    max: CACHE_POINTS_MAX,
-    why: "more than any machine's memory holds (inf is no limit)",
-});
-const CACHE_BYTES: Kind = Kind::Bytes(Bound {
-    min: CACHE_BYTES_MIN,
-    max: CACHE_BYTES_MAX,
-    why: "with less the name table has no room, and no machine has more",
-});
-const PICKLE_FRAME: Kind = Kind::Integer(Bound {
-    min: PICKLE_FRAME_BYTES_MIN as u64,
-    max: PICKLE_FRAME_BYTES_MAX as u64,
-    why: "a frame holds at least one point and is held in memory whole",
-});
-const INTERVAL: Kind = Kind::Integer(Bound {
-    min: 0,
-    max: METRIC_INTERVAL_SECONDS_MAX,
-    why: "own metrics rarer than once a day say nothing (0 turns them off)",
-});
-const SHARDS: Kind = Kind::Integer(Bound {
-    min: 1,
-    max: SHARDS_MAX as u64,
-    why: "shard numbers are small and no machine has more cores",
-});
-
-/// What JOURNAL_ON_ERROR may name.
-const ON_ERROR: &[&str] = &["continue", "stop"];
-/// What SHUTDOWN may name.
-const SHUTDOWNS: &[&str] = &["auto", "journal", "drain"];
+use super::value::Kind;
 
 const ANY_HOST: &str = "0.0.0.0";
 const OWN_HOST: &str = "127.0.0.1";

@@ -7,12 +7,14 @@ use super::value::{Bound, Fault, Kind, Rate, Value, inline_comment};
 const TEN: Bound = Bound {
     min: 1,
     max: 10,
-    why: "a test said so",
+    less: "a test said so",
+    more: "so it did",
 };
 const ANY: Bound = Bound {
     min: 0,
     max: u64::MAX,
-    why: "it is a u64",
+    less: "it is a u64",
+    more: "it is a u64",
 };
 
 #[test]
@@ -58,15 +60,15 @@ fn whole_numbers_as_python_writes_them() {
 #[test]
 fn bounds_say_which_and_why() {
     assert_eq!(Kind::Integer(TEN).read("10"), Ok(Value::Integer(10)));
-    let small = Fault::TooSmall {
-        min: 1,
-        why: "a test said so",
-    };
-    assert_eq!(Kind::Integer(TEN).read("0"), Err(small));
+    let small = Kind::Integer(TEN).read("0").unwrap_err();
+    assert_eq!(
+        small.to_string(),
+        "the smallest is 1, a test said so; write that or more"
+    );
     let large = Kind::Integer(TEN).read("11").unwrap_err();
     assert_eq!(
         large.to_string(),
-        "the largest is 10, a test said so; write that or less"
+        "the largest is 10, so it did; write that or less"
     );
     assert_eq!(Kind::Limit(TEN).read("11"), Err(large.clone()));
     assert_eq!(Kind::Rate(TEN).read("10.6"), Err(large.clone()));
@@ -176,7 +178,8 @@ fn times_have_units_and_words() {
         bound: Bound {
             min: 1,
             max: 60_000,
-            why: "a test said so",
+            less: "a test said so",
+            more: "so it did",
         },
         words: &["always", "never"],
     };
@@ -194,8 +197,17 @@ fn times_have_units_and_words() {
         let fault = kind.read(text).unwrap_err().to_string();
         assert!(fault.ends_with("(10ms), or always, or never"), "{fault}");
     }
-    assert!(matches!(kind.read("1h"), Err(Fault::TooLarge { .. })));
-    assert!(matches!(kind.read("0"), Err(Fault::TooSmall { .. })));
+    // Bounds are said as they can be written.
+    for (text, want) in [
+        ("100", "the largest is 60s, so it did; write that or less"),
+        ("1h", "the largest is 60s, so it did; write that or less"),
+        (
+            "0",
+            "the smallest is 1ms, a test said so; write that or more",
+        ),
+    ] {
+        assert_eq!(kind.read(text).unwrap_err().to_string(), want, "{text}");
+    }
 }
 
 proptest! {

@@ -31,15 +31,17 @@ impl Rate {
     }
 }
 
-/// The numbers that an option accepts, and why no others.
+/// The numbers that an option accepts, both ends included, and why no others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bound {
     /// Smallest that is accepted.
     pub min: u64,
     /// Largest that is accepted.
     pub max: u64,
-    /// Why not more, or less: the end of a sentence for the operator.
-    pub why: &'static str,
+    /// Why not less: the middle of a sentence for the operator.
+    pub less: &'static str,
+    /// Why not more.
+    pub more: &'static str,
 }
 
 /// The type of an option.
@@ -160,16 +162,16 @@ pub enum Fault {
     /// Below the bound.
     #[error("the smallest is {min}, {why}; write that or more")]
     TooSmall {
-        /// The bound.
-        min: u64,
+        /// The bound, as it would be written.
+        min: String,
         /// Its reason.
         why: &'static str,
     },
     /// Above the bound.
     #[error("the largest is {max}, {why}; write that or less")]
     TooLarge {
-        /// The bound.
-        max: u64,
+        /// The bound, as it would be written.
+        max: String,
         /// Its reason.
         why: &'static str,
     },
@@ -294,16 +296,21 @@ impl Kind {
 impl Bound {
     /// Hands the number back, or says which bound it broke.
     pub fn check(self, number: u64) -> Result<u64, Fault> {
+        self.check_as(number, |bound| bound.to_string())
+    }
+
+    /// The same of an option whose values are written as `written` says.
+    fn check_as(self, number: u64, written: impl Fn(u64) -> String) -> Result<u64, Fault> {
         if number < self.min {
             return Err(Fault::TooSmall {
-                min: self.min,
-                why: self.why,
+                min: written(self.min),
+                why: self.less,
             });
         }
         if number > self.max {
             return Err(Fault::TooLarge {
-                max: self.max,
-                why: self.why,
+                max: written(self.max),
+                why: self.more,
             });
         }
         Ok(number)
@@ -366,8 +373,8 @@ fn read_rate(text: &str, bound: Bound) -> Result<Rate, Fault> {
     }
     if whole(&format!("{number:.0}")).is_none_or(|rounded| rounded > bound.max) {
         return Err(Fault::TooLarge {
-            max: bound.max,
-            why: bound.why,
+            max: bound.max.to_string(),
+            why: bound.more,
         });
     }
     Ok(Rate::Limited(number))
@@ -399,7 +406,16 @@ fn read_time(text: &str, bound: Bound, words: &'static [&'static str]) -> Result
         let or = [&[""], words].concat().join(", or ");
         return Err(Fault::NotTime { or });
     };
-    bound.check(number).map(Value::Integer)
+    bound.check_as(number, time_text).map(Value::Integer)
+}
+
+/// Milliseconds as a time is written: in seconds where that is whole.
+pub(super) fn time_text(ms: u64) -> String {
+    if ms.is_multiple_of(1000) {
+        format!("{}s", ms / 1000)
+    } else {
+        format!("{ms}ms")
+    }
 }
 
 /// A whole number as Python's int() or float() reads it: `2003`, `1_000`, `+5`, `1e6`, `60.0`.

@@ -15,6 +15,23 @@ pub enum IniError {
         /// The line, cut short.
         text: String,
     },
+    /// The file begins with a byte order mark, which ConfigParser takes for a letter.
+    #[error(
+        "line {line}: an invisible byte order mark stands before the first letter; save the file as \
+         UTF-8 without one"
+    )]
+    ByteOrderMark {
+        /// The first.
+        line: usize,
+    },
+    /// A section head lacks its `]`, or its name.
+    #[error("line {line}: '{text}' is no section head; write a name between '[' and ']'")]
+    OpenHead {
+        /// Line found.
+        line: usize,
+        /// The line, cut short.
+        text: String,
+    },
     /// A section appears twice.
     #[error(
         "line {line}: section [{name}] appears twice, first in line {first_line}; join the two"
@@ -121,6 +138,8 @@ impl IniError {
     pub fn line(&self) -> usize {
         match self {
             IniError::NoSection { line, .. }
+            | IniError::ByteOrderMark { line }
+            | IniError::OpenHead { line, .. }
             | IniError::DuplicateSection { line, .. }
             | IniError::DuplicateKey { line, .. }
             | IniError::NoDelimiter { line, .. }

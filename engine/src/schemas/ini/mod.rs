@@ -18,6 +18,9 @@ use crate::limits::{INI_FAULTS_MAX, INI_REFERENCE_DEPTH_MAX, INI_VALUE_BYTES_MAX
 /// The section whose entries stand in for keys that another section lacks.
 pub const DEFAULT_SECTION: &str = "DEFAULT";
 
+/// What some editors put before the first letter of a file in Unicode.
+const BYTE_ORDER_MARK: char = '\u{feff}';
+
 /// A parsed file. Values are kept raw; `get` and `values` resolve their `%(key)s` references.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct IniFile {
@@ -61,9 +64,16 @@ impl IniFile {
     /// Reads a whole file's text past whatever is wrong with it, for whoever checks one: what could
     /// be understood, and the faults in the order of their lines, `INI_FAULTS_MAX` at most.
     pub fn survey(text: &str) -> (IniFile, Vec<IniError>) {
+        let mut faults = Vec::new();
+        let text = match text.strip_prefix(BYTE_ORDER_MARK) {
+            Some(rest) => {
+                faults.push(IniError::ByteOrderMark { line: 1 });
+                rest
+            }
+            None => text,
+        };
         let text = text.replace("\r\n", "\n").replace('\r', "\n");
         let mut reader = Reader::default();
-        let mut faults = Vec::new();
         for (index, line) in text.split('\n').enumerate() {
             if let Err(fault) = reader.take(index + 1, line) {
                 faults.push(fault);
@@ -210,13 +220,17 @@ impl Reader {
         if let Some(name) = section_head(value) {
             return self.open_section(line, name);
         }
-        let Some(place) = self.place else {
-            return Err(IniError::NoSection {
+        match self.place {
+            Some(place) => self.add_entry(line, value, place),
+            None if value.starts_with('[') => Err(IniError::OpenHead {
                 line,
                 text: excerpt(value),
-            });
-        };
-        self.add_entry(line, value, place)
+            }),
+            None => Err(IniError::NoSection {
+                line,
+                text: excerpt(value),
+            }),
+        }
     }
 
     fn open_section(&mut self, line: usize, name: &str) -> Result<(), IniError> {
@@ -252,9 +266,12 @@ impl Reader {
 
     fn add_entry(&mut self, line: usize, text: &str, place: Place) -> Result<(), IniError> {
         let Some((key, value)) = text.split_once(['=', ':']) else {
-            return Err(IniError::NoDelimiter {
-                line,
-                text: excerpt(text),
+            let is_head = text.starts_with('[');
+            let text = excerpt(text);
+            return Err(if is_head {
+                IniError::OpenHead { line, text }
+            } else {
+                IniError::NoDelimiter { line, text }
             });
         };
         let key = key.trim_end_matches(python_space);

@@ -52,6 +52,15 @@ fn refusals_name_the_line() {
             "[s]\nword",
             "line 2: 'word' is neither '[section]' nor 'key = value'",
         ),
+        (
+            "\u{feff}[s]\nk = v",
+            "line 1: an invisible byte order mark stands before the first letter; save",
+        ),
+        (
+            "[s\nk = v",
+            "line 1: '[s' is no section head; write a name between",
+        ),
+        ("[s]\n[]", "line 2: '[]' is no section head"),
         ("[s]\n= v", "line 2: no key stands before"),
         (
             "[s]\nk = 5%",
@@ -71,6 +80,13 @@ fn refusals_name_the_line() {
         let error = get(text, "k").expect_err(text).to_string();
         assert!(error.starts_with(message), "{text:?}: {error}");
     }
+}
+
+#[test]
+fn behind_a_byte_order_mark_the_file_is_read_on() {
+    let (file, faults) = IniFile::survey("\u{feff}[s]\nk = v\n");
+    assert_eq!(faults, [IniError::ByteOrderMark { line: 1 }]);
+    assert_eq!(file.get("s", "k"), Ok(Some("v".to_owned())));
 }
 
 #[test]

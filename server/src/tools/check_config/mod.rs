@@ -26,7 +26,7 @@ use benzene_engine::schemas::{Aggregations, Schemas};
 pub use kind::ConfKind;
 
 use crate::cli::CheckConfigOptions;
-use crate::config;
+use crate::config::{self, NoText};
 use crate::exit::Exit;
 use crate::lists::List;
 use aggregator::LineRule;
@@ -119,7 +119,7 @@ impl Check<'_> {
                         ),
                     }
                 }
-                Err(error) => notes.whole(Level::Error, unreadable(&error)),
+                Err(error) => note_unreadable(&error, &mut notes),
             }
             self.findings.extend(notes.into_findings());
         }
@@ -207,7 +207,7 @@ impl Check<'_> {
                 None
             }
             Err(error) => {
-                notes.whole(Level::Error, unreadable(&error));
+                note_unreadable(&error, &mut notes);
                 None
             }
         };
@@ -269,6 +269,14 @@ fn what_differs(existing: &Existing) -> Vec<Finding> {
         notes.whole(Level::Warning, text);
     }
     notes.into_findings()
+}
+
+/// Notes why a file cannot be read, with the line where there is one.
+fn note_unreadable(error: &io::Error, notes: &mut Notes) {
+    match error.get_ref().and_then(|inner| inner.downcast_ref()) {
+        Some(no_text @ NoText { line, .. }) => notes.error(*line, no_text.to_string()),
+        None => notes.whole(Level::Error, unreadable(error)),
+    }
 }
 
 fn unreadable(error: &io::Error) -> String {

@@ -19,7 +19,15 @@ const REFUSALS: &str = r"
 2 | LOCAL_DATA_DIRS = /x, /x/y | LOCAL_DATA_DIRS | /x/y are one directory | do not share files
 2 | LOCAL_DATA_DIRS = , | LOCAL_DATA_DIRS | no directory | put # before the line
 2 | LOCAL_DATA_DIRS = /x, /y\nLOCAL_DATA_DIR = /z | LOCAL_DATA_DIRS | /z is not in it | add it to the list
-2 | MAX_CACHE_SIZE = 0 | MAX_CACHE_SIZE = 0 | smallest is 1 | or more
+2 | MAX_CACHE_SIZE = 0 | MAX_CACHE_SIZE = 0 | smallest is 1, with none nothing is received | or more
+2 | JOURNAL_COMMIT = 100 | JOURNAL_COMMIT = 100 | largest is 60s, a killed process loses | or less
+2 | JOURNAL_SYNC = 5000 | JOURNAL_SYNC = 5000 | largest is 3600s | or less
+2 | READ_WAIT_MAX = 120 | READ_WAIT_MAX = 120 | largest is 60s | or less
+2 | READ_WAIT_MAX = 0 | READ_WAIT_MAX = 0 | smallest is 1ms | or more
+2 | INSTANCES = a, a | INSTANCES names `a` twice | name it once
+2 | INSTANCES = a,,b | INSTANCES has an empty name | commas between
+2 | INSTANCES = a, b/c | `b/c` is no name of an instance | such as b
+2 | [relay | '[relay' | no section head
 2 | MAX_CACHE_SIZE = | MAX_CACHE_SIZE | is empty | put # before the line
 2 | MAX_CACHE_BYTES = 4 gigs | MAX_CACHE_BYTES | no amount of bytes | 2g
 2 | MAX_CACHE_BYTES = 1k | MAX_CACHE_BYTES = 1k | smallest is 1048576 | or more
@@ -189,7 +197,10 @@ fn files_that_cannot_be_read_are_refused_with_the_reason() {
         .set_len(17 << 20)
         .unwrap();
     for (path, word) in [
-        (&latin, "UTF-8"),
+        (
+            &latin,
+            "line 2: the byte fc is no UTF-8; save the file as UTF-8",
+        ),
         (&huge, "longer than"),
         (&dir.path().into(), "directory"),
     ] {
