@@ -83,6 +83,11 @@ impl Budget {
         }
     }
 
+    /// Is nothing granted, however long one waits?
+    pub fn grants_nothing(&self) -> bool {
+        self.interval.load(Ordering::Relaxed) == NEVER
+    }
+
     /// Grants that were used since the start.
     pub fn granted(&self) -> u64 {
         self.granted.load(Ordering::Relaxed)

@@ -1,6 +1,7 @@
 //! New files: which series gets one next, and what it is made of.
 //! A create starts when the shared budget grants it (MAX_CREATES_PER_MINUTE); a series that is not
-//! granted one waits in the cache, within the share of those that wait, and is never dropped for it.
+//! granted one waits in the cache, within the share of those that wait, and is never dropped for it; but
+//! where none is granted at all, a stop does not wait for it either.
 //! Which directories are there the kernel remembers: a create opens its directory first, and makes
 //! what is missing only when that fails (`ring::create`), so that a tree that somebody removes is
 //! made again.
@@ -117,6 +118,9 @@ impl Writer {
         (volume, budgets): Site<'_>,
         now: Now,
     ) {
+        if self.draining && budgets.creates.grants_nothing() {
+            return self.give_up_creates(ledger, volume);
+        }
         while self.may_create(volume)
             && !ledger.has_waiting(volume)
             && !self.lanes.of(volume).missing.is_empty()
@@ -141,6 +145,16 @@ impl Writer {
                 return;
             };
             self.begin_create(ledger, budgets, series, now);
+        }
+    }
+
+    /// At a stop nobody waits for files that are never made: their points are dropped and counted.
+    fn give_up_creates(&mut self, ledger: &mut Ledger, volume: Volume) {
+        while let Some(series) = self.lanes.of_mut(volume).missing.pop_front() {
+            ledger.discard(series, Counter::DroppedCreateWait);
+        }
+        while let Some(series) = ledger.waiting_next(volume) {
+            ledger.discard(series, Counter::DroppedCreateWait);
         }
     }
 
@@ -342,6 +356,7 @@ mod tests {
                     timestamp: 1_800_000_000,
                     value: 1.0,
                 };
+                assert!(ledger.reserve(), "the cache has no bound");
                 let insert = ledger.insert(&format!("{name}{number}"), point, Counter::Received);
                 assert!(matches!(insert, Insert::New(_)), "{insert:?}");
             }
@@ -437,6 +452,32 @@ mod tests {
             [CREATES_ON_SLOW_DISK_MAX; 4]
         );
         assert_eq!([after(4), after(20)], [CREATES_IN_FLIGHT_MAX; 2]);
+    }
+
+    #[test]
+    fn where_no_file_may_be_made_points_wait_and_a_stop_drops_them() {
+        let mut now = clock::now();
+        let budgets = Budgets {
+            updates: Arc::new(Budget::new(None, 0.1, now.instant)),
+            creates: Arc::new(Budget::new(Some(0.0), 0.1, now.instant)),
+        };
+        let mut half = Half::new("a", 5, now);
+        for _ in 0..5 {
+            assert_eq!(half.turn(&budgets, now), 0);
+            now.instant += Duration::from_secs(3600);
+        }
+        assert_eq!(half.ledger.usage().points, 5, "they wait");
+        half.ledger.drain();
+        half.writer.drain(now);
+        assert_eq!(half.turn(&budgets, now), 0);
+        assert_eq!(half.ledger.usage().points, 0);
+        let dropped = half.ledger.stats().get(Counter::DroppedCreateWait);
+        assert_eq!(dropped, 5, "each is counted");
+        // A limit that is raised again is heard at once.
+        let mut half = Half::new("b", 5, now);
+        half.turn(&budgets, now);
+        budgets.creates.set_rate(None, now.instant);
+        assert_eq!(half.turn(&budgets, now), 5);
     }
 
     #[test]

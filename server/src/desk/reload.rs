@@ -123,6 +123,8 @@ impl Desk {
             let creates = creates.map(|a_minute| a_minute / 60.0);
             budgets.creates.set_rate(creates, clock::now().instant);
         }
+        // A core that was granted nothing may have gone to sleep for long.
+        self.wake_all();
         self.updates_per_second_on_shutdown
             .set(settings.updates_per_second_on_shutdown);
         self.tell_all(|| Parcel::Logged(settings.logged)).await;

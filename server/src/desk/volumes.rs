@@ -92,12 +92,16 @@ impl DataVolume {
         let Budgets { updates, creates } = &self.budgets;
         if let Some(rate) = on_shutdown {
             updates.set_rate(rate.limit(), now);
+        }
+        // Points that were accepted get their files at a stop, whatever the limit on creates, unless
+        // that lets none be made; and nobody tunes any more.
+        if !creates.grants_nothing() {
+            let rate = on_shutdown.unwrap_or(Rate::Unlimited);
             creates.set_rate(rate.limit(), now);
+        }
+        if on_shutdown.is_some() {
             return;
         }
-        // Points that were accepted get their files at a stop, whatever the limit on creates, and
-        // nobody tunes any more.
-        creates.set_rate(Rate::Unlimited.limit(), now);
         if self.tuning.borrow().is_tuned() {
             updates.set_rate(Rate::Unlimited.limit(), now);
         }
