@@ -25,6 +25,8 @@ pub(super) const STRATEGIES: &[&str] = &[
     "random",
     "deadline",
 ];
+/// The write order of Python carbon, also for a name that it does not know.
+pub(super) const STRATEGY_OF_PYTHON: &str = "sorted";
 /// The write order where carbon.conf names none.
 pub(super) const STRATEGY_DEFAULT: &str = "deadline";
 /// Ways to the sockets that RING_DRIVER may name.
@@ -87,19 +89,25 @@ pub(super) const KEEPALIVE_PROBES: Kind = Kind::Integer(Bound {
     more: "the kernel takes no more",
 });
 
-pub(super) const UPDATES: Kind = Kind::Rate(Bound {
-    min: 0,
-    max: UPDATES_PER_SECOND_MAX,
-    less: NO_DEBT,
-    more: "more than any device does (inf is no limit)",
-});
+pub(super) const UPDATES: Kind = Kind::Rate {
+    bound: Bound {
+        min: 0,
+        max: UPDATES_PER_SECOND_MAX,
+        less: NO_DEBT,
+        more: "more than any device does (inf is no limit)",
+    },
+    none: false,
+};
 
-pub(super) const CREATES: Kind = Kind::Rate(Bound {
-    min: 0,
-    max: CREATES_PER_MINUTE_MAX,
-    less: NO_DEBT,
-    more: "more than any file system does (inf is no limit)",
-});
+pub(super) const CREATES: Kind = Kind::Rate {
+    bound: Bound {
+        min: 0,
+        max: CREATES_PER_MINUTE_MAX,
+        less: NO_DEBT,
+        more: "more than any file system does (inf is no limit)",
+    },
+    none: true,
+};
 
 pub(super) const IN_FLIGHT: Kind = Kind::Integer(Bound {
     min: 1,
@@ -181,21 +189,21 @@ pub(super) const TAG_QUEUE: Kind = Kind::Integer(Bound {
     more: "a million names take 150 MB (0 is as many as that)",
 });
 
-pub(super) const REPLICAS: Kind = Kind::Integer(Bound {
+pub(super) const REPLICAS: Kind = Kind::Loose(Bound {
     min: 1,
     max: RELAY_REPLICAS_MAX,
     less: "with none nothing is sent",
     more: "more copies than anybody has carbons",
 });
 
-pub(super) const RELAY_QUEUE: Kind = Kind::Integer(Bound {
+pub(super) const RELAY_QUEUE: Kind = Kind::Loose(Bound {
     min: 1,
     max: RELAY_QUEUE_POINTS_MAX as u64,
     less: "with none nothing is sent",
     more: "ten million points are a gigabyte",
 });
 
-pub(super) const RELAY_MESSAGE: Kind = Kind::Integer(Bound {
+pub(super) const RELAY_MESSAGE: Kind = Kind::Loose(Bound {
     min: 1,
     max: RELAY_MESSAGE_POINTS_MAX as u64,
     less: "with none nothing is sent",

@@ -114,6 +114,25 @@ pub struct RefusedSetting {
     pub fault: Fault,
 }
 
+/// A value in carbon.conf in whose place another is used.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{place}: {key} = {}: {fault}; until then {used} is used",
+    first_line(written)
+)]
+pub(super) struct ReplacedSetting<'a> {
+    /// Where it stands.
+    pub(super) place: &'a Place,
+    /// The option.
+    pub(super) key: &'static str,
+    /// What was written.
+    pub(super) written: &'a str,
+    /// What is wrong with it, and what to write instead.
+    pub(super) fault: &'a Fault,
+    /// What is used.
+    pub(super) used: String,
+}
+
 /// Where a file is no text in UTF-8.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(

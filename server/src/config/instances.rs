@@ -276,11 +276,16 @@ impl Instances {
             Among::Sum | Among::Same | Among::Own | Among::First => values.reduce(sum),
         };
         let combined = combined.map(|value| bounded(value, option))?;
-        let text = text_of(&combined, option);
+        let text = if combined == Value::Unset {
+            option.default.to_owned()
+        } else {
+            combined.to_string()
+        };
         self.together.overrule(Written {
             option,
             text: text.clone(),
             value: combined,
+            fault: None,
             place: written.place,
             by_instance: false,
         });
@@ -410,20 +415,6 @@ fn bounded(value: Value, option: &ConfOption) -> Value {
         }
         (Value::Limit(Some(sum)), Kind::Limit(bound)) => Value::Limit(Some(sum.min(bound.max))),
         (value, _) => value,
-    }
-}
-
-/// A value as it would be written.
-fn text_of(value: &Value, option: &ConfOption) -> String {
-    match value {
-        Value::Limit(None) | Value::Rate(Rate::Unlimited) => "inf".to_owned(),
-        Value::Limit(Some(number)) | Value::Integer(number) => number.to_string(),
-        Value::Rate(Rate::Limited(rate)) => rate.to_string(),
-        Value::Rate(Rate::Auto) => "auto".to_owned(),
-        Value::Unset => option.default.to_owned(),
-        Value::Switch(_) | Value::Text(_) | Value::Choice(_) => {
-            unreachable!("{value:?} is no size")
-        }
     }
 }
 

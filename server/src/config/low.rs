@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use benzene_engine::schemas::ini::{DEFAULT_SECTION, IniError, IniFile, Section};
 
-use super::error::{ConfigError, Place, RefusedSetting};
+use super::error::{ConfigError, Place, RefusedSetting, ReplacedSetting};
 use super::option::{self, ConfOption, Standing};
 use super::value::{Fault, Rate, Value};
 
@@ -38,9 +38,25 @@ pub(super) struct Written {
     /// What was written, references resolved.
     pub(super) text: String,
     pub(super) value: Value,
+    /// Why that is used in the place of what was written.
+    pub(super) fault: Option<Fault>,
     pub(super) place: Place,
     /// Whether it comes with [cache:NAME] rather than with [cache].
     pub(super) by_instance: bool,
+}
+
+impl Written {
+    /// Says that another value is used in the place of this one, and why.
+    pub(super) fn replaced(&self, fault: &Fault, used: String) -> String {
+        let said = ReplacedSetting {
+            place: &self.place,
+            key: self.option.name,
+            written: &self.text,
+            fault,
+            used,
+        };
+        said.to_string()
+    }
 }
 
 /// A key that we do not know.
@@ -144,8 +160,8 @@ impl Low {
                 }
                 continue;
             };
-            let value = match accept(option, &text) {
-                Ok(value) => value,
+            let (value, fault) = match accept(option, &text) {
+                Ok(accepted) => accepted,
                 Err(fault) => return Err(refused(place, option.name, text, fault)),
             };
             let by_instance = section.name != CACHE_SECTION;
@@ -153,6 +169,7 @@ impl Low {
                 option,
                 text,
                 value,
+                fault,
                 place,
                 by_instance,
             });
@@ -315,9 +332,9 @@ pub(super) fn resolve<C: FromIterator<Result<Resolved, IniError>>>(
         .collect()
 }
 
-/// Reads a value, and refuses one that we will not act on.
-pub(super) fn accept(option: &ConfOption, text: &str) -> Result<Value, Fault> {
-    let value = option.read(text)?;
+/// Reads a value, and refuses one that we will not act on; or says what is used in its place, and why.
+pub(super) fn accept(option: &ConfOption, text: &str) -> Result<(Value, Option<Fault>), Fault> {
+    let (value, fault) = option.take(text)?;
     match option.standing {
         Standing::Refused { same, reason } if !option.means(&value, same) => {
             Err(Fault::Refused { reason, same })
@@ -325,6 +342,6 @@ pub(super) fn accept(option: &ConfOption, text: &str) -> Result<Value, Fault> {
         Standing::Acted
         | Standing::NotYet { .. }
         | Standing::Refused { .. }
-        | Standing::Idle { .. } => Ok(value),
+        | Standing::Idle { .. } => Ok((value, fault)),
     }
 }

@@ -22,8 +22,11 @@ wins. Without `--instance` one process answers for all instances of the file
 continue a value, `%(KEY)s` stands for another key's value, `%%` for a percent sign. Sections of
 carbon-relay and carbon-aggregator are skipped.
 
-A value that cannot be read stops the start with its line and what to write instead. Keys that are
-not acted on, and keys that nobody knows, are named in one warning at start.
+A value that cannot be read stops the start with its line and what to write instead. One with which
+Python carbon runs and that is beyond the values below does not: a warning at start, and
+`benzene check-config`, name it with what is used in its place, which is the nearest value, `inf` for
+a limit that is too high, and `sorted` for a CACHE_WRITE_STRATEGY that nobody knows. Keys that are not
+acted on, and keys that nobody knows, are named in one warning at start.
 ";
 
 const PYTHON_HEAD: &str = "
@@ -235,9 +238,12 @@ fn values(option: &ConfOption) -> String {
     let numbers = |bound: Bound| format!("{} to {}", bound.min, bound.max);
     match option.kind {
         Kind::Switch => "True, False".to_owned(),
-        Kind::Integer(bound) => numbers(bound),
+        Kind::Integer(bound) | Kind::Loose(bound) => numbers(bound),
         Kind::Limit(bound) => format!("{}, inf", numbers(bound)),
-        Kind::Rate(bound) => format!("{RATE_MIN} to {}, inf, auto", bound.max),
+        Kind::Rate { bound, none } => {
+            let none = if none { "0, " } else { "" };
+            format!("{none}{RATE_MIN} to {}, inf, auto", bound.max)
+        }
         Kind::Bytes(bound) => format!("{}; k, m, g or t may follow", numbers(bound)),
         Kind::Time { bound, words } => {
             let times = format!("{} to {}", time_text(bound.min), time_text(bound.max));

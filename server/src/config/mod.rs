@@ -1,13 +1,15 @@
 //! carbon.conf: what was written (`low`) becomes what is meant (`high`), as Python carbon means it.
-//! `table` is the one list of options; `value` reads by type; `directories` and `address` work out
-//! what follows from environment and flags; `notice` says what the operator should know; `manual`
-//! writes the help, the manual page and the sample file from the table; `survey` goes on past the
-//! first fault, for `benzene check-config`.
+//! `table` is the one list of options; `value` reads by type, and `beyond` says what is used in the place
+//! of a value that only Python carbon takes; `directories` and `address` work out what follows from
+//! environment and flags; `notice` says what the operator should know; `manual` writes the help, the
+//! manual page and the sample file from the table; `survey` goes on past the first fault, for
+//! `benzene check-config`.
 //! Never opens a socket, never makes a directory, never looks at the data; files are read through
 //! the reader that is handed in. On failure: a `ConfigError` that names file, line, key and mend,
 //! and nothing has happened.
 
 mod address;
+mod beyond;
 mod bounds;
 mod directories;
 mod disk;
@@ -37,6 +39,7 @@ use std::path::{Path, PathBuf};
 use benzene_engine::limits::CONFIG_FILE_BYTES_MAX;
 
 pub use address::{At, Door, Service};
+pub use beyond::Beyond;
 pub(crate) use directories::JOURNALS;
 pub use directories::STORAGE_DIR_ALONE;
 pub use disk::{ByClass, Chosen, DiskSettings};
@@ -113,7 +116,7 @@ pub fn read_file(path: &Path) -> io::Result<String> {
     String::from_utf8(bytes).map_err(|error| {
         let sound = error.utf8_error().valid_up_to();
         let bytes = error.as_bytes();
-        let line = bytes[..sound].iter().filter(|byte| **byte == b'\n').count() + 1;
+        let line = bytes[..sound].split(|byte| *byte == b'\n').count();
         let byte = bytes[sound];
         io::Error::new(io::ErrorKind::InvalidData, NoText { line, byte })
     })
@@ -195,7 +198,8 @@ pub fn load_conf(
     let settings = high::settle(low, options, prepared)?;
     let mut facts = notice::facts(low, &settings, &surroundings);
     facts.extend(told.said.iter().cloned().chain(said));
-    let mut warnings = notice::warnings(low, &settings, options);
+    let mut warnings = notice::replaced(&told, &settings);
+    warnings.extend(notice::warnings(low, &settings, options));
     warnings.extend(told.warnings.iter().cloned());
     let mut misleading = notice::misleading(low, &settings);
     misleading.extend(told.warnings.iter().cloned());

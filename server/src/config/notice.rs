@@ -9,9 +9,11 @@ use benzene_engine::cache::Strategy;
 use super::Settings;
 use super::address::{Door, Service};
 use super::directories::Surroundings;
+use super::instances::Instances;
 use super::low::{Low, Stranger, Written};
 use super::option::Standing;
-use super::value::{Kind, is_quoted};
+use super::relay;
+use super::value::{Kind, Rate, Value, is_quoted};
 use super::volumes::DataDirectory;
 use crate::cli::CacheOptions;
 
@@ -31,6 +33,25 @@ pub(super) fn warnings(low: &Low, settings: &Settings, options: &CacheOptions) -
     warnings.extend(misleading(low, settings));
     warnings.extend(idle_lists(settings, options));
     warnings
+}
+
+/// The values in whose place others are used, of every instance.
+pub(super) fn replaced(told: &Instances, settings: &Settings) -> Vec<String> {
+    let mut replaced: Vec<String> = Vec::new();
+    for it in &told.all {
+        let values = it.low.holding().filter_map(|written| {
+            let fault = written.fault.as_ref()?;
+            let used = written.value.to_string();
+            Some(written.replaced(fault, used))
+        });
+        let loose = relay::replaced(&it.low).filter(|_| settings.relay.is_some());
+        for said in values.chain(loose) {
+            if !replaced.contains(&said) {
+                replaced.push(said);
+            }
+        }
+    }
+    replaced
 }
 
 /// One line that names everything that was written and is not acted on.
@@ -105,6 +126,7 @@ pub(super) fn misleading(low: &Low, settings: &Settings) -> Vec<String> {
             resolution.place
         ));
     }
+    warnings.extend(no_new_files(low));
     let storage = low
         .written("STORAGE_DIR")
         .filter(|written| written.by_instance);
@@ -132,6 +154,22 @@ fn quoted(written: &Written) -> Option<String> {
             written.place, written.option.name
         )
     })
+}
+
+/// A limit on creates that lets none be made.
+fn no_new_files(low: &Low) -> Option<String> {
+    let options = [
+        "MAX_CREATES_PER_MINUTE",
+        "MAX_CREATES_PER_MINUTE_SSD",
+        "MAX_CREATES_PER_MINUTE_HDD",
+    ];
+    let mut written = options.iter().filter_map(|option| low.written(option));
+    let written = written.find(|written| written.value == Value::Rate(Rate::Limited(0.0)))?;
+    Some(format!(
+        "{}: {} = {} makes no new file, as in Python carbon: points of metrics that have none wait in \
+         their share of the cache, and are dropped where that is full",
+        written.place, written.option.name, written.text
+    ))
 }
 
 /// A list that was named and is not asked.

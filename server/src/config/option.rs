@@ -4,6 +4,7 @@
 //! Invariant, checked by tests: names are unique, every default and every `same` reads by its own
 //! kind, and every acted option changes the settings.
 
+use super::beyond::Beyond;
 use super::table::OPTIONS;
 use super::value::{Fault, Kind, Value, inline_comment};
 
@@ -29,6 +30,8 @@ pub struct ConfOption {
     pub standing: Standing,
     /// The flag that overrides it.
     pub flag: Option<&'static str>,
+    /// With which values outside of its bounds Python carbon runs.
+    pub beyond: Beyond,
 }
 
 /// What holds for an option where one process answers for several instances (`instances::among`).
@@ -104,6 +107,7 @@ impl ConfOption {
             meaning,
             standing: Standing::Acted,
             flag,
+            beyond: Beyond::Refused,
         }
     }
 
@@ -124,6 +128,11 @@ impl ConfOption {
 
     pub(super) const fn flag(mut self, flag: &'static str) -> ConfOption {
         self.flag = Some(flag);
+        self
+    }
+
+    pub(super) const fn beyond(mut self, beyond: Beyond) -> ConfOption {
+        self.beyond = beyond;
         self
     }
 
@@ -154,15 +163,25 @@ impl ConfOption {
                 comment: comment.to_owned(),
             });
         }
-        let open =
-            matches!(text, "" | "None") || text == "auto" && !matches!(self.kind, Kind::Rate(_));
+        let open = matches!(text, "" | "None")
+            || text == "auto" && !matches!(self.kind, Kind::Rate { .. });
         if open && text == self.default {
             return Ok(Value::Unset);
         }
-        if text.is_empty() && !matches!(self.kind, Kind::Host | Kind::Text | Kind::List) {
+        let may_be_empty = matches!(
+            self.kind,
+            Kind::Host | Kind::Text | Kind::List | Kind::Loose(_)
+        );
+        if text.is_empty() && !may_be_empty {
             return Err(Fault::Empty);
         }
         self.kind.read(text)
+    }
+
+    /// The same, and where Python carbon runs with a value that is refused here, what is used in its place
+    /// with what is wrong with it.
+    pub fn take(&self, text: &str) -> Result<(Value, Option<Fault>), Fault> {
+        self.beyond.or_instead(self.kind, text, self.read(text))
     }
 
     /// The value that holds when nobody wrote one.

@@ -6,10 +6,14 @@
 use benzene_engine::limits::RELAY_QUEUE_POINTS_MAX;
 
 use super::error::ConfigError;
-use super::high::size;
 use super::low::Low;
-use super::value::Fault;
+use super::option;
+use super::value::{Fault, Kind, Value};
 use crate::relay::{Destination, HashType, Method, RelaySettings};
+
+const QUEUE: &str = "MAX_QUEUE_SIZE";
+const MESSAGE: &str = "MAX_DATAPOINTS_PER_MESSAGE";
+const REPLICAS: &str = "REPLICATION_FACTOR";
 
 /// The switch.
 pub(super) const SWITCH: &str = "RELAY_CACHE_METRICS";
@@ -52,8 +56,44 @@ pub(super) fn relay(low: &Low) -> Result<Option<Box<RelaySettings>>, ConfigError
         destinations,
         method: method(low)?,
         queue_max: queue_max(low)?,
-        message_points_max: size(low, "MAX_DATAPOINTS_PER_MESSAGE"),
+        message_points_max: number(low, MESSAGE)?,
     })))
+}
+
+/// The numbers in whose place others are used, where they are asked for.
+pub(super) fn replaced(low: &Low) -> impl Iterator<Item = String> {
+    let numbers = [QUEUE, MESSAGE, REPLICAS].into_iter();
+    numbers.filter_map(|name| {
+        let written = low.written(name)?;
+        let (used, fault) = read(name, &written.text).ok()?;
+        Some(written.replaced(&fault?, used.to_string()))
+    })
+}
+
+/// A number that is read only here (`Kind::Loose`).
+fn number(low: &Low, name: &'static str) -> Result<usize, ConfigError> {
+    let text = low.text(name).unwrap_or_default();
+    match read(name, &text) {
+        Ok((Value::Integer(number), _)) => {
+            let Ok(number) = number.try_into() else {
+                unreachable!("{name} has a bound that fits memory: {number}")
+            };
+            Ok(number)
+        }
+        Ok((value, _)) => unreachable!("{name} is read as a number: {value:?}"),
+        Err(fault) => Err(low.refuse(name, fault)),
+    }
+}
+
+/// Reads one of them as it is read where it is asked for.
+pub(super) fn read(name: &str, text: &str) -> Result<(Value, Option<Fault>), Fault> {
+    let Some(option) = option::find(name) else {
+        unreachable!("{name} is in the option table")
+    };
+    let Kind::Loose(bound) = option.kind else {
+        unreachable!("{name} is read where it is asked for")
+    };
+    option.beyond.take(Kind::Integer(bound), text)
 }
 
 /// Refuses anything but one value.
@@ -96,7 +136,7 @@ fn method(low: &Low) -> Result<Method, ConfigError> {
     };
     Ok(Method::ConsistentHashing {
         hash,
-        replicas: size(low, "REPLICATION_FACTOR"),
+        replicas: number(low, REPLICAS)?,
         diverse: low.switch("DIVERSE_REPLICAS"),
     })
 }
@@ -105,7 +145,7 @@ fn method(low: &Low) -> Result<Method, ConfigError> {
 /// MAX_QUEUE_SIZE_HARD_PCT says.
 fn queue_max(low: &Low) -> Result<usize, ConfigError> {
     const HARD: &str = "MAX_QUEUE_SIZE_HARD_PCT";
-    let queue = size(low, "MAX_QUEUE_SIZE");
+    let queue = number(low, QUEUE)?;
     if !low.switch("USE_FLOW_CONTROL") {
         return Ok(queue);
     }

@@ -10,7 +10,7 @@ use benzene_engine::schemas::ini::{DEFAULT_SECTION, IniError, IniFile, Section};
 use super::low::{self, CACHE_SECTION, Resolved};
 use super::option::{self, ConfOption, Standing};
 use super::relay;
-use super::value::{Fault, Value};
+use super::value::{Fault, Kind, Value};
 
 const NO_RELAY: &str = "it acts only with RELAY_CACHE_METRICS = True, which sends own metrics to other \
                         carbons";
@@ -74,6 +74,13 @@ pub struct Key {
 pub enum Becomes {
     /// It is acted on.
     Used,
+    /// Another value is used in its place.
+    Replaced {
+        /// What is wrong with it.
+        fault: Fault,
+        /// What is used.
+        used: String,
+    },
     /// It says what is done anyway.
     Already,
     /// Nothing depends on it here, and nothing is lost by that.
@@ -205,13 +212,23 @@ fn key(entry: Resolved, section: &Section, reader: Reader) -> Option<Key> {
 
 fn becomes(option: &ConfOption, text: &str, reader: Reader) -> Becomes {
     if reader.program != Program::Cache {
-        return match option.read(text) {
+        return match option.take(text) {
             Ok(_) => Becomes::Elsewhere,
             Err(fault) => Becomes::Wrong(fault),
         };
     }
-    let value = match low::accept(option, text) {
-        Ok(value) => value,
+    let is_loose = matches!(option.kind, Kind::Loose(_));
+    let accepted = if is_loose && reader.relays {
+        relay::read(option.name, text)
+    } else {
+        low::accept(option, text)
+    };
+    let value = match accepted {
+        Ok((value, None)) => value,
+        Ok((value, Some(fault))) => {
+            let used = value.to_string();
+            return Becomes::Replaced { fault, used };
+        }
         Err(fault) => return Becomes::Wrong(fault),
     };
     match option.standing {

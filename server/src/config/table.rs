@@ -3,12 +3,14 @@
 //! bounds are those of `bounds`. Nothing is decided here but what an option is.
 //! The file is long because it is one list, and one list cannot contradict itself.
 
+use super::beyond::Beyond;
 use super::bounds::{
     ANY_INTEGER, BACKENDS, CACHE_BYTES, CACHE_POINTS, CLASSES, CLIENT_IDLE, CREATES, DISK_ORDERS,
     DRIVERS, IN_FLIGHT, INTERVAL, JOURNAL_BYTES, JOURNAL_COMMIT, JOURNAL_SEGMENT, JOURNAL_SYNC,
     KEEPALIVE_PROBES, KEEPALIVE_TIME, LAG, LEVELS, ON_ERROR, PICKLE_FRAME, POINT_AGE, PORT,
     READ_WAIT, RELAY_MESSAGE, RELAY_QUEUE, REPLICAS, RESOLUTION, SENDERS, SHARDS, SHUTDOWNS,
-    STRATEGIES, STRATEGY_DEFAULT, TAG_BATCH, TAG_INTERVAL, TAG_QUEUE, UPDATES, WORKERS,
+    STRATEGIES, STRATEGY_DEFAULT, STRATEGY_OF_PYTHON, TAG_BATCH, TAG_INTERVAL, TAG_QUEUE, UPDATES,
+    WORKERS,
 };
 use super::option::ConfOption;
 use super::value::Kind;
@@ -149,7 +151,8 @@ pub const OPTIONS: &[ConfOption] = &[
         "1048576",
         "Longest pickle that is accepted; a longer one closes its connection",
     )
-    .unit("bytes"),
+    .unit("bytes")
+    .beyond(Beyond::Any),
     ConfOption::new(
         "USE_INSECURE_UNPICKLER",
         Kind::Switch,
@@ -173,14 +176,16 @@ pub const OPTIONS: &[ConfOption] = &[
         "inf",
         "Most connections to all receivers together; at it new ones wait, with what they send",
     )
-    .unit("connections"),
+    .unit("connections")
+    .beyond(Beyond::Larger),
     ConfOption::new(
         "METRIC_CLIENT_IDLE_TIMEOUT",
         CLIENT_IDLE,
         "None",
         "Closes connections that have sent no accepted point for so long; None keeps them open",
     )
-    .unit("seconds"),
+    .unit("seconds")
+    .beyond(Beyond::Larger),
     ConfOption::new(
         "TCP_KEEPALIVE",
         Kind::Switch,
@@ -193,21 +198,24 @@ pub const OPTIONS: &[ConfOption] = &[
         "10",
         "With TCP_KEEPALIVE: silence before the first probe",
     )
-    .unit("seconds"),
+    .unit("seconds")
+    .beyond(Beyond::Any),
     ConfOption::new(
         "TCP_KEEPINTVL",
         KEEPALIVE_TIME,
         "30",
         "With TCP_KEEPALIVE: time between probes",
     )
-    .unit("seconds"),
+    .unit("seconds")
+    .beyond(Beyond::Any),
     ConfOption::new(
         "TCP_KEEPCNT",
         KEEPALIVE_PROBES,
         "2",
         "With TCP_KEEPALIVE: probes without an answer before the connection is closed",
     )
-    .unit("probes"),
+    .unit("probes")
+    .beyond(Beyond::Any),
     ConfOption::new(
         "USE_WHITELIST",
         Kind::Switch,
@@ -251,7 +259,8 @@ pub const OPTIONS: &[ConfOption] = &[
     ),
     // Cache.
     ConfOption::new("MAX_CACHE_SIZE", CACHE_POINTS, "inf", "Most points in the cache")
-        .unit("points"),
+        .unit("points")
+    .beyond(Beyond::Larger),
     ConfOption::new(
         "MAX_CACHE_BYTES",
         CACHE_BYTES,
@@ -271,7 +280,8 @@ pub const OPTIONS: &[ConfOption] = &[
         STRATEGY_DEFAULT,
         "Which metric is written next: sorted, timesorted, max, bucketmax, naive, random or deadline",
     )
-    .python("sorted"),
+    .python(STRATEGY_OF_PYTHON)
+    .beyond(Beyond::Word(STRATEGY_OF_PYTHON)),
     ConfOption::new(
         "MAX_POINT_AGE",
         POINT_AGE,
@@ -286,14 +296,16 @@ pub const OPTIONS: &[ConfOption] = &[
         "Timestamps are cut to a multiple of it; 0 acts as 1, for Whisper keeps whole seconds",
     )
     .python("0")
-    .unit("seconds"),
+    .unit("seconds")
+    .beyond(Beyond::Any),
     ConfOption::new(
         "MIN_TIMESTAMP_LAG",
         LAG,
         "0",
         "With timesorted: how old a metric's oldest point is before the metric is written",
     )
-    .unit("seconds"),
+    .unit("seconds")
+    .beyond(Beyond::Any),
     // Disk work.
     ConfOption::new(
         "DEVICE_CLASS",
@@ -308,7 +320,8 @@ pub const OPTIONS: &[ConfOption] = &[
         "Most updates of files; a number, inf, or auto (as many as leave readers READ_WAIT_MAX)",
     )
     .python("500")
-    .unit("updates/s"),
+    .unit("updates/s")
+    .beyond(Beyond::Larger),
     ConfOption::new(
         "MAX_UPDATES_PER_SECOND_SSD",
         UPDATES,
@@ -336,7 +349,8 @@ pub const OPTIONS: &[ConfOption] = &[
         "",
         "Most updates while stopping. Default: as before",
     )
-    .unit("updates/s"),
+    .unit("updates/s")
+    .beyond(Beyond::Larger),
     ConfOption::new(
         "MAX_CREATES_PER_MINUTE",
         CREATES,
@@ -344,7 +358,8 @@ pub const OPTIONS: &[ConfOption] = &[
         "Most new files; a number, inf, or auto (in this version as inf). What must wait is kept in the cache",
     )
     .python("inf")
-    .unit("creates/min"),
+    .unit("creates/min")
+    .beyond(Beyond::Larger),
     ConfOption::new(
         "MAX_CREATES_PER_MINUTE_SSD",
         CREATES,
@@ -479,7 +494,8 @@ pub const OPTIONS: &[ConfOption] = &[
     // Own metrics and log.
     ConfOption::new("CARBON_METRIC_PREFIX", Kind::Text, "carbon", "Start of our own metrics' names"),
     ConfOption::new("CARBON_METRIC_INTERVAL", INTERVAL, "60", "Time between two points of our own metrics; 0 is off")
-        .unit("seconds"),
+        .unit("seconds")
+    .beyond(Beyond::Any),
     ConfOption::new(
         "LOG_LEVEL",
         Kind::Choice { now: LEVELS, later: &[] },
@@ -510,7 +526,8 @@ pub const OPTIONS: &[ConfOption] = &[
         REPLICAS,
         "1",
         "With RELAY_CACHE_METRICS and consistent-hashing: how many destinations a metric goes to",
-    ),
+    )
+    .beyond(Beyond::Larger),
     ConfOption::new(
         "DIVERSE_REPLICAS",
         Kind::Switch,
@@ -529,7 +546,8 @@ pub const OPTIONS: &[ConfOption] = &[
         "10000",
         "With RELAY_CACHE_METRICS: points that wait for a destination",
     )
-    .unit("points"),
+    .unit("points")
+    .beyond(Beyond::Larger),
     ConfOption::new(
         "MAX_QUEUE_SIZE_HARD_PCT",
         Kind::Text,
@@ -542,7 +560,8 @@ pub const OPTIONS: &[ConfOption] = &[
         "500",
         "With RELAY_CACHE_METRICS: most points in a frame",
     )
-    .unit("points"),
+    .unit("points")
+    .beyond(Beyond::Larger),
     ConfOption::new(
         "LOG_UPDATES",
         Kind::Switch,
@@ -604,16 +623,19 @@ pub const OPTIONS: &[ConfOption] = &[
         "100",
         "A series is announced again with every so many updates of its file",
     )
-    .unit("updates"),
+    .unit("updates")
+    .beyond(Beyond::Larger),
     ConfOption::new("TAG_BATCH_SIZE", TAG_BATCH, "100", "Most series in one announcement")
-        .unit("series"),
+        .unit("series")
+    .beyond(Beyond::Any),
     ConfOption::new(
         "TAG_QUEUE_SIZE",
         TAG_QUEUE,
         "10000",
         "Most new series that wait to be announced, and as many known ones",
     )
-    .unit("series"),
+    .unit("series")
+    .beyond(Beyond::Any),
     // AMQP.
     ConfOption::new("ENABLE_AMQP", Kind::Switch, "False", "Receives metrics from an AMQP broker")
         .refused("False", "metrics cannot be received from AMQP; a relay that can, such as carbon-relay-ng, may send them to LINE_RECEIVER_PORT"),

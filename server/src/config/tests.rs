@@ -10,6 +10,10 @@ const TEN: Bound = Bound {
     less: "a test said so",
     more: "so it did",
 };
+const RATE: Kind = Kind::Rate {
+    bound: TEN,
+    none: false,
+};
 const ANY: Bound = Bound {
     min: 0,
     max: u64::MAX,
@@ -71,8 +75,8 @@ fn bounds_say_which_and_why() {
         "the largest is 10, so it did; write that or less"
     );
     assert_eq!(Kind::Limit(TEN).read("11"), Err(large.clone()));
-    assert_eq!(Kind::Rate(TEN).read("10.6"), Err(large.clone()));
-    assert_eq!(Kind::Rate(TEN).read("1e300"), Err(large));
+    assert_eq!(RATE.read("10.6"), Err(large.clone()));
+    assert_eq!(RATE.read("1e300"), Err(large));
 }
 
 #[test]
@@ -83,33 +87,32 @@ fn limits_and_rates_know_infinity() {
             Ok(Value::Limit(None)),
             "{text}"
         );
-        assert_eq!(
-            Kind::Rate(TEN).read(text),
-            Ok(Value::Rate(Rate::Unlimited)),
-            "{text}"
-        );
+        assert_eq!(RATE.read(text), Ok(Value::Rate(Rate::Unlimited)), "{text}");
     }
     assert_eq!(Kind::Limit(TEN).read("3"), Ok(Value::Limit(Some(3))));
-    assert_eq!(
-        Kind::Rate(TEN).read("2.5"),
-        Ok(Value::Rate(Rate::Limited(2.5)))
-    );
-    assert_eq!(Kind::Rate(TEN).read("Auto"), Ok(Value::Rate(Rate::Auto)));
+    assert_eq!(RATE.read("2.5"), Ok(Value::Rate(Rate::Limited(2.5))));
+    assert_eq!(RATE.read("Auto"), Ok(Value::Rate(Rate::Auto)));
     for text in ["-inf", "nan", "none", "-1"] {
         assert_eq!(
             Kind::Limit(TEN).read(text),
             Err(Fault::NotLimit { min: 1, max: 10 })
         );
-        assert_eq!(Kind::Rate(TEN).read(text), Err(Fault::NotRate), "{text}");
+        assert_eq!(RATE.read(text), Err(Fault::NotRate), "{text}");
     }
     for text in ["0", "0.001"] {
-        let read = Kind::Rate(TEN).read(text);
+        let read = RATE.read(text);
         assert_eq!(read, Err(Fault::NotRate), "{text} would never write");
     }
-    assert_eq!(
-        Kind::Rate(TEN).read("0.02"),
-        Ok(Value::Rate(Rate::Limited(0.02)))
-    );
+    let or_none = Kind::Rate {
+        bound: TEN,
+        none: true,
+    };
+    for text in ["0", "0.0", "0e5"] {
+        let read = or_none.read(text);
+        assert_eq!(read, Ok(Value::Rate(Rate::Limited(0.0))), "{text}");
+    }
+    assert_eq!(or_none.read("0.001"), Err(Fault::NotRateOrNone));
+    assert_eq!(RATE.read("0.02"), Ok(Value::Rate(Rate::Limited(0.02))));
 }
 
 #[test]
@@ -213,7 +216,7 @@ fn times_have_units_and_words() {
 proptest! {
     #[test]
     fn no_text_makes_a_reader_panic(text in "\\PC{0,24}") {
-        for kind in [Kind::Switch, Kind::Integer(TEN), Kind::Limit(TEN), Kind::Rate(TEN),
+        for kind in [Kind::Switch, Kind::Integer(TEN), Kind::Limit(TEN), RATE,
                      Kind::Bytes(TEN), Kind::Host, Kind::Path, Kind::Text, Kind::List] {
             if let Ok(Value::Integer(number) | Value::Limit(Some(number))) = kind.read(&text) {
                 prop_assert!((1..=10).contains(&number), "{text:?} gave {number}");

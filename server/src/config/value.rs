@@ -4,6 +4,8 @@
 //! Stricter than Python in one way: what Python keeps as a string and stumbles over later is
 //! refused here, with what to write instead.
 
+use std::fmt;
+
 use benzene_engine::limits::SOCKET_PATH_BYTES_MAX;
 
 /// The slowest rate, in the unit of its setting: slower ones are meant as none, and one create in 50
@@ -17,7 +19,7 @@ pub enum Rate {
     Auto,
     /// As often as it can.
     Unlimited,
-    /// At most so often in the unit of the setting; a finite number, `RATE_MIN` at least.
+    /// At most so often in the unit of the setting: a finite number, `RATE_MIN` at least, or 0 for never.
     Limited(f64),
 }
 
@@ -51,10 +53,17 @@ pub enum Kind {
     Switch,
     /// A whole number.
     Integer(Bound),
+    /// A whole number that is read only where it is asked for; until then it is a text.
+    Loose(Bound),
     /// A whole number or `inf`.
     Limit(Bound),
-    /// A number above zero, `inf` or `auto`.
-    Rate(Bound),
+    /// A number from `RATE_MIN` on, `inf` or `auto`.
+    Rate {
+        /// Of the number.
+        bound: Bound,
+        /// Whether 0 is one too.
+        none: bool,
+    },
     /// Whole bytes, with k, m, g or t (powers of 1024) after them.
     Bytes(Bound),
     /// A time: a number of seconds, or with ms, s, m or h after it; or one of these words.
@@ -94,10 +103,27 @@ pub enum Value {
     Limit(Option<u64>),
     /// Of a `Rate`.
     Rate(Rate),
-    /// Of a `Host`, `Path`, `Text` or `List`.
+    /// Of a `Host`, `Path`, `Text`, `List` or `Loose`.
     Text(String),
     /// Of a `Choice`, or a word of a `Time`.
     Choice(&'static str),
+}
+
+impl fmt::Display for Value {
+    /// As it would be written; nothing where nothing is.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Value::Unset => Ok(()),
+            Value::Switch(true) => write!(f, "True"),
+            Value::Switch(false) => write!(f, "False"),
+            Value::Limit(None) | Value::Rate(Rate::Unlimited) => write!(f, "inf"),
+            Value::Limit(Some(number)) | Value::Integer(number) => write!(f, "{number}"),
+            Value::Rate(Rate::Limited(rate)) => write!(f, "{rate}"),
+            Value::Rate(Rate::Auto) => write!(f, "auto"),
+            Value::Text(text) => write!(f, "{text}"),
+            Value::Choice(word) => write!(f, "{word}"),
+        }
+    }
 }
 
 /// Why a value was refused, and what to write instead.
@@ -148,6 +174,12 @@ pub enum Fault {
          Benzene"
     )]
     NotRate,
+    /// Not a rate, where none at all is one.
+    #[error(
+        "that is no rate; write a number from 0.02 on, 0 for none at all, inf for no limit, or auto to \
+         leave it to Benzene"
+    )]
+    NotRateOrNone,
     /// Not an amount of bytes.
     #[error("that is no amount of bytes; write a whole number, k, m, g or t may follow (2g)")]
     NotBytes,
@@ -248,7 +280,7 @@ impl Kind {
     /// Reads a value. `text` is what stands behind the equals sign, trimmed.
     pub fn read(self, text: &str) -> Result<Value, Fault> {
         if let Some((_, next)) = text.split_once('\n')
-            && self != Kind::List
+            && !matches!(self, Kind::List | Kind::Loose(_))
         {
             return Err(Fault::Continued {
                 next: next.lines().next().unwrap_or_default().to_owned(),
@@ -265,13 +297,15 @@ impl Kind {
                 bound.check(number).map(Value::Integer)
             }
             Kind::Limit(bound) => read_limit(text, bound).map(Value::Limit),
-            Kind::Rate(bound) => read_rate(text, bound).map(Value::Rate),
+            Kind::Rate { bound, none } => read_rate(text, bound, none).map(Value::Rate),
             Kind::Bytes(bound) => {
                 let bytes = read_bytes(text).ok_or(Fault::NotBytes)?;
                 bound.check(bytes).map(Value::Integer)
             }
             Kind::Time { bound, words } => read_time(text, bound, words),
-            Kind::Host | Kind::Path | Kind::Text | Kind::List => Ok(Value::Text(text.to_owned())),
+            Kind::Host | Kind::Path | Kind::Text | Kind::List | Kind::Loose(_) => {
+                Ok(Value::Text(text.to_owned()))
+            }
             Kind::Choice { now, later } => {
                 let word =
                     |choices: &[&'static str]| choices.iter().find(|word| **word == text).copied();
@@ -289,7 +323,7 @@ impl Kind {
 
     /// Whether ` # ...` behind a value of this type can only be meant as a comment.
     pub const fn shows_comments(self) -> bool {
-        !matches!(self, Kind::List)
+        !matches!(self, Kind::List | Kind::Loose(_))
     }
 }
 
@@ -360,16 +394,26 @@ fn read_limit(text: &str, bound: Bound) -> Result<Option<u64>, Fault> {
     }
 }
 
-fn read_rate(text: &str, bound: Bound) -> Result<Rate, Fault> {
+fn read_rate(text: &str, bound: Bound, none: bool) -> Result<Rate, Fault> {
     if text.eq_ignore_ascii_case("auto") {
         return Ok(Rate::Auto);
     }
-    let number = float(text).ok_or(Fault::NotRate)?;
+    let not = || {
+        if none {
+            Fault::NotRateOrNone
+        } else {
+            Fault::NotRate
+        }
+    };
+    let number = float(text).ok_or_else(not)?;
     if number == f64::INFINITY {
         return Ok(Rate::Unlimited);
     }
+    if none && whole(text) == Some(0) {
+        return Ok(Rate::Limited(0.0));
+    }
     if number.is_nan() || number < RATE_MIN {
-        return Err(Fault::NotRate);
+        return Err(not());
     }
     if whole(&format!("{number:.0}")).is_none_or(|rounded| rounded > bound.max) {
         return Err(Fault::TooLarge {
@@ -419,7 +463,7 @@ pub(super) fn time_text(ms: u64) -> String {
 }
 
 /// A whole number as Python's int() or float() reads it: `2003`, `1_000`, `+5`, `1e6`, `60.0`.
-fn whole(text: &str) -> Option<u64> {
+pub(super) fn whole(text: &str) -> Option<u64> {
     let plain = without_underscores(text)?;
     if let Ok(number) = plain.parse::<u64>() {
         return Some(number);
@@ -431,7 +475,7 @@ fn whole(text: &str) -> Option<u64> {
     format!("{number:.0}").parse().ok()
 }
 
-fn float(text: &str) -> Option<f64> {
+pub(super) fn float(text: &str) -> Option<f64> {
     without_underscores(text)?.parse().ok()
 }
 

@@ -205,11 +205,12 @@ const BROKEN: &[(&str, &[Message])] = &[
     (
         "unknown-strategy.carbon.conf",
         &[(
-            "error",
+            "warning",
             2,
             &[
                 "CACHE_WRITE_STRATEGY = sort:",
                 "write one of sorted, timesorted",
+                "sorted is used",
             ],
         )],
     ),

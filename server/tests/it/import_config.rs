@@ -269,9 +269,9 @@ fn it_writes_a_file_that_the_check_finds_usable_and_never_over_another() {
     let (code, _, errors) = broken("[common]\nuser = carbon\n");
     assert_eq!(code, 3);
     assert!(errors.contains("line 2"), "{errors}");
-    let (code, _, errors) = broken("[pickle]\nmax-message-size = 3\n");
+    let (code, _, errors) = broken("[common]\nmax-cpu = 5000\n");
     assert_eq!(code, 3);
-    assert!(errors.contains("PICKLE_RECEIVER_MAX_LENGTH"), "{errors}");
+    assert!(errors.contains("SHARDS"), "{errors}");
     let (code, _, _) = import(&[Path::new("/nonexistent").to_str().unwrap()]);
     assert_eq!(code, 3);
 }

@@ -16,8 +16,9 @@ use std::net::{Shutdown, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use crate::daemon::{Daemon, Ended, Setup};
+use crate::daemon::{Daemon, Ended, Setup, wait_for};
 use crate::first_use::now;
+use crate::vitals::file_points;
 
 const CONNECTIONS: usize = 4;
 const METRICS: usize = 50;
@@ -105,6 +106,33 @@ fn the_next_write_after_a_stop_fails() {
         assert!(socket.write(b"c.d 1 2\n").is_err(), "{socket:?}");
     }
     assert_eq!(done.read(&mut [0]).unwrap(), 0);
+}
+
+/// Python carbon's MAX_CREATES_PER_MINUTE = 0 of a site that lets no metric in any more.
+#[test]
+fn where_no_file_may_be_made_updates_go_on_and_a_stop_does_not_wait() {
+    let time = now();
+    let daemon = Daemon::start(&Setup::default());
+    daemon.send(&format!("old.metric 1 {time}\n"));
+    daemon.wait_for_points("old.metric", 1);
+    let root = daemon.stop().root;
+    let setup = Setup::conf("MAX_CREATES_PER_MINUTE = 0\n");
+    let daemon = Daemon::start_in(&setup, root);
+    assert!(
+        daemon
+            .log()
+            .contains("MAX_CREATES_PER_MINUTE = 0 makes no new file")
+    );
+    daemon.send(&format!("new.metric 1 {time}\nold.metric 2 {}\n", time + 1));
+    let file = |name: &str| daemon.data().join(name);
+    wait_for(|| (file_points(&file("old/metric.wsp"))?.len() == 2).then_some(())).unwrap();
+    // What waits for its file is there for queries.
+    daemon.wait_for_points("new.metric", 1);
+    assert!(!file("new").exists());
+    let ended = daemon.stop();
+    assert!(ended.status.success(), "{}", ended.log);
+    assert!(ended.log.contains("dropped.createWait 1"), "{}", ended.log);
+    assert!(!ended.data().join("new").exists());
 }
 
 /// The number that stands before a word in the last line of the log that has it.

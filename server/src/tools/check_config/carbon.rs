@@ -167,6 +167,9 @@ fn check_key(key: &Key, notes: &mut Notes) {
         Becomes::NotDone { instead } => {
             notes.warning(*line, format!("{said} has no effect: {instead}"));
         }
+        Becomes::Replaced { fault, used } => {
+            notes.warning(*line, format!("{said}: {fault}; until then {used} is used"));
+        }
         Becomes::Wrong(fault) => {
             let value = key.text.lines().next().unwrap_or_default();
             notes.error(*line, format!("[{section}] {name} = {value}: {fault}"));

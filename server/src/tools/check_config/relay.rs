@@ -80,6 +80,7 @@ pub(super) fn check_section(section: &SectionSurvey, notes: &mut Notes) {
             }
             Becomes::Unknown { nearest } => unknown(key, *nearest, notes),
             Becomes::Used
+            | Becomes::Replaced { .. }
             | Becomes::Already
             | Becomes::Idle { .. }
             | Becomes::NotDone { .. }

@@ -2,8 +2,10 @@
 //! The table below is what an operator may type; a new refusal gets a row there. What concerns
 //! whole files, missing or unreadable, follows it.
 
+use benzene_engine::cache::Strategy;
+use benzene_engine::device::Class;
 use benzene_server::cli::CacheOptions;
-use benzene_server::config::{self, Loaded, read_file};
+use benzene_server::config::{self, Loaded, Rate, read_file};
 
 use super::Start;
 
@@ -34,12 +36,12 @@ const REFUSALS: &str = r"
 2 | LINE_RECEIVER_PORT = 70000 | LINE_RECEIVER_PORT | largest is 65535 | 16 bits
 2 | LINE_RECEIVER_PORT = graphite | LINE_RECEIVER_PORT | write one from 0 to 65535
 2 | LINE_RECEIVER_PORT = -1 | LINE_RECEIVER_PORT | write one from 0 to 65535
-2 | PICKLE_RECEIVER_MAX_LENGTH = 1e9 | PICKLE_RECEIVER_MAX_LENGTH | largest is 67108864 | memory | or less
 2 | USE_FLOW_CONTROL = maybe | USE_FLOW_CONTROL = maybe | write True or False
 2 | MAX_UPDATES_PER_SECOND = 0 | MAX_UPDATES_PER_SECOND | from 0.02 | inf | auto
-2 | MAX_CREATES_PER_MINUTE = none | MAX_CREATES_PER_MINUTE | from 0.02 | inf | auto
-2 | MAX_UPDATES_PER_SECOND = 1e99 | MAX_UPDATES_PER_SECOND | largest is | or less
-2 | CACHE_WRITE_STRATEGY = fast | CACHE_WRITE_STRATEGY = fast | sorted, timesorted
+2 | MAX_CREATES_PER_MINUTE = none | MAX_CREATES_PER_MINUTE | from 0.02 | 0 for none at all | inf | auto
+2 | PICKLE_RECEIVER_MAX_LENGTH = large | PICKLE_RECEIVER_MAX_LENGTH | write one from 64 to 67108864
+5 | RELAY_CACHE_METRICS = True\nDESTINATIONS = h:1\nRELAY_METHOD = constant\nMAX_QUEUE_SIZE = lots | MAX_QUEUE_SIZE = lots | no whole number | write one from 1
+5 | RELAY_CACHE_METRICS = True\nDESTINATIONS = h:1\nRELAY_METHOD = constant\nMAX_QUEUE_SIZE = 0 | MAX_QUEUE_SIZE = 0 | smallest is 1 | or more
 2 | MAX_POINT_AGE = 0 | MAX_POINT_AGE = 0 | smallest is 1 | or more
 2 | MAX_POINT_AGE = 90000 | MAX_POINT_AGE = 90000 | largest is 86400 | outlive | or less
 2 | MAX_POINT_AGE = inf | MAX_POINT_AGE = inf | no whole number
@@ -93,6 +95,112 @@ fn every_mistake_names_its_line_its_key_and_its_mend() {
             assert!(refusal.contains(word), "{row} lacks {word:?}: {refusal}");
         }
         assert!(!refusal.contains('\n'), "{refusal:?}");
+    }
+}
+
+/// Values with which Python carbon runs and that are outside of our bounds: what is written, what is
+/// wrong with it, and what is used.
+const REPLACED: &str = r"
+MAX_UPDATES_PER_SECOND = 1000000000 | largest is 100000000, more than any device does | inf
+MAX_CREATES_PER_MINUTE = 1e10 | largest is 6000000000 | inf
+MAX_CREATES_PER_MINUTE = -1 | no rate | 0
+MAX_CACHE_SIZE = 1e17 | more than any machine's memory holds | inf
+TAG_UPDATE_INTERVAL = 1000000 | largest is 60000 | 60000
+TAG_QUEUE_SIZE = -1 | no whole number | 0
+PICKLE_RECEIVER_MAX_LENGTH = 104857600 | held in memory whole | 67108864
+CARBON_METRIC_INTERVAL = 0.5 | no whole number | 1
+CACHE_WRITE_STRATEGY = Sorted | no such choice; write one of sorted, timesorted | sorted
+";
+
+#[test]
+fn what_only_python_takes_is_named_and_something_else_is_used() {
+    for row in REPLACED.trim().lines() {
+        let [line, wrong, used] = row.split(" | ").collect::<Vec<_>>()[..] else {
+            panic!("{row}")
+        };
+        let loaded = Start::with(&format!("[cache]\n{line}\n")).load().unwrap();
+        let said = &loaded.warnings[0];
+        let start = format!("/etc/carbon/carbon.conf line 2 [cache]: {line}: ");
+        let end = format!("; until then {used} is used");
+        assert!(said.starts_with(&start), "{row}: {said}");
+        assert!(
+            said.contains(wrong) && said.ends_with(&end),
+            "{row}: {said}"
+        );
+        // Of two instances of one process as of one.
+        let two = format!("[cache]\n{line}\n[cache:b]\nCACHE_QUERY_PORT = 7102\n");
+        let of_two = Start::with(&two).load().unwrap().warnings;
+        assert_eq!(
+            of_two.iter().filter(|it| *it == said).count(),
+            1,
+            "{of_two:?}"
+        );
+    }
+    let settings = Start::with(
+        "[cache]\nMAX_UPDATES_PER_SECOND = 1e9\nMAX_CACHE_SIZE = 1e17\nCARBON_METRIC_INTERVAL = 0.5\n\
+         CACHE_WRITE_STRATEGY = Sorted\n",
+    )
+    .settings();
+    assert_eq!(settings.disk.updates.of(Class::Ssd).rate, Rate::Unlimited);
+    assert_eq!(settings.cache_points_max, None);
+    assert_eq!(settings.metric_interval_s, 1);
+    assert_eq!(settings.strategy, Strategy::Sorted);
+}
+
+#[test]
+fn no_creates_at_all_are_a_limit_too() {
+    let loaded = Start::with("[cache]\nMAX_CREATES_PER_MINUTE = 0\n")
+        .load()
+        .unwrap();
+    let creates = loaded.settings.disk.creates.of(Class::Hdd).rate;
+    assert_eq!(creates, Rate::Limited(0.0));
+    let [said] = &loaded.warnings[..] else {
+        panic!("{:?}", loaded.warnings)
+    };
+    assert!(
+        said.contains("line 2 [cache]: MAX_CREATES_PER_MINUTE = 0 makes no new file"),
+        "{said}"
+    );
+    // Two of which one may make some, may together.
+    let two = "[cache]\nMAX_CREATES_PER_MINUTE = 0\n[cache:b]\nCACHE_QUERY_PORT = 7102\n\
+               MAX_CREATES_PER_MINUTE = 50\n";
+    let loaded = Start::with(two).load().unwrap();
+    let creates = loaded.settings.disk.creates.of(Class::Ssd).rate;
+    assert_eq!(creates, Rate::Limited(50.0));
+    assert_eq!(loaded.warnings, [""; 0]);
+}
+
+#[test]
+fn numbers_of_a_relay_are_looked_at_where_there_is_one() {
+    let numbers = "MAX_QUEUE_SIZE = 100000000\nMAX_DATAPOINTS_PER_MESSAGE = 50000\n\
+                   REPLICATION_FACTOR = 5000\n";
+    let off = Start::with(&format!("[cache]\n{numbers}REPLICATION_FACTORS = 0\n"));
+    let loaded = off.load().unwrap();
+    assert!(loaded.settings.relay.is_none());
+    let [said] = &loaded.warnings[..] else {
+        panic!("{:?}", loaded.warnings)
+    };
+    assert!(said.contains("REPLICATION_FACTORS in line 5"), "{said}");
+    for nonsense in ["0", "-1", "lots", ""] {
+        let text = format!("[cache]\nMAX_QUEUE_SIZE = {nonsense}\n");
+        assert!(Start::with(&text).load().is_ok(), "{text}");
+    }
+    let on = Start::with(&format!(
+        "[cache]\nRELAY_CACHE_METRICS = True\nDESTINATIONS = h:1\nRELAY_METHOD = consistent-hashing\n\
+         {numbers}"
+    ));
+    let loaded = on.load().unwrap();
+    let relay = format!("{:?}", loaded.settings.relay.unwrap());
+    for word in ["message_points_max: 10000", "queue_max: 10000000"] {
+        assert!(relay.contains(word), "no {word:?} in {relay}");
+    }
+    let said = loaded.warnings.join("\n");
+    for word in [
+        "MAX_QUEUE_SIZE = 100000000: the largest is 10000000",
+        "until then 10000 is used",
+        "until then 1000 is used",
+    ] {
+        assert!(said.contains(word), "no {word:?} in {said}");
     }
 }
 
