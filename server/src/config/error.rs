@@ -108,7 +108,7 @@ pub struct RefusedSetting {
     pub place: Place,
     /// The option.
     pub key: &'static str,
-    /// What was written.
+    /// What was written, as far as it may be shown.
     pub written: String,
     /// Why not, and what to write instead.
     pub fault: Fault,

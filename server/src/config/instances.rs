@@ -14,6 +14,7 @@ use super::INSTANCE_DEFAULT;
 use super::error::{Asker, ConfigError, Disagreement, Place};
 use super::low::{CACHE_SECTION, Low, Written};
 use super::option::{Among, ConfOption, Standing};
+use super::secret;
 use super::table::OPTIONS;
 use super::value::{Kind, Rate, Value};
 
@@ -238,7 +239,7 @@ impl Instances {
                 place: written.map(|written| written.place.clone()),
             };
             let text = written.map_or(option.default, |written| &written.text);
-            (asker, text.to_owned())
+            (asker, secret::shown(option.name, text))
         };
         let ((one, one_text), (other, other_text)) = (asker(first), asker(other));
         Err(ConfigError::Disagreement(Box::new(Disagreement {

@@ -11,6 +11,7 @@ use benzene_engine::schemas::ini::{DEFAULT_SECTION, IniError, IniFile, Section};
 
 use super::error::{ConfigError, Place, RefusedSetting, ReplacedSetting};
 use super::option::{self, ConfOption, Standing};
+use super::secret;
 use super::value::{Fault, Rate, Value};
 
 /// The section that every instance reads.
@@ -162,7 +163,7 @@ impl Low {
             };
             let (value, fault) = match accept(option, &text) {
                 Ok(accepted) => accepted,
-                Err(fault) => return Err(refused(place, option.name, text, fault)),
+                Err(fault) => return Err(refused(place, option.name, &text, fault)),
             };
             let by_instance = section.name != CACHE_SECTION;
             self.entries.push(Written {
@@ -269,7 +270,7 @@ impl Low {
     /// The error for a value that read well and is refused for what it says.
     pub(super) fn refuse(&self, name: &'static str, fault: Fault) -> ConfigError {
         if let Some(Written { place, text, .. }) = self.written(name) {
-            return refused(place.clone(), name, text.clone(), fault);
+            return refused(place.clone(), name, text, fault);
         }
         let written = self.text(name).unwrap_or_default();
         ConfigError::Default {
@@ -280,7 +281,8 @@ impl Low {
     }
 }
 
-fn refused(place: Place, key: &'static str, written: String, fault: Fault) -> ConfigError {
+fn refused(place: Place, key: &'static str, written: &str, fault: Fault) -> ConfigError {
+    let written = secret::shown(key, written);
     ConfigError::Setting(Box::new(RefusedSetting {
         place,
         key,

@@ -23,6 +23,7 @@ mod notice;
 mod option;
 mod relay;
 pub mod rules;
+mod secret;
 mod survey;
 mod table;
 mod tags;

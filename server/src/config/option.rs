@@ -5,6 +5,7 @@
 //! kind, and every acted option changes the settings.
 
 use super::beyond::Beyond;
+use super::secret;
 use super::table::OPTIONS;
 use super::value::{Fault, Kind, Value, inline_comment};
 
@@ -160,7 +161,7 @@ impl ConfOption {
             && let Some(comment) = inline_comment(text)
         {
             return Err(Fault::InlineComment {
-                comment: comment.to_owned(),
+                comment: secret::shown(self.name, comment),
             });
         }
         let open = matches!(text, "" | "None")

@@ -10,6 +10,7 @@ use benzene_engine::schemas::ini::{DEFAULT_SECTION, IniError, IniFile, Section};
 use super::low::{self, CACHE_SECTION, Resolved};
 use super::option::{self, ConfOption, Standing};
 use super::relay;
+use super::secret;
 use super::value::{Fault, Kind, Value};
 
 const NO_RELAY: &str = "it acts only with RELAY_CACHE_METRICS = True, which sends own metrics to other \
@@ -61,7 +62,7 @@ pub struct Key {
     pub section: String,
     /// Its line.
     pub line: usize,
-    /// Its value, references resolved; empty where it may be a secret.
+    /// What may be shown of its value, references resolved, in one line.
     pub shown: String,
     /// The value itself.
     pub text: String,
@@ -201,7 +202,7 @@ fn key(entry: Resolved, section: &Section, reader: Reader) -> Option<Key> {
         &section.name
     };
     Some(Key {
-        shown: shown(known, &entry.text),
+        shown: shown(known, &entry.text, &becomes),
         name: entry.key,
         section: section.to_owned(),
         line: entry.line,
@@ -243,12 +244,19 @@ fn becomes(option: &ConfOption, text: &str, reader: Reader) -> Becomes {
     }
 }
 
-/// What may be printed of a value: reports are mailed around, and some texts are secrets.
-fn shown(option: Option<&ConfOption>, text: &str) -> String {
-    let secret = |part: &&str| option.is_none_or(|option| option.name.contains(part));
-    if ["PASSWORD", "DSN", "KEY", "AMQP_USER"].iter().any(secret) || text.contains('@') {
-        String::new()
-    } else {
-        text.replace('\n', " ")
+/// What may be shown of a value: of a key that nobody knows nothing, and of one that is refused the first
+/// line, for the next may be another option's.
+fn shown(option: Option<&ConfOption>, text: &str, becomes: &Becomes) -> String {
+    let shown = option.map(|option| secret::shown(option.name, text));
+    let shown = shown.unwrap_or_default();
+    match becomes {
+        Becomes::Wrong(_) => shown.lines().next().unwrap_or_default().to_owned(),
+        Becomes::Used
+        | Becomes::Replaced { .. }
+        | Becomes::Already
+        | Becomes::Idle { .. }
+        | Becomes::NotDone { .. }
+        | Becomes::Elsewhere
+        | Becomes::Unknown { .. } => shown.replace('\n', " "),
     }
 }

@@ -8,6 +8,8 @@ use std::fmt;
 
 use benzene_engine::limits::SOCKET_PATH_BYTES_MAX;
 
+use super::secret;
+
 /// The slowest rate, in the unit of its setting: slower ones are meant as none, and one create in 50
 /// minutes is what the limiter counts.
 pub(super) const RATE_MIN: f64 = 0.02;
@@ -283,7 +285,7 @@ impl Kind {
             && !matches!(self, Kind::List | Kind::Loose(_))
         {
             return Err(Fault::Continued {
-                next: next.lines().next().unwrap_or_default().to_owned(),
+                next: secret::shown_line(next.lines().next().unwrap_or_default()),
             });
         }
         match self {

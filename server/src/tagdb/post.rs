@@ -63,6 +63,10 @@ impl GraphiteUrl {
         };
         let place = authority.as_str();
         let host = place.rsplit_once('@').map_or(place, |(_, host)| host);
+        let port = host.strip_prefix(authority.host()).unwrap_or_default();
+        if port.len() > 1 && authority.port_u16().is_none() {
+            return Err(UrlError::Unreadable("its port is no number".to_owned()));
+        }
         let path = uri.path().trim_end_matches('/');
         let scheme = uri.scheme_str().unwrap_or_default();
         Ok(GraphiteUrl {

@@ -276,7 +276,14 @@ fn urls_are_read_as_python_carbon_reads_them() {
     ] {
         assert_eq!(GraphiteUrl::parse(text).unwrap().shown(), shown, "{text}");
     }
-    for text in ["", "ftp://web", "http://", "http://web/?a=b", "a b"] {
+    for text in [
+        "",
+        "ftp://web",
+        "http://",
+        "http://web/?a=b",
+        "a b",
+        "http://me:pw",
+    ] {
         assert!(GraphiteUrl::parse(text).is_err(), "{text}");
     }
 }

@@ -834,4 +834,15 @@ fn files_that_nobody_can_tell_are_asked_for_and_no_secret_is_shown() {
     let conf = write(directory.path(), "carbon.conf", conf);
     let (_, report) = check(&[&conf]);
     assert!(!report.to_string().contains("sesame"), "{report:#}");
+    // Nor where it is refused, or before a section is open.
+    for conf in [
+        "[cache]\nGRAPHITE_URL = ftp://me:sesame@web\n",
+        "[cache]\nRAVEN_DSN = sesame # ours\nMAX_CACHE_SIZE = 5\n  AMQP_PASSWORD = sesame\n",
+        "GRAPHITE_URL = http://me:sesame@web\nRAVEN_DSN = sesame\n",
+    ] {
+        let conf = write(directory.path(), "carbon.conf", conf);
+        let (code, report) = check(&[&conf]);
+        assert_eq!(code, 3, "{report:#}");
+        assert!(!report.to_string().contains("sesame"), "{report:#}");
+    }
 }

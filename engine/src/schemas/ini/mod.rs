@@ -440,9 +440,16 @@ fn python_space(c: char) -> bool {
     c.is_whitespace() || ('\u{1c}'..='\u{1f}').contains(&c)
 }
 
-/// The start of a line, for a message.
+/// The start of a line, for a message: logs are read by many, so of a value that may hold a password
+/// nothing is quoted.
 fn excerpt(text: &str) -> String {
-    text.chars().take(60).collect()
+    let start = |text: &str| text.chars().take(60).collect::<String>();
+    let (key, value) = text.split_once(['=', ':']).unwrap_or((text, ""));
+    let name = key.to_uppercase();
+    if value.contains('@') || ["PASSWORD", "DSN"].iter().any(|part| name.contains(part)) {
+        return format!("{}= ...", start(key));
+    }
+    start(text)
 }
 
 #[cfg(test)]

@@ -41,6 +41,14 @@ fn refusals_name_the_line() {
     for (text, message) in [
         ("k = v", "line 1: 'k = v' stands before the first [section]"),
         (
+            "RAVEN_DSN = secret",
+            "line 1: 'RAVEN_DSN = ...' stands before",
+        ),
+        (
+            "GRAPHITE_URL = http://me:pass@web",
+            "line 1: 'GRAPHITE_URL = ...' stands before",
+        ),
+        (
             "[s]\n[s]",
             "line 2: section [s] appears twice, first in line 1",
         ),

@@ -152,12 +152,7 @@ fn check_section(section: &SectionSurvey, notes: &mut Notes) {
 }
 
 fn check_key(key: &Key, notes: &mut Notes) {
-    let Key {
-        name,
-        section,
-        line,
-        ..
-    } = key;
+    let Key { section, line, .. } = key;
     let said = format!("[{section}] {}", said(key));
     match &key.becomes {
         Becomes::Used => notes.used(*line, said),
@@ -170,10 +165,7 @@ fn check_key(key: &Key, notes: &mut Notes) {
         Becomes::Replaced { fault, used } => {
             notes.warning(*line, format!("{said}: {fault}; until then {used} is used"));
         }
-        Becomes::Wrong(fault) => {
-            let value = key.text.lines().next().unwrap_or_default();
-            notes.error(*line, format!("[{section}] {name} = {value}: {fault}"));
-        }
+        Becomes::Wrong(fault) => notes.error(*line, format!("{said}: {fault}")),
         Becomes::Unknown { nearest } => unknown(key, *nearest, notes),
     }
 }

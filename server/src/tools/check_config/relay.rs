@@ -72,10 +72,10 @@ pub(super) fn check_section(section: &SectionSurvey, notes: &mut Notes) {
         match &key.becomes {
             Becomes::Wrong(fault) => {
                 wrong += 1;
-                let (name, text) = (&key.name, &key.text);
+                let (name, shown) = (&key.name, &key.shown);
                 notes.error(
                     key.line,
-                    format!("[{}] {name} = {text}: {fault}", key.section),
+                    format!("[{}] {name} = {shown}: {fault}", key.section),
                 );
             }
             Becomes::Unknown { nearest } => unknown(key, *nearest, notes),
@@ -139,8 +139,8 @@ fn check_shape(key: &Key, notes: &mut Notes) -> bool {
     };
     let Some(wrong) = wrong else { return false };
     let (section, name) = (&key.section, &key.name);
-    let value = text.lines().next().unwrap_or_default();
-    notes.error(key.line, format!("[{section}] {name} = {value}: {wrong}"));
+    let shown = &key.shown;
+    notes.error(key.line, format!("[{section}] {name} = {shown}: {wrong}"));
     true
 }
 

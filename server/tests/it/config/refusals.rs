@@ -148,6 +148,30 @@ fn what_only_python_takes_is_named_and_something_else_is_used() {
 }
 
 #[test]
+fn no_refusal_shows_a_password() {
+    for lines in [
+        "GRAPHITE_URL = ftp://me:hidden@web/x",
+        "GRAPHITE_URL = http://me:hidden",
+        "GRAPHITE_URL = http://me:hid den@web",
+        "GRAPHITE_URL = http://me:hidden@web/?x",
+        "GRAPHITE_URL = http://me:hidden@web # note",
+        "GRAPHITE_URL = http://me:a #hidden@web",
+        "GRAPHITE_URL = http://me:hidden@web\n  /x",
+        "RAVEN_DSN = https://key:hidden@sentry/1 # note",
+        "RAVEN_DSN = hidden ; note",
+        "MAX_CACHE_SIZE = 5\n  RAVEN_DSN = hidden",
+        "MAX_CACHE_SIZE = http://me:hidden@web",
+        "GRAPHITE_URL = http://me:hidden@web\n[cache:b]\nCACHE_QUERY_PORT = 7102\nGRAPHITE_URL = http://web",
+    ] {
+        let refusal = Start::with(&format!("[cache]\n{lines}\n")).refusal();
+        for word in ["hidden", "hid den", "den@"] {
+            assert!(!refusal.contains(word), "{lines}: {refusal}");
+        }
+        assert!(refusal.contains("***"), "{lines}: {refusal}");
+    }
+}
+
+#[test]
 fn no_creates_at_all_are_a_limit_too() {
     let loaded = Start::with("[cache]\nMAX_CREATES_PER_MINUTE = 0\n")
         .load()
