@@ -8,6 +8,8 @@ use std::fs::{self, File, TryLockError};
 use std::io::{Read, Seek, Write};
 use std::path::{Path, PathBuf};
 
+use benzene_engine::ring::host;
+
 use super::journal::JournalError;
 use crate::config::Settings;
 
@@ -30,6 +32,21 @@ pub(crate) struct Holder {
 }
 
 impl Holder {
+    /// Who answers for the instance whose journal is in a directory; None: nobody does, or it cannot be told.
+    pub(crate) fn of(directory: &Path) -> Option<Holder> {
+        let lock = File::open(directory.join(LOCK_NAME)).ok()?;
+        let holder = Holder::read(&lock);
+        // The lock is only tried where the number is a process's: whoever starts at this moment and wants
+        // it finds there that of one which has ended.
+        if !host::is_alive(holder.process.parse().ok()?) {
+            return None;
+        }
+        match lock.try_lock_shared() {
+            Err(TryLockError::WouldBlock) => Some(holder),
+            Ok(()) | Err(TryLockError::Error(_)) => None,
+        }
+    }
+
     /// Reads a lock's file.
     pub(crate) fn read(mut lock: &File) -> Holder {
         let mut text = String::new();

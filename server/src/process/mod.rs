@@ -18,7 +18,7 @@ use benzene_engine::ring::host;
 use rustix::fs::Mode;
 
 use crate::config::{self, At, Loaded, Settings};
-use crate::desk::{self, ReadAgain};
+use crate::desk::{self, Holder, ReadAgain};
 use crate::exit::Exit;
 use crate::logging::{self, Log, Logs};
 pub(crate) use notify::Notify;
@@ -84,7 +84,27 @@ pub(crate) struct Process {
 /// Does what `benzene cache` was told.
 pub fn run(run: &CacheRun) -> Exit {
     let log = logging::start(run.level());
-    let environment = |name: &str| std::env::var(name).ok();
+    let act: fn(&Settings) -> Exit = match run.action {
+        Some(Action::Stop) => stop,
+        Some(Action::Status) => status,
+        Some(Action::Start) | None => return be_daemon(run, log),
+    };
+    // Where the daemon is, carbon.conf says alone: whatever is wrong with the rules, it can be stopped.
+    match config::load_conf(&run.daemon, &environment, &config::read_file) {
+        Ok(conf) => {
+            warn_of_twisted(run);
+            act(&conf.settings)
+        }
+        Err(error) => {
+            tracing::error!("{error}");
+            // As Python: init scripts take the code for a wrong configuration for `not running`.
+            Exit::Failure
+        }
+    }
+}
+
+/// Starts the daemon, or is it.
+fn be_daemon(run: &CacheRun, log: Log) -> Exit {
     let read_again = || config::load_conf(&run.daemon, &environment, &config::read_file);
     let loaded = match config::load(&run.daemon, &environment, &config::read_file) {
         Ok(loaded) => loaded,
@@ -93,16 +113,24 @@ pub fn run(run: &CacheRun) -> Exit {
             return Exit::Config;
         }
     };
+    warn_of_twisted(run);
+    if run.action == Some(Action::Start) && !run.is_foreground() {
+        start(&loaded.settings)
+    } else {
+        serve(run, loaded, &read_again, log)
+    }
+}
+
+fn environment(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
+/// Names the words of the command line that have no effect.
+fn warn_of_twisted(run: &CacheRun) {
     if !run.detached {
         for warning in run.twisted.warnings() {
             tracing::warn!("{warning}");
         }
-    }
-    match run.action {
-        Some(Action::Stop) => stop(&loaded.settings),
-        Some(Action::Status) => status(&loaded.settings),
-        Some(Action::Start) if !run.is_foreground() => start(&loaded.settings),
-        Some(Action::Start) | None => serve(run, loaded, &read_again, log),
     }
 }
 
@@ -136,14 +164,23 @@ fn stop(settings: &Settings) -> Exit {
                 return Exit::Failure;
             }
             pid_file::wait_for_end(pid);
+            return Exit::Success;
         }
         Ok(Found::Stale) => say(&format!("The process of pidfile {path} does not run")),
-        Ok(Found::Nothing) => say(&format!(
-            "Pidfile {path} does not exist (`benzene stop` finds a daemon by its journal)"
-        )),
+        Ok(Found::Nothing) => say(&format!("Pidfile {path} does not exist")),
         Err(error) => return failed(&error.into()),
     }
-    Exit::Success
+    // Another process may answer for the instance, or this one without a pid file.
+    let Some(holder) = Holder::of(&settings.journal_dir) else {
+        return Exit::Success;
+    };
+    let mend = if holder.is_of_several() {
+        "`stop` without --instance, or `benzene stop`, ends it"
+    } else {
+        "`benzene stop` ends it"
+    };
+    say(&format!("{}; {mend}", running(settings, &holder)));
+    Exit::Failure
 }
 
 /// Says whether the daemon runs.
@@ -154,10 +191,27 @@ fn status(settings: &Settings) -> Exit {
             Exit::Success
         }
         Ok(Found::Stale | Found::Nothing) => {
-            say(&format!("{} is not running", named(settings)));
-            Exit::Failure
+            let Some(holder) = Holder::of(&settings.journal_dir) else {
+                say(&format!("{} is not running", named(settings)));
+                return Exit::Failure;
+            };
+            say(&running(settings, &holder));
+            Exit::Success
         }
         Err(error) => failed(&error.into()),
+    }
+}
+
+/// Says who answers for the instance without its pid file.
+fn running(settings: &Settings, holder: &Holder) -> String {
+    let (named, process) = (named(settings), &holder.process);
+    if holder.is_of_several() {
+        let instances = &holder.instances;
+        format!(
+            "{named} is running with pid {process}, which answers for the instances {instances}"
+        )
+    } else {
+        format!("{named} is running with pid {process}, without this pid file")
     }
 }
 

@@ -22,8 +22,9 @@ const LOOK: Duration = Duration::from_millis(20);
 /// Stops the daemon that these options would start.
 pub fn run(options: &StopOptions) -> Exit {
     let environment = |name: &str| std::env::var(name).ok();
-    let settings = match config::load(&options.daemon, &environment, &config::read_file) {
-        Ok(loaded) => loaded.settings,
+    // Where the daemon is, carbon.conf says alone.
+    let settings = match config::load_conf(&options.daemon, &environment, &config::read_file) {
+        Ok(conf) => conf.settings,
         Err(error) => {
             tracing::error!("{error}");
             return Exit::Config;

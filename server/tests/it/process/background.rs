@@ -46,6 +46,84 @@ fn start_status_and_stop_end_as_with_python() {
 }
 
 #[test]
+fn whatever_is_wrong_with_the_rules_it_is_found_and_stopped() {
+    let place = Place::new("USE_WHITELIST = True");
+    assert_eq!(place.run(&["start"]).code, Some(0));
+    for (file, wrong) in [
+        (
+            "storage-schemas.conf",
+            "[all]\npattern = .*\nretentions = 1x\n",
+        ),
+        ("storage-aggregation.conf", "aggregationMethod = sum\n"),
+        ("whitelist.conf", "(\n"),
+    ] {
+        std::fs::write(place.path(file), wrong).unwrap();
+    }
+    std::fs::remove_file(place.path("storage-schemas.conf")).unwrap();
+    let running = place.run(&["status"]);
+    assert_eq!(running.code, Some(0), "{running:?}");
+    // With carbon.conf itself nobody knows, and 3 would mean `not running` to an init script.
+    let conf = std::fs::read(place.path("carbon.conf")).unwrap();
+    std::fs::write(place.path("carbon.conf"), "[cache\n").unwrap();
+    for action in ["status", "stop"] {
+        let failed = place.run(&[action]);
+        assert_eq!(failed.code, Some(1), "{failed:?}");
+        assert!(failed.err.contains("no section head"), "{failed:?}");
+    }
+    std::fs::write(place.path("carbon.conf"), conf).unwrap();
+    let pid = place.pid();
+    let stopped = place.run(&["stop"]);
+    assert_eq!(stopped.code, Some(0), "{stopped:?}");
+    assert!(!host::is_alive(pid));
+    assert_eq!(place.run(&["status"]).code, Some(1));
+    assert_eq!(place.run(&["start"]).code, Some(3));
+}
+
+#[test]
+fn an_instance_that_another_process_answers_for_is_running_and_not_stopped() {
+    let place =
+        Place::new("[cache:b]\nCACHE_QUERY_PORT = 7102\n[cache:c]\nCACHE_QUERY_PORT = 7103");
+    assert_eq!(place.run(&["--instance", "b", "status"]).code, Some(1));
+    let started = place.run(&["start"]);
+    assert_eq!(started.code, Some(0), "{started:?}");
+    let pid = place.pid();
+    let whose = format!(
+        "carbon-cache (instance b) is running with pid {pid}, which answers for the instances a, b, c"
+    );
+    let running = place.run(&["--instance", "b", "status"]);
+    assert_eq!((running.code, running.out), (Some(0), format!("{whose}\n")));
+    let refused = place.run(&["--instance", "b", "stop"]);
+    assert_eq!(refused.code, Some(1), "{refused:?}");
+    assert!(
+        refused
+            .out
+            .contains(&format!("{whose}; `stop` without --instance")),
+        "{refused:?}"
+    );
+    assert!(host::is_alive(pid));
+    assert_eq!(place.run(&["stop"]).code, Some(0));
+    assert_eq!(place.run(&["--instance", "b", "stop"]).code, Some(0));
+    // The same of one that was started without a pid file, as service managers do.
+    let mut foreground = place.command(&["--instance", "b"]);
+    let mut daemon = foreground.stderr(Stdio::null()).spawn().unwrap();
+    let found = wait_for(|| {
+        let found = place.run(&["--instance", "b", "status"]);
+        (found.code == Some(0)).then_some(found.out)
+    });
+    let said = format!(
+        "is running with pid {}, without this pid file\n",
+        daemon.id()
+    );
+    let found = found.unwrap();
+    assert!(found.ends_with(&said), "{found}");
+    let refused = place.run(&["--instance", "b", "stop"]);
+    assert_eq!(refused.code, Some(1), "{refused:?}");
+    daemon.kill().unwrap();
+    daemon.wait().unwrap();
+    assert_eq!(place.run(&["--instance", "b", "status"]).code, Some(1));
+}
+
+#[test]
 fn the_daemon_leaves_terminal_session_and_streams() {
     let place = Place::new("");
     // `output` returns when nobody holds its streams any more.
