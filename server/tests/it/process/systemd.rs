@@ -191,3 +191,22 @@ fn systemd_understands_the_units() {
         assert!(verified.status.success() && ours.is_empty(), "{said}");
     }
 }
+
+#[test]
+fn the_units_do_not_start_again_what_a_second_try_cannot_mend() {
+    use benzene_server::exit::Exit;
+    let finals = [
+        Exit::Usage,
+        Exit::Config,
+        Exit::RingUnavailable,
+        Exit::DataDirectory,
+        Exit::Journal,
+    ];
+    let codes = finals.map(|exit| exit.code().to_string()).join(" ");
+    for unit in ["benzene.service", "benzene@.service"] {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/operating/systemd");
+        let text = std::fs::read_to_string(path.join(unit)).unwrap();
+        let line = format!("RestartPreventExitStatus={codes}");
+        assert!(text.lines().any(|it| it == line), "{unit} lacks {line}");
+    }
+}
