@@ -97,6 +97,9 @@ pub struct Door {
     pub place: Option<Place>,
     /// It is open to every host because nobody said otherwise.
     pub is_open_by_default: bool,
+    /// Which section of another program asks for the port too: where another process has it, nobody
+    /// listens here.
+    pub rival: Option<String>,
 }
 
 /// The options that say where one listener listens.
@@ -171,8 +174,9 @@ const LISTENERS: [Listener; 5] = [
 /// Everything that is listened on, and what is to be said of it.
 #[derive(Debug, Default)]
 pub(super) struct Doors {
-    pub(super) doors: Vec<Door>,
+    pub(super) all: Vec<Door>,
     pub(super) said: Vec<String>,
+    pub(super) warnings: Vec<String>,
 }
 
 impl Doors {
@@ -193,40 +197,59 @@ impl Doors {
                 }
             }
         }
-        doors.doors.sort_by_key(|door| door.instance);
+        doors.all.sort_by_key(|door| door.instance);
         let v4: Vec<Door> = doors
-            .doors
+            .all
             .iter()
             .filter(|door| matches!(door.at, At::Inet(SocketAddr::V4(_))))
             .cloned()
             .collect();
-        for door in &mut doors.doors {
+        for door in &mut doors.all {
             let is_v6 = matches!(door.at, At::Inet(SocketAddr::V6(_)));
             door.is_only_v6 = is_v6 && v4.iter().any(|other| other.has_port_of(door));
         }
         Ok(doors)
     }
 
-    fn add(&mut self, door: Door, instances: &Instances) -> Result<(), ConfigError> {
-        let is_implied = instances.all[door.instance].is_implied;
-        if let Some(taken) = instances.taken.iter().find(|taken| {
-            is_implied && door.port() == Some(taken.port) && taken.is_udp == door.is_udp()
-        }) {
-            self.said.push(format!(
-                "instance {} does not listen for the {}: port {} is that of [{}] (line {})",
-                instances.all[door.instance].name,
-                door.service.noun(),
-                taken.port,
-                taken.section,
-                taken.line,
-            ));
+    /// Whether the instance that nobody named leaves a port to a relay or an aggregator of the file.
+    fn gives_way(&mut self, door: &mut Door, instances: &Instances) -> bool {
+        let told = &instances.all[door.instance];
+        let taken = instances.taken.iter().find(|taken| {
+            told.is_implied && door.port() == Some(taken.port) && taken.is_udp == door.is_udp()
+        });
+        let Some(taken) = taken else { return false };
+        let (name, noun) = (&told.name, door.service.noun());
+        let (port, rival) = (
+            taken.port,
+            format!("[{}] (line {})", taken.section, taken.line),
+        );
+        self.warnings.push(if taken.is_in_front {
+            format!(
+                "instance {name} does not listen for the {noun}: port {port} is that of {rival}, which \
+                 sends to others; if {name} is meant, name it in INSTANCES, in [cache], and give one of \
+                 the two another port"
+            )
+        } else {
+            format!(
+                "instance {name} listens for the {noun} at port {port}, which {rival} asks for too: only \
+                 one of the two can run on this machine; if {name} is not meant, name the others in \
+                 INSTANCES, in [cache]"
+            )
+        });
+        door.rival = Some(rival);
+        taken.is_in_front
+    }
+
+    fn add(&mut self, mut door: Door, instances: &Instances) -> Result<(), ConfigError> {
+        if self.gives_way(&mut door, instances) {
             return Ok(());
         }
-        let Some(place) = self.doors.iter().position(|other| other.clashes(&door)) else {
-            self.doors.push(door);
+        let is_implied = instances.all[door.instance].is_implied;
+        let Some(place) = self.all.iter().position(|other| other.clashes(&door)) else {
+            self.all.push(door);
             return Ok(());
         };
-        let other = &mut self.doors[place];
+        let other = &mut self.all[place];
         let name = |door: &Door| &instances.all[door.instance].name;
         let may_share = other.service == door.service
             && (door.service != Service::Query
@@ -251,7 +274,7 @@ impl Doors {
             let wide = other.clone();
             let is_covered = |it: &Door| it.service == wide.service && it.clashes(&wide);
             let mut index = 0;
-            self.doors.retain(|it| {
+            self.all.retain(|it| {
                 index += 1;
                 index - 1 == place || !is_covered(it)
             });
@@ -366,6 +389,7 @@ impl Listener {
                 key: socket,
                 place: low.written(socket).map(|written| written.place.clone()),
                 is_open_by_default: false,
+                rival: None,
             });
         }
         Ok(doors)
@@ -416,6 +440,7 @@ impl Listener {
             key: self.port,
             place: low.written(self.port).map(|written| written.place.clone()),
             is_open_by_default: is_default && address.ip().is_unspecified(),
+            rival: None,
         }
     }
 }
@@ -479,6 +504,7 @@ mod tests {
             key: service.port_option(),
             place: None,
             is_open_by_default: false,
+            rival: None,
         }
     }
 

@@ -3,7 +3,9 @@
 //! Python's name for [cache] alone, where no section has it; INSTANCES in [cache] says otherwise.
 //! Sizes and rates add up, ports are each instance's own, and the rest must agree (`RULES`); where it
 //! does not, the start is refused with both lines, for one process has one cache and one journal.
-//! The `a` that nobody named gives way where its ports are another's, here or in another section.
+//! The `a` that nobody named gives way where its ports are another's: an instance's, or a relay's that
+//! runs in front of the instances of the file. Whether another relay of the file runs on this machine
+//! shows only when the port is opened.
 
 use std::path::PathBuf;
 
@@ -48,6 +50,8 @@ pub(super) struct Taken {
     pub(super) is_udp: bool,
     pub(super) section: String,
     pub(super) line: usize,
+    /// It sends to ports that are not its own, so that it runs beside those who listen there.
+    pub(super) is_in_front: bool,
 }
 
 /// All of them, at least one.
@@ -351,10 +355,11 @@ fn taken(ini: &IniFile, fallbacks: &[(&str, &str)]) -> Vec<Taken> {
         if !matches!(program, "relay" | "aggregator" | "aggregator-cache") {
             continue;
         }
+        let get = |key: &str| ini.get_with(&section.name, key, fallbacks).ok().flatten();
+        let from = taken.len();
         for entry in section.entries() {
             let key = entry.key.to_uppercase();
-            let text = ini.get_with(&section.name, &entry.key, fallbacks);
-            let port = text.ok().flatten().and_then(|it| it.trim().parse().ok());
+            let port = get(&entry.key).and_then(|it| it.trim().parse().ok());
             if key.ends_with("_RECEIVER_PORT")
                 && let Some(port) = port.filter(|port| *port != 0)
             {
@@ -363,11 +368,32 @@ fn taken(ini: &IniFile, fallbacks: &[(&str, &str)]) -> Vec<Taken> {
                     is_udp: key.starts_with("UDP_"),
                     section: section.name.clone(),
                     line: entry.line,
+                    is_in_front: false,
                 });
+            }
+        }
+        let sends_to = ports_of(&get("DESTINATIONS").unwrap_or_default());
+        let own = &mut taken[from..];
+        let is_own = |port: &u16| own.iter().any(|taken| taken.port == *port);
+        if !sends_to.is_empty() && !sends_to.iter().any(is_own) {
+            for taken in own {
+                taken.is_in_front = true;
             }
         }
     }
     taken
+}
+
+/// The ports of destinations, each HOST:PORT or HOST:PORT:INSTANCE; what cannot be read has none.
+fn ports_of(destinations: &str) -> Vec<u16> {
+    let one = |text: &str| {
+        let after_host = match text.split_once(']') {
+            Some((_, rest)) => rest.strip_prefix(':')?,
+            None => text.split_once(':')?.1,
+        };
+        after_host.split(':').next()?.trim().parse().ok()
+    };
+    destinations.split(',').filter_map(one).collect()
 }
 
 /// What an instance by itself would have: a rate that is not set for a class of disks is the one for

@@ -47,9 +47,10 @@ const INSTANCES_HEAD: &str = "
 Without `--instance`, a carbon.conf with sections `[cache:b]`, `[cache:c]` is read for all of them,
 each as Python carbon reads it, and one process answers at all their ports for every metric. `a` is
 `[cache]` alone where no section is called `[cache:a]`; nobody has named that one, so it gives way
-where a port of it is another instance's or, in the same file, a relay's. INSTANCES in `[cache]` says
-which instances are meant. Receivers of several instances may have one port, as by SO_REUSEPORT in
-Python; cache queries may not. What several instances say of one process
+where a port of it is another instance's, or that of a `[relay]` of the same file whose DESTINATIONS
+have other ports than its own; a port that another `[relay]` names it leaves to a process that has it
+already. INSTANCES in `[cache]` says which instances are meant. Receivers of several instances may have
+one port, as by SO_REUSEPORT in Python; cache queries may not. What several instances say of one process
 ([0021](../decisions/0021-instances.md)):
 
 Options that are not in this table must be the same for all instances; where they are not, the start

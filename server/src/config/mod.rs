@@ -170,7 +170,11 @@ pub fn load_conf(
         None => Instances::without_file(asked),
     };
     let low = &told.together;
-    let Doors { doors, said } = Doors::settle(&told, options)?;
+    let Doors {
+        all: doors,
+        said,
+        warnings: of_doors,
+    } = Doors::settle(&told, options)?;
     let instances: Vec<Instance> = told
         .all
         .iter()
@@ -201,9 +205,9 @@ pub fn load_conf(
     facts.extend(told.said.iter().cloned().chain(said));
     let mut warnings = notice::replaced(&told, &settings);
     warnings.extend(notice::warnings(low, &settings, options));
-    warnings.extend(told.warnings.iter().cloned());
+    warnings.extend(told.warnings.iter().chain(&of_doors).cloned());
     let mut misleading = notice::misleading(low, &settings);
-    misleading.extend(told.warnings.iter().cloned());
+    misleading.extend(told.warnings.iter().chain(&of_doors).cloned());
     Ok(Conf {
         said: facts,
         warnings,

@@ -1,6 +1,7 @@
 //! What is listened on: bound at start, before there is a ring, and dealt to the cores. The first core
 //! accepts all connections; UDP receivers, which have none, are spread over the cores.
-//! Whatever cannot be bound ends the start with its option and line. The files of Unix sockets go when
+//! Whatever cannot be bound ends the start with its option and line, but for a port that another process
+//! has and a relay of the same carbon.conf asks for. The files of Unix sockets go when
 //! the daemon ends, in whatever way it ends that lets it do so; one that is left behind is replaced at
 //! the next start.
 
@@ -112,8 +113,20 @@ impl<'s> Doors<'s> {
     ) -> Result<Vec<&'s Path>, DoorError> {
         let mut files = Vec::new();
         for door in doors {
-            let socket = open_patiently(door, settings.socket_mode)
-                .map_err(|error| DoorError::new(door, &error))?;
+            let socket = match (open_patiently(door, settings.socket_mode), &door.rival) {
+                (Ok(socket), _) => socket,
+                (Err(error), Some(rival)) if error.kind() == io::ErrorKind::AddrInUse => {
+                    let instance = &settings.instances[door.instance].name;
+                    tracing::warn!(
+                        "instance {instance} does not listen for the {} on {}: another process has that \
+                         port, as {rival} asks for",
+                        door.service.noun(),
+                        door.at
+                    );
+                    continue;
+                }
+                (Err(error), _) => return Err(DoorError::new(door, &error)),
+            };
             if let At::Unix(path) = &door.at {
                 self.files.add(path.clone());
                 files.push(path.as_path());

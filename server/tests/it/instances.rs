@@ -437,3 +437,37 @@ fn what_one_process_left_comes_back_to_the_first_of_several() {
     assert!(!b.log().contains("may be in the journal"), "{}", b.log());
     assert!(b.stop().status.success());
 }
+
+#[test]
+fn a_relay_of_the_file_that_runs_has_its_port_and_one_that_does_not_takes_none() {
+    let three = Three::new();
+    let Ports { line, pickle, .. } = three.ports[0];
+    let relay = format!("[relay]\nLINE_RECEIVER_PORT = {line}\nPICKLE_RECEIVER_PORT = {pickle}\n");
+    let start = || {
+        let mut setup = three.setup("", &[]);
+        // Behind the lines of [cache].
+        setup.conf = setup
+            .conf
+            .replacen("[cache:b]", &format!("{relay}[cache:b]"), 1);
+        Daemon::start(&setup)
+    };
+    let daemon = start();
+    send(line, &format!("a.b 1 {}\n", now()));
+    daemon.wait_for_points("a.b", 1);
+    assert!(daemon.log().contains("[relay] (line "), "{}", daemon.log());
+    assert!(daemon.stop().status.success());
+    let relays = TcpListener::bind(local(line)).unwrap();
+    let daemon = start();
+    let log = daemon.log();
+    let said = format!(
+        "instance a does not listen for the line receiver (TCP) on 127.0.0.1:{line}: another process"
+    );
+    assert!(log.contains(&said), "{log}");
+    assert!(log.contains(&format!(
+        "pickle receiver listens on 127.0.0.1:{pickle} (instance a)"
+    )));
+    send(three.ports[1].line, &format!("a.b 1 {}\n", now()));
+    daemon.wait_for_points("a.b", 1);
+    assert!(daemon.stop().status.success());
+    drop(relays);
+}

@@ -42,7 +42,15 @@ pub(super) fn findings(settings: &Settings, mut attempts: Attempts) -> Vec<Findi
         findings.extend(of_it.into_iter().map(|(door, attempt)| {
             let answer = attempt.unwrap_or(Ok(()));
             match &door.at {
-                At::Inet(address) => judge(service.noun(), *address, door.key, answer),
+                At::Inet(address) => match (&door.rival, &answer) {
+                    (Some(rival), Err(error)) if error.kind() == io::ErrorKind::AddrInUse => {
+                        let means = format!(
+                            "another process has the port, as {rival} asks for: nobody listens here"
+                        );
+                        Finding::ok(service.noun(), address.to_string(), means)
+                    }
+                    _ => judge(service.noun(), *address, door.key, answer),
+                },
                 At::Unix(path) => judge_path(service.noun(), path, door.key, answer),
             }
         }));

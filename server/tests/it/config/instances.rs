@@ -209,8 +209,9 @@ fn an_instance_that_nobody_named_gives_way() {
         settings.journal_dir,
         std::path::Path::new("/opt/graphite/storage/journal/1")
     );
-    // What a relay of the same file has.
-    let conf = format!("[relay]\nLINE_RECEIVER_PORT = 2003\nPICKLE_RECEIVER_PORT = 2004\n{TWO}");
+    // What a relay has that runs in front of the others.
+    let relay = "[relay]\nLINE_RECEIVER_PORT = 2003\nPICKLE_RECEIVER_PORT = 2004\n";
+    let conf = format!("{relay}DESTINATIONS = 10.0.0.1:2104:b, [::1]:2204:c\n{TWO}");
     let start = Start::with(&conf);
     let found = doors(&start);
     let of_a: Vec<_> = found.iter().filter(|(name, ..)| name == "a").collect();
@@ -218,14 +219,61 @@ fn an_instance_that_nobody_named_gives_way() {
         of_a,
         [&("a".to_owned(), Service::Query, "0.0.0.0:7002".to_owned())]
     );
-    let said = start.load().unwrap().said.join("\n");
-    assert!(
-        said.contains("port 2003 is that of [relay] (line 2)"),
-        "{said}"
-    );
+    let loaded = start.load().unwrap();
+    let said = loaded.warnings.join("\n");
+    for word in [
+        "instance a does not listen for the line receiver (TCP): port 2003 is that of [relay] (line 2)",
+        "instance a does not listen for the pickle receiver: port 2004",
+        "name it in INSTANCES",
+    ] {
+        assert!(said.contains(word), "no {word:?} in {said}");
+    }
     // By itself it does as Python's does.
     let single = Start::with(&conf).flags(|flags| flags.instance = Some("a".to_owned()));
     assert_eq!(doors(&single).len(), 3);
+}
+
+/// One carbon.conf for the hosts of relays and for those of caches.
+#[test]
+fn an_instance_listens_where_no_relay_of_the_file_runs_in_front_of_others() {
+    let relay = "[relay]\nLINE_RECEIVER_PORT = 2003\nPICKLE_RECEIVER_PORT = 2004\n";
+    for destinations in [
+        "",
+        "DESTINATIONS =\n",
+        // A relay does not send to its own port, unless that is another host's.
+        "DESTINATIONS = 10.0.0.1:2004:a, 10.0.0.1:2104:b\n",
+    ] {
+        let start = Start::with(&format!("{relay}{destinations}{TWO}"));
+        let found = doors(&start);
+        let of_a = found.iter().filter(|(name, ..)| name == "a");
+        assert_eq!(of_a.count(), 3, "{destinations}: {found:?}");
+        let loaded = start.load().unwrap();
+        let rivals: Vec<_> = loaded
+            .settings
+            .doors
+            .iter()
+            .map(|door| &door.rival)
+            .collect();
+        let wanted = [Some("[relay] (line 2)"), Some("[relay] (line 3)"), None];
+        let rivals: Vec<_> = rivals[..3].iter().map(|it| it.as_deref()).collect();
+        assert_eq!(rivals, wanted, "{destinations}");
+        let said = loaded.warnings.join("\n");
+        assert!(
+            said.contains("port 2003, which [relay] (line 2) asks for too"),
+            "{said}"
+        );
+    }
+    // One that is named has its ports, whatever else there is.
+    let named = format!("{relay}{TWO}").replace("[cache]\n", "[cache]\nINSTANCES = a, b\n");
+    let loaded = Start::with(&named).load().unwrap();
+    assert!(
+        loaded
+            .settings
+            .doors
+            .iter()
+            .all(|door| door.rival.is_none())
+    );
+    assert_eq!(loaded.warnings, [""; 0]);
 }
 
 #[test]
