@@ -17,7 +17,7 @@ use crate::cli::CacheOptions;
 /// The storage directory when nobody names one and there is no carbon.conf.
 pub const STORAGE_DIR_ALONE: &str = "benzene-data";
 /// The directory below the storage directory that has a journal for each instance.
-pub(crate) const JOURNALS: &str = "journal";
+const JOURNALS: &str = "journal";
 /// Where Python carbon's packages install themselves.
 const GRAPHITE_ROOT_USUAL: &str = "/opt/graphite";
 
@@ -151,10 +151,15 @@ impl Surroundings {
         }
     }
 
-    /// Where the journal of an instance is that has a process of its own, unless a flag says otherwise.
-    pub(super) fn journal_of(&self, name: &str, low: &Low, options: &CacheOptions) -> PathBuf {
+    /// Where an instance has its journal, in a directory of its name, unless a flag says otherwise.
+    pub(super) fn journals(&self, low: &Low, options: &CacheOptions) -> PathBuf {
+        self.named_journals(low)
+            .unwrap_or_else(|| self.storage(low, options).join(JOURNALS))
+    }
+
+    /// The same where carbon.conf says it.
+    pub(super) fn named_journals(&self, low: &Low) -> Option<PathBuf> {
         self.written(low, "JOURNAL_DIR")
-            .unwrap_or_else(|| self.storage(low, options).join(JOURNALS).join(name))
     }
 
     /// The directories of LOCAL_DATA_DIRS, where that is set; `data` is LOCAL_DATA_DIR.

@@ -11,10 +11,10 @@ use benzene_engine::ring::socket::KeepAlive;
 use benzene_engine::ring::{Allocation, Driver};
 
 use super::address::{At, Door, Service};
-use super::directories::Directories;
+use super::directories::{Directories, Surroundings, normal_path};
 use super::disk::{self, DiskSettings};
 use super::error::ConfigError;
-use super::instances::Instance;
+use super::instances::{Instance, Instances};
 use super::journal::{self, JournalSettings, Shutdown};
 use super::low::Low;
 use super::option;
@@ -84,6 +84,11 @@ pub struct Settings {
     pub journal: Option<JournalSettings>,
     /// Where the journal is, or an earlier run may have left one.
     pub journal_dir: PathBuf,
+    /// The directories that have the journals of instances, each in one of its name.
+    pub journals: Vec<PathBuf>,
+    /// Directories that JOURNAL_DIR names, where a journal may lie that is not below them but in them: it
+    /// is taken over.
+    pub bare_journals: Vec<PathBuf>,
     /// What a stop does with what is cached.
     pub shutdown: Shutdown,
     /// Which metric is written next.
@@ -151,9 +156,45 @@ pub struct Drive {
 /// What was worked out before the settings: paths and addresses.
 pub(super) struct Prepared {
     pub(super) directories: Directories,
-    pub(super) journal_dir: PathBuf,
+    pub(super) journals: Journals,
     pub(super) instances: Vec<Instance>,
     pub(super) doors: Vec<Door>,
+}
+
+/// Where journals are.
+pub(super) struct Journals {
+    /// The process's own.
+    own: PathBuf,
+    all: Vec<PathBuf>,
+    bare: Vec<PathBuf>,
+}
+
+impl Journals {
+    pub(super) fn of(
+        told: &Instances,
+        surroundings: &Surroundings,
+        options: &CacheOptions,
+        instances: &[Instance],
+    ) -> Journals {
+        let lows = || told.all.iter().map(|it| &it.low);
+        let once = |mut paths: Vec<PathBuf>| {
+            paths.sort();
+            paths.dedup();
+            paths
+        };
+        let all = lows().map(|low| surroundings.journals(low, options));
+        let named = lows().filter_map(|low| surroundings.named_journals(low));
+        // A flag is the place itself.
+        let named = named.filter(|_| options.journal_dir.is_none());
+        Journals {
+            own: match &options.journal_dir {
+                Some(flag) => normal_path(flag),
+                None => first_of(instances).journal_dir.clone(),
+            },
+            all: once(all.collect()),
+            bare: once(named.collect()),
+        }
+    }
 }
 
 impl Settings {
@@ -174,10 +215,11 @@ pub(super) fn settle(
 ) -> Result<Settings, ConfigError> {
     let Prepared {
         directories,
-        journal_dir,
+        journals,
         instances,
         doors,
     } = prepared;
+    let journal_dir = journals.own;
     let lists = low
         .switch("USE_WHITELIST")
         .then(|| list_files(options, &directories.conf));
@@ -218,6 +260,8 @@ pub(super) fn settle(
         updates_per_second_on_shutdown: low.rate("MAX_UPDATES_PER_SECOND_ON_SHUTDOWN"),
         journal,
         journal_dir,
+        journals: journals.all,
+        bare_journals: journals.bare,
         shutdown,
         strategy: strategy(low),
         timestamp_lag_s: seconds(low, "MIN_TIMESTAMP_LAG"),

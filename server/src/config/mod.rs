@@ -41,7 +41,6 @@ use benzene_engine::limits::CONFIG_FILE_BYTES_MAX;
 
 pub use address::{At, Door, Service};
 pub use beyond::Beyond;
-pub(crate) use directories::JOURNALS;
 pub use directories::STORAGE_DIR_ALONE;
 pub use disk::{ByClass, Chosen, DiskSettings};
 pub use error::{Asker, ConfigError, Disagreement, NamedBy, NoText, Place, RefusedSetting};
@@ -59,7 +58,7 @@ pub use volumes::{DataDirectory, resolve as resolve_volumes};
 use crate::cli::CacheOptions;
 use address::Doors;
 use directories::{Surroundings, normal_path};
-use high::Prepared;
+use high::{Journals, Prepared};
 use instances::Instances;
 
 /// The instance when nobody names one, as for Python carbon.
@@ -175,28 +174,12 @@ pub fn load_conf(
         said,
         warnings: of_doors,
     } = Doors::settle(&told, options)?;
-    let instances: Vec<Instance> = told
-        .all
-        .iter()
-        .enumerate()
-        .map(|(index, it)| Instance {
-            name: it.name.clone(),
-            journal_dir: match &options.journal_dir {
-                Some(flag) if told.all.len() == 1 => normal_path(flag),
-                Some(_) | None => surroundings.journal_of(&it.name, &it.low, options),
-            },
-            has_doors: doors.iter().any(|door| door.instance == index),
-        })
-        .collect();
+    let instances = instances_of(&told, &surroundings, options, &doors);
     let name = &high::first_of(&instances).name;
     let directories = surroundings.settle(low, options, name)?;
-    let journal_dir = match &options.journal_dir {
-        Some(flag) => normal_path(flag),
-        None => high::first_of(&instances).journal_dir.clone(),
-    };
     let prepared = Prepared {
         directories,
-        journal_dir,
+        journals: Journals::of(&told, &surroundings, options, &instances),
         instances,
         doors,
     };
@@ -215,6 +198,25 @@ pub fn load_conf(
         settings,
         written: written(&told),
     })
+}
+
+/// The instances, with where each has its journal.
+fn instances_of(
+    told: &Instances,
+    surroundings: &Surroundings,
+    options: &CacheOptions,
+    doors: &[Door],
+) -> Vec<Instance> {
+    let all = told.all.iter().enumerate();
+    all.map(|(index, it)| Instance {
+        name: it.name.clone(),
+        journal_dir: match &options.journal_dir {
+            Some(flag) if told.all.len() == 1 => normal_path(flag),
+            Some(_) | None => surroundings.journals(&it.low, options).join(&it.name),
+        },
+        has_doors: doors.iter().any(|door| door.instance == index),
+    })
+    .collect()
 }
 
 /// What is written: what holds for the process, and where each instance has its own, what each says.

@@ -405,7 +405,7 @@ pub const OPTIONS: &[ConfOption] = &[
         "JOURNAL_DIR",
         Kind::Path,
         "",
-        "Holds the journal; may be on another disk. Default: STORAGE_DIR/journal/INSTANCE",
+        "Holds the journals, each in a directory with its instance's name; may be on another disk. Default: STORAGE_DIR/journal",
     )
     .flag("--journal-dir"),
     ConfOption::new(

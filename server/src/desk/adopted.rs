@@ -1,5 +1,5 @@
-//! Journals of instances that had a process each, taken over by one process for all of them; and what
-//! the way back leaves behind.
+//! Journals of instances that had a process each, taken over by one process for all of them; one that
+//! lies in JOURNAL_DIR itself, taken over by whoever comes first; and what the way back leaves behind.
 //! A note in each such directory (`taken`) says which runs of which journal began to take it over, and
 //! is on the disk before the first of them says anything: so a crash at any moment loses nothing and
 //! writes nothing twice (docs/decisions/0021). Whoever writes to such a directory removes its note
@@ -15,8 +15,8 @@ use std::time::SystemTime;
 use benzene_engine::journal::survey::{Looked, Survey};
 use benzene_engine::shard::Adopted;
 
-use super::journal::{JournalError, look_through};
-use crate::config::{JOURNALS, Settings};
+use super::journal::{JournalError, lies_in, look_through};
+use crate::config::Settings;
 
 /// The note of a directory that is being taken over: the journal that does, and its epochs, a line each.
 pub(super) const TAKEN_NAME: &str = "taken";
@@ -24,11 +24,12 @@ pub(super) const TAKEN_NAME: &str = "taken";
 pub(super) const TOGETHER_NAME: &str = "instances";
 
 /// Looks for the journals that the one in `own` is to take over in its epoch, the oldest first, notes
-/// that it does, and says what may be left behind elsewhere.
+/// that it does, and says what may be left behind elsewhere. `bare` are those that lie in JOURNAL_DIR
+/// itself, and are held.
 pub(super) fn find(
     settings: &Settings,
-    own: &Path,
-    epoch: u32,
+    bare: &[PathBuf],
+    (own, epoch): (&Path, u32),
 ) -> Result<Vec<Adopted>, JournalError> {
     begin(own, settings)?;
     let mut found: Vec<(SystemTime, Adopted)> = Vec::new();
@@ -42,6 +43,20 @@ pub(super) fn find(
             known.push(real(directory));
             found.extend(take_over(directory, own, epoch)?);
         }
+    }
+    for directory in bare {
+        if let Some(other) = taker(directory, own) {
+            tracing::warn!(
+                "the journal in {} is being taken over by the one in {}: what it owes comes back to that, \
+                 when its instance is started",
+                directory.display(),
+                other.display()
+            );
+            continue;
+        }
+        found.extend(take_over(directory, own, epoch)?);
+        let together = directory.join(TOGETHER_NAME);
+        remove(&together).map_err(at(&together))?;
     }
     if settings.is_asked_for {
         say_of_several(settings, own);
@@ -144,6 +159,13 @@ fn take_over(
     Ok(Some((written, adopted)))
 }
 
+/// Which other journal has begun to take over a directory, and may go on with it.
+fn taker(directory: &Path, own: &Path) -> Option<PathBuf> {
+    let text = fs::read_to_string(directory.join(TAKEN_NAME)).ok()?;
+    let other = PathBuf::from(text.lines().next()?);
+    (other != own && lies_in(&other)).then_some(other)
+}
+
 /// The epochs in which the journal in `own` began to take over a directory, by its note.
 fn begun(note: &Path, own: &Path) -> Vec<u32> {
     let text = fs::read_to_string(note).unwrap_or_default();
@@ -179,9 +201,7 @@ fn say_of_several(settings: &Settings, own: &Path) {
 fn say_orphans(settings: &Settings, known: &[PathBuf]) {
     for directory in directories(settings) {
         let is_known = fs::canonicalize(&directory).is_ok_and(|real| known.contains(&real));
-        let survey = look_through(&directory).ok().map(Survey::new);
-        let has_files = matches!(survey, Some(Ok(survey)) if !survey.files.is_empty());
-        if !is_known && has_files {
+        if !is_known && lies_in(&directory) {
             let name = directory.file_name().unwrap_or_default().to_string_lossy();
             tracing::warn!(
                 "there is a journal in {0}, and carbon.conf has no instance {name}: `benzene journal export \
@@ -193,10 +213,13 @@ fn say_orphans(settings: &Settings, known: &[PathBuf]) {
     }
 }
 
-/// The directories below that of all journals.
+/// The directories below those of all journals.
 fn directories(settings: &Settings) -> Vec<PathBuf> {
-    let entries = fs::read_dir(settings.storage_dir.join(JOURNALS));
-    let entries = entries.into_iter().flatten().filter_map(Result::ok);
+    let entries = settings
+        .journals
+        .iter()
+        .filter_map(|all| fs::read_dir(all).ok());
+    let entries = entries.flatten().filter_map(Result::ok);
     let mut directories: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
     directories.retain(|path| path.is_dir());
     directories.sort();

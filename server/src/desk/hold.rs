@@ -5,12 +5,12 @@
 //! The locks are the kernel's: they go with the process, however it ends.
 
 use std::fs::{self, File, TryLockError};
-use std::io::{Read, Seek, Write};
+use std::io::{self, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 
 use benzene_engine::ring::host;
 
-use super::journal::JournalError;
+use super::journal::{self, JournalError};
 use crate::config::Settings;
 
 /// The file that the process which uses the directory holds a lock on; has its number in it.
@@ -19,7 +19,9 @@ pub(crate) const LOCK_NAME: &str = "lock";
 /// The locks, until the process ends.
 #[derive(Debug)]
 pub(super) struct Held {
-    _locks: Vec<File>,
+    locks: Vec<File>,
+    /// Journals that lie in JOURNAL_DIR itself, and that no other process uses.
+    bare: Vec<PathBuf>,
 }
 
 /// What a lock's file says of who holds it.
@@ -91,7 +93,49 @@ impl Held {
                 Err(error) => return Err(error),
             }
         }
-        Ok(Held { _locks: locks })
+        let mut held = Held {
+            locks,
+            bare: Vec::new(),
+        };
+        if settings.journal.is_some() {
+            held.take_bare(settings, &known)?;
+        }
+        Ok(held)
+    }
+
+    /// Takes those that lie in JOURNAL_DIR itself, so that two instances do not both write what they owe.
+    fn take_bare(&mut self, settings: &Settings, known: &[PathBuf]) -> Result<(), JournalError> {
+        for directory in &settings.bare_journals {
+            let is_known = fs::canonicalize(directory).is_ok_and(|real| known.contains(&real));
+            if let Err(error) = fs::read_dir(directory)
+                && error.kind() != io::ErrorKind::NotFound
+            {
+                tracing::warn!(
+                    "{} cannot be looked through: {error}; a journal that lies in it is not taken over",
+                    directory.display()
+                );
+            }
+            if is_known || !journal::lies_in(directory) {
+                continue;
+            }
+            match hold(directory, settings) {
+                Ok(lock) => {
+                    self.locks.push(lock);
+                    self.bare.push(directory.clone());
+                }
+                Err(error @ JournalError::Directory { .. }) => return Err(error),
+                Err(_) => tracing::warn!(
+                    "the journal in {} is in use by another process, and is left to it",
+                    directory.display()
+                ),
+            }
+        }
+        Ok(())
+    }
+
+    /// The journals to be taken over that lie in JOURNAL_DIR itself.
+    pub(super) fn bare(&self) -> &[PathBuf] {
+        &self.bare
     }
 }
 

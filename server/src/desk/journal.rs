@@ -29,7 +29,7 @@ use tokio::time::sleep;
 use super::Desk;
 use super::adopted::{self, TAKEN_NAME, TOGETHER_NAME};
 use super::cut_off;
-use super::hold::LOCK_NAME;
+use super::hold::{Held, LOCK_NAME};
 use super::volumes::{SYNC_PATIENCE, one_of_each};
 use crate::config::{DataDirectory, JournalSettings, JournalSync, Settings, Shutdown};
 use crate::core::Ending;
@@ -133,10 +133,11 @@ pub(super) struct Journal {
 }
 
 impl Journal {
-    /// Looks through the directory, and those of the other instances.
+    /// Looks through the directory, and those of the other instances and what else is held.
     pub(super) fn open(
         journal: &JournalSettings,
         settings: &Settings,
+        held: &Held,
     ) -> Result<Journal, JournalError> {
         let path = &journal.dir;
         let unusable = |source| JournalError::Directory {
@@ -161,7 +162,7 @@ impl Journal {
             is_past_bound,
             adopted: Vec::new(),
         };
-        opened.adopted = adopted::find(settings, path, opened.epoch())?;
+        opened.adopted = adopted::find(settings, held.bare(), (path, opened.epoch()))?;
         Ok(opened)
     }
 
@@ -452,11 +453,7 @@ pub(crate) fn usual_bytes(disk_bytes: u64) -> u64 {
 
 /// Without a journal: says where an earlier run has left one, whose points nobody reads.
 pub(super) fn say_left_behind(directory: &Path) {
-    let has_files = look_through(directory)
-        .ok()
-        .and_then(|files| Survey::new(files).ok())
-        .is_some_and(|survey| !survey.files.is_empty());
-    if has_files {
+    if lies_in(directory) {
         tracing::warn!(
             "JOURNAL = False, and an earlier run has left its journal in {0}: `benzene journal export \
              {0}/*` prints the points in it that are in no file. If there are any, start once with \
@@ -464,6 +461,12 @@ pub(super) fn say_left_behind(directory: &Path) {
             directory.display()
         );
     }
+}
+
+/// Whether a directory has a journal in it. One that cannot be read by this version is one too.
+pub(super) fn lies_in(directory: &Path) -> bool {
+    let files = look_through(directory).unwrap_or_default();
+    Survey::new(files).map_or(true, |survey| !survey.files.is_empty())
 }
 
 /// The files of the directory with their first bytes.

@@ -143,7 +143,7 @@ pub(super) fn start(loaded: &Loaded, process: &mut Process) -> Result<Running, S
         .filter(|count| usize::from(*count) <= SHARDS_MAX);
     let count = count.ok_or(StartError::Shards { found: shards })?;
 
-    let journal = open_journal(settings, count)?;
+    let journal = open_journal(settings, &held, count)?;
     let is_logged = process.logs().is_some();
     let plan = Plan::new(loaded, count, (journal, is_logged), &problems);
     let mut threads = Vec::new();
@@ -238,14 +238,19 @@ fn reach_out<'s>(
 }
 
 /// The journal, where there is one.
-fn open_journal(settings: &Settings, shards: u16) -> Result<Option<JournalPlan>, StartError> {
+fn open_journal(
+    settings: &Settings,
+    held: &Held,
+    shards: u16,
+) -> Result<Option<JournalPlan>, StartError> {
     let Some(journal) = &settings.journal else {
-        for directory in settings.journal_dirs() {
+        let bare = settings.bare_journals.iter().map(PathBuf::as_path);
+        for directory in settings.journal_dirs().chain(bare) {
             journal::say_left_behind(directory);
         }
         return Ok(None);
     };
-    let opened = Journal::open(journal, settings)?;
+    let opened = Journal::open(journal, settings, held)?;
     Ok(Some(opened.plan(journal, &settings.data, shards)?))
 }
 

@@ -11,6 +11,7 @@
 use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::Path;
 use std::time::Duration;
 
 use crate::daemon::{Daemon, Ended, Querier, Setup, Way, python, wait_for};
@@ -470,4 +471,70 @@ fn a_relay_of_the_file_that_runs_has_its_port_and_one_that_does_not_takes_none()
     daemon.wait_for_points("a.b", 1);
     assert!(daemon.stop().status.success());
     drop(relays);
+}
+
+/// The files of a directory that are no lock, and no directory.
+fn journal_files(directory: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(directory).unwrap().map(Result::unwrap);
+    let files = entries.filter(|entry| entry.file_type().unwrap().is_file());
+    let names = files.map(|entry| entry.file_name().into_string().unwrap());
+    names.filter(|name| name != "lock").collect()
+}
+
+#[test]
+fn processes_of_one_carbon_conf_have_a_journal_each_below_journal_dir() {
+    let (three, journals) = (Three::new(), tempfile::tempdir().unwrap());
+    let conf = format!("JOURNAL_DIR = {}\n", journals.path().display());
+    let of_a = Daemon::start(&three.setup(&conf, &["--instance", "a"]));
+    let of_b = Daemon::start(&three.setup(&conf, &["--instance", "b"]));
+    for name in ["a", "b"] {
+        assert!(journals.path().join(name).join("lock").exists(), "{name}");
+    }
+    for daemon in [of_a, of_b] {
+        assert!(daemon.stop().status.success());
+    }
+    assert_eq!(journal_files(journals.path()), [""; 0]);
+}
+
+#[test]
+fn a_journal_in_journal_dir_itself_is_taken_over() {
+    let (three, time) = (Three::new(), now());
+    let journals = tempfile::tempdir().unwrap();
+    let path: &'static str = journals.path().to_str().unwrap().to_owned().leak();
+    let conf = format!("{HELD}JOURNAL_SYNC = always\nJOURNAL_DIR = {path}\n");
+    let flags: &'static [&'static str] = vec!["--instance", "a", "--journal-dir", path].leak();
+    let before = Daemon::start(&three.setup(&conf, flags));
+    let lines = (0..500).map(|metric| format!("bare.m{metric} {metric} {time}\n"));
+    send(three.ports[0].line, &lines.collect::<String>());
+    let is_there = |daemon: &Daemon| {
+        let mut querier = Querier::connect(daemon.query);
+        for metric in 0..500 {
+            let name = format!("bare.m{metric}");
+            wait_for(|| (querier.points(&name).len() == 1).then_some(()))
+                .unwrap_or_else(|| panic!("no {name}: {}", daemon.log()));
+        }
+    };
+    is_there(&before);
+    // As long as another process has it, it is left to that.
+    let beside = Daemon::start(&three.setup(&conf, &["--instance", "c"]));
+    assert!(
+        beside.log().contains("is in use by another process"),
+        "{}",
+        beside.log()
+    );
+    assert!(beside.stop().status.success());
+    let root = kill(before).root;
+    assert_ne!(journal_files(journals.path()), [""; 0]);
+    let after = Daemon::start_in(&three.setup(&conf, &["--instance", "b"]), root);
+    is_there(&after);
+    wait_for(|| journal_files(journals.path()).is_empty().then_some(()))
+        .unwrap_or_else(|| panic!("{:?}: {}", journal_files(journals.path()), after.log()));
+    let ended = after.stop();
+    let balance = balance(&ended.log);
+    assert_eq!(
+        (balance.replayed, balance.committed),
+        (500, 500),
+        "{}",
+        ended.log
+    );
 }

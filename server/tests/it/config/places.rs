@@ -108,6 +108,30 @@ fn log_files_and_pid_file_lie_where_python_has_them() {
 }
 
 #[test]
+fn each_instance_has_its_journal_below_journal_dir() {
+    let paths = |paths: &[PathBuf]| -> Vec<String> {
+        paths.iter().map(|it| it.display().to_string()).collect()
+    };
+    let conf = "[cache]\nJOURNAL_DIR = /j/\n[cache:b]\nCACHE_QUERY_PORT = 7102\n";
+    let settings = Start::with(conf).settings();
+    assert_eq!(settings.journal_dir, Path::new("/j/a"));
+    let of_all: Vec<&Path> = settings.journal_dirs().skip(1).collect();
+    assert_eq!(of_all, [Path::new("/j/a"), Path::new("/j/b")]);
+    assert_eq!(paths(&settings.journals), ["/j"]);
+    assert_eq!(paths(&settings.bare_journals), ["/j"]);
+    let of_b = Start::with(conf).flags(|flags| flags.instance = Some("b".to_owned()));
+    assert_eq!(of_b.settings().journal_dir, Path::new("/j/b"));
+    // A flag is the directory itself, and no other is asked for.
+    let flagged = of_b.flags(|flags| flags.journal_dir = Some(PathBuf::from("/flag")));
+    let settings = flagged.settings();
+    assert_eq!(settings.journal_dir, Path::new("/flag"));
+    assert_eq!(paths(&settings.bare_journals), [""; 0]);
+    let settings = Start::with("[cache]\n").settings();
+    assert_eq!(paths(&settings.journals), ["/opt/graphite/storage/journal"]);
+    assert_eq!(paths(&settings.bare_journals), [""; 0]);
+}
+
+#[test]
 fn environment_file_and_flags_place_the_directories() {
     let storage = ("GRAPHITE_STORAGE_DIR", "/env/storage");
     let root = ("GRAPHITE_ROOT", "/env/root");
