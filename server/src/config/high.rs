@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use benzene_engine::cache::Strategy;
-use benzene_engine::limits::METRIC_PREFIX_BYTES_MAX;
+use benzene_engine::limits::{CACHE_BYTES_MIN, METRIC_PREFIX_BYTES_MAX};
 use benzene_engine::ring::socket::KeepAlive;
 use benzene_engine::ring::{Allocation, Driver};
 
@@ -14,7 +14,7 @@ use super::address::{At, Door, Service};
 use super::directories::{Directories, Surroundings, normal_path};
 use super::disk::{self, DiskSettings};
 use super::error::ConfigError;
-use super::instances::{Instance, Instances};
+use super::instances::{Instance, Instances, Share};
 use super::journal::{self, JournalSettings, Shutdown};
 use super::low::Low;
 use super::option;
@@ -40,6 +40,8 @@ pub struct Settings {
     pub instances: Vec<Instance>,
     /// `--instance` has named it.
     pub is_asked_for: bool,
+    /// What of the machine is its.
+    pub share: Share,
     /// The carbon.conf that was read; None runs on built-in defaults.
     pub config_file: Option<PathBuf>,
     /// What is stored goes below it.
@@ -72,7 +74,7 @@ pub struct Settings {
     pub pickle_frame_bytes_max: usize,
     /// Most points in the cache; None is no limit.
     pub cache_points_max: Option<u64>,
-    /// Most bytes for the cache; None is decided at start from the host's memory.
+    /// Most bytes for the cache; None is decided at start from the host's memory (`cache_bytes`).
     pub cache_bytes_max: Option<u64>,
     /// Whether senders are held back when the cache is full; otherwise points are dropped.
     pub flow_control: bool,
@@ -157,6 +159,7 @@ pub struct Drive {
 pub(super) struct Prepared {
     pub(super) directories: Directories,
     pub(super) journals: Journals,
+    pub(super) share: Share,
     pub(super) instances: Vec<Instance>,
     pub(super) doors: Vec<Door>,
 }
@@ -216,6 +219,7 @@ pub(super) fn settle(
     let Prepared {
         directories,
         journals,
+        share,
         instances,
         doors,
     } = prepared;
@@ -224,12 +228,13 @@ pub(super) fn settle(
         .switch("USE_WHITELIST")
         .then(|| list_files(options, &directories.conf));
     let rule_files = RuleFiles::beside(low.file.is_some(), &directories.conf, lists);
-    let journal = journal::journal(low, journal_dir.clone());
+    let journal = journal::journal(low, journal_dir.clone(), share);
     let shutdown = journal::shutdown(low, journal.is_some())?;
     Ok(Settings {
         instance: first_of(&instances).name.clone(),
         instances,
         is_asked_for: options.instance.is_some(),
+        share,
         config_file: low.file.clone(),
         storage_dir: directories.storage,
         conf_dir: directories.conf,
@@ -297,6 +302,13 @@ impl Settings {
     pub fn journal_dirs(&self) -> impl Iterator<Item = &Path> {
         let instances = self.instances.iter().map(|it| it.journal_dir.as_path());
         std::iter::once(self.journal_dir.as_path()).chain(instances)
+    }
+
+    /// Most bytes for the cache on a host with so much memory: half of it, where nobody says otherwise, and
+    /// of that what is this process's.
+    pub fn cache_bytes(&self, memory: u64) -> u64 {
+        let usual = || self.share.of(memory / 2).max(CACHE_BYTES_MIN);
+        self.cache_bytes_max.unwrap_or_else(usual)
     }
 
     /// The names of the instances, as they are said.

@@ -34,6 +34,26 @@ pub struct Instance {
     pub has_doors: bool,
 }
 
+/// How much of the machine a process takes where carbon.conf does not say: each of its instances one part,
+/// as others of the file may have processes of their own beside it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Share {
+    /// Instances that this process answers for.
+    pub served: u64,
+    /// Instances of the file.
+    pub all: u64,
+}
+
+impl Share {
+    /// A machine for one process.
+    pub const WHOLE: Share = Share { served: 1, all: 1 };
+
+    /// The part of something.
+    pub fn of(self, whole: u64) -> u64 {
+        whole / self.all * self.served
+    }
+}
+
 /// One of them, and what the file says to it.
 #[derive(Debug)]
 pub(super) struct Told {
@@ -61,6 +81,7 @@ pub(super) struct Instances {
     /// What holds for the process.
     pub(super) together: Low,
     pub(super) taken: Vec<Taken>,
+    pub(super) share: Share,
     /// To be said at start.
     pub(super) warnings: Vec<String>,
     pub(super) said: Vec<String>,
@@ -150,6 +171,7 @@ impl Instances {
             }],
             together: Low::default(),
             taken: Vec::new(),
+            share: Share::WHOLE,
             warnings: Vec::new(),
             said: Vec::new(),
         }
@@ -187,6 +209,7 @@ impl Instances {
         let mut instances = Instances {
             together: all[0].low.clone(),
             taken: taken(&ini, fallbacks),
+            share: share(&ini, &all),
             warnings: Vec::new(),
             said: Vec::new(),
             all,
@@ -345,6 +368,29 @@ fn names(
     }
     names.sort_by_key(|(name, _)| name != INSTANCE_DEFAULT);
     Ok(names)
+}
+
+/// How many instances the file has: those of its sections and of INSTANCES, those that are asked for, and
+/// `a`, where it is [cache] alone beside sections of others.
+fn share(ini: &IniFile, served: &[Told]) -> Share {
+    let of_section = |section: &Section| {
+        let (program, instance) = section.name.split_once(':')?;
+        (program == CACHE_SECTION).then(|| instance.to_owned())
+    };
+    let mut all: Vec<String> = ini.sections().iter().filter_map(of_section).collect();
+    let listed = served.iter().find_map(|it| it.low.text(INSTANCES));
+    match listed {
+        Some(listed) => all.extend(listed.split(',').map(|name| name.trim().to_owned())),
+        None if !all.is_empty() => all.push(INSTANCE_DEFAULT.to_owned()),
+        None => {}
+    }
+    all.extend(served.iter().map(|it| it.name.clone()));
+    all.sort();
+    all.dedup();
+    Share {
+        served: served.len() as u64,
+        all: all.len() as u64,
+    }
 }
 
 /// Ports that the sections of relays and aggregators ask for.

@@ -4,7 +4,10 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use benzene_engine::limits::JOURNAL_BYTES_USUAL;
+
 use super::error::ConfigError;
+use super::instances::Share;
 use super::low::Low;
 use super::value::{Fault, Value};
 
@@ -28,12 +31,23 @@ pub struct JournalSettings {
     pub commit: Duration,
     /// After how long it is on the device.
     pub sync: JournalSync,
-    /// Most bytes of all its files; None is decided at start from the size of its disk.
+    /// Most bytes of all its files; None is decided at start from the size of its disk (`bytes`).
     pub bytes_max: Option<u64>,
+    /// What of the machine is the process's.
+    pub share: Share,
     /// Bytes of one of its files; None is as large as is usual, or as the bound allows.
     pub segment_bytes: Option<u64>,
     /// Whether the daemon stops when the journal cannot be written.
     pub stop_on_error: bool,
+}
+
+impl JournalSettings {
+    /// Most bytes of all its files on a disk of that size: where nobody says otherwise what is usual, or a
+    /// tenth of the disk where that is less, and of that what is the process's.
+    pub fn bytes(&self, disk_bytes: u64) -> u64 {
+        let usual = JOURNAL_BYTES_USUAL.min(disk_bytes / 10);
+        self.bytes_max.unwrap_or_else(|| self.share.of(usual))
+    }
 }
 
 /// What SIGTERM does with the points that are cached.
@@ -48,7 +62,7 @@ pub enum Shutdown {
 }
 
 /// The journal in `dir`; None where it is switched off.
-pub(super) fn journal(low: &Low, dir: PathBuf) -> Option<JournalSettings> {
+pub(super) fn journal(low: &Low, dir: PathBuf, share: Share) -> Option<JournalSettings> {
     if !low.switch("JOURNAL") {
         return None;
     }
@@ -57,6 +71,7 @@ pub(super) fn journal(low: &Low, dir: PathBuf) -> Option<JournalSettings> {
         commit: Duration::from_millis(number(low, "JOURNAL_COMMIT")),
         sync: sync(low),
         bytes_max: low.integer("JOURNAL_MAX_BYTES"),
+        share,
         segment_bytes: low.integer("JOURNAL_SEGMENT_BYTES"),
         stop_on_error: low.text("JOURNAL_ON_ERROR").as_deref() == Some("stop"),
     })

@@ -45,7 +45,7 @@ pub use directories::STORAGE_DIR_ALONE;
 pub use disk::{ByClass, Chosen, DiskSettings};
 pub use error::{Asker, ConfigError, Disagreement, NamedBy, NoText, Place, RefusedSetting};
 pub use high::{Drive, Logged, Settings};
-pub use instances::{Instance, is_instance_name};
+pub use instances::{Instance, Share, is_instance_name};
 pub use journal::{JournalSettings, JournalSync, Shutdown};
 pub use manual::{help_section, manual_page, sample_file};
 pub use option::{Among, ConfOption, Standing, find, nearest};
@@ -180,6 +180,7 @@ pub fn load_conf(
     let prepared = Prepared {
         directories,
         journals: Journals::of(&told, &surroundings, options, &instances),
+        share: told.share,
         instances,
         doors,
     };

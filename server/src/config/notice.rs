@@ -9,7 +9,7 @@ use benzene_engine::cache::Strategy;
 use super::Settings;
 use super::address::{Door, Service};
 use super::directories::Surroundings;
-use super::instances::Instances;
+use super::instances::{Instances, Share};
 use super::low::{Low, Stranger, Written};
 use super::option::Standing;
 use super::relay;
@@ -195,6 +195,7 @@ pub(super) fn facts(low: &Low, settings: &Settings, surroundings: &Surroundings)
     } else {
         facts.push(format!("Whisper files are in {data}"));
     }
+    facts.extend(share(low, settings));
     if low.file.is_some() {
         facts.extend(silent_interfaces(settings));
         facts.extend(silent_switches(low, settings));
@@ -237,6 +238,24 @@ fn source(low: &Low, settings: &Settings) -> String {
         "settings are from {sections} of {} ({whose})",
         file.display()
     )
+}
+
+/// That a process takes less of the machine, as others of the file may run beside it.
+fn share(low: &Low, settings: &Settings) -> Option<String> {
+    let Share { served, all } = settings.share;
+    let is_open = |option| low.integer(option).is_none();
+    if served == all
+        || !["MAX_CACHE_BYTES", "JOURNAL_MAX_BYTES"]
+            .into_iter()
+            .any(is_open)
+    {
+        return None;
+    }
+    Some(format!(
+        "carbon.conf has {all} instances, and this process answers for {served}: of what one for all would \
+         take of memory and of the journal's disk it takes {served}/{all}, but for what MAX_CACHE_BYTES and \
+         JOURNAL_MAX_BYTES say"
+    ))
 }
 
 /// Which listeners are open to the world because nobody said otherwise.

@@ -265,7 +265,7 @@ pub const OPTIONS: &[ConfOption] = &[
         "MAX_CACHE_BYTES",
         CACHE_BYTES,
         "auto",
-        "Most memory for the cache. Default: half of the memory",
+        "Most memory for the cache. Default: half of the memory; of several instances each has its part",
     )
     .unit("bytes"),
     ConfOption::new(
@@ -426,7 +426,7 @@ pub const OPTIONS: &[ConfOption] = &[
         "JOURNAL_MAX_BYTES",
         JOURNAL_BYTES,
         "auto",
-        "Most bytes of the journal; near it the writer is pushed, at it senders wait. Default: 10 GB, or a tenth of its disk",
+        "Most bytes of the journal; near it the writer is pushed, at it senders wait. Default: 10 GB, or a tenth of its disk; of several instances each has its part",
     )
     .unit("bytes"),
     ConfOption::new(

@@ -16,8 +16,8 @@ use benzene_engine::clock;
 use benzene_engine::journal::survey::{self, Looked, NewerVersion, Survey};
 use benzene_engine::journal::{DataSync, JournalConfig, MOUNT_DOUBTFUL, OnError, State, Sync};
 use benzene_engine::limits::{
-    DATA_SYNC_EVERY, DATA_SYNC_LOOK, JOURNAL_BYTES_USUAL, JOURNAL_SEGMENT_BYTES,
-    JOURNAL_SEGMENT_BYTES_MIN, JOURNAL_SEGMENTS_MIN, JOURNAL_SEGMENTS_USUAL_MIN,
+    DATA_SYNC_EVERY, DATA_SYNC_LOOK, JOURNAL_SEGMENT_BYTES, JOURNAL_SEGMENT_BYTES_MIN,
+    JOURNAL_SEGMENTS_MIN, JOURNAL_SEGMENTS_USUAL_MIN,
 };
 use benzene_engine::metric::ShardIndex;
 use benzene_engine::ring::host::{self, FileSystem};
@@ -239,7 +239,7 @@ impl Journal {
             return Ok(bytes);
         }
         let disk = host::disk_bytes(&settings.dir);
-        disk.map(usual_bytes)
+        disk.map(|disk| settings.bytes(disk))
             .map_err(|source| JournalError::Directory {
                 path: settings.dir.clone(),
                 source,
@@ -443,12 +443,6 @@ fn is_left_behind(settings: &JournalSettings, data: &[DataDirectory]) -> bool {
 fn plan_directory(settings: &Settings) -> String {
     let journal = settings.journal.as_ref();
     journal.map_or_else(String::new, |journal| journal.dir.display().to_string())
-}
-
-/// The bound where none is set, by the size of the journal's disk: what is usual, or a tenth of the
-/// disk where that is less.
-pub(crate) fn usual_bytes(disk_bytes: u64) -> u64 {
-    JOURNAL_BYTES_USUAL.min(disk_bytes / 10)
 }
 
 /// Without a journal: says where an earlier run has left one, whose points nobody reads.

@@ -53,7 +53,7 @@ pub(crate) use doors::attempt as attempt_door;
 use hold::Held;
 pub(crate) use hold::{Holder, LOCK_NAME};
 use journal::JournalPlan;
-pub(crate) use journal::{DRAIN_NAME, NOTES, usual_bytes as usual_journal_bytes};
+pub(crate) use journal::{DRAIN_NAME, NOTES};
 pub(crate) use start::{core_ring, shards_of};
 
 /// How often the desk looks whether the cores have written everything out.

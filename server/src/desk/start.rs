@@ -432,9 +432,7 @@ impl Plan {
         for problem in problems.iter().flatten() {
             tracing::error!("{problem}; until then its metrics wait, and the others go on");
         }
-        let cache_bytes_max = settings
-            .cache_bytes_max
-            .unwrap_or_else(|| host::memory_bytes() / 2);
+        let cache_bytes_max = settings.cache_bytes(host::memory_bytes());
         let counted_bytes = cache_bytes_max / 100 * COUNTED_PERCENT;
         Self {
             peers: Arc::new(Peers::new(shards, settings.senders_max)),

@@ -9,7 +9,7 @@ use benzene_engine::ring::{Driver, Ring, RingError};
 
 use super::bytes;
 use super::finding::Finding;
-use crate::config::{Drive, Settings};
+use crate::config::{Drive, Settings, Share};
 use crate::desk;
 use crate::exit::Exit;
 
@@ -54,7 +54,9 @@ pub(super) fn findings(settings: Option<&Settings>) -> Vec<Finding> {
         cores(cpus, host::cpu_quota(), shards),
         memory(
             host::memory_bytes(),
-            settings.and_then(|settings| settings.cache_bytes_max),
+            settings.map_or((None, Share::WHOLE), |settings| {
+                (settings.cache_bytes_max, settings.share)
+            }),
         ),
         dirty_pages(),
         time(clock::now().unix_seconds),
@@ -279,10 +281,17 @@ fn cores(cpus: usize, quota: Option<f64>, shards: usize) -> Finding {
     found(format!("{shards} shards, a pinned thread each"))
 }
 
-fn memory(all: u64, cache_bytes_max: Option<u64>) -> Finding {
+fn memory(all: u64, (cache_bytes_max, share): (Option<u64>, Share)) -> Finding {
     let (bound, why) = match cache_bytes_max {
-        Some(bound) => (bound, "MAX_CACHE_BYTES"),
-        None => (all / 2, "half of it"),
+        Some(bound) => (bound, "MAX_CACHE_BYTES".to_owned()),
+        None if share.served == share.all => (all / 2, "half of it".to_owned()),
+        None => {
+            let Share { served, all: of } = share;
+            (
+                share.of(all / 2),
+                format!("{served}/{of} of half of it, for carbon.conf has {of} instances"),
+            )
+        }
     };
     let seen = format!("{} for this process, cgroup limits included", bytes(all));
     let means = format!("the cache may take {} ({why})", bytes(bound));
@@ -422,9 +431,12 @@ mod tests {
     #[test]
     fn a_cache_that_does_not_fit_is_said() {
         let gib = 1 << 30;
-        assert_eq!(memory(8 * gib, None).level, Level::Ok);
-        assert_eq!(memory(8 * gib, Some(6 * gib)).level, Level::Ok);
-        let large = memory(8 * gib, Some(7 * gib));
+        assert_eq!(memory(8 * gib, (None, Share::WHOLE)).level, Level::Ok);
+        assert_eq!(
+            memory(8 * gib, (Some(6 * gib), Share::WHOLE)).level,
+            Level::Ok
+        );
+        let large = memory(8 * gib, (Some(7 * gib), Share::WHOLE));
         assert_eq!(large.level, Level::Warn);
         assert!(large.line().contains("6.3 GiB at most"), "{large:?}");
     }

@@ -13,7 +13,6 @@ use benzene_engine::ring::mount::{self, Free, Mount};
 use super::bytes;
 use super::finding::Finding;
 use crate::config::{DataDirectory, JournalSettings, Settings};
-use crate::desk::usual_journal_bytes as usual_bytes;
 use crate::exit::Exit;
 use crate::process::User;
 
@@ -134,7 +133,7 @@ fn of_journal(looks: &Looks, journal: &JournalSettings) -> Vec<Finding> {
 /// Whether the journal finds the room that it may take.
 fn journal_room(journal: &JournalSettings, left: u64, total: u64) -> Finding {
     const WHAT: &str = "journal's room";
-    let bound = journal.bytes_max.unwrap_or_else(|| usual_bytes(total));
+    let bound = journal.bytes(total);
     let seen = format!("up to {}, {} are free", bytes(bound), bytes(left));
     if left < bound {
         let means = "on a full disk nothing more is journaled, and a kill loses what is cached";
@@ -470,7 +469,7 @@ fn device(disk: io::Result<Disk>, as_root: Option<&Disk>) -> Finding {
 mod tests {
     use super::super::finding::Level;
     use super::*;
-    use crate::config::JournalSync;
+    use crate::config::{JournalSync, Share};
 
     fn mounted(kind: &str, options: &[&str]) -> Mount {
         Mount {
@@ -508,6 +507,7 @@ mod tests {
     fn the_journal_is_judged_by_its_own_directory_and_room() {
         let root = tempfile::tempdir().unwrap();
         let mut journal = JournalSettings {
+            share: Share::WHOLE,
             dir: root.path().join("journal/a"),
             commit: std::time::Duration::from_millis(10),
             sync: JournalSync::Never,
@@ -524,6 +524,9 @@ mod tests {
         let level = |journal: &JournalSettings, left| journal_room(journal, left, 80 * gib).level;
         assert_eq!(level(&journal, 8 * gib), Level::Ok, "a tenth of its disk");
         assert_eq!(level(&journal, 8 * gib - 1), Level::Warn);
+        journal.share = Share { served: 1, all: 8 };
+        assert_eq!(level(&journal, gib), Level::Ok, "one process of eight");
+        assert_eq!(level(&journal, gib - 1), Level::Warn);
         journal.bytes_max = Some(gib);
         assert_eq!(level(&journal, 8 * gib - 1), Level::Ok);
         std::fs::write(root.path().join("journal"), "a file").unwrap();

@@ -2,7 +2,7 @@
 //! agree, and which ports are whose.
 
 use benzene_engine::device::Class;
-use benzene_server::config::{At, Door, Rate, Service};
+use benzene_server::config::{At, Door, Rate, Service, Share};
 
 use super::Start;
 
@@ -120,6 +120,50 @@ fn sizes_and_rates_add_up_and_open_ones_stay_open() {
     // By itself each has its own.
     let single = Start::with(TWO).flags(|flags| flags.instance = Some("b".to_owned()));
     assert_eq!(single.settings().cache_points_max, Some(500));
+}
+
+#[test]
+fn a_process_takes_its_part_of_the_machine() {
+    let eight: Vec<String> = (1..=8)
+        .map(|n| format!("[cache:{n}]\nCACHE_QUERY_PORT = {}\n", 7100 + n))
+        .collect();
+    let of = |conf: &str, instance: Option<&str>| {
+        let start = Start::with(conf).flags(|flags| flags.instance = instance.map(str::to_owned));
+        let Share { served, all } = start.settings().share;
+        (served, all)
+    };
+    let eight = format!("[cache]\n{}", eight.concat());
+    let listed = eight.replace("[cache]\n", "[cache]\nINSTANCES = 1, 2, 9\n");
+    for (conf, instance, want) in [
+        ("[cache]\n", None, (1, 1)),
+        ("[cache]\n", Some("b"), (1, 1)),
+        ("[cache]\n[cache:a]\n", Some("a"), (1, 1)),
+        (TWO, None, (2, 2)),
+        (TWO, Some("a"), (1, 2)),
+        (TWO, Some("b"), (1, 2)),
+        (TWO, Some("c"), (1, 3)),
+        (&eight, None, (9, 9)),
+        (&eight, Some("3"), (1, 9)),
+        (&listed, None, (3, 9)),
+        (&listed, Some("3"), (1, 9)),
+    ] {
+        assert_eq!(of(conf, instance), want, "{conf} {instance:?}");
+    }
+    let gib = 1 << 30;
+    let open = Start::with("[cache]\n[cache:b]\nCACHE_QUERY_PORT = 7102\n");
+    let settings = open.settings();
+    assert_eq!(settings.cache_bytes(16 * gib), 8 * gib);
+    let loaded = open
+        .flags(|flags| flags.instance = Some("b".to_owned()))
+        .load()
+        .unwrap();
+    assert_eq!(loaded.settings.cache_bytes(16 * gib), 4 * gib);
+    assert_eq!(loaded.settings.journal.unwrap().bytes(40 * gib), 2 * gib);
+    let said = loaded.said.join("\n");
+    assert!(said.contains("it takes 1/2"), "{said}");
+    // What is written holds for each.
+    let b = Start::with(TWO).flags(|flags| flags.instance = Some("b".to_owned()));
+    assert_eq!(b.settings().cache_bytes(16 * gib), gib);
 }
 
 #[test]
