@@ -106,6 +106,11 @@ pub(super) fn read(
                  between them"
             ));
         }
+        if let Some(next) = looks_like_two(path) {
+            return Err(format!(
+                "`{next}` looks like a second directory in `{path}`; put a comma between the two"
+            ));
+        }
         directories.push(DataDirectory {
             name: name.map(str::to_owned),
             path: clean(path),
@@ -114,6 +119,18 @@ pub(super) fn read(
     }
     check(&directories)?;
     Ok(directories)
+}
+
+/// Where in a path another one seems to begin, with a name or without: behind a space, by its slash.
+fn looks_like_two(path: &str) -> Option<&str> {
+    let mut words = path.split_whitespace().skip(1);
+    words.find(|word| {
+        let path = match word.split_once('=') {
+            Some((name, path)) if name.chars().all(is_plain) => path,
+            Some(_) | None => word,
+        };
+        path.starts_with(['/', '~'])
+    })
 }
 
 fn check(directories: &[DataDirectory]) -> Result<(), String> {
@@ -169,6 +186,9 @@ mod tests {
 
     #[test]
     fn directories_have_a_name_or_their_path() {
+        // Lines part them too, and a path may have spaces.
+        let spaced = read_plainly("/srv/my disk/whisper\n/srv/x").unwrap();
+        assert_eq!(spaced[0].path, Path::new("/srv/my disk/whisper"));
         let found = read_plainly("ssd=/srv/nvme/whisper, /srv/disk-1/whisper,\n/srv/a=b").unwrap();
         let said: Vec<String> = found.iter().map(DataDirectory::said).collect();
         assert_eq!(
@@ -198,6 +218,12 @@ mod tests {
             ("a=/x, b=/x", "one lies in the other"),
             ("/x/y, /x", "one lies in the other"),
             ("/x/y, /x_y", "called x_y"),
+            (
+                "/x /y",
+                "`/y` looks like a second directory in `/x /y`; put a comma",
+            ),
+            ("a=/x b=/y", "`b=/y` looks like a second"),
+            ("/x a=/y, /z", "`a=/y` looks like a second"),
         ] {
             let refused = read_plainly(text).unwrap_err();
             assert!(refused.contains(word), "{text}: {refused}");

@@ -46,6 +46,7 @@ use crate::tagdb::TagDb;
 use selfmetrics::{Totals, VolumeTotals};
 use start::Running;
 use volumes::DataVolume;
+pub(crate) use volumes::overlap as overlap_of_data;
 use watch::Watch;
 
 use doors::SocketFiles;

@@ -55,6 +55,21 @@ pub(super) enum StartError {
         /// What the kernel said.
         source: std::io::Error,
     },
+    /// One of several data directories is not there.
+    #[error(
+        "the data directory {} is not there, and one of several is not made: mount its disk, make the \
+         directory, or take it out of LOCAL_DATA_DIRS", path.display()
+    )]
+    DataDirectoryAway {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// Two data directories share their files.
+    #[error("{said}")]
+    DataDirectoriesOverlap {
+        /// Which, and what to do.
+        said: String,
+    },
     /// The data directory's path leaves no room for names.
     #[error(
         "the data directory's path has {found} bytes, at most {DATA_DIR_BYTES_MAX} leave room for names: set LOCAL_DATA_DIR to a shorter one"
@@ -97,13 +112,13 @@ impl StartError {
     pub(super) fn exit(&self) -> Exit {
         match self {
             StartError::Doors(error) => error.exit(),
-            StartError::DataDirectory { .. } | StartError::DataDirectoryLong { .. } => {
-                Exit::DataDirectory
-            }
+            StartError::DataDirectory { .. }
+            | StartError::DataDirectoryAway { .. }
+            | StartError::DataDirectoryLong { .. } => Exit::DataDirectory,
             StartError::Journal(_) => Exit::Journal,
             StartError::RingAskedFor(_) => Exit::RingUnavailable,
             StartError::Process(error) => error.exit(),
-            StartError::Shards { .. } => Exit::Config,
+            StartError::DataDirectoriesOverlap { .. } | StartError::Shards { .. } => Exit::Config,
             StartError::Ring(_) | StartError::Cpus(_) | StartError::Thread(_) => Exit::Failure,
         }
     }
@@ -318,6 +333,9 @@ fn prove_data_dirs(directories: &[DataDirectory]) -> Result<Vec<Option<String>>,
     if let [one] = directories {
         return prove_data_dir(&one.path, true).map(|()| vec![None]);
     }
+    if let Some(said) = volumes::overlap(directories) {
+        return Err(StartError::DataDirectoriesOverlap { said });
+    }
     let (mut problems, mut first) = (Vec::new(), None);
     for directory in directories {
         let proof = prove_data_dir(&directory.path, false);
@@ -342,6 +360,9 @@ pub(super) fn prove_data_dir(path: &Path, is_made: bool) -> Result<(), StartErro
     };
     if is_made {
         std::fs::create_dir_all(path).map_err(unusable)?;
+    } else if !path.exists() {
+        let path = path.to_owned();
+        return Err(StartError::DataDirectoryAway { path });
     }
     let probe = path.join(format!(".benzene-{}.probe", std::process::id()));
     std::fs::File::create(&probe).map_err(unusable)?;

@@ -150,6 +150,40 @@ fn look(path: &Path) -> Look {
     Ok((found.dev(), mount::free(path).ok().map(|free| free.bytes)))
 }
 
+/// What is the matter where two of several directories are one on the disk, by a link or a mount, or one lies
+/// in the other: then each file would be two directories'. Those that are not there are not looked at.
+pub(crate) fn overlap(directories: &[DataDirectory]) -> Option<String> {
+    let identity = |path: &Path| {
+        let found = std::fs::metadata(path).ok()?;
+        Some((found.dev(), found.ino()))
+    };
+    // Each directory by itself, and with all that it lies in.
+    let lines: Vec<Vec<(u64, u64)>> = directories
+        .iter()
+        .map(|directory| {
+            let real = std::fs::canonicalize(&directory.path);
+            let real = real.unwrap_or_default();
+            real.ancestors().filter_map(identity).collect()
+        })
+        .collect();
+    for (index, line) in lines.iter().enumerate() {
+        for (other, other_line) in lines.iter().enumerate().take(index) {
+            let lies_in = |one: &[(u64, u64)], in_other: &[(u64, u64)]| {
+                in_other.first().is_some_and(|own| one.contains(own))
+            };
+            if lies_in(line, other_line) || lies_in(other_line, line) {
+                return Some(format!(
+                    "{} and {} of LOCAL_DATA_DIRS are one directory on the disk, or one lies in the other, \
+                     by a link or a mount; list directories that do not share files",
+                    directories[other].said(),
+                    directories[index].said()
+                ));
+            }
+        }
+    }
+    None
+}
+
 /// One directory of each file system that is there, for what is done by file system.
 pub(super) fn one_of_each(volumes: &[DataVolume]) -> Vec<PathBuf> {
     let mut devices = Vec::new();

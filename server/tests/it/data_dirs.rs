@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::{Path, PathBuf};
 
 use benzene_server::wire::client::{self, Reply};
@@ -308,6 +308,7 @@ fn a_start_goes_without_a_directory_that_is_missing_and_not_without_all() {
     fs::create_dir(&one).unwrap();
     let mut daemon = Daemon::start_in(&setup(&one, &two, ""), root);
     daemon.wait_for_log("until then its metrics wait, and the others go on");
+    daemon.wait_for_log("one of several is not made: mount its disk");
     let time = now();
     daemon.send(&lines("one.a", 5, time));
     daemon.send(&lines("two.b", 5, time));
@@ -345,6 +346,53 @@ fn a_start_goes_without_a_directory_that_is_missing_and_not_without_all() {
         "{text}"
     );
     assert_eq!(fs::metadata(&one).unwrap().nlink(), 2, "nothing was made");
+}
+
+#[test]
+fn two_that_are_one_on_the_disk_are_refused() {
+    let root = tempfile::tempdir().unwrap();
+    let [one, two] = two_in(&root);
+    let link = root.path().join("link");
+    symlink(&one, &link).unwrap();
+    fs::create_dir(one.join("inner")).unwrap();
+    let inner = root.path().join("inner");
+    symlink(one.join("inner"), &inner).unwrap();
+    let path = root.path().join("carbon.conf");
+    let schemas = root.path().join("storage-schemas.conf");
+    fs::write(schemas, "[all]\npattern = .*\nretentions = 1s:20m\n").unwrap();
+    for (other, is_fine) in [(&two, true), (&link, false), (&inner, false)] {
+        let conf = format!(
+            "[cache]\nSTORAGE_DIR = {}\nLOCAL_DATA_DIRS = one={}, two={}\n",
+            root.path().display(),
+            one.display(),
+            other.display()
+        );
+        fs::write(&path, conf).unwrap();
+        let run = |words: &[&str]| {
+            let output = program().args(words).arg(&path).output().unwrap();
+            let said = [output.stdout, output.stderr].concat();
+            (output.status.code(), String::from_utf8(said).unwrap())
+        };
+        let (code, said) = run(&["check-config"]);
+        assert_eq!(code == Some(0), is_fine, "{said}");
+        if !is_fine {
+            let quiet = [
+                "--line", "off", "--pickle", "off", "--query", "off", "--config",
+            ];
+            for words in [
+                vec!["check-config"],
+                [&["doctor"], &quiet[..]].concat(),
+                [&["cache"], &quiet[..]].concat(),
+            ] {
+                let found = run(&words);
+                assert_eq!(found.0, Some(3), "{words:?}: {}", found.1);
+                assert!(
+                    found.1.contains("are one directory on the disk"),
+                    "{found:?}"
+                );
+            }
+        }
+    }
 }
 
 #[test]

@@ -12,6 +12,7 @@ use super::finding::{Level, Notes};
 use super::relay;
 use crate::cli::CacheOptions;
 use crate::config::{self, Becomes, Conf, DataDirectory, Key, Program, SectionSurvey, Survey};
+use crate::desk;
 
 /// What a carbon.conf says about everything else.
 #[derive(Debug)]
@@ -93,6 +94,9 @@ fn load(text: &str, survey: &Survey, notes: &mut Notes) -> Vec<Conf> {
             Ok(found) => {
                 for text in &found.misleading {
                     whole(Level::Warning, text, survey, notes);
+                }
+                if let Some(said) = desk::overlap_of_data(&found.settings.data) {
+                    whole(Level::Error, &said, survey, notes);
                 }
                 loaded.push(found);
             }

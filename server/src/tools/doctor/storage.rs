@@ -13,6 +13,7 @@ use benzene_engine::ring::mount::{self, Free, Mount};
 use super::bytes;
 use super::finding::Finding;
 use crate::config::{DataDirectory, JournalSettings, Settings};
+use crate::desk;
 use crate::exit::Exit;
 use crate::process::User;
 
@@ -160,7 +161,13 @@ pub(super) fn findings(looks: &Looks, data: &[DataDirectory]) -> Vec<Finding> {
     for found in all.iter_mut().flatten().filter(|_| !are_all_unusable) {
         found.soften("until then its metrics wait, and the others go on");
     }
-    all.into_iter().flatten().collect()
+    let mut all: Vec<Finding> = all.into_iter().flatten().collect();
+    if let Some(said) = desk::overlap_of_data(data) {
+        let found = Finding::ok("data directories", "share files", said);
+        let mend = "list each directory once, by its own path, in LOCAL_DATA_DIRS";
+        all.push(found.fails(Exit::Config, mend));
+    }
+    all
 }
 
 /// Everything about one of several data directories. None of these is made by the daemon.
