@@ -111,9 +111,10 @@ def main(directory):
     value = lambda n, t: (t // 10 * (n + 3)) % 997 / 4
     old, recent = [], []
     for n, metric in enumerate(PLAIN + TAGGED):
-        # Newest first: whenever a daemon takes what it has of a metric, what comes after is older and due too.
-        for t in range(now - 10, now - 9010, -10):
+        for t in range(now - 9000, now, 10):
             (old if t < now - 1450 else recent).append("%s %r %d" % (metric, value(n, t), t))
+    # Newest first: whenever a daemon takes what it has of a metric, what comes after is older and due too.
+    old.reverse()
     sides = ((LINE, QUERY, ours), (ports["line"], ports["query"], theirs))
     for line, query, data in sides:
         with connect(line) as sock:
