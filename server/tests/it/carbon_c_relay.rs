@@ -10,14 +10,14 @@
 )]
 
 use std::io::Write as _;
-use std::net::{TcpListener, TcpStream};
-use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::net::TcpListener;
+use std::process::Command;
 use std::time::Duration;
 
 use crate::daemon::{Daemon, Querier, Setup, python, wait_for};
 use crate::first_use::now;
 use crate::instances::{HELD, NAMES, Three, local};
+use crate::peer::Peer;
 use crate::relay::COMPARE;
 use crate::selfmetrics::host;
 
@@ -26,72 +26,28 @@ const METRICS: u32 = 10_000;
 /// What keeps points in the cache for as long as they are asked for.
 const CONF: &str = "ENABLE_TAGS = False\nCARBON_METRIC_INTERVAL = 1\nMAX_POINT_AGE = 3600\n";
 
-/// A running carbon-c-relay; dropping it kills it.
-struct Relay {
-    child: Child,
-    port: u16,
-    log: PathBuf,
-    _root: tempfile::TempDir,
-}
-
-impl Relay {
-    /// Starts one that deals what it gets to three instances, by a hash.
-    fn start(hash: &str, three: &Three) -> Relay {
-        let root = tempfile::tempdir().unwrap();
-        let free = TcpListener::bind(local(0)).unwrap();
-        let port = free.local_addr().unwrap().port();
-        drop(free);
-        let members: String = three
-            .ports
-            .iter()
-            .zip(NAMES)
-            .map(|(ports, name)| format!("    127.0.0.1:{}={name}\n", ports.line))
-            .collect();
-        let conf = format!(
-            "cluster carbons {hash} replication 1\n{members}    ;\nmatch * send to carbons stop;\n\
-             listen type linemode 127.0.0.1:{port} proto tcp;\n\
-             statistics submit every 3600 seconds;\n"
-        );
-        let at = root.path().join("relay.conf");
-        std::fs::write(&at, conf).unwrap();
-        let log = root.path().join("log");
-        let to_log = std::fs::File::create(&log).unwrap();
-        let child = Command::new(benzene_fixtures::carbon_c_relay().unwrap())
-            .arg("-f")
-            .arg(at)
-            .stdin(Stdio::null())
-            .stdout(to_log.try_clone().unwrap())
-            .stderr(to_log)
-            .spawn()
-            .unwrap();
-        Relay {
-            child,
-            port,
-            log,
-            _root: root,
-        }
-    }
-
-    fn log(&self) -> String {
-        std::fs::read_to_string(&self.log).unwrap_or_default()
-    }
-
-    /// Waits until it listens.
-    fn connect(&mut self) -> TcpStream {
-        wait_for(|| {
-            let ended = self.child.try_wait().unwrap();
-            assert!(ended.is_none(), "carbon-c-relay {ended:?}: {}", self.log());
-            TcpStream::connect(local(self.port)).ok()
-        })
-        .unwrap_or_else(|| panic!("carbon-c-relay never listened: {}", self.log()))
-    }
-}
-
-impl Drop for Relay {
-    fn drop(&mut self) {
-        drop(self.child.kill());
-        drop(self.child.wait());
-    }
+/// Starts one that deals what it gets to three instances, by a hash.
+fn start(hash: &str, three: &Three) -> Peer {
+    let root = tempfile::tempdir().unwrap();
+    let free = TcpListener::bind(local(0)).unwrap();
+    let port = free.local_addr().unwrap().port();
+    drop(free);
+    let members: String = three
+        .ports
+        .iter()
+        .zip(NAMES)
+        .map(|(ports, name)| format!("    127.0.0.1:{}={name}\n", ports.line))
+        .collect();
+    let conf = format!(
+        "cluster carbons {hash} replication 1\n{members}    ;\nmatch * send to carbons stop;\n\
+         listen type linemode 127.0.0.1:{port} proto tcp;\n\
+         statistics submit every 3600 seconds;\n"
+    );
+    let at = root.path().join("relay.conf");
+    std::fs::write(&at, conf).unwrap();
+    let mut command = Command::new(benzene_fixtures::carbon_c_relay().unwrap());
+    command.arg("-f").arg(at);
+    Peer::start("carbon-c-relay", &mut command, local(port), root)
 }
 
 /// Every other one is tagged, as graphite-web asks for it.
@@ -124,7 +80,7 @@ fn assert_found(three: &Three, wanted: &[Vec<(u32, f64)>]) {
 }
 
 /// How many points of others each instance has received, once they are so many in all.
-fn wait_until_received(querier: &mut Querier, all: u32, relay: &Relay) -> [f64; 3] {
+fn wait_until_received(querier: &mut Querier, all: u32, relay: &Peer) -> [f64; 3] {
     let found =
         wait_for(|| Some(received(querier)).filter(|it| it.iter().sum::<f64>() >= f64::from(all)));
     found.unwrap_or_else(|| panic!("{:?} of {all}: {}", received(querier), relay.log()))
@@ -143,7 +99,7 @@ fn metrics_are_found_at_every_port_whichever_hash_deals_them() {
     let (mut time, mut sent, mut lines) = (now() / 60 * 60 - 180, 0, String::new());
     let (mut before, mut wanted) = ([0.0; 3], vec![Vec::new(); METRICS as usize]);
     for hash in HASHES {
-        let mut relay = Relay::start(hash, &three);
+        let mut relay = start(hash, &three);
         time += 60;
         let mut text = String::new();
         for (metric, points) in (sent..).zip(&mut wanted) {
@@ -183,7 +139,7 @@ fn a_restart_behind_its_back_loses_nothing() {
     let conf = format!("{HELD}{CONF}SHUTDOWN = journal\n");
     let setup = three.setup(&conf, &[]);
     let mut daemon = Daemon::start(&setup);
-    let mut relay = Relay::start("carbon_ch", &three);
+    let mut relay = start("carbon_ch", &three);
     let (mut sender, start) = (relay.connect(), now() - ROUNDS);
     let value = |metric, round| f64::from(metric) + f64::from(round) / 32.0;
     let mut send = |round: u32| {

@@ -82,6 +82,9 @@ mod orders;
 // Python's carbon-cache beside it, and graphite-web over both: files, counts and answers.
 #[cfg(test)]
 mod parity;
+// Another program beside the daemon, which listens.
+#[cfg(test)]
+mod peer;
 // Power cuts while files are made, on ext4 and XFS.
 #[cfg(test)]
 mod power;

@@ -2,108 +2,66 @@
 //! name that Python carbon would store it under.
 
 use std::io::Write as _;
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::TcpListener;
 use std::os::unix::process::ExitStatusExt as _;
-use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 
 use crate::daemon::{Daemon, Setup, wait_for};
 use crate::first_use::now;
 use crate::instances::{NAMES, Three};
+use crate::peer::Peer;
 use crate::stop::number_before;
 
 const METRICS: u32 = 200;
 const POINTS: u32 = 20;
 
-/// A running carbon-relay; dropping it kills it.
-struct Relay {
-    child: Child,
-    line: SocketAddr,
-    log: PathBuf,
-    _root: tempfile::TempDir,
+/// Starts a carbon-relay that sends everything to these carbons.
+fn start(carbon: &str, method: &str, protocol: &str) -> Peer {
+    let root = tempfile::tempdir().unwrap();
+    // The relay cannot choose a free port itself: 0 is off.
+    let line = TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    // Past its queue it drops points itself, 1,000 unless told otherwise.
+    let conf = format!(
+        "[relay]\nLINE_RECEIVER_INTERFACE = 127.0.0.1\nLINE_RECEIVER_PORT = {}\n\
+         PICKLE_RECEIVER_PORT = 0\nRELAY_METHOD = {method}\nDESTINATIONS = {carbon}\n\
+         DESTINATION_PROTOCOL = {protocol}\nCARBON_METRIC_INTERVAL = 0\n\
+         MAX_QUEUE_SIZE = 100000\n",
+        line.port()
+    );
+    let at = root.path().join("carbon.conf");
+    std::fs::write(&at, conf).unwrap();
+    // It asks for this file and does not look into it.
+    std::fs::write(root.path().join("storage-schemas.conf"), "").unwrap();
+    let rules = format!("[all]\ndefault = true\ndestinations = {carbon}\n");
+    std::fs::write(root.path().join("relay-rules.conf"), rules).unwrap();
+    let python = benzene_fixtures::python().unwrap();
+    let mut command = Command::new(&python);
+    command
+        .arg(python.with_file_name("carbon-relay.py"))
+        .args(["--debug", "--config"])
+        .arg(&at)
+        .arg("--pidfile")
+        .arg(root.path().join("pid"))
+        .arg("start")
+        .env("GRAPHITE_ROOT", root.path());
+    Peer::start("carbon-relay", &mut command, line, root)
 }
 
-impl Relay {
-    /// Starts one that sends everything to these carbons.
-    fn start(carbon: &str, method: &str, protocol: &str) -> Relay {
-        let root = tempfile::tempdir().unwrap();
-        // The relay cannot choose a free port itself: 0 is off.
-        let line = TcpListener::bind("127.0.0.1:0")
-            .unwrap()
-            .local_addr()
-            .unwrap();
-        // Past its queue it drops points itself, 1,000 unless told otherwise.
-        let conf = format!(
-            "[relay]\nLINE_RECEIVER_INTERFACE = 127.0.0.1\nLINE_RECEIVER_PORT = {}\n\
-             PICKLE_RECEIVER_PORT = 0\nRELAY_METHOD = {method}\nDESTINATIONS = {carbon}\n\
-             DESTINATION_PROTOCOL = {protocol}\nCARBON_METRIC_INTERVAL = 0\n\
-             MAX_QUEUE_SIZE = 100000\n",
-            line.port()
-        );
-        let at = root.path().join("carbon.conf");
-        std::fs::write(&at, conf).unwrap();
-        // It asks for this file and does not look into it.
-        std::fs::write(root.path().join("storage-schemas.conf"), "").unwrap();
-        let rules = format!("[all]\ndefault = true\ndestinations = {carbon}\n");
-        std::fs::write(root.path().join("relay-rules.conf"), rules).unwrap();
-        let python = benzene_fixtures::python().unwrap();
-        let log = root.path().join("log");
-        let to_log = std::fs::File::create(&log).unwrap();
-        let child = Command::new(&python)
-            .arg(python.with_file_name("carbon-relay.py"))
-            .args(["--debug", "--config"])
-            .arg(&at)
-            .arg("--pidfile")
-            .arg(root.path().join("pid"))
-            .arg("start")
-            .env("GRAPHITE_ROOT", root.path())
-            .stdout(to_log.try_clone().unwrap())
-            .stderr(to_log)
-            .stdin(Stdio::null())
-            .spawn()
-            .unwrap();
-        Relay {
-            child,
-            line,
-            log,
-            _root: root,
-        }
-    }
-
-    fn log(&self) -> String {
-        std::fs::read_to_string(&self.log).unwrap_or_default()
-    }
-
-    /// Waits until it listens.
-    fn connect(&mut self) -> TcpStream {
-        wait_for(|| {
-            let ended = self.child.try_wait().unwrap();
-            assert!(ended.is_none(), "carbon-relay {ended:?}: {}", self.log());
-            TcpStream::connect(self.line).ok()
-        })
-        .unwrap_or_else(|| panic!("carbon-relay never listened: {}", self.log()))
-    }
-
-    /// SIGTERM, and waits for the end.
-    fn stop(mut self) {
-        let pid = self.child.id().to_string();
-        assert!(Command::new("kill").arg(pid).status().unwrap().success());
-        let status = wait_for(|| self.child.try_wait().unwrap()).unwrap();
-        // Twisted ends itself with the signal once it has shut down in order.
-        let log = self.log();
-        let orderly = status.success() || status.signal() == Some(15);
-        assert!(
-            orderly && log.contains("Server Shut Down"),
-            "{status}: {log}"
-        );
-    }
-}
-
-impl Drop for Relay {
-    fn drop(&mut self) {
-        drop(self.child.kill());
-        drop(self.child.wait());
-    }
+/// SIGTERM, and waits for the end.
+fn stop(mut relay: Peer) {
+    let pid = relay.child.id().to_string();
+    assert!(Command::new("kill").arg(pid).status().unwrap().success());
+    let status = wait_for(|| relay.child.try_wait().unwrap()).unwrap();
+    // Twisted ends itself with the signal once it has shut down in order.
+    let log = relay.log();
+    let orderly = status.success() || status.signal() == Some(15);
+    assert!(
+        orderly && log.contains("Server Shut Down"),
+        "{status}: {log}"
+    );
 }
 
 /// Names as senders write them; tags are not in the order in which they are stored.
@@ -151,10 +109,10 @@ fn through_python_s_relay(method: &str, protocol: &str) {
         _ => daemon.line.port(),
     };
     let carbon = format!("127.0.0.1:{port}:a");
-    arrive_whole(daemon, Relay::start(&carbon, method, protocol));
+    arrive_whole(daemon, start(&carbon, method, protocol));
 }
 
-fn arrive_whole(daemon: Daemon, mut relay: Relay) {
+fn arrive_whole(daemon: Daemon, mut relay: Peer) {
     let mut socket = relay.connect();
     let time = now();
     let lines: Vec<String> = (0..POINTS)
@@ -175,7 +133,7 @@ fn arrive_whole(daemon: Daemon, mut relay: Relay) {
     wait_for(|| file.exists().then_some(()))
         .unwrap_or_else(|| panic!("{}\n{}", relay.log(), daemon.log()));
     // At its stop it empties its queues.
-    relay.stop();
+    stop(relay);
     let ended = daemon.stop();
     assert!(ended.status.success(), "{}", ended.log);
     let sent = u64::from(METRICS * POINTS) + 1;
@@ -211,6 +169,6 @@ fn carbon_relay_s_hash_ring_of_three_instances_reaches_one_process() {
     let carbons: Vec<String> = carbons
         .map(|(port, name)| format!("127.0.0.1:{port}:{name}"))
         .collect();
-    let relay = Relay::start(&carbons.join(", "), "consistent-hashing", "pickle");
+    let relay = start(&carbons.join(", "), "consistent-hashing", "pickle");
     arrive_whole(daemon, relay);
 }
