@@ -32,7 +32,7 @@ mod status;
 pub mod survey;
 mod task;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod turn;
 pub mod walk;
 

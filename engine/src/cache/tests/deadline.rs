@@ -1,7 +1,7 @@
 //! The order `deadline` and the ages of points, against maps: every point with the second of its
-//! receipt. What is promised: a stamp is never later than the receipt of the oldest unwritten
-//! point, nor is the second from which the order holds it; nothing is written before its time, everything before it is late, an update is cut at
-//! slots of the second archive or not at all.
+//! receipt. What is promised: a stamp is never later than the receipt of the oldest unwritten point,
+//! nor is the second from which the order holds it; nothing is written before its time, everything
+//! before it is late, an update is cut at slots of the second archive or not at all.
 
 use std::collections::BTreeMap;
 

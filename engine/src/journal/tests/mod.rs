@@ -24,7 +24,8 @@ const START_UNIX: u32 = 1_600_000_000;
 /// The monotonic second of receipt at the start.
 const START_SECOND: u32 = 1000;
 
-fn config() -> JournalConfig {
+/// A small journal of one shard.
+pub(crate) fn config() -> JournalConfig {
     JournalConfig {
         directory: PathBuf::from("/journal"),
         shard: 3,

@@ -1,7 +1,7 @@
 //! A stop that leaves points in the journal while the data disk does not answer.
 
 use super::*;
-use crate::journal::{DataSync, JournalConfig, OnError, Sync};
+use crate::journal::JournalConfig;
 use crate::limits::STOP_UPDATES_WAIT;
 use crate::shard::keep::Asker;
 
@@ -10,16 +10,9 @@ impl World {
     fn journaled() -> World {
         World::changed((1, None, 1 << 30), |config| {
             config.journal = Some(JournalConfig {
-                directory: PathBuf::from("/journal"),
                 shard: 0,
-                epoch: 1,
                 segment_bytes: 64 << 10,
-                segments_max: 8,
-                commit: Duration::from_millis(10),
-                sync: Sync::Every(Duration::from_secs(1)),
-                on_error: OnError::Continue,
-                data_sync: Arc::new(DataSync::default()),
-                mount: 1,
+                ..crate::journal::tests::config()
             });
         })
     }
