@@ -17,7 +17,7 @@ use benzene_engine::journal::survey::{SegmentFile, Survey};
 use benzene_engine::ring::host;
 
 use super::journal::{JournalError, look_through};
-use crate::tools::journal::is_without_points;
+use super::reading::is_without_points;
 
 /// Keeps a journal of earlier runs within its bound, as far as that loses nothing: what is left, and
 /// whether it is past the bound.

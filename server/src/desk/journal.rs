@@ -48,8 +48,9 @@ pub(crate) const NOTES: [&str; 4] = [LOCK_NAME, DRAIN_NAME, TAKEN_NAME, TOGETHER
 pub(crate) enum JournalError {
     /// Its directory cannot be made, read or written.
     #[error(
-        "the journal's directory {} cannot be used: {source}; make it writable for this user \
-         (and for the unit, by ReadWritePaths), set JOURNAL_DIR in carbon.conf, or JOURNAL = False for a cache that a crash loses",
+        "the journal's directory {} cannot be used: {source}; make it writable for this user (and for \
+         the unit, by ReadWritePaths), set JOURNAL_DIR in carbon.conf, or JOURNAL = False for a cache \
+         that a crash loses",
         path.display()
     )]
     Directory {

@@ -46,8 +46,9 @@ pub(super) enum StartError {
     Doors(#[from] DoorError),
     /// The data directory cannot be made or written.
     #[error(
-        "the data directory {} cannot be used: {source}; make it writable for this user \
-         (and for the unit, by ReadWritePaths), or set LOCAL_DATA_DIR (or STORAGE_DIR) in carbon.conf", path.display()
+        "the data directory {} cannot be used: {source}; make it writable for this user (and for the \
+         unit, by ReadWritePaths), or set LOCAL_DATA_DIR (or STORAGE_DIR) in carbon.conf",
+        path.display()
     )]
     DataDirectory {
         /// The directory.

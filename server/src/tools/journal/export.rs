@@ -7,9 +7,10 @@ use std::io::{self, BufWriter, Write};
 
 use benzene_engine::journal::replay::{Owed, Replay, Wanted};
 
-use super::files::{Asked, JournalError, asked, drive, survey};
+use super::files::{Asked, JournalError, asked, survey};
 use super::say;
 use crate::cli::JournalExportOptions;
+use crate::desk::drive;
 use crate::exit::Exit;
 
 /// Bytes of lines that are written at once.

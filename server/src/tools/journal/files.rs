@@ -4,16 +4,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use benzene_engine::journal::replay::{Owed, Progress, Replay, ReplayToken};
 use benzene_engine::journal::survey::{Looked, NewerVersion, Survey, wants};
-use benzene_engine::ring::{
-    ByteRange, FileError, FileOperation, FileOutcome, Piece, Stage, VisitId,
-};
 
-use crate::desk::NOTES;
+use crate::desk::{NOTES, read_at};
 
 /// Why a journal cannot be looked at.
 #[derive(Debug, thiserror::Error)]
@@ -113,85 +108,4 @@ pub(super) fn first_bytes(path: &Path, file_bytes: u64) -> io::Result<Vec<u8>> {
         first = read;
     }
     Ok(first)
-}
-
-/// So many bytes from an offset on, fewer where the file ends.
-pub(super) fn read_at(file: &File, offset: u64, bytes: usize) -> io::Result<Vec<u8>> {
-    let mut read = vec![0; bytes];
-    let mut at = 0;
-    while at < bytes {
-        match file.read_at(&mut read[at..], offset + at as u64) {
-            Ok(0) => break,
-            Ok(count) => at += count,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    read.truncate(at);
-    Ok(read)
-}
-
-/// Runs a replay to its end, with each point and its name; an error of the sink ends it.
-pub(super) fn drive(
-    replay: &mut Replay,
-    sink: &mut dyn FnMut(&str, Owed) -> Result<(), JournalError>,
-) -> Result<(), JournalError> {
-    /// Points between two looks at what is to be read.
-    const POINTS: usize = 64 << 10;
-    let mut points = Vec::new();
-    loop {
-        while let Some((token, operation)) = replay.next_operation() {
-            answer(replay, token, &operation);
-        }
-        let progress = replay.work(POINTS, &mut |owed: &[Owed]| {
-            points.extend_from_slice(owed);
-            owed.len()
-        });
-        for owed in points.drain(..) {
-            sink(replay.name(owed.name), owed)?;
-        }
-        match progress {
-            Progress::More | Progress::Waiting | Progress::Full => {}
-            Progress::Done => return Ok(()),
-            Progress::Refused(newer) => return Err(newer.into()),
-        }
-    }
-}
-
-/// Reads a journal to its end, or to the first point that is given out: is there none?
-pub(crate) fn is_without_points(replay: &mut Replay) -> bool {
-    let stop = |_: &str, _: Owed| Err(JournalError::Output(io::Error::other("a point")));
-    drive(replay, &mut { stop }).is_ok()
-}
-
-fn answer(replay: &mut Replay, token: ReplayToken, operation: &FileOperation) {
-    let answer = if let FileOperation::Open { path, ranges, .. } = operation {
-        open(path, ranges)
-    } else {
-        let closes = matches!(operation, FileOperation::Close { .. });
-        assert!(closes, "a replay asks for {operation:?}");
-        // It is closed already.
-        Ok(FileOutcome::Closed)
-    };
-    replay.complete(token, answer);
-}
-
-/// Reads stretches of a file.
-fn open(path: &Path, ranges: &[ByteRange]) -> Result<FileOutcome, FileError> {
-    let failed = |stage, error: &io::Error| FileError {
-        stage,
-        errno: error.raw_os_error().unwrap_or(0),
-    };
-    let file = File::open(path).map_err(|error| failed(Stage::Open, &error))?;
-    let read = |range: &ByteRange| {
-        let offset = range.offset;
-        let bytes = read_at(&file, offset, range.len as usize);
-        bytes.map(|bytes| Piece { offset, bytes })
-    };
-    let pieces: io::Result<Vec<Piece>> = ranges.iter().map(read).collect();
-    let (slot, generation) = (0, 0);
-    Ok(FileOutcome::Opened {
-        visit: VisitId { slot, generation },
-        pieces: pieces.map_err(|error| failed(Stage::Read, &error))?,
-    })
 }

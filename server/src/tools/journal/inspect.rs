@@ -13,7 +13,8 @@ use benzene_engine::journal::survey::NewerVersion;
 use benzene_engine::journal::walk::{Effort, Step, Walk};
 use serde::Serialize;
 
-use super::files::{Asked, JournalError, list, read_at};
+use super::files::{Asked, JournalError, list};
+use crate::desk::read_at;
 
 /// Bytes of a file that are read at once.
 const READ_BYTES: usize = 1 << 20;

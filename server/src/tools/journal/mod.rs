@@ -14,7 +14,6 @@ use std::io::{self, Write as _};
 use crate::cli::{JournalCommand, JournalOptions};
 use crate::exit::Exit;
 use files::JournalError;
-pub(crate) use files::is_without_points;
 
 /// Does what the command line says.
 pub fn run(options: &JournalOptions) -> Exit {

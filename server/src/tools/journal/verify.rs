@@ -13,9 +13,10 @@ use benzene_engine::journal::block::{HEAD_BYTES, Kind};
 use benzene_engine::journal::replay::{Replay, Report};
 use benzene_engine::journal::survey::{SegmentFile, Survey};
 
-use super::files::{Asked, JournalError, drive, first_bytes, survey};
+use super::files::{Asked, JournalError, first_bytes, survey};
 use super::inspect::FileReport;
 use super::{inspect, print};
+use crate::desk::drive;
 use crate::exit::Exit;
 
 /// What is said of a file that is something else.
@@ -121,7 +122,7 @@ fn read(directory: &Path) -> Result<Found, JournalError> {
     let fakes = fakes(directory, &survey)?;
     let streams = [Kind::Names, Kind::Points].map(|kind| streams(&survey, kind));
     let mut replay = Replay::new(survey, Box::new(|_, _| true), 0);
-    drive(&mut replay, &mut |_, _| Ok(()))?;
+    drive::<JournalError>(&mut replay, &mut |_, _| Ok(()))?;
     let [named, pointed] = streams;
     let pointless = named.difference(&pointed).copied();
     Ok(Found {

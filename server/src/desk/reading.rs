@@ -1,0 +1,95 @@
+//! A replay without a ring: its files are read by ordinary system calls, one after the other. For who
+//! looks at a journal before there are cores, and beside them.
+//! Changes nothing. What cannot be read is an answer to the replay, which says so in its report.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+use benzene_engine::journal::replay::{Owed, Progress, Replay, ReplayToken};
+use benzene_engine::journal::survey::NewerVersion;
+use benzene_engine::ring::{
+    ByteRange, FileError, FileOperation, FileOutcome, Piece, Stage, VisitId,
+};
+
+/// Runs a replay to its end, with each point and its name; an error of the sink ends it.
+pub(crate) fn drive<E: From<NewerVersion>>(
+    replay: &mut Replay,
+    sink: &mut dyn FnMut(&str, Owed) -> Result<(), E>,
+) -> Result<(), E> {
+    /// Points between two looks at what is to be read.
+    const POINTS: usize = 64 << 10;
+    let mut points = Vec::new();
+    loop {
+        while let Some((token, operation)) = replay.next_operation() {
+            answer(replay, token, &operation);
+        }
+        let progress = replay.work(POINTS, &mut |owed: &[Owed]| {
+            points.extend_from_slice(owed);
+            owed.len()
+        });
+        for owed in points.drain(..) {
+            sink(replay.name(owed.name), owed)?;
+        }
+        match progress {
+            Progress::More | Progress::Waiting | Progress::Full => {}
+            Progress::Done => return Ok(()),
+            Progress::Refused(newer) => return Err(newer.into()),
+        }
+    }
+}
+
+/// Reads a journal to its end, or to the first point that is given out: is there none?
+pub(super) fn is_without_points(replay: &mut Replay) -> bool {
+    let stop = |_: &str, _: Owed| Err::<(), Option<NewerVersion>>(None);
+    drive(replay, &mut { stop }).is_ok()
+}
+
+fn answer(replay: &mut Replay, token: ReplayToken, operation: &FileOperation) {
+    let answer = if let FileOperation::Open { path, ranges, .. } = operation {
+        open(path, ranges)
+    } else {
+        let closes = matches!(operation, FileOperation::Close { .. });
+        assert!(closes, "a replay asks for {operation:?}");
+        // It is closed already.
+        Ok(FileOutcome::Closed)
+    };
+    replay.complete(token, answer);
+}
+
+/// Reads stretches of a file.
+fn open(path: &Path, ranges: &[ByteRange]) -> Result<FileOutcome, FileError> {
+    let failed = |stage, error: &io::Error| FileError {
+        stage,
+        errno: error.raw_os_error().unwrap_or(0),
+    };
+    let file = File::open(path).map_err(|error| failed(Stage::Open, &error))?;
+    let read = |range: &ByteRange| {
+        let offset = range.offset;
+        let bytes = read_at(&file, offset, range.len as usize);
+        bytes.map(|bytes| Piece { offset, bytes })
+    };
+    let pieces: io::Result<Vec<Piece>> = ranges.iter().map(read).collect();
+    let (slot, generation) = (0, 0);
+    Ok(FileOutcome::Opened {
+        visit: VisitId { slot, generation },
+        pieces: pieces.map_err(|error| failed(Stage::Read, &error))?,
+    })
+}
+
+/// So many bytes from an offset on, fewer where the file ends.
+pub(crate) fn read_at(file: &File, offset: u64, bytes: usize) -> io::Result<Vec<u8>> {
+    let mut read = vec![0; bytes];
+    let mut at = 0;
+    while at < bytes {
+        match file.read_at(&mut read[at..], offset + at as u64) {
+            Ok(0) => break,
+            Ok(count) => at += count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    read.truncate(at);
+    Ok(read)
+}
