@@ -430,6 +430,9 @@ pub const TEMPORARY_NAMES_MAX: u32 = 16;
 /// Threads for files of a core whose ring has none of its own (`sync`): as many as a ring's kernel
 /// workers. More only wait for the same disk, or for the same cores.
 pub const FILE_THREADS: usize = 4;
+/// Threads for the files of a core's journal: a block of points and one of names are written while two
+/// files are synced, and nobody waits for a fifth.
+pub const JOURNAL_THREADS: usize = 4;
 /// Most threads for files of one ring: with several data directories each has its own share.
 pub const FILE_THREADS_MAX: usize = 256;
 const _: () = assert!(FILE_THREADS <= FILE_THREADS_MAX);
@@ -596,6 +599,9 @@ pub const DATA_MARK_EVERY: Duration = Duration::from_secs(30);
 /// Files that a shard's journal and its replay have open at once: two visits of the present and of the
 /// next segment of each kind, of one that is being closed, and the reads of a replay.
 pub const JOURNAL_VISITS_MAX: usize = 16;
+/// Files that a ring has open for what goes apart, which is a journal's.
+pub const APART_VISITS_MAX: u32 = 16;
+const _: () = assert!(APART_VISITS_MAX as usize >= JOURNAL_VISITS_MAX);
 /// So long before the start the ages of points begin to count: points that came back are older than
 /// the process, up to 12 days.
 pub const AGES_BEFORE_START: Duration = Duration::from_secs(1 << 20);

@@ -61,8 +61,8 @@ pub use sockets::SocketId;
 pub use wake::{RingHandle, Waker};
 
 use crate::limits::{
-    FILE_THREADS, RECEIVE_BUFFER_BYTES, RECEIVE_BUFFERS, URGENT_BUFFER_BYTES, URGENT_BUFFERS,
-    VISITS_MAX,
+    APART_VISITS_MAX, FILE_THREADS, RECEIVE_BUFFER_BYTES, RECEIVE_BUFFERS, URGENT_BUFFER_BYTES,
+    URGENT_BUFFERS, VISITS_MAX,
 };
 use admission::Admission;
 use native::Native;
@@ -90,6 +90,8 @@ pub struct RingConfig {
     pub driver: Driver,
     /// Threads for files, where the driver has such.
     pub file_threads: usize,
+    /// Threads for `file_apart`; 0: it is never called.
+    pub apart_threads: usize,
     /// Submission entries; rounded up to a power of two within the bounds of `limits`.
     pub entries: u32,
     /// Files that may be open between an `Open` and its `Write` or `Close`; further opens wait.
@@ -116,6 +118,7 @@ impl Default for RingConfig {
         RingConfig {
             driver: Driver::Uring,
             file_threads: FILE_THREADS,
+            apart_threads: 0,
             entries: 1024,
             visits_max: 1024,
             kernel_workers_max: 4,
@@ -214,7 +217,11 @@ pub struct Ring {
     sockets: Side,
     /// The files, unless the ring has them.
     threads: Option<Threads>,
+    /// Files that are not to wait for others.
+    apart: Option<Threads>,
     events: VecDeque<Event>,
+    /// Answers to what goes apart.
+    apart_answers: VecDeque<Event>,
 }
 
 /// Who has the sockets and the wakes. Boxed: two kinds of very different size, made once.
@@ -244,11 +251,23 @@ impl Ring {
         let mut ring = Ring {
             sockets,
             threads: None,
+            apart: None,
             events: VecDeque::new(),
+            apart_answers: VecDeque::new(),
         };
+        let waker = ring.waker();
         if config.driver != Driver::Uring {
             let (visits, threads) = (config.visits_max, config.file_threads);
-            ring.threads = Some(Threads::new(visits, threads, ring.waker())?);
+            ring.threads = Some(Threads::new(
+                "benzene-file",
+                visits,
+                threads,
+                waker.clone(),
+            )?);
+        }
+        if config.apart_threads > 0 {
+            let (visits, threads) = (APART_VISITS_MAX, config.apart_threads);
+            ring.apart = Some(Threads::new("benzene-journal", visits, threads, waker)?);
         }
         Ok(ring)
     }
@@ -380,6 +399,16 @@ impl Ring {
         }
     }
 
+    /// The same by threads of its own, behind nothing but what goes this way: whatever a disk holds of
+    /// other operations, these go on where their own disk answers. A visit that it has opened is for
+    /// this way alone.
+    pub fn file_apart(&mut self, token: FileToken, operation: FileOperation) {
+        let Some(apart) = &mut self.apart else {
+            unreachable!("this ring has no threads for {operation:?}")
+        };
+        apart.begin(token, operation, &mut self.apart_answers);
+    }
+
     /// This ring as a target for the `wake` of others.
     pub fn handle(&self) -> RingHandle {
         match &self.sockets {
@@ -409,13 +438,13 @@ impl Ring {
     /// long, or not at all (zero, or when events wait to be fetched). Comes back early for a
     /// signal.
     pub fn turn(&mut self, wait: Option<Duration>) {
-        let mut wait = if self.events.is_empty() {
+        let mut wait = if self.events.is_empty() && self.apart_answers.is_empty() {
             wait
         } else {
             Some(Duration::ZERO)
         };
         let sleeps = wait != Some(Duration::ZERO);
-        if let Some(threads) = &mut self.threads {
+        for threads in [&mut self.threads, &mut self.apart].into_iter().flatten() {
             threads.flush();
             if sleeps && !threads.fall_asleep() {
                 wait = Some(Duration::ZERO);
@@ -429,12 +458,16 @@ impl Ring {
             threads.woke_up();
             threads.collect(&mut self.events);
         }
+        if let Some(apart) = &mut self.apart {
+            apart.woke_up();
+            apart.collect(&mut self.apart_answers);
+        }
     }
 
     /// Submits what is queued, without waiting and without fetching what has completed: for a loop
     /// that goes on working, so that what it has asked for does not wait for its next `turn`.
     pub fn submit(&mut self) {
-        if let Some(threads) = &mut self.threads {
+        for threads in [&mut self.threads, &mut self.apart].into_iter().flatten() {
             threads.flush();
         }
         if let Side::Uring(native) = &mut self.sockets {
@@ -444,6 +477,10 @@ impl Ring {
 
     /// What has happened, one by one; `None` when it is time for the next `turn`.
     pub fn next_event(&mut self) -> Option<Event> {
+        if let (Some(apart), Some(answer)) = (&mut self.apart, self.apart_answers.pop_front()) {
+            apart.admission.fetched();
+            return Some(answer);
+        }
         loop {
             while let Some(event) = self.events.pop_front() {
                 if let Some(event) = self.wanted(event) {
@@ -478,7 +515,9 @@ impl Ring {
 
     /// File operations whose answer has not been fetched yet.
     pub fn in_flight(&self) -> usize {
-        self.admission().unanswered()
+        let apart = self.apart.as_ref();
+        let apart = apart.map_or(0, |apart| apart.admission.unanswered());
+        self.admission().unanswered() + apart
     }
 
     fn admission(&self) -> &Admission {

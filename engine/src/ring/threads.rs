@@ -69,9 +69,14 @@ pub(super) struct Threads {
 }
 
 impl Threads {
-    /// Starts the threads. They run with the caller's credentials, and on every processor that the
-    /// process may use, even where the caller is pinned.
-    pub(super) fn new(visits_max: u32, threads: usize, ring: Waker) -> Result<Threads, RingError> {
+    /// Starts the threads, of this name. They run with the caller's credentials, and on every processor
+    /// that the process may use, even where the caller is pinned.
+    pub(super) fn new(
+        name: &str,
+        visits_max: u32,
+        threads: usize,
+        ring: Waker,
+    ) -> Result<Threads, RingError> {
         assert!(
             threads > 0 && threads <= FILE_THREADS_MAX,
             "{threads} file threads"
@@ -100,7 +105,7 @@ impl Threads {
         for seat in 0..threads {
             let (shared, alive) = (Arc::clone(&started.shared), alive.clone());
             let thread = std::thread::Builder::new()
-                .name("benzene-file".to_owned())
+                .name(name.to_owned())
                 .spawn(move || {
                     work(&shared, seat);
                     drop(shared);

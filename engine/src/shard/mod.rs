@@ -453,6 +453,11 @@ impl Shard {
             .or_else(|| self.next_of_recall())
     }
 
+    /// Is this one of the journal's, which no data file's is to keep waiting?
+    pub fn goes_apart(token: FileToken) -> bool {
+        matches!(Asker::of(token), Asker::Journal(_))
+    }
+
     /// What there is to tell of the writer's work, where somebody asked for it.
     pub fn next_told(&mut self) -> Option<Told> {
         self.writer.next_told()

@@ -197,7 +197,11 @@ impl Core {
             self.front.answer(answer, &mut self.shard);
         }
         while let Some((token, operation)) = self.shard.next_operation() {
-            self.ring.file(token, operation);
+            if Shard::goes_apart(token) {
+                self.ring.file_apart(token, operation);
+            } else {
+                self.ring.file(token, operation);
+            }
         }
         if let Some(diary) = &self.diary {
             while let Some(told) = self.shard.next_told() {

@@ -13,9 +13,9 @@ use benzene_engine::cache::CacheConfig;
 use benzene_engine::clock;
 use benzene_engine::limiter::Room;
 use benzene_engine::limits::{
-    AGES_BEFORE_START, COUNTED_PERCENT, DATA_DIR_BYTES_MAX, FILE_THREADS_MAX, JOURNAL_VISITS_MAX,
-    OPEN_FILES_WANTED, RECENT_SHARE, RING_ENTRIES, RING_ENTRIES_MIN, RING_WORKERS_MAX, SHARDS_MAX,
-    UPDATES_IN_FLIGHT_MAX, WAITING_SHARE,
+    AGES_BEFORE_START, COUNTED_PERCENT, DATA_DIR_BYTES_MAX, FILE_THREADS_MAX, JOURNAL_THREADS,
+    JOURNAL_VISITS_MAX, OPEN_FILES_WANTED, RECENT_SHARE, RING_ENTRIES, RING_ENTRIES_MIN,
+    RING_WORKERS_MAX, SHARDS_MAX, UPDATES_IN_FLIGHT_MAX, WAITING_SHARE,
 };
 use benzene_engine::metric::{ShardIndex, TaggedLeaf};
 use benzene_engine::ring::{Access, Driver, Ring, RingConfig, RingError, host};
@@ -594,6 +594,8 @@ struct Files {
     kernel_workers: u32,
     /// Threads, where files are served by system calls; None: as usual.
     threads: Option<usize>,
+    /// Threads of the journal, where there is one.
+    apart: usize,
     updates: usize,
     /// Some disk has heads; who writes to another one says so (`Access::lazy`).
     write_back: bool,
@@ -604,22 +606,27 @@ impl Files {
     /// whose disk answers late takes none of another's.
     fn new(settings: &Settings, treatments: &[Treatment]) -> Files {
         let write_back = treatments.iter().any(|it| it.profile.write_back);
+        let apart = if settings.journal.is_some() {
+            JOURNAL_THREADS
+        } else {
+            0
+        };
         if let [one] = treatments {
             return Files {
                 kernel_workers: one.profile.kernel_workers,
                 threads: None,
+                apart,
                 updates: UPDATES_IN_FLIGHT_MAX,
                 write_back,
             };
         }
         let profiles = treatments.iter().map(|it| it.profile);
         let workers = profiles.clone().map(|it| it.kernel_workers).sum::<u32>();
-        // And some that the journal has for itself.
-        let workers = workers + RING_WORKERS_MAX;
         let threads = usize::try_from(workers).unwrap_or(FILE_THREADS_MAX);
         Files {
             kernel_workers: settings.disk.kernel_workers_max.unwrap_or(workers),
             threads: Some(threads.min(FILE_THREADS_MAX)),
+            apart,
             updates: profiles.map(|it| it.updates_in_flight).sum(),
             write_back,
         }
@@ -629,6 +636,7 @@ impl Files {
         let usual = core_ring(driver, self.kernel_workers);
         RingConfig {
             file_threads: self.threads.unwrap_or(usual.file_threads),
+            apart_threads: self.apart,
             visits_max: visits(self.updates.max(UPDATES_IN_FLIGHT_MAX)),
             ..usual
         }

@@ -124,6 +124,9 @@ mod forbidden;
 // Ten million names, once each: bounded, counted, and nobody is held up.
 #[cfg(test)]
 mod flood;
+// A data disk that hangs, and the journal beside it.
+#[cfg(test)]
+mod frozen;
 // File first, cache second: no accepted point is ever out of sight.
 #[cfg(test)]
 mod gaps;

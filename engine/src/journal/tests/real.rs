@@ -10,6 +10,7 @@ use super::{START_SECOND, name, reading};
 use crate::cache::SeriesId;
 use crate::clock;
 use crate::journal::{DataSync, Journal, JournalConfig, State, Sync};
+use crate::limits::JOURNAL_THREADS;
 use crate::point::Point;
 use crate::ring::{Driver, Event, FileToken, Ring, RingConfig};
 use crate::stats::Counter;
@@ -29,7 +30,7 @@ fn turn(ring: &mut Ring, journal: &mut Journal, oldest_unwritten: Option<u32>) {
     }
     journal.end_turn(oldest_unwritten.map(|_| START_SECOND + now.unix_seconds));
     while let Some((token, operation)) = journal.next_operation() {
-        ring.file(FileToken(token.0), operation);
+        ring.file_apart(FileToken(token.0), operation);
     }
     ring.turn(Some(Duration::from_millis(1)));
 }
@@ -48,6 +49,7 @@ fn run(driver: Driver, sync: Sync) {
     let data_sync = Arc::new(DataSync::default());
     let mut ring = Ring::new(RingConfig {
         driver,
+        apart_threads: JOURNAL_THREADS,
         ..RingConfig::default()
     })
     .unwrap();

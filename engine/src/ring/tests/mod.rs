@@ -65,6 +65,7 @@ fn small(driver: Driver) -> RingConfig {
     RingConfig {
         driver,
         file_threads: 4,
+        apart_threads: 2,
         entries: 64,
         visits_max: 8,
         kernel_workers_max: 4,

@@ -1,0 +1,97 @@
+//! A data disk that answers nothing, with the journal on another disk: what is accepted meanwhile is in
+//! the journal, and a stop does not wait for the data.
+//! The file system is frozen, as a snapshot or a dead controller does it: each write waits in the
+//! kernel until it is thawed. Root is needed, and fsfreeze, mkfs.ext4 and losetup.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use crate::daemon::{Daemon, wait_for};
+use crate::faults::lines;
+use crate::first_use::now;
+use crate::journal::{benzene, came_back, journal_dir, setup, wait_for_recall};
+use crate::power::Disk;
+use crate::vitals::file_points;
+
+/// More than a core has updates in flight at once.
+const METRICS: usize = 400;
+
+/// A file system that takes no write until this is dropped.
+struct Frozen(PathBuf);
+
+impl Frozen {
+    fn new(disk: &Disk) -> Frozen {
+        let status = Command::new("fsfreeze").arg("-f").arg(&disk.at).status();
+        assert!(status.unwrap().success(), "this test needs root: fsfreeze");
+        Frozen(disk.at.clone())
+    }
+}
+
+impl Drop for Frozen {
+    fn drop(&mut self) {
+        drop(Command::new("fsfreeze").arg("-u").arg(&self.0).status());
+    }
+}
+
+/// How many points of these metrics the journal on the disk has, as of this moment.
+fn journaled(daemon: &Daemon, prefix: &str) -> usize {
+    let directory = journal_dir(&daemon.data());
+    let output = benzene(&["journal", "export", directory.to_str().unwrap()]);
+    let text = String::from_utf8(output.stdout).unwrap();
+    text.lines().filter(|line| line.starts_with(prefix)).count()
+}
+
+#[test]
+fn a_data_disk_that_hangs_keeps_neither_points_from_the_journal_nor_a_stop_from_its_end() {
+    let disk = Disk::new("ext4");
+    disk.mount();
+    let root = tempfile::tempdir().unwrap();
+    std::os::unix::fs::symlink(&disk.at, root.path().join("whisper")).unwrap();
+    let mut daemon = Daemon::start_in(&setup(1, ""), root);
+    let start = now() - 100;
+    daemon.send(&lines("held", METRICS, start));
+    let has_all = |second: u32| {
+        (0..METRICS).all(|metric| {
+            let points = file_points(&daemon.file(&format!("held.m{metric}")));
+            points.is_some_and(|points| points.contains_key(&second))
+        })
+    };
+    wait_for(|| has_all(start).then_some(())).expect("the files are not made");
+
+    let frozen = Frozen::new(&disk);
+    // More updates than may be in flight; when all of these points are in the journal, the first hang.
+    daemon.send(&lines("held", METRICS, start + 1));
+    wait_for(|| (journaled(&daemon, "held.") >= METRICS).then_some(()))
+        .unwrap_or_else(|| panic!("they wait behind the data: {}", daemon.log()));
+    daemon.send(&lines("later", METRICS, start + 2));
+    wait_for(|| (journaled(&daemon, "later.") == METRICS).then_some(()))
+        .unwrap_or_else(|| panic!("they wait behind the data: {}", daemon.log()));
+
+    daemon.signal("TERM");
+    daemon.wait_for_log("the stop goes on without them");
+    daemon.wait_for_log("cached + ");
+    // What hangs in the kernel ends with the disk's answer only, and the process with it.
+    drop(frozen);
+    let ended = daemon.wait();
+    assert!(ended.status.success(), "{}", ended.log);
+
+    let daemon = Daemon::start_in(&setup(2, "SHUTDOWN = drain\n"), ended.root);
+    assert!(wait_for_recall(&daemon, 2) >= METRICS as u64);
+    let ended = daemon.stop();
+    assert_eq!(came_back(&ended.log).len(), 2);
+    for metric in 0..METRICS {
+        let file = |prefix: &str| ended.data().join(prefix).join(format!("m{metric}.wsp"));
+        let held = file_points(&file("held")).unwrap();
+        assert!(
+            held.keys().copied().eq([start, start + 1]),
+            "held.m{metric}: {held:?}"
+        );
+        let later = file_points(&file("later")).unwrap();
+        assert!(
+            later.keys().copied().eq([start + 2]),
+            "later.m{metric}: {later:?}"
+        );
+    }
+    drop(ended);
+    disk.unmount();
+}
