@@ -483,7 +483,7 @@ pub const OPTIONS: &[ConfOption] = &[
         "WHISPER_FADVISE_RANDOM",
         Kind::Switch,
         "False",
-        "Tells the kernel not to read ahead in files, which saves page cache",
+        "Tells the kernel not to read ahead in files, which saves page cache, and costs each update a request",
     ),
     ConfOption::new(
         "TAG_HASH_FILENAMES",
