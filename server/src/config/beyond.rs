@@ -14,6 +14,12 @@ pub enum Beyond {
     Larger,
     /// With larger and with smaller ones, and with fractions.
     Any,
+    /// With larger ones and with fractions; and with words and what is below 0 as if nothing were set,
+    /// which is the option's default.
+    OrUnset {
+        /// With 0 too.
+        zero: bool,
+    },
     /// With any word: it has one of its own for those that it does not know.
     Word(&'static str),
 }
@@ -44,6 +50,10 @@ impl Beyond {
     fn instead(self, kind: Kind, text: &str) -> Option<Value> {
         match (self, kind) {
             (Beyond::Word(word), _) => Some(Value::Choice(word)),
+            (Beyond::OrUnset { zero }, _) => {
+                let larger = Beyond::Larger.instead(kind, text);
+                larger.or_else(|| is_as_none(text, zero).then_some(Value::Unset))
+            }
             (Beyond::Larger | Beyond::Any, Kind::Integer(bound)) => {
                 Some(Value::Integer(match number(text, bound)? {
                     Number::Smaller if self == Beyond::Any => bound.min,
@@ -89,6 +99,12 @@ fn number(text: &str, bound: Bound) -> Option<Number> {
     })
 }
 
+/// A word, a number below 0, or 0 itself where that counts. Several words may be a number with a comment.
+fn is_as_none(text: &str, zero: bool) -> bool {
+    let is_number = float(text).is_some_and(|number| number > 0.0 || number == 0.0 && !zero);
+    !is_number && !text.contains(char::is_whitespace)
+}
+
 /// Python's bucket never waits at a negative rate, and one of creates that never holds a whole grant
 /// gives none.
 fn rate(text: &str, bound: Bound, none: bool) -> Option<Rate> {
@@ -104,13 +120,14 @@ fn rate(text: &str, bound: Bound, none: bool) -> Option<Rate> {
 mod tests {
     use super::super::OPTIONS;
     use super::super::option::find;
+    use super::*;
 
     /// What is used, as it would be written; None where the value is refused.
     fn used(name: &str, text: &str) -> Option<String> {
         let option = find(name).unwrap();
         let (value, fault) = option.take(text).ok()?;
         assert_eq!(fault.is_some(), option.read(text).is_err(), "{name} {text}");
-        Some(value.to_string())
+        Some(option.shown(&value))
     }
 
     #[test]
@@ -146,7 +163,34 @@ mod tests {
             ("MIN_TIMESTAMP_RESOLUTION", "0.5", Some("1")),
             ("MIN_TIMESTAMP_LAG", "100000", Some("86400")),
             ("METRIC_CLIENT_IDLE_TIMEOUT", "inf", Some("31622400")),
+            ("METRIC_CLIENT_IDLE_TIMEOUT", "0.5", Some("1")),
+            ("METRIC_CLIENT_IDLE_TIMEOUT", "none", Some("None")),
+            ("METRIC_CLIENT_IDLE_TIMEOUT", "", Some("None")),
+            ("METRIC_CLIENT_IDLE_TIMEOUT", "-1", Some("None")),
+            ("METRIC_CLIENT_IDLE_TIMEOUT", "nan", Some("None")),
             ("METRIC_CLIENT_IDLE_TIMEOUT", "0", None),
+            ("METRIC_CLIENT_IDLE_TIMEOUT", "-0.0", None),
+            ("METRIC_CLIENT_IDLE_TIMEOUT", "60 # a minute", None),
+            ("METRIC_CLIENT_IDLE_TIMEOUT", "60\nUSER = x", None),
+            (
+                "MAX_UPDATES_PER_SECOND_ON_SHUTDOWN",
+                "0",
+                Some("the default"),
+            ),
+            (
+                "MAX_UPDATES_PER_SECOND_ON_SHUTDOWN",
+                "0.0",
+                Some("the default"),
+            ),
+            (
+                "MAX_UPDATES_PER_SECOND_ON_SHUTDOWN",
+                "none",
+                Some("the default"),
+            ),
+            ("MAX_UPDATES_PER_SECOND_ON_SHUTDOWN", "-1", Some("inf")),
+            ("MAX_UPDATES_PER_SECOND_ON_SHUTDOWN", "1e9", Some("inf")),
+            ("MAX_UPDATES_PER_SECOND_ON_SHUTDOWN", "0.01", Some("0.02")),
+            ("MAX_UPDATES_PER_SECOND_ON_SHUTDOWN", "50 ; slow", None),
             ("TCP_KEEPCNT", "200", Some("127")),
             ("CACHE_WRITE_STRATEGY", "Sorted", Some("sorted")),
             ("CACHE_WRITE_STRATEGY", "", Some("sorted")),
@@ -168,8 +212,10 @@ mod tests {
         for option in OPTIONS {
             for text in numbers {
                 if let Ok((value, Some(_))) = option.take(text) {
-                    let written = value.to_string();
-                    assert_eq!(option.read(&written), Ok(value), "{} {text}", option.name);
+                    let is_set = value != Value::Unset;
+                    let written = is_set.then(|| value.to_string());
+                    let written = written.as_deref().unwrap_or(option.default);
+                    assert_eq!(option.read(written), Ok(value), "{} {text}", option.name);
                 }
             }
         }

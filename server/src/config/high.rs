@@ -115,7 +115,7 @@ pub struct Settings {
     pub log_level: Option<LogLevel>,
     /// How series are announced to graphite-web's tag index; None: they are not.
     pub tags: Option<Box<TagSettings>>,
-    /// Start of our own metrics' names, without a dot at its end.
+    /// Start of our own metrics' names, without a dot at its end; may be empty.
     pub metric_prefix: String,
     /// Seconds between two points of our own metrics; 0 is none.
     pub metric_interval_s: u32,
@@ -418,14 +418,16 @@ fn allocation(low: &Low) -> Allocation {
     }
 }
 
-/// The prefix must be the start of a name that a receiver would accept too.
+/// The prefix must be the start of a name that a receiver would accept too. Empty parts of it are left out,
+/// as in the files that Python carbon makes of such names.
 fn metric_prefix(low: &Low) -> Result<String, ConfigError> {
     const NAME: &str = "CARBON_METRIC_PREFIX";
-    let prefix = low.text(NAME).unwrap_or_default();
+    let written = low.text(NAME).unwrap_or_default();
+    let parts: Vec<&str> = written.split('.').filter(|part| !part.is_empty()).collect();
+    let prefix = parts.join(".");
     let wrong = |letter: char| letter.is_whitespace() || letter.is_control() || letter == ';';
-    let empty_part = prefix.split('.').any(str::is_empty);
     let too_long = prefix.len() > METRIC_PREFIX_BYTES_MAX;
-    if empty_part || too_long || prefix.starts_with('~') || prefix.contains(wrong) {
+    if too_long || prefix.starts_with('~') || prefix.contains(wrong) {
         return Err(low.refuse(NAME, Fault::NotPrefix));
     }
     Ok(prefix)
@@ -447,5 +449,29 @@ fn shards(low: &Low, options: &CacheOptions) -> Result<Option<usize>, ConfigErro
             written: flag.to_string(),
             fault,
         }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_prefix_is_what_python_makes_of_it_in_file_names() {
+        for (written, want) in [
+            ("carbon", "carbon"),
+            ("own.carbon", "own.carbon"),
+            ("", ""),
+            (".", ""),
+            ("carbon.", "carbon"),
+            (".own..carbon", "own.carbon"),
+        ] {
+            let low = Low::of(&format!("[cache]\nCARBON_METRIC_PREFIX = {written}\n"));
+            assert_eq!(metric_prefix(&low).unwrap(), want, "{written}");
+        }
+        for written in ["~own", "own;x", "own x"] {
+            let low = Low::of(&format!("[cache]\nCARBON_METRIC_PREFIX = {written}\n"));
+            assert!(metric_prefix(&low).is_err(), "{written}");
+        }
     }
 }

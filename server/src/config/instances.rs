@@ -304,6 +304,7 @@ impl Instances {
             Among::Sum | Among::Same | Among::Own | Among::First => values.reduce(sum),
         };
         let combined = combined.map(|value| bounded(value, option))?;
+        let said = option.shown(&combined);
         let text = if combined == Value::Unset {
             option.default.to_owned()
         } else {
@@ -311,13 +312,13 @@ impl Instances {
         };
         self.together.overrule(Written {
             option,
-            text: text.clone(),
+            text,
             value: combined,
             fault: None,
             place: written.place,
             by_instance: false,
         });
-        Some(text)
+        Some(said)
     }
 }
 
@@ -535,5 +536,13 @@ mod tests {
             assert_eq!(sum(one.clone(), other.clone()), want, "{one:?} {other:?}");
             assert_eq!(sum(other, one), want);
         }
+    }
+
+    #[test]
+    fn what_an_instance_leaves_open_is_said_to_be_open() {
+        let conf = "[cache]\nMAX_UPDATES_PER_SECOND_ON_SHUTDOWN = 0\n[cache:b]\n";
+        let told = Instances::read(std::path::Path::new("carbon.conf"), conf, None, &[]).unwrap();
+        let said = "what 2 instances may, one process may: MAX_UPDATES_PER_SECOND_ON_SHUTDOWN = the default";
+        assert_eq!(told.said, [said]);
     }
 }

@@ -97,6 +97,13 @@ impl Low {
         Ok(low)
     }
 
+    /// What a carbon.conf of this text says to instance a.
+    #[cfg(test)]
+    pub(super) fn of(text: &str) -> Low {
+        let ini = IniFile::parse(text).unwrap();
+        Low::read(Path::new("carbon.conf"), &ini, Some("a"), &[]).unwrap()
+    }
+
     /// Lets another value hold for an option.
     pub(super) fn overrule(&mut self, written: Written) {
         self.entries.push(written);

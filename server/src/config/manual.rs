@@ -25,8 +25,10 @@ carbon-relay and carbon-aggregator are skipped.
 A value that cannot be read stops the start with its line and what to write instead. One with which
 Python carbon runs and that is beyond the values below does not: a warning at start, and
 `benzene check-config`, name it with what is used in its place, which is the nearest value, `inf` for
-a limit that is too high, and `sorted` for a CACHE_WRITE_STRATEGY that nobody knows. Keys that are not
-acted on, and keys that nobody knows, are named in one warning at start.
+a limit that is too high, and `sorted` for a CACHE_WRITE_STRATEGY that nobody knows. A
+METRIC_CLIENT_IDLE_TIMEOUT below 0 or of a word is `None`, and a MAX_UPDATES_PER_SECOND_ON_SHUTDOWN of 0
+or of a word is as if it were not set. Keys that are not acted on, and keys that nobody knows, are named
+in one warning at start.
 ";
 
 const PYTHON_HEAD: &str = "

@@ -13,6 +13,7 @@ use super::instances::{Instances, Share};
 use super::low::{Low, Stranger, Written};
 use super::option::Standing;
 use super::relay;
+use super::tags;
 use super::value::{Kind, Rate, Value, is_quoted};
 use super::volumes::DataDirectory;
 use crate::cli::CacheOptions;
@@ -41,7 +42,7 @@ pub(super) fn replaced(told: &Instances, settings: &Settings) -> Vec<String> {
     for it in &told.all {
         let values = it.low.holding().filter_map(|written| {
             let fault = written.fault.as_ref()?;
-            let used = written.value.to_string();
+            let used = written.option.shown(&written.value);
             Some(written.replaced(fault, used))
         });
         let loose = relay::replaced(&it.low).filter(|_| settings.relay.is_some());
@@ -127,6 +128,7 @@ pub(super) fn misleading(low: &Low, settings: &Settings) -> Vec<String> {
         ));
     }
     warnings.extend(no_new_files(low));
+    warnings.extend(tags::nowhere(low));
     let storage = low
         .written("STORAGE_DIR")
         .filter(|written| written.by_instance);

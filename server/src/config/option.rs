@@ -152,6 +152,15 @@ impl ConfOption {
         self
     }
 
+    /// A value of it, for a message: as it would be written.
+    pub(super) fn shown(&self, value: &Value) -> String {
+        match (value, self.default) {
+            (Value::Unset, "") => "the default".to_owned(),
+            (Value::Unset, default) => default.to_owned(),
+            (value, _) => value.to_string(),
+        }
+    }
+
     /// Reads what an operator wrote. `text` is what stands behind the equals sign, trimmed.
     pub fn read(&self, text: &str) -> Result<Value, Fault> {
         if let Standing::Idle { .. } = self.standing {

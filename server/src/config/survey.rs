@@ -227,7 +227,7 @@ fn becomes(option: &ConfOption, text: &str, reader: Reader) -> Becomes {
     let value = match accepted {
         Ok((value, None)) => value,
         Ok((value, Some(fault))) => {
-            let used = value.to_string();
+            let used = option.shown(&value);
             return Becomes::Replaced { fault, used };
         }
         Err(fault) => return Becomes::Wrong(fault),

@@ -185,7 +185,7 @@ pub const OPTIONS: &[ConfOption] = &[
         "Closes connections that have sent no accepted point for so long; None keeps them open",
     )
     .unit("seconds")
-    .beyond(Beyond::Larger),
+    .beyond(Beyond::OrUnset { zero: false }),
     ConfOption::new(
         "TCP_KEEPALIVE",
         Kind::Switch,
@@ -350,7 +350,7 @@ pub const OPTIONS: &[ConfOption] = &[
         "Most updates while stopping. Default: as before",
     )
     .unit("updates/s")
-    .beyond(Beyond::Larger),
+    .beyond(Beyond::OrUnset { zero: true }),
     ConfOption::new(
         "MAX_CREATES_PER_MINUTE",
         CREATES,

@@ -9,14 +9,16 @@ use super::low::Low;
 use super::value::Fault;
 use crate::tagdb::{GraphiteUrl, TagSettings};
 
-/// How series are announced; None where ENABLE_TAGS is off.
+const ENABLE: &str = "ENABLE_TAGS";
+const URL: &str = "GRAPHITE_URL";
+
+/// How series are announced; None where ENABLE_TAGS is off, or nobody is named to whom.
 pub(super) fn tags(low: &Low) -> Result<Option<Box<TagSettings>>, ConfigError> {
-    const URL: &str = "GRAPHITE_URL";
     const INTERVAL: &str = "TAG_UPDATE_INTERVAL";
-    if !low.switch("ENABLE_TAGS") {
+    let url = low.text(URL).unwrap_or_default();
+    if !low.switch(ENABLE) || url.is_empty() {
         return Ok(None);
     }
-    let url = low.text(URL).unwrap_or_default();
     let url = GraphiteUrl::parse(&url).map_err(|problem| {
         let problem = problem.to_string();
         low.refuse(URL, Fault::NotGraphite { problem })
@@ -36,4 +38,38 @@ pub(super) fn tags(low: &Low) -> Result<Option<Box<TagSettings>>, ConfigError> {
         queue_max,
         untagged: !low.switch("SKIP_TAGS_FOR_NONTAGGED"),
     })))
+}
+
+/// That series are to be announced, and to nobody.
+pub(super) fn nowhere(low: &Low) -> Option<String> {
+    let written = low.written(URL).filter(|written| written.text.is_empty());
+    let written = written.filter(|_| low.switch(ENABLE))?;
+    Some(format!(
+        "{}: {URL} is empty, and no series is announced, as in Python carbon, whose posts all fail then; \
+         write http://HOST:PORT of graphite-web, or {ENABLE} = False",
+        written.place
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_a_url_nothing_is_announced_and_that_is_said_where_it_was_to_be() {
+        for (conf, is_said) in [
+            ("GRAPHITE_URL =", true),
+            ("GRAPHITE_URL =\nENABLE_TAGS = True", true),
+            ("GRAPHITE_URL =\nENABLE_TAGS = False", false),
+            ("ENABLE_TAGS = False", false),
+        ] {
+            let low = Low::of(&format!("[cache]\n{conf}\n"));
+            assert!(tags(&low).unwrap().is_none(), "{conf}");
+            let said = nowhere(&low);
+            assert_eq!(said.is_some(), is_said, "{conf}: {said:?}");
+        }
+        let low = Low::of("[cache]\nGRAPHITE_URL = http://web\n");
+        assert!(tags(&low).unwrap().is_some());
+        assert_eq!(nowhere(&low), None);
+    }
 }

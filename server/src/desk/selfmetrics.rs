@@ -182,10 +182,12 @@ impl Totals {
     }
 }
 
-/// `carbon.agents.<host>-<instance>`: dots in the host's name become underscores.
+/// `carbon.agents.<host>-<instance>`: dots in the host's name become underscores. Without a prefix,
+/// `agents.<host>-<instance>`.
 pub(crate) fn prefix(metric_prefix: &str, host: &str, instance: &str) -> String {
+    let dot = if metric_prefix.is_empty() { "" } else { "." };
     format!(
-        "{metric_prefix}.agents.{}-{instance}",
+        "{metric_prefix}{dot}agents.{}-{instance}",
         host.replace('.', "_")
     )
 }
@@ -347,6 +349,7 @@ mod tests {
     #[test]
     fn dots_of_the_host_become_underscores() {
         assert_eq!(prefix("carbon", "a.b.c", "x"), "carbon.agents.a_b_c-x");
+        assert_eq!(prefix("", "a.b.c", "x"), "agents.a_b_c-x");
     }
 
     #[test]

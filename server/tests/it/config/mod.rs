@@ -216,6 +216,7 @@ fn settings_that_do_less_than_they_seem_to_are_named() {
             "only with CACHE_WRITE_STRATEGY = timesorted",
         ),
         ("MIN_TIMESTAMP_RESOLUTION = 0", "acts as 1"),
+        ("GRAPHITE_URL =", "GRAPHITE_URL is empty, and no series"),
         (
             "USER =\n[cache:a]\nSTORAGE_DIR = /b",
             "set LOCAL_DATA_DIR too",

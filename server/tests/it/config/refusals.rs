@@ -55,8 +55,9 @@ const REFUSALS: &str = r"
 4 | RELAY_CACHE_METRICS = True\nDESTINATIONS = h:2004\nRELAY_METHOD = rules | RELAY_METHOD = rules | constant | write consistent-hashing
 5 | RELAY_CACHE_METRICS = True\nDESTINATIONS = h:1\nRELAY_METHOD = constant\nDESTINATION_TRANSPORT = ssl | DESTINATION_TRANSPORT = ssl | without TLS | write none
 2 | SHARDS = 0 | SHARDS = 0 | smallest is 1
-2 | CARBON_METRIC_PREFIX = own..x | CARBON_METRIC_PREFIX = own..x | words with dots
-2 | CARBON_METRIC_PREFIX = | CARBON_METRIC_PREFIX | words with dots
+2 | CARBON_METRIC_PREFIX = own x | CARBON_METRIC_PREFIX = own x | words with dots
+2 | METRIC_CLIENT_IDLE_TIMEOUT = 0 | METRIC_CLIENT_IDLE_TIMEOUT = 0 | smallest is 1 | or more
+2 | METRIC_CLIENT_IDLE_TIMEOUT = 60 # a minute | METRIC_CLIENT_IDLE_TIMEOUT | `# a minute` | a line of its own
 2 | LINE_RECEIVER_INTERFACE = no such host | LINE_RECEIVER_INTERFACE | such as 0.0.0.0
 2 | DATABASE = ceres | DATABASE = ceres | only Whisper | write whisper
 2 | ENABLE_AMQP = True | ENABLE_AMQP = True | AMQP | write False
@@ -110,6 +111,9 @@ TAG_QUEUE_SIZE = -1 | no whole number | 0
 PICKLE_RECEIVER_MAX_LENGTH = 104857600 | held in memory whole | 67108864
 CARBON_METRIC_INTERVAL = 0.5 | no whole number | 1
 CACHE_WRITE_STRATEGY = Sorted | no such choice; write one of sorted, timesorted | sorted
+METRIC_CLIENT_IDLE_TIMEOUT = none | no whole number | None
+METRIC_CLIENT_IDLE_TIMEOUT = -1 | no whole number | None
+MAX_UPDATES_PER_SECOND_ON_SHUTDOWN = 0 | no rate | the default
 ";
 
 #[test]
@@ -138,9 +142,12 @@ fn what_only_python_takes_is_named_and_something_else_is_used() {
     }
     let settings = Start::with(
         "[cache]\nMAX_UPDATES_PER_SECOND = 1e9\nMAX_CACHE_SIZE = 1e17\nCARBON_METRIC_INTERVAL = 0.5\n\
-         CACHE_WRITE_STRATEGY = Sorted\n",
+         CACHE_WRITE_STRATEGY = Sorted\nMETRIC_CLIENT_IDLE_TIMEOUT = -1\n\
+         MAX_UPDATES_PER_SECOND_ON_SHUTDOWN = 0\n",
     )
     .settings();
+    assert_eq!(settings.client_idle, None);
+    assert_eq!(settings.updates_per_second_on_shutdown, None);
     assert_eq!(settings.disk.updates.of(Class::Ssd).rate, Rate::Unlimited);
     assert_eq!(settings.cache_points_max, None);
     assert_eq!(settings.metric_interval_s, 1);
