@@ -139,6 +139,16 @@ impl Held {
     }
 }
 
+/// What `Held::take` would be refused for now: another process answers for one of the instances. Looked
+/// at, as who asks for a process's number does; nothing is kept or made.
+pub(crate) fn rival(settings: &Settings) -> Option<JournalError> {
+    let mut held = settings
+        .journal_dirs()
+        .filter_map(|directory| Some((directory, Holder::of(directory)?)));
+    let (directory, holder) = held.next()?;
+    Some(in_use(directory, settings, holder))
+}
+
 /// Locks the directory and writes down who we are.
 fn hold(directory: &Path, settings: &Settings) -> Result<File, JournalError> {
     let path = directory.join(LOCK_NAME);
@@ -195,5 +205,50 @@ fn in_use(directory: &Path, settings: &Settings, holder: Holder) -> JournalError
             path,
             holder: process,
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::CacheOptions;
+    use crate::config;
+
+    fn settings(root: &Path, conf: &str, instance: Option<&str>) -> Settings {
+        let conf = format!("[cache]\nJOURNAL_DIR = {}\n{conf}", root.display());
+        let options = CacheOptions {
+            config: Some(root.join("carbon.conf")),
+            instance: instance.map(str::to_owned),
+            ..CacheOptions::default()
+        };
+        let read = |_: &Path| Ok(conf.clone());
+        let conf = config::load_conf(&options, &|_| None, &read);
+        conf.unwrap().settings
+    }
+
+    #[test]
+    fn who_answers_for_an_instance_is_seen_before_a_lock_is_tried() {
+        let two = "[cache:b]\nCACHE_QUERY_PORT = 7102\nLINE_RECEIVER_PORT = 2103\n\
+                   PICKLE_RECEIVER_PORT = 2104\n";
+        let without = "JOURNAL = False\n";
+        for (conf, first, second) in [
+            ("", None, None),
+            (without, None, None),
+            (two, None, Some("b")),
+            (two, Some("b"), None),
+        ] {
+            let root = tempfile::tempdir().unwrap();
+            let settings = |instance| settings(root.path(), conf, instance);
+            let (first, second) = (settings(first), settings(second));
+            assert!(rival(&second).is_none());
+            assert_eq!(fs::read_dir(root.path()).unwrap().count(), 0);
+            let held = Held::take(&first).unwrap();
+            let said = rival(&second).unwrap().to_string();
+            assert!(said.contains(&std::process::id().to_string()), "{said}");
+            assert_eq!(said, Held::take(&second).unwrap_err().to_string());
+            drop(held);
+            assert!(rival(&second).is_none());
+            Held::take(&second).unwrap();
+        }
     }
 }

@@ -178,7 +178,8 @@ impl Journal {
         let mounts = data.iter().map(|directory| mount_of(&directory.path));
         let mount = mounts.fold(0, |all: u32, mount| all.rotate_left(7) ^ mount);
         let mount = mount.max(MOUNT_DOUBTFUL + 1);
-        let (segment_bytes, segments_max) = Journal::segments(settings, shards)?;
+        let bytes_max = Journal::bytes_max(settings)?;
+        let (segment_bytes, segments_max) = segments(settings, bytes_max, shards)?;
         tracing::info!(
             "the journal is in {}: up to {} MiB, in segments of {} KiB",
             self.directory.display(),
@@ -246,28 +247,31 @@ impl Journal {
                 source,
             })
     }
+}
 
-    /// How long a segment is, and how many each shard may have.
-    fn segments(settings: &JournalSettings, shards: u16) -> Result<(u32, u32), JournalError> {
-        let bytes = Journal::bytes_max(settings)?;
-        let share = bytes / u64::from(shards);
-        let few = share / JOURNAL_SEGMENTS_USUAL_MIN / SEGMENT_UNIT_BYTES * SEGMENT_UNIT_BYTES;
-        let segment_bytes = settings.segment_bytes.unwrap_or_else(|| {
-            few.clamp(
-                u64::from(JOURNAL_SEGMENT_BYTES_MIN),
-                u64::from(JOURNAL_SEGMENT_BYTES),
-            )
+/// How long a segment of a journal of at most `bytes` is, and how many each shard may have.
+pub(crate) fn segments(
+    settings: &JournalSettings,
+    bytes: u64,
+    shards: u16,
+) -> Result<(u32, u32), JournalError> {
+    let share = bytes / u64::from(shards);
+    let few = share / JOURNAL_SEGMENTS_USUAL_MIN / SEGMENT_UNIT_BYTES * SEGMENT_UNIT_BYTES;
+    let segment_bytes = settings.segment_bytes.unwrap_or_else(|| {
+        few.clamp(
+            u64::from(JOURNAL_SEGMENT_BYTES_MIN),
+            u64::from(JOURNAL_SEGMENT_BYTES),
+        )
+    });
+    let segments = u32::try_from(share / segment_bytes).unwrap_or(u32::MAX);
+    if segments < JOURNAL_SEGMENTS_MIN {
+        return Err(JournalError::TooSmall {
+            bytes,
+            shards,
+            segment_bytes,
         });
-        let segments = u32::try_from(share / segment_bytes).unwrap_or(u32::MAX);
-        if segments < JOURNAL_SEGMENTS_MIN {
-            return Err(JournalError::TooSmall {
-                bytes,
-                shards,
-                segment_bytes,
-            });
-        }
-        Ok((u32::try_from(segment_bytes).unwrap_or(u32::MAX), segments))
     }
+    Ok((u32::try_from(segment_bytes).unwrap_or(u32::MAX), segments))
 }
 
 /// The journal of all shards.

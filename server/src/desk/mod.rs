@@ -53,9 +53,9 @@ use watch::Watch;
 use doors::SocketFiles;
 pub(crate) use doors::attempt as attempt_door;
 use hold::Held;
-pub(crate) use hold::{Holder, LOCK_NAME};
+pub(crate) use hold::{Holder, LOCK_NAME, rival};
 use journal::JournalPlan;
-pub(crate) use journal::{DRAIN_NAME, NOTES};
+pub(crate) use journal::{DRAIN_NAME, NOTES, segments as journal_segments};
 pub(crate) use reading::{drive, read_at};
 pub(crate) use start::{core_ring, shards_of};
 

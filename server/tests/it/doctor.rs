@@ -141,6 +141,9 @@ fn a_machine_that_allows_all_is_said_to_and_nothing_is_changed() {
         "mount options",
         "free space",
         "device",
+        "instances",
+        "journal's room",
+        "journal's segments",
     ] {
         assert!(!seen(what).is_empty(), "{what}");
     }
@@ -190,6 +193,45 @@ fn it_ends_as_the_daemon_would() {
         lines(&said, "ok").len() > 5,
         "the machine is looked at: {said}"
     );
+}
+
+#[test]
+fn a_journal_that_is_too_small_or_in_use_is_no_start() {
+    let directory = tempfile::tempdir().unwrap();
+    let at = |name: &str| directory.path().join(name);
+    let schemas = "[all]\npattern = .*\nretentions = 60s:1d\n";
+    std::fs::write(at("storage-schemas.conf"), schemas).unwrap();
+    let storage = at("storage");
+    let write = |more: &str| {
+        let conf = format!(
+            "[cache]\nSTORAGE_DIR = {}\nSHARDS = 4\n{more}\n",
+            storage.display()
+        );
+        std::fs::write(at("carbon.conf"), conf).unwrap();
+    };
+    let words = [&["--config", "carbon.conf"][..], &ANY_PORTS].concat();
+    write("JOURNAL_MAX_BYTES = 64k");
+    let said = both_end_with(8, directory.path(), &words);
+    assert!(
+        lines(&said, "fail")[0].contains("no room for 4 shards"),
+        "{said}"
+    );
+
+    // This process holds the instance.
+    let own = storage.join("journal/a");
+    std::fs::create_dir_all(&own).unwrap();
+    let process = std::process::id().to_string();
+    std::fs::write(own.join("lock"), format!("{process}\na\n")).unwrap();
+    let lock = std::fs::File::open(own.join("lock")).unwrap();
+    lock.lock().unwrap();
+    for more in ["", "JOURNAL = False"] {
+        write(more);
+        let said = both_end_with(8, directory.path(), &words);
+        let failed = lines(&said, "fail");
+        assert!(failed[0].contains(&format!("process {process}")), "{said}");
+    }
+    let left = std::fs::read_to_string(own.join("lock")).unwrap();
+    assert_eq!(left, format!("{process}\na\n"));
 }
 
 #[test]

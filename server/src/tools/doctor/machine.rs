@@ -32,9 +32,7 @@ const DIRTY_SETTINGS: [&str; 6] = [
 /// Everything about the machine; without settings, as they are by default.
 pub(super) fn findings(settings: Option<&Settings>) -> Vec<Finding> {
     let cpus = host::cpus().map_or(1, |cpus| cpus.len());
-    let shards = settings
-        .and_then(|settings| settings.shards)
-        .unwrap_or_else(|| desk::shards_of(cpus));
+    let shards = shards(settings);
     let drive = settings.map_or(
         Drive {
             first: Driver::Uring,
@@ -62,6 +60,12 @@ pub(super) fn findings(settings: Option<&Settings>) -> Vec<Finding> {
         time(clock::now().unix_seconds),
         synchronised(host::is_clock_synchronised()),
     ]
+}
+
+/// How many shards there will be.
+pub(super) fn shards(settings: Option<&Settings>) -> usize {
+    let asked = settings.and_then(|settings| settings.shards);
+    asked.unwrap_or_else(|| desk::shards_of(host::cpus().map_or(1, |cpus| cpus.len())))
 }
 
 fn kernel(release: &str) -> Finding {

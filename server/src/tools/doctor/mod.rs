@@ -15,6 +15,7 @@ use std::io::Write as _;
 
 use crate::cli::DoctorOptions;
 use crate::config::{self, Settings};
+use crate::desk;
 use crate::exit::Exit;
 use finding::{Finding, Report};
 use ports::Attempts;
@@ -96,19 +97,30 @@ fn with_settings(settings: &Settings, wants_logs: bool) -> Vec<Finding> {
     let machine = machine::findings(Some(settings));
     let mut bound = ports::findings(settings, attempts);
     bound.push(storage::of_logs(&looks, &settings.log_dir, wants_logs));
+    let held = vec![instances(settings)];
     // Who becomes another user can tell what that one may have only when the ports are bound.
     let first = if looks.user.is_some() {
-        [bound, machine]
+        [bound, held, machine]
     } else {
-        [machine, bound]
+        [machine, held, bound]
     };
-    let journal = settings.journal.iter();
-    let journals = journal.flat_map(|journal| storage::of_journals(&looks, journal, settings));
+    let journals = storage::of_journals(&looks, settings);
     std::iter::once(found)
         .chain(first.into_iter().flatten())
         .chain(storage::findings(&looks, &settings.data))
         .chain(journals)
         .collect()
+}
+
+/// Whether another process answers for the instances.
+fn instances(settings: &Settings) -> Finding {
+    const WHAT: &str = "instances";
+    let Some(rival) = desk::rival(settings) else {
+        return Finding::ok(WHAT, settings.names(), "no other process answers for them");
+    };
+    let means = "the daemon does not start beside it; if that is the one that is to be replaced, this is \
+                 as it should be until it is stopped";
+    Finding::ok(WHAT, rival.to_string(), means).fails(Exit::Journal, "do as it says")
 }
 
 #[expect(

@@ -12,6 +12,7 @@ use benzene_engine::ring::mount::{self, Free, Mount};
 
 use super::bytes;
 use super::finding::Finding;
+use super::machine;
 use crate::config::{DataDirectory, JournalSettings, Settings};
 use crate::desk;
 use crate::exit::Exit;
@@ -91,13 +92,13 @@ pub(super) fn of_logs(looks: &Looks, directory: &Path, are_wanted: bool) -> Find
     found
 }
 
-/// Everything about the directories of the instances' journals, of which the first is the process's.
-pub(super) fn of_journals(
-    looks: &Looks,
-    journal: &JournalSettings,
-    settings: &Settings,
-) -> Vec<Finding> {
-    let mut findings = of_journal(looks, journal);
+/// Everything about the directories of the instances' journals, of which the first is the process's; nothing
+/// where there is no journal.
+pub(super) fn of_journals(looks: &Looks, settings: &Settings) -> Vec<Finding> {
+    let Some(journal) = &settings.journal else {
+        return Vec::new();
+    };
+    let mut findings = of_journal(looks, journal, machine::shards(Some(settings)));
     let mut known = vec![journal.dir.as_path()];
     for directory in settings.journal_dirs() {
         if known.contains(&directory) {
@@ -113,7 +114,7 @@ pub(super) fn of_journals(
 }
 
 /// Everything about the journal's directory.
-fn of_journal(looks: &Looks, journal: &JournalSettings) -> Vec<Finding> {
+fn of_journal(looks: &Looks, journal: &JournalSettings, shards: usize) -> Vec<Finding> {
     let (directory, mount) = match look(&JOURNAL, &journal.dir) {
         Ok(found) => found,
         Err(finding) => return vec![finding],
@@ -127,6 +128,7 @@ fn of_journal(looks: &Looks, journal: &JournalSettings) -> Vec<Finding> {
     }
     if let Ok(free) = mount::free(&directory) {
         findings.push(journal_room(journal, free.bytes, free.bytes_total));
+        findings.push(journal_segments(journal, free.bytes_total, shards));
     }
     findings
 }
@@ -142,6 +144,20 @@ fn journal_room(journal: &JournalSettings, left: u64, total: u64) -> Finding {
             .but("make room, set JOURNAL_MAX_BYTES lower, or JOURNAL_DIR to another disk");
     }
     Finding::ok(WHAT, seen, "there is room for all that it may hold")
+}
+
+/// Whether what the journal may take is enough for each shard, as the start reckons it.
+fn journal_segments(journal: &JournalSettings, total: u64, shards: usize) -> Finding {
+    const WHAT: &str = "journal's segments";
+    let shards = u16::try_from(shards).unwrap_or(u16::MAX);
+    match desk::journal_segments(journal, journal.bytes(total), shards) {
+        Ok((segment_bytes, segments)) => {
+            let seen = format!("{segments} of {}", bytes(segment_bytes.into()));
+            Finding::ok(WHAT, seen, format!("for each of {shards} shards"))
+        }
+        Err(error) => Finding::ok(WHAT, error.to_string(), "the daemon does not start")
+            .fails(Exit::Journal, "do as it says, or set SHARDS to fewer"),
+    }
 }
 
 /// Everything about the data directories. Of several, one that cannot be used stops its own metrics, and
@@ -492,7 +508,7 @@ mod tests {
     }
 
     fn of_journal(journal: &JournalSettings) -> Vec<Finding> {
-        super::of_journal(&Looks::default(), journal)
+        super::of_journal(&Looks::default(), journal, 2)
     }
 
     #[test]
@@ -534,6 +550,16 @@ mod tests {
         journal.share = Share { served: 1, all: 8 };
         assert_eq!(level(&journal, gib), Level::Ok, "one process of eight");
         assert_eq!(level(&journal, gib - 1), Level::Warn);
+        let segments = |journal: &JournalSettings, shards| {
+            let found = journal_segments(journal, 80 * gib, shards);
+            (found.seen, found.exit)
+        };
+        assert_eq!(segments(&journal, 2), ("8 of 64.0 MiB".to_owned(), None));
+        journal.bytes_max = Some(64 << 10);
+        assert_eq!(segments(&journal, 2), ("4 of 8.0 KiB".to_owned(), None));
+        let (seen, exit) = segments(&journal, 3);
+        assert_eq!(exit, Some(Exit::Journal), "{seen}");
+        assert!(seen.contains("no room for 3 shards"), "{seen}");
         journal.bytes_max = Some(gib);
         assert_eq!(level(&journal, 8 * gib - 1), Level::Ok);
         std::fs::write(root.path().join("journal"), "a file").unwrap();
