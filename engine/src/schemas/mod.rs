@@ -8,6 +8,7 @@
 
 mod error;
 pub mod ini;
+mod literal;
 pub mod pattern;
 mod python_re;
 pub mod retention;

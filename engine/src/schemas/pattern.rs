@@ -7,7 +7,7 @@
 use fancy_regex::{Regex, RegexBuilder};
 use thiserror::Error;
 
-use super::python_re;
+use super::{literal, python_re};
 use crate::limits::{PATTERN_BACKTRACKS_MAX, PATTERN_BYTES_MAX};
 
 /// A compiled pattern.
@@ -95,6 +95,11 @@ impl Pattern {
             self.regex.captures_len() - 1,
             names.map(str::to_owned).collect(),
         )
+    }
+
+    /// A text that is in every name in which the pattern occurs; none where that is not certain of any.
+    pub fn literal(&self) -> Option<String> {
+        literal::required(self.regex.as_str())
     }
 
     /// Looks for the pattern in a name.
