@@ -153,9 +153,12 @@ pub const PATTERN_BACKTRACKS_MAX: usize = 100_000;
 /// to a core is asked there, between its connections and its queries.
 pub const LIST_BACKTRACKS_MAX: usize = 10_000;
 const _: () = assert!(LIST_BACKTRACKS_MAX <= PATTERN_BACKTRACKS_MAX);
-/// Most patterns of one list. Each takes some microseconds of a start, some kilobytes, and a tenth of
-/// a microsecond of every new name; sites have dozens.
+/// Most patterns of one list. Each takes some microseconds of a start, some kilobytes, and, where it
+/// says nothing that the name must hold, a tenth of a microsecond of every new name; sites have dozens.
 pub const LIST_PATTERNS_MAX: usize = 10_000;
+/// Bytes of a pattern's text that a new name is looked through for: few patterns have so many in
+/// common, and so many texts at most can end at one byte of a name.
+pub const LIST_LITERAL_BYTES_MAX: usize = 16;
 /// Bytes of the names that a core remembers as refused by the lists: some 80,000; what it has
 /// forgotten it judges again.
 pub const REFUSED_NAMES_BYTES_MAX: usize = 8 << 20;

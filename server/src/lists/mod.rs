@@ -1,13 +1,15 @@
 //! whitelist.conf and blacklist.conf: which raw names are received, as in Python carbon.
 //!
 //! A pattern a line, searched for in the name as it was sent; the blacklist is asked first, then the
-//! whitelist, where that has a pattern at all. Asked once for each raw name (`front::gate`).
+//! whitelist, where that has a pattern at all. Asked once for each raw name (`front::gate`), for those
+//! patterns alone that can occur in it (`sieve`).
 //! Never reads a file, never logs: text in, lists and warnings out, a name in, a verdict out.
 //! Invariant: a name for which a pattern backtracks beyond its bound does not match that pattern.
 //! On failure: a line that is no pattern is a `Warning`, and the others stand; a list with too many
 //! is a `ListError`.
 
 mod refused;
+mod sieve;
 
 pub(crate) use refused::RefusedNames;
 
@@ -17,6 +19,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use benzene_engine::limits::{LIST_BACKTRACKS_MAX, LIST_PATTERNS_MAX};
 use benzene_engine::schemas::pattern::{Pattern, PatternError, Search};
+use sieve::{Chosen, Sieve};
 use thiserror::Error;
 
 /// What the lists say of a name.
@@ -44,6 +47,7 @@ pub struct Lists {
 pub struct List {
     file: PathBuf,
     entries: Vec<Entry>,
+    sieve: Sieve,
 }
 
 /// A pattern and where it stands.
@@ -96,6 +100,7 @@ impl List {
         List {
             file: file.to_owned(),
             entries: Vec::new(),
+            sieve: Sieve::default(),
         }
     }
 
@@ -123,6 +128,7 @@ impl List {
                 Err(reason) => warnings.push(Warning { line, text, reason }),
             }
         }
+        list.sieve = Sieve::new(list.entries.iter().map(|entry| entry.pattern.literal()));
         Ok((list, warnings))
     }
 
@@ -154,8 +160,10 @@ impl List {
 
     /// Whether a pattern occurs in a name, and one that was given up on before.
     fn has(&self, name: &str) -> (bool, Option<&Entry>) {
-        let mut gave_up = None;
-        for entry in &self.entries {
+        let (mut gave_up, mut chosen) = (None, Chosen::default());
+        self.sieve.choose(name, &mut chosen);
+        while let Some(index) = chosen.take_first() {
+            let entry = &self.entries[index];
             match entry.pattern.search(name) {
                 Search::Match => return (true, gave_up),
                 Search::NoMatch => {}

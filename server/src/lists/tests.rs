@@ -1,6 +1,9 @@
 //! Lists as operators write them, and names as senders do. What Python's carbon.regexlist makes of
 //! the same is compared in the integration tests.
 
+use proptest::collection::vec;
+use proptest::prelude::*;
+
 use super::*;
 
 fn list(text: &str) -> (Arc<List>, Vec<Warning>) {
@@ -89,7 +92,7 @@ fn too_many_patterns_are_refused() {
 
 #[test]
 fn a_pattern_that_is_given_up_on_does_not_match_and_is_said_once() {
-    let lists = lists("^(a|a)+(?=\\.)$\n^b", "^(c|c)+(?=\\.)$\na");
+    let lists = lists("^(a|a)+(?=[.!])$\n^b", "^(c|c)+(?=[.!])$\na");
     let endless = "a".repeat(60);
     let judged = lists.judge(&endless);
     assert_eq!(judged.verdict, Verdict::Admitted);
@@ -105,4 +108,79 @@ fn a_pattern_that_is_given_up_on_does_not_match_and_is_said_once() {
     let judged = lists.judge(&"c".repeat(60));
     assert_eq!(judged.verdict, Verdict::NotWhitelisted);
     assert!(judged.gave_up.unwrap().1.is_to_be_said());
+}
+
+/// Pieces of patterns over few letters, so that names match them.
+const PIECES: &[&str] = &[
+    "a", "b", "ab", "ba.", r"\.", r"b\.a", ".", "[ab]", "[^a]", r"\w", "^", "$", r"\b", "",
+];
+/// What stands around others, for which there is an `X`.
+const AROUND: &[&str] = &[
+    "(X)",
+    "(?:X)",
+    "(?>X)",
+    "(?=X)",
+    "(?!X)",
+    "(?<=X)",
+    "(?<!X)",
+    "(?:X)?",
+    "(?:X)*",
+    "(?:X)+",
+    "(?:X){2}",
+    "(?:X){0,2}",
+    "(?:X){1,}?",
+    "(?:X)++",
+    "(?i:X)",
+    r"(X)\1",
+    "(?P<n>X)",
+    "(X)?(?(1)a|X)",
+    "(a)?(?(1)X)",
+    "X|",
+];
+
+/// Patterns in Python's syntax, of which some make no sense.
+fn any_pattern() -> impl Strategy<Value = String> {
+    let piece = prop::sample::select(PIECES).prop_map(str::to_owned);
+    piece.prop_recursive(4, 12, 4, |inner| {
+        prop_oneof![
+            2 => vec(inner.clone(), 1..4).prop_map(|parts| parts.concat()),
+            2 => (inner.clone(), prop::sample::select(AROUND))
+                .prop_map(|(inner, around)| around.replace('X', &inner)),
+            1 => (inner.clone(), inner).prop_map(|(one, other)| format!("(?:{one}|{other})")),
+        ]
+    })
+}
+
+fn any_list() -> impl Strategy<Value = List> {
+    let flags = prop_oneof![9 => Just(""), 1 => Just("(?i)")];
+    let patterns = vec((flags, any_pattern()), 0..6);
+    patterns.prop_map(|patterns| {
+        let lines = patterns
+            .iter()
+            .map(|(flags, pattern)| format!("{flags}{pattern}\n"));
+        let text: String = lines.collect();
+        List::parse(Path::new("list"), &text).unwrap().0
+    })
+}
+
+proptest! {
+    /// What is left out by the sieve changes no verdict.
+    #[test]
+    fn verdicts_are_those_of_searching_for_every_pattern(
+        blacklist in any_list(),
+        whitelist in any_list(),
+        names in vec("[abA.]{0,7}", 1..20),
+    ) {
+        let lists = Lists { blacklist: blacklist.into(), whitelist: whitelist.into() };
+        for name in names {
+            let expected = if lists.blacklist.first(&name).is_some() {
+                Verdict::Blacklisted
+            } else if lists.whitelist.is_empty() || lists.whitelist.first(&name).is_some() {
+                Verdict::Admitted
+            } else {
+                Verdict::NotWhitelisted
+            };
+            prop_assert_eq!(lists.judge(&name).verdict, expected, "{:?}", name);
+        }
+    }
 }
