@@ -150,7 +150,9 @@ pub const PATTERN_BYTES_MAX: usize = 8 << 10;
 pub const PATTERN_BACKTRACKS_MAX: usize = 100_000;
 
 /// The same for a pattern of whitelist.conf and blacklist.conf, a tenth of it: each name that is new
-/// to a core is asked there, between its connections and its queries.
+/// to a core is asked there, between its connections and its queries. Some 0.3 ms in one piece; a
+/// pattern that repeats a look over the rest of the name takes twice that for each hundred bytes of it.
+/// A pattern of two open ends needs so many at a name of 250 bytes, so that fewer would change verdicts.
 pub const LIST_BACKTRACKS_MAX: usize = 10_000;
 const _: () = assert!(LIST_BACKTRACKS_MAX <= PATTERN_BACKTRACKS_MAX);
 /// Most patterns of one list. Each takes some microseconds of a start, some kilobytes, and, where it
@@ -159,6 +161,8 @@ pub const LIST_PATTERNS_MAX: usize = 10_000;
 /// Bytes of a pattern's text that a new name is looked through for: few patterns have so many in
 /// common, and so many texts at most can end at one byte of a name.
 pub const LIST_LITERAL_BYTES_MAX: usize = 16;
+/// Patterns that a new name is searched for between two looks at the clock: half a microsecond usually.
+pub const LIST_PATTERNS_PER_LOOK: usize = 4;
 /// Bytes of the names that a core remembers as refused by the lists: some 80,000; what it has
 /// forgotten it judges again.
 pub const REFUSED_NAMES_BYTES_MAX: usize = 8 << 20;
@@ -296,6 +300,9 @@ pub const TURN_BYTES_MAX: usize = 32 << 10;
 /// How long a core works off received lines and frames in one turn, and how long it takes points
 /// out of its inbox, looked at behind each slice: new metrics cost ten times what known ones do.
 pub const TURN_TIME_MAX: Duration = Duration::from_micros(100);
+/// How long a core asks the lists for new names in one turn, give or take `LIST_PATTERNS_PER_LOOK`
+/// patterns: as long as for all else that receivers bring.
+pub const TURN_JUDGING_MAX: Duration = TURN_TIME_MAX;
 /// Bytes of lines that are worked off between two looks at the clock: some 150 lines, 10 to 100
 /// microseconds.
 pub const TURN_SLICE_BYTES: usize = 8 << 10;

@@ -6,11 +6,11 @@
 //! waiting while there is more. Nothing in a turn blocks and each part of it is bounded:
 //! `TURN_PARCEL_POINTS_MAX` points out of the inbox and `TURN_BYTES_MAX` of fresh bytes (some 60 us
 //! each, and no more once either has taken `TURN_TIME_MAX`, a slice more or less), as many held
-//! bytes where connections had to wait, and the queries and completions that lie in the ring: some
-//! 0.3 ms of processor time under a flood. A query for this core's metrics waits for at most one
-//! turn. One for another core's waits for a turn here, for what lies before it in the other's inbox,
-//! and for the way back: a turn each while no inbox is full, `INBOX_MESSAGES_MAX` messages (16,384
-//! points, 16 turns) where one is.
+//! bytes where connections had to wait, `TURN_JUDGING_MAX` of asking the lists for new names, and the
+//! queries and completions that lie in the ring: some 0.3 ms of processor time under a flood. A query
+//! for this core's metrics waits for at most one turn. One for another core's waits for a turn here,
+//! for what lies before it in the other's inbox, and for the way back: a turn each while no inbox is
+//! full, `INBOX_MESSAGES_MAX` messages (16,384 points, 16 turns) where one is.
 //! Stopping: the receivers are read to the end of what their sockets hold and closed; when every
 //! core has passed its points on, each writes everything out, answering queries all the while.
 

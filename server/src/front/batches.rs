@@ -109,6 +109,7 @@ impl Batches {
                     means.refused.note(Counter::RefusedName, garbage);
                 }
                 Taken::NoRoom => return Some(Progress::Stalled),
+                Taken::Unjudged => return Some(Progress::Unjudged),
             }
             means.items -= 1;
             self.next += 1;

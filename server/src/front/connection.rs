@@ -11,7 +11,8 @@ use benzene_engine::stats::Counter;
 
 use super::Entrance;
 use super::batches::Batches;
-use super::intake::Intake;
+use super::gate::Unjudged;
+use super::intake::{Intake, Taken};
 use super::lines::Lines;
 use super::query::Wanted;
 use super::refused::Refused;
@@ -46,6 +47,8 @@ pub(super) enum Progress {
     Done,
     /// Up to a point that found no room.
     Stalled,
+    /// Up to a point whose name is to be judged in a later turn.
+    Unjudged,
     /// As far as was allowed; there is more.
     Paused,
     /// Up to a request, which is to be answered first.
@@ -94,8 +97,10 @@ pub(super) struct Connection {
     pub(super) receiving: bool,
     /// The loop was told to stop receiving and has not said yet that it did.
     pub(super) stopping: bool,
-    /// It waits in the front's line of stalled connections.
+    /// It waits in one of the front's lines of stalled connections.
     pub(super) stalled: bool,
+    /// What is known of the name with which it waits, where it has to be judged.
+    unjudged: Option<Box<Unjudged>>,
     /// A reply is being found or sent.
     pub(super) replying: bool,
     /// Nothing more will be received.
@@ -131,6 +136,7 @@ impl Connection {
             receiving: true,
             stopping: false,
             stalled: false,
+            unjudged: None,
             replying: false,
             ended: false,
             left: false,
@@ -200,14 +206,27 @@ impl Connection {
         (self.held, self.held_at) = (held, at);
         match progress {
             Progress::Done => Progress::Paused,
-            Progress::Stalled | Progress::Paused | Progress::Asked(_) | Progress::Broken => {
-                progress
-            }
+            Progress::Stalled
+            | Progress::Unjudged
+            | Progress::Paused
+            | Progress::Asked(_)
+            | Progress::Broken => progress,
         }
     }
 
     /// Works on `bytes` from `at` on, as far as there is room; `at` tells how far.
     pub(super) fn work(&mut self, bytes: &[u8], at: &mut usize, means: &mut Means<'_>) -> Progress {
+        means.intake.begin_work(self.unjudged.take());
+        let progress = self.work_on(bytes, at, means);
+        let unjudged = means.intake.end_work();
+        self.unjudged = match progress {
+            Progress::Stalled | Progress::Unjudged => unjudged,
+            Progress::Done | Progress::Paused | Progress::Asked(_) | Progress::Broken => None,
+        };
+        progress
+    }
+
+    fn work_on(&mut self, bytes: &[u8], at: &mut usize, means: &mut Means<'_>) -> Progress {
         let trail = &mut self.trail;
         match &mut self.talk {
             Talk::Line(lines) => lines.work(trail, Input { bytes, at }, means),
@@ -233,13 +252,15 @@ impl Connection {
             },
             Talk::Datagram => {
                 let (shard, refused) = (&mut *means.shard, &mut *means.refused);
-                *at += means
+                let (done, taken) = means
                     .intake
                     .datagram(trail, &bytes[*at..], (shard, refused));
-                if *at < bytes.len() {
-                    return Progress::Stalled;
+                *at += done;
+                match taken {
+                    Taken::Done | Taken::Refused | Taken::BadName => Progress::Done,
+                    Taken::NoRoom => Progress::Stalled,
+                    Taken::Unjudged => Progress::Unjudged,
                 }
-                Progress::Done
             }
         }
     }

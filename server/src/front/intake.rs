@@ -13,7 +13,7 @@ use benzene_engine::point::Point;
 use benzene_engine::shard::{Accept, Known, Shard, Trail};
 use benzene_engine::stats::Counter;
 
-use super::gate::Gate;
+use super::gate::{Gate, Passage, Unjudged};
 use super::refused::Refused;
 use crate::lists::Lists;
 use crate::wire::{Item, Refusal, Stamp, line, word};
@@ -29,6 +29,8 @@ pub(super) enum Taken {
     BadName,
     /// To be offered again later.
     NoRoom,
+    /// To be offered again in a later turn, which judges its name.
+    Unjudged,
 }
 
 /// The rules that all receivers share.
@@ -61,6 +63,33 @@ impl Intake {
 
     pub(super) fn begin_turn(&mut self, now: Now) {
         self.unix_now = now.unix_seconds;
+        if let Some(gate) = &mut self.gate {
+            gate.begin_turn();
+        }
+    }
+
+    /// Whether names can still be judged in this turn.
+    pub(super) fn has_time_to_judge(&self) -> bool {
+        self.gate.as_ref().is_none_or(|gate| gate.has_time())
+    }
+
+    /// Whether new names of the connections that are worked on from now on may be judged.
+    pub(super) fn let_judge(&mut self, is_next: bool) {
+        if let Some(gate) = &mut self.gate {
+            gate.let_judge(is_next);
+        }
+    }
+
+    /// A connection is worked on, which has waited with this.
+    pub(super) fn begin_work(&mut self, unjudged: Option<Box<Unjudged>>) {
+        if let Some(gate) = &mut self.gate {
+            gate.begin_work(unjudged);
+        }
+    }
+
+    /// What it has to wait with, where it has to wait.
+    pub(super) fn end_work(&mut self) -> Option<Box<Unjudged>> {
+        self.gate.as_mut().and_then(|gate| gate.end_work())
     }
 
     /// Offers the point of a metric that was foreseen, and was received indeed.
@@ -121,27 +150,33 @@ impl Intake {
             let Some(gate) = &mut self.gate else {
                 unreachable!("{} is to be judged, and there are no lists", item.name)
             };
-            if !gate.is_open(item.name, shard) {
-                return Taken::Refused;
+            match gate.ask(item.name, shard) {
+                Passage::Open => {}
+                Passage::Shut => return Taken::Refused,
+                Passage::Later => return Taken::Unjudged,
             }
             accept = shard.accept_admitted(trail, item.name, point);
+            if accept == Accept::Full {
+                gate.keep_admitted(item.name);
+            }
         }
         self.taken(&accept, shard)
     }
 
-    /// Takes lines of a datagram, and says how many bytes of them are done with: all, unless a point
-    /// has to wait for a place on its way. What the cache has no room for is dropped.
+    /// Takes lines of a datagram, and says how many bytes of them are done with, and what became of
+    /// the line behind: all are, unless a point has to wait for a place on its way, or its name to be
+    /// judged. What the cache has no room for is dropped.
     pub(super) fn datagram(
         &mut self,
         trail: &mut Trail,
         bytes: &[u8],
         (shard, refused): (&mut Shard, &mut Refused),
-    ) -> usize {
+    ) -> (usize, Taken) {
         let mut lines = line::datagram_lines(bytes);
         loop {
             let at = bytes.len() - lines.rest().len();
             let Some(line) = lines.next() else {
-                return bytes.len();
+                return (bytes.len(), Taken::Done);
             };
             let taken = match line::parse(line) {
                 Ok(item) => self.item(trail, &item, shard),
@@ -154,7 +189,7 @@ impl Intake {
                 Taken::Done | Taken::Refused => {}
                 Taken::BadName => refused.named_badly(line),
                 Taken::NoRoom if shard.is_full() => shard.drop_full(),
-                Taken::NoRoom => return at,
+                Taken::NoRoom | Taken::Unjudged => return (at, taken),
             }
         }
     }

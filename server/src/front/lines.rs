@@ -217,6 +217,10 @@ fn work(
                 splitter.put_back(at);
                 return Progress::Stalled;
             }
+            Taken::Unjudged => {
+                splitter.put_back(at);
+                return Progress::Unjudged;
+            }
         }
     }
 }

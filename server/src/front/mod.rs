@@ -5,7 +5,8 @@
 //! the connection stops being read; what was received already stays here, in order, and is
 //! offered again when there is room, so that a sender is slowed and loses nothing. A datagram
 //! waits for a place on its way; for a full cache it cannot wait, and is dropped point by point,
-//! counted.
+//! counted. A connection, or datagram, whose next name is to be judged when the turn has no time left
+//! for that waits too, and those who wait so are served one after the other.
 //! Bounds: a stalled connection holds what was on its way when it was stopped, at most the
 //! receive buffers of its ring; unfinished lines and frames share one bound in the process. What is
 //! worked on at once is bounded by the caller (`slice`, `resume`) and, where a small frame holds
@@ -131,7 +132,9 @@ pub(crate) struct Front {
     /// Connections that hold bytes for which there was no room, or no time in their turn, oldest
     /// first.
     stalled: VecDeque<SocketId>,
-    /// One of them waits for nothing but the next turn.
+    /// The same of those whose next name is to be judged.
+    unjudged: VecDeque<SocketId>,
+    /// One of the stalled ones waits for nothing but the next turn.
     has_more: bool,
     /// Receivers that are to be read one last time, nothing armed and nothing held.
     last: VecDeque<SocketId>,
@@ -156,6 +159,7 @@ impl Front {
             through: vec![Through::default(); config.instances],
             receivers: 0,
             stalled: VecDeque::new(),
+            unjudged: VecDeque::new(),
             has_more: false,
             last: VecDeque::new(),
             pending: HashMap::new(),
@@ -257,6 +261,7 @@ impl Front {
         }
         let mut at = 0;
         let intake = &mut self.config.intake;
+        intake.let_judge(self.unjudged.is_empty());
         let mut means = Means {
             intake,
             machine: &mut self.machine,
@@ -366,6 +371,13 @@ impl Front {
                     self.stop_receiving(socket);
                 }
             }
+            Progress::Unjudged => {
+                if !connection.stalled {
+                    connection.stalled = true;
+                    self.unjudged.push_back(socket);
+                }
+                self.stop_receiving(socket);
+            }
             Progress::Asked(wanted) => {
                 connection.replying = true;
                 self.ask(socket, wanted, shard);
@@ -399,9 +411,31 @@ impl Front {
         }
     }
 
-    /// Offers held bytes again, each stalled connection once, while there is room, and at most
-    /// `bytes_max` in all.
+    /// Offers held bytes again, each connection that waits once, and at most `bytes_max` in all.
     pub(crate) fn resume(&mut self, bytes_max: usize, shard: &mut Shard) {
+        let left = self.resume_unjudged(bytes_max, shard);
+        self.resume_stalled(left, shard);
+    }
+
+    /// While there is time to judge names: whoever has waited longest comes first, and last when his
+    /// next name is not done with either. Says how many bytes are left.
+    fn resume_unjudged(&mut self, bytes_max: usize, shard: &mut Shard) -> usize {
+        let mut left = bytes_max;
+        for _ in 0..self.unjudged.len() {
+            if left == 0 || !self.config.intake.has_time_to_judge() {
+                return left;
+            }
+            let Some(socket) = self.unjudged.pop_front() else {
+                return left;
+            };
+            self.config.intake.let_judge(true);
+            left = left.saturating_sub(self.offer_again(socket, left, shard));
+        }
+        left
+    }
+
+    /// While there is room.
+    fn resume_stalled(&mut self, bytes_max: usize, shard: &mut Shard) {
         self.has_more = false;
         let mut left = bytes_max;
         for _ in 0..self.stalled.len() {
@@ -416,13 +450,18 @@ impl Front {
             let Some(socket) = self.stalled.pop_front() else {
                 return;
             };
-            let Some(connection) = self.connections.get_mut(&socket) else {
-                continue;
-            };
-            connection.stalled = false;
-            let cost = self.work_held(socket, left, shard);
-            left = left.saturating_sub(cost + TURN_BYTES_PER_BUFFER);
+            self.config.intake.let_judge(self.unjudged.is_empty());
+            left = left.saturating_sub(self.offer_again(socket, left, shard));
         }
+    }
+
+    /// Works on what a connection holds that has left its line, and answers what that came to.
+    fn offer_again(&mut self, socket: SocketId, bytes_max: usize, shard: &mut Shard) -> usize {
+        let Some(connection) = self.connections.get_mut(&socket) else {
+            return 0;
+        };
+        connection.stalled = false;
+        self.work_held(socket, bytes_max, shard) + TURN_BYTES_PER_BUFFER
     }
 
     /// A connection has ended and all it sent is worked off.
@@ -610,7 +649,10 @@ impl Front {
 
     /// True while commands or last reads wait to be carried out, or held bytes for the next turn.
     pub(crate) fn has_work(&self) -> bool {
-        !self.commands.is_empty() || !self.last.is_empty() || self.has_more
+        !self.commands.is_empty()
+            || !self.last.is_empty()
+            || !self.unjudged.is_empty()
+            || self.has_more
     }
 
     /// When stalled connections are tried again, or a silent one is looked at.

@@ -1,18 +1,21 @@
-//! What becomes of a datagram's points where there is no place for them at once; and what compressed
-//! streams may hold and cost.
+//! What becomes of a datagram's points where there is no place for them at once; what compressed
+//! streams may hold and cost; and who waits while names are judged.
 
+use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 
 use benzene_engine::cache::{CacheConfig, Strategy};
 use benzene_engine::clock;
 use benzene_engine::limiter::{Budget, Room};
 use benzene_engine::limits::{
-    GZIP_STREAM_BYTES, TURN_BYTES_MAX, TURN_SLICE_BYTES, UNFINISHED_BYTES_MAX,
+    GZIP_STREAM_BYTES, METRIC_NAME_BYTES_MAX, TURN_BYTES_MAX, TURN_SLICE_BYTES,
+    UNFINISHED_BYTES_MAX,
 };
 use benzene_engine::metric::ShardIndex;
-use benzene_engine::ring::{Driver, Ring, RingConfig, SocketId};
+use benzene_engine::ring::{Driver, End, Ring, RingConfig, SocketId};
 use benzene_engine::schemas::Schemas;
-use benzene_engine::shard::{Message, Shard, ShardConfig, Trail};
+use benzene_engine::shard::{Message, Reply, Shard, ShardConfig, Trail};
 use benzene_engine::stats::Counter;
 use benzene_engine::writer::{Budgets, Further, WriterConfig};
 
@@ -20,17 +23,22 @@ use miniz_oxide::deflate::compress_to_vec;
 
 use super::{Command, Entrance, Front, FrontConfig, Intake, Refused};
 use crate::config::Service;
+use crate::lists::{List, Lists};
 
 const POINTS: usize = 20_000;
 
 /// The first of two shards, which has room for so many points.
 fn shard(points_max: u64) -> Shard {
+    shard_of(2, points_max)
+}
+
+fn shard_of(shards: u16, points_max: u64) -> Shard {
     let now = clock::now();
     let budget = || Arc::new(Budget::new(None, 0.1, now.instant));
     let schemas = Schemas::parse("[all]\npattern = .*\nretentions = 1s:1h\n").unwrap();
     let config = ShardConfig {
         index: ShardIndex(0),
-        shards: 2,
+        shards,
         seed: 7,
         cache: CacheConfig {
             seed: 7,
@@ -54,6 +62,16 @@ fn shard(points_max: u64) -> Shard {
     Shard::new(config, now)
 }
 
+/// Takes what is on its way to the other shard, and says how many points that were.
+fn take_away(shard: &mut Shard) -> usize {
+    let messages = std::iter::from_fn(|| shard.next_message(ShardIndex(1)));
+    let points = messages.map(|message| match message {
+        Message::Points(_, batch) => batch.len(),
+        Message::Question(_) | Message::Answer(_) => 0,
+    });
+    points.sum()
+}
+
 /// Hands a datagram of this metric to the shard, and whenever it takes no more of it, takes away
 /// what is on its way. Says how often that was, how many points were taken away, and how many lost.
 fn hand_over(name: &str, shard: &mut Shard) -> (u32, usize, u64) {
@@ -63,12 +81,9 @@ fn hand_over(name: &str, shard: &mut Shard) -> (u32, usize, u64) {
     let (datagram, mut trail) = (lines.join("\n").into_bytes(), Trail::default());
     let (mut at, mut waits, mut passed_on) = (0, 0, 0);
     loop {
-        at += intake.datagram(&mut trail, &datagram[at..], (shard, &mut refused));
-        while let Some(message) = shard.next_message(ShardIndex(1)) {
-            if let Message::Points(_, batch) = message {
-                passed_on += batch.len();
-            }
-        }
+        let rest = &datagram[at..];
+        at += intake.datagram(&mut trail, rest, (shard, &mut refused)).0;
+        passed_on += take_away(shard);
         if at == datagram.len() {
             let dropped = shard.report().stats.get(Counter::DroppedCacheFull);
             return (waits, passed_on, dropped);
@@ -100,6 +115,10 @@ fn a_datagram_does_not_wait_for_a_full_cache() {
 
 /// A front that serves connections of lines, and the ring that numbers them.
 fn front(ring: &mut Ring, connections: usize) -> (Front, Vec<SocketId>) {
+    front_of(ring, &vec![Service::Line; connections])
+}
+
+fn front_of(ring: &mut Ring, services: &[Service]) -> (Front, Vec<SocketId>) {
     let now = clock::now();
     let config = FrontConfig {
         intake: Intake::new(1, true, now),
@@ -111,11 +130,11 @@ fn front(ring: &mut Ring, connections: usize) -> (Front, Vec<SocketId>) {
         instances: 1,
     };
     let mut front = Front::new(config, now);
-    let sockets = (0..connections).map(|_| {
+    let sockets = services.iter().map(|service| {
         let (ours, _theirs) = std::os::unix::net::UnixStream::pair().unwrap();
         let socket = ring.adopt(ours.into());
         let entrance = Entrance {
-            service: Service::Line,
+            service: *service,
             instance: 0,
         };
         front.open(socket, entrance);
@@ -190,4 +209,158 @@ fn streams_that_never_end_share_the_bound_on_what_is_unfinished() {
         .collect();
     assert_eq!(closed.len(), 5, "{commands:?}");
     assert_eq!(shard.report().stats.get(Counter::ClosedUnfinished), 5);
+}
+
+/// Patterns that a name with a long word is given up on at, each of which takes longer than a turn has
+/// for judging, and one that names match.
+const SLOW: &str = "^(\\w|\\w)+(?=[?!])$\n^(\\w|\\w)+(?=[!?])$\n\\.spam$\n";
+const WORD: &str = "mmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmm";
+
+fn blacklist(text: &str) -> Arc<Lists> {
+    let (blacklist, warnings) = List::parse(Path::new("blacklist.conf"), text).unwrap();
+    assert_eq!(warnings, []);
+    Arc::new(Lists {
+        blacklist: blacklist.into(),
+        whitelist: List::empty(Path::new("whitelist.conf")).into(),
+    })
+}
+
+/// A turn of the loop, as far as it concerns what is held.
+fn turn(front: &mut Front, shard: &mut Shard) {
+    front.begin_turn(clock::now());
+    front.resume(TURN_BYTES_MAX, shard);
+}
+
+/// The cached points of a metric, by time.
+fn cached(name: &str, shard: &mut Shard) -> BTreeMap<u32, f64> {
+    assert_eq!(shard.ask_points(1, std::iter::once(name)), 1);
+    let Some(Reply::Points(found)) = shard.next_answer().map(|answer| answer.reply) else {
+        panic!("no answer about {name}");
+    };
+    let points = found.into_iter().flat_map(|(_, points)| points);
+    points.map(|point| (point.timestamp, point.value)).collect()
+}
+
+const NEW_NAMES: u32 = 6;
+
+/// What a sender of new names sends: names that take long, names that are refused, and between them a
+/// metric whose points come in an order that can be seen.
+fn new_names(sender: usize, time: u32) -> Vec<u8> {
+    let lines = (0..NEW_NAMES).map(|number| {
+        let new = format!("{WORD}.s{sender}.m{number}");
+        let at = time - NEW_NAMES + number;
+        format!("{new} 1 {time}\n{new}.spam 1 {time}\nold.s{sender} {number} {at}\nlast.s{sender} {number} {time}\n")
+    });
+    lines.collect::<String>().into_bytes()
+}
+
+#[test]
+fn names_that_take_long_keep_only_their_own_connections_waiting() {
+    let (mut ring, mut shard) = (ring(), shard_of(1, 1 << 30));
+    let services = [Service::Line, Service::Datagram, Service::Line];
+    let (mut front, sockets) = front_of(&mut ring, &services);
+    let [one, two, quick] = sockets[..] else {
+        unreachable!("three were opened")
+    };
+    front.set_lists(blacklist(SLOW), &mut shard);
+    let time = clock::now().unix_seconds;
+    front.received(quick, format!("quick 1 {time}\n").as_bytes(), &mut shard);
+    assert_eq!(shard.accepted(), 1);
+
+    front.received(one, &new_names(1, time), &mut shard);
+    front.received(two, &new_names(2, time), &mut shard);
+    // What is known does not wait, and what is not does, behind the others.
+    let lines = format!("quick 2 {time}\nnew.quick 3 {time}\nquick 4 {time}\n");
+    front.received(quick, lines.as_bytes(), &mut shard);
+    assert_eq!(shard.accepted(), 2);
+    assert_eq!(cached("quick", &mut shard), BTreeMap::from([(time, 2.0)]));
+    // One whose sender has gone is worked off all the same.
+    front.ended(one, End::Closed, &mut shard);
+
+    let (mut turns, mut quick_turns) = (0, None);
+    while !front.unjudged.is_empty() {
+        turn(&mut front, &mut shard);
+        turns += 1;
+        if cached("quick", &mut shard)[&time] > 3.0 && quick_turns.is_none() {
+            assert!(!front.unjudged.is_empty(), "it was served last");
+            quick_turns = Some(turns);
+        }
+    }
+    assert!(quick_turns.is_some());
+    assert!(turns > 2 * NEW_NAMES, "{turns} turns");
+    let new_names = u64::from(NEW_NAMES);
+    // Of each sender its names, as many old ones and last ones; and four of the quick one.
+    assert_eq!(shard.accepted(), 2 * 3 * new_names + 4);
+    assert_eq!(shard.counted(Counter::RefusedBlacklist), 2 * new_names);
+    for sender in [1, 2] {
+        let old = cached(&format!("old.s{sender}"), &mut shard);
+        let expected = (0..NEW_NAMES).map(|number| (time - NEW_NAMES + number, f64::from(number)));
+        assert_eq!(old, expected.collect(), "{sender}");
+        let last = cached(&format!("last.s{sender}"), &mut shard);
+        assert_eq!(last[&time].to_bits(), f64::from(NEW_NAMES - 1).to_bits());
+    }
+    let commands: Vec<Command> = std::iter::from_fn(|| front.next_command()).collect();
+    let is_closed =
+        |command: &Command| matches!(command, Command::Close(closed, _) if *closed == one);
+    assert!(commands.iter().any(is_closed), "{commands:?}");
+}
+
+#[test]
+fn a_name_that_was_let_in_waits_for_room_and_is_not_judged_again() {
+    let (mut ring, mut shard) = (ring(), shard(1 << 30));
+    let (mut front, sockets) = front(&mut ring, 2);
+    front.set_lists(blacklist(SLOW), &mut shard);
+    let time = clock::now().unix_seconds;
+    // The way to the other shard is full.
+    for name in ["a", "b", "c", "d", "e", "f", "g", "h"] {
+        let lines = format!("{name} 1 {time}\n").repeat(POINTS);
+        for slice in lines.as_bytes().chunks(TURN_SLICE_BYTES) {
+            front.received(sockets[0], slice, &mut shard);
+        }
+    }
+    assert!(shard.is_congested());
+    let lines = (0..8).map(|number| format!("{WORD}.m{number} 1 {time}\n"));
+    front.received(sockets[1], lines.collect::<String>().as_bytes(), &mut shard);
+    for _ in 0..200 {
+        turn(&mut front, &mut shard);
+    }
+    assert!(front.unjudged.is_empty(), "all but room was waited for");
+    let waiting = shard.counted(Counter::ListGaveUp);
+    assert!((1..8).contains(&waiting), "{waiting} were judged");
+    let mut passed_on = 0;
+    while front.stalled.len() + front.unjudged.len() > 0 {
+        passed_on += take_away(&mut shard);
+        turn(&mut front, &mut shard);
+    }
+    passed_on += take_away(&mut shard);
+    assert_eq!(shard.counted(Counter::ListGaveUp), 8);
+    assert_eq!(shard.accepted() + passed_on as u64, 8 * POINTS as u64 + 8);
+}
+
+#[test]
+fn lists_that_change_meanwhile_judge_the_name_anew() {
+    let (mut ring, mut shard) = (ring(), shard_of(1, 1 << 30));
+    let (mut front, sockets) = front(&mut ring, 1);
+    front.set_lists(blacklist(SLOW), &mut shard);
+    let line = format!("{WORD}.m 1 {}\n", clock::now().unix_seconds);
+    front.received(sockets[0], line.as_bytes(), &mut shard);
+    assert!(!front.unjudged.is_empty());
+    front.set_lists(blacklist("x\n^mmm\n"), &mut shard);
+    while !front.unjudged.is_empty() {
+        turn(&mut front, &mut shard);
+    }
+    assert_eq!(shard.accepted(), 0);
+    assert_eq!(shard.counted(Counter::RefusedBlacklist), 1);
+}
+
+#[test]
+fn a_name_too_long_for_a_metric_is_refused_and_not_searched() {
+    let (mut ring, mut shard) = (ring(), shard_of(1, 1 << 30));
+    let (mut front, sockets) = front(&mut ring, 1);
+    front.set_lists(blacklist(&format!("{SLOW}m")), &mut shard);
+    let line = format!("{} 1 {}\n", "m".repeat(METRIC_NAME_BYTES_MAX + 1), 1);
+    front.received(sockets[0], line.as_bytes(), &mut shard);
+    assert!(!front.has_work());
+    assert_eq!(shard.counted(Counter::RefusedName), 1);
+    assert_eq!(shard.counted(Counter::ListGaveUp), 0);
 }

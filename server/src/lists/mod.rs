@@ -1,16 +1,19 @@
 //! whitelist.conf and blacklist.conf: which raw names are received, as in Python carbon.
 //!
 //! A pattern a line, searched for in the name as it was sent; the blacklist is asked first, then the
-//! whitelist, where that has a pattern at all. Asked once for each raw name (`front::gate`), for those
-//! patterns alone that can occur in it (`sieve`).
+//! whitelist, where that has a pattern at all. Asked once for each raw name (`front::gate`), some
+//! patterns at a time (`judged`), and for those alone that can occur in it (`sieve`).
 //! Never reads a file, never logs: text in, lists and warnings out, a name in, a verdict out.
 //! Invariant: a name for which a pattern backtracks beyond its bound does not match that pattern.
 //! On failure: a line that is no pattern is a `Warning`, and the others stand; a list with too many
 //! is a `ListError`.
 
+mod judged;
 mod refused;
 mod sieve;
 
+pub use judged::Judged;
+pub(crate) use judged::Judging;
 pub(crate) use refused::RefusedNames;
 
 use std::path::{Path, PathBuf};
@@ -19,7 +22,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use benzene_engine::limits::{LIST_BACKTRACKS_MAX, LIST_PATTERNS_MAX};
 use benzene_engine::schemas::pattern::{Pattern, PatternError, Search};
-use sieve::{Chosen, Sieve};
+use sieve::Sieve;
 use thiserror::Error;
 
 /// What the lists say of a name.
@@ -85,15 +88,6 @@ pub enum ListError {
     },
 }
 
-/// What became of asking for a name.
-#[derive(Clone, Copy, Debug)]
-pub struct Judged<'a> {
-    /// What the lists say.
-    pub verdict: Verdict,
-    /// A pattern that was given up on, with its list; the first where there are several.
-    pub gave_up: Option<(&'a List, &'a Entry)>,
-}
-
 impl List {
     /// A list without patterns, as a file that is not there.
     pub fn empty(file: &Path) -> List {
@@ -157,21 +151,6 @@ impl List {
         let mut entries = self.entries.iter();
         entries.find(|entry| entry.pattern.search(name) == Search::Match)
     }
-
-    /// Whether a pattern occurs in a name, and one that was given up on before.
-    fn has(&self, name: &str) -> (bool, Option<&Entry>) {
-        let (mut gave_up, mut chosen) = (None, Chosen::default());
-        self.sieve.choose(name, &mut chosen);
-        while let Some(index) = chosen.take_first() {
-            let entry = &self.entries[index];
-            match entry.pattern.search(name) {
-                Search::Match => return (true, gave_up),
-                Search::NoMatch => {}
-                Search::GaveUp => gave_up = gave_up.or(Some(entry)),
-            }
-        }
-        (false, gave_up)
-    }
 }
 
 impl Entry {
@@ -188,28 +167,6 @@ impl Entry {
     /// True once: for the first who is to say that this pattern was given up on.
     pub fn is_to_be_said(&self) -> bool {
         !self.gave_up.swap(true, Ordering::Relaxed)
-    }
-}
-
-impl Lists {
-    /// What the lists say of a name as it was received.
-    pub fn judge(&self, name: &str) -> Judged<'_> {
-        let (black, blacklist) = (&*self.blacklist, self.blacklist.has(name));
-        let mut gave_up = blacklist.1.map(|entry| (black, entry));
-        let verdict = if blacklist.0 {
-            Verdict::Blacklisted
-        } else if self.whitelist.is_empty() {
-            Verdict::Admitted
-        } else {
-            let (white, whitelist) = (&*self.whitelist, self.whitelist.has(name));
-            gave_up = gave_up.or(whitelist.1.map(|entry| (white, entry)));
-            if whitelist.0 {
-                Verdict::Admitted
-            } else {
-                Verdict::NotWhitelisted
-            }
-        };
-        Judged { verdict, gave_up }
     }
 }
 

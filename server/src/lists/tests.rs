@@ -164,14 +164,17 @@ fn any_list() -> impl Strategy<Value = List> {
 }
 
 proptest! {
-    /// What is left out by the sieve changes no verdict.
+    /// What is left out by the sieve, and where the way through the lists is interrupted, changes no
+    /// verdict.
     #[test]
     fn verdicts_are_those_of_searching_for_every_pattern(
         blacklist in any_list(),
         whitelist in any_list(),
         names in vec("[abA.]{0,7}", 1..20),
+        patterns_max in 1_usize..4,
     ) {
         let lists = Lists { blacklist: blacklist.into(), whitelist: whitelist.into() };
+        let mut judging = Judging::default();
         for name in names {
             let expected = if lists.blacklist.first(&name).is_some() {
                 Verdict::Blacklisted
@@ -181,6 +184,31 @@ proptest! {
                 Verdict::NotWhitelisted
             };
             prop_assert_eq!(lists.judge(&name).verdict, expected, "{:?}", name);
+            judging.begin(&lists, &name);
+            let judged = std::iter::repeat_with(|| judging.go_on(&lists, &name, patterns_max));
+            let judged = judged.take(20).flatten().next();
+            prop_assert_eq!(judged.map(|it| it.verdict), Some(expected), "{:?}", name);
         }
+    }
+}
+
+#[test]
+fn a_long_list_is_asked_a_few_patterns_at_a_time() {
+    let many = "^[xy]+$\n".repeat(1_000);
+    let lists = lists(&many, &many);
+    let mut judging = Judging::default();
+    for (name, verdict, pieces) in [
+        ("z", Verdict::NotWhitelisted, 2_002_usize.div_ceil(4)),
+        ("x", Verdict::Blacklisted, 1),
+    ] {
+        judging.begin(&lists, name);
+        let mut gone = 1;
+        let judged = loop {
+            if let Some(judged) = judging.go_on(&lists, name, 4) {
+                break judged;
+            }
+            gone += 1;
+        };
+        assert_eq!((judged.verdict, gone), (verdict, pieces), "{name}");
     }
 }

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use benzene_server::lists::{List, Lists, Verdict};
 
-use crate::daemon::{Daemon, Setup, python, wait_for};
+use crate::daemon::{Daemon, Querier, Setup, python, wait_for};
 use crate::first_use::now;
 use crate::vitals::Own;
 
@@ -141,12 +141,16 @@ const WHITELIST: &str = "^stats[./]\n^disk\\.used\n^a\\.b\n";
 
 /// A daemon with these lists in files of its own.
 fn daemon(lists: &[(&str, &str)], conf: &str) -> Daemon {
+    daemon_of(2, lists, conf)
+}
+
+fn daemon_of(shards: usize, lists: &[(&str, &str)], conf: &str) -> Daemon {
     let root = tempfile::tempdir().unwrap();
     for (name, text) in lists {
         std::fs::write(root.path().join(name), text).unwrap();
     }
     let setup = Setup {
-        shards: Some(2),
+        shards: Some(shards),
         ..Setup::conf(&format!(
             "USE_WHITELIST = True\nCARBON_METRIC_INTERVAL = 1\n{conf}"
         ))
@@ -375,6 +379,59 @@ fn flags_name_the_lists_and_a_pattern_without_end_is_given_up_on() {
     daemon.wait_for_log("black.list line 1: `^(a|a)+(?=[.!])$` backtracks too long");
     let ended = daemon.stop();
     assert!(ended.log.contains("lists.gaveUp 1"), "{}", ended.log);
+}
+
+/// A word at which each of the slow patterns is given up on.
+const WORD: &str = "mmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmm";
+const SLOW_PATTERNS: usize = 4;
+const ROUNDS: u32 = 30;
+
+/// On one core: what is known would wait behind all names of the slice of bytes that brought it.
+#[test]
+fn new_names_and_many_patterns_lose_nothing_and_let_queries_pass() {
+    let mut patterns = "^(\\w|\\w)+(?=[?!])$\n".repeat(SLOW_PATTERNS);
+    for app in 0..500 {
+        patterns += &format!("^apps\\.app{app}\\.\n");
+    }
+    patterns += "\\.spam$\n";
+    let daemon = daemon_of(1, &[("blacklist.conf", &patterns)], "");
+    let time = now();
+    let mut text = String::new();
+    for round in 1..=ROUNDS {
+        let new = format!("{WORD}.m{round}");
+        text += &format!("{new} 1 {time}\n{new}.spam 1 {time}\nlast {round} {time}\n");
+    }
+    let mut querier = Querier::connect(daemon.query);
+    daemon.send(&text);
+    // The points of `last` come in their order, and queries are answered between them.
+    let (mut last, mut between) = (0.0, 0);
+    let arrived = wait_for(|| {
+        let (_, value) = *querier.points("last").last()?;
+        assert!(value >= last, "{value} after {last}");
+        last = value;
+        between += u32::from(value < f64::from(ROUNDS));
+        (value >= f64::from(ROUNDS)).then_some(())
+    });
+    assert!(arrived.is_some(), "the last that came is {last}");
+    assert!(between > 0, "all came at once");
+
+    // The same names by every receiver at once, each of which waits by itself.
+    let names: Vec<String> = (0..20)
+        .map(|number| format!("{WORD}.n{number}{}", ["", ".spam"][number % 2]))
+        .collect();
+    let file = daemon.config().with_file_name("names");
+    std::fs::write(&file, names.join("\n")).unwrap();
+    let ports = [daemon.line, daemon.udp, daemon.pickle].map(|at| at.port().to_string());
+    let [line, udp, pickle] = ports.each_ref().map(String::as_str);
+    let (path, time) = (file.to_str().unwrap(), time.to_string());
+    python(SEND, &[line, udp, pickle, &time, path]);
+    let counters = ["benzene.received", "benzene.refused.blacklist"];
+    let (rounds, each) = (u64::from(ROUNDS), 3 * 3 * 10);
+    Own::of(&daemon).wait_until(&counters, |values| {
+        values == [2 * rounds + each, rounds + each]
+    });
+    let ended = daemon.stop();
+    assert!(ended.status.success(), "{}", ended.log);
 }
 
 #[test]
