@@ -9,6 +9,7 @@ use benzene_engine::clock;
 use benzene_engine::device::{Activity, Profile, Watch, dirty_share};
 use benzene_engine::limiter::{Bounds, Budget, Reason, Room, Sample, Tuner, Verdict};
 use benzene_engine::limits::TUNER_LOOK_EVERY;
+use benzene_engine::writer::Budgets;
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::Desk;
@@ -42,6 +43,7 @@ pub(super) struct Tuning {
     tuner: Option<Tuner>,
     looked_at: Instant,
     granted: u64,
+    made: u64,
     reason: Reason,
     said: Option<(Instant, Reason)>,
     tuned: Tuned,
@@ -60,6 +62,7 @@ impl Tuning {
             tuner: None,
             looked_at: clock::now().instant,
             granted: 0,
+            made: 0,
             reason: Reason::Set,
             said: None,
             tuned: Tuned::default(),
@@ -114,13 +117,14 @@ impl Tuning {
     }
 
     /// One look.
-    fn look(&mut self, name: Option<&str>, budget: &Budget, room: &Room) {
+    fn look(&mut self, name: Option<&str>, budgets: &Budgets, room: &Room) {
         let now = clock::now().instant;
         let span = now.saturating_duration_since(self.looked_at);
         self.looked_at = now;
         let disks = self.watch.as_mut().map(Watch::look).unwrap_or_default();
-        let granted = budget.granted();
-        let used = granted.saturating_sub(std::mem::replace(&mut self.granted, granted));
+        let budget = &budgets.updates;
+        let used = since(&mut self.granted, budget.granted());
+        let made = since(&mut self.made, budgets.creates.granted());
         let dirty = dirty_share();
         for disk in &disks {
             self.tuned.done += *disk;
@@ -131,6 +135,7 @@ impl Tuning {
                 span,
                 disks: &disks,
                 used,
+                made,
                 dirty,
                 is_cache_full: room.is_pressed(),
             });
@@ -174,6 +179,11 @@ fn percent(share: f64) -> u64 {
     (share * 100.0) as u64
 }
 
+/// How much a count has grown since it was looked at last.
+fn since(last: &mut u64, count: u64) -> u64 {
+    count.saturating_sub(std::mem::replace(last, count))
+}
+
 impl Desk {
     /// Watches the disks and tunes their rates.
     pub(super) async fn tune(&self) {
@@ -184,7 +194,7 @@ impl Desk {
             for volume in &self.volumes {
                 let name = (self.volumes.len() > 1).then(|| volume.directory.label());
                 let mut tuning = volume.tuning.borrow_mut();
-                tuning.look(name.as_deref(), &volume.budgets.updates, &self.room);
+                tuning.look(name.as_deref(), &volume.budgets, &self.room);
             }
         }
     }

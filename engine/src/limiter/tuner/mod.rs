@@ -90,11 +90,13 @@ pub enum Reason {
     Dirty,
     /// The cache is nearly full: there is no limit until it is not.
     CacheFull,
+    /// More files are made than updated, and what reads wait is of that: the rate stays.
+    NewFiles,
 }
 
 impl Reason {
     /// All, in the order of their numbers.
-    pub const ALL: [Reason; 8] = [
+    pub const ALL: [Reason; 9] = [
         Reason::Set,
         Reason::Blind,
         Reason::Enough,
@@ -103,6 +105,7 @@ impl Reason {
         Reason::ReadsWait,
         Reason::Dirty,
         Reason::CacheFull,
+        Reason::NewFiles,
     ];
 
     /// Its number in the metrics.
@@ -122,6 +125,7 @@ impl Reason {
             Reason::ReadsWait => "gone down, for reads waited too long",
             Reason::Dirty => "gone down, for the disk is behind with what is unwritten in memory",
             Reason::CacheFull => "no limit, for the cache is nearly full",
+            Reason::NewFiles => "left alone, for more files are made than updated",
         }
     }
 }
@@ -135,6 +139,8 @@ pub struct Sample<'a> {
     pub disks: &'a [Activity],
     /// Grants of the rate that were used in it.
     pub used: u64,
+    /// Files that were made in it, which no rate of this tuner holds back.
+    pub made: u64,
     /// Part of what memory may hold unwritten that it holds, up to 1.
     pub dirty: f64,
     /// The cache is so full that points come first.
@@ -210,6 +216,7 @@ pub struct Tuner {
     /// Still to pass before what is measured is that of this rate.
     calm: Duration,
     used: u64,
+    made: u64,
     used_span: Duration,
     /// The lowest rate at which reads waited too long.
     failed_at: Option<f64>,
@@ -234,6 +241,7 @@ impl Tuner {
             since_change: Duration::ZERO,
             calm: Duration::ZERO,
             used: 0,
+            made: 0,
             used_span: Duration::ZERO,
             failed_at: None,
             since_failed: Duration::ZERO,
@@ -252,7 +260,7 @@ impl Tuner {
         if is_due && !sample.is_cache_full {
             self.change(sample.dirty);
             self.since_change = Duration::ZERO;
-            (self.used, self.used_span) = (0, Duration::ZERO);
+            (self.used, self.made, self.used_span) = (0, 0, Duration::ZERO);
         }
         let rate = (self.bounds.least..=BUDGET_RATE_MAX).contains(&self.rate);
         assert!(rate, "a rate of {}", self.rate);
@@ -273,6 +281,7 @@ impl Tuner {
         self.used_span += sample.span;
         self.since_failed += sample.span;
         self.used += sample.used;
+        self.made += sample.made;
         if self.calm > Duration::ZERO {
             self.calm = self.calm.saturating_sub(sample.span);
             return;
@@ -334,6 +343,10 @@ impl Tuner {
 
     /// Decides anew.
     fn change(&mut self, dirty: f64) {
+        if self.made > self.used {
+            self.reason = Reason::NewFiles;
+            return self.measure_anew();
+        }
         let bound = self.bounds.read_wait.as_secs_f64();
         let part = |wait: Option<Duration>| wait.map_or(0.0, |wait| wait.as_secs_f64() / bound);
         let (peaks, mean) = (part(self.by_peaks()), part(self.by_mean()));
@@ -367,7 +380,11 @@ impl Tuner {
         self.since_failed = Duration::ZERO;
         self.rate = (failed * factor.clamp(LOWER_MOST, LOWER_LEAST)).max(self.bounds.least);
         self.reason = reason;
-        // What was measured belongs to the rate before.
+        self.measure_anew();
+    }
+
+    /// What was measured is of another rate, or of something else.
+    fn measure_anew(&mut self) {
         self.windows.clear();
         self.calm = CALM;
     }

@@ -87,6 +87,7 @@ impl Run {
                 span: QUARTER,
                 disks: &[activity],
                 used: whole(rate * QUARTER.as_secs_f64()),
+                made: 0,
                 dirty: 0.0,
                 is_cache_full: false,
             }));
@@ -174,6 +175,7 @@ fn others_alone_push_it_to_its_floor_and_no_further() {
         span: QUARTER,
         disks: &[slow],
         used: 0,
+        made: 0,
         dirty: 0.0,
         is_cache_full: false,
     };
@@ -189,6 +191,40 @@ fn others_alone_push_it_to_its_floor_and_no_further() {
     sample.is_cache_full = true;
     let verdict = tuner.step(&sample);
     assert_eq!((verdict.rate, verdict.reason), (None, Reason::CacheFull));
+}
+
+#[test]
+fn what_new_files_make_reads_wait_is_not_blamed_on_updates() {
+    let (mut tuner, mut disk) = (Tuner::new(HDD), Disk::new(150.0, 0.005));
+    Run::of(&mut tuner, &mut disk, 1e6, 60);
+    let before = tuner.rate;
+    let slow = [Activity {
+        reads: 50,
+        read_wait: Duration::from_secs(50),
+        ..Activity::default()
+    }];
+    let flood = |made| Sample {
+        span: QUARTER,
+        disks: &slow,
+        used: 10,
+        made,
+        dirty: 0.9,
+        is_cache_full: false,
+    };
+    for _ in 0..400 {
+        let verdict = tuner.step(&flood(300));
+        assert!(verdict.rate == Some(before), "{verdict:?}");
+    }
+    assert_eq!(tuner.reason, Reason::NewFiles);
+    // It goes on where it was, as soon as the flood is over.
+    let run = Run::of(&mut tuner, &mut disk, 1e6, 60);
+    let (least, _) = run.least_and_most(0);
+    assert!(least >= before * 0.5, "{before}, then {least}");
+    // The same waits with few new files are those of updates.
+    for _ in 0..400 {
+        tuner.step(&flood(9));
+    }
+    assert_eq!((tuner.rate, tuner.reason), (10.0, Reason::ReadsWait));
 }
 
 #[test]
@@ -210,6 +246,7 @@ fn dirty_memory_counts_where_the_disk_is_busy() {
                 span: QUARTER,
                 disks: &[Activity::default(), activity],
                 used: 1000,
+                made: 0,
                 dirty: 0.6,
                 is_cache_full: false,
             });
@@ -248,6 +285,7 @@ proptest! {
                 span: Duration::from_millis(span_ms),
                 disks: &[activity],
                 used: used >> 32,
+                made: 0,
                 dirty,
                 is_cache_full: false,
             });
