@@ -215,6 +215,11 @@ const _: () = assert!(VOLUMES_MAX <= 32);
 /// How often it is looked whether each of several data directories is where it was: for so long at most
 /// a mount point without its disk is taken for an empty directory.
 pub const DATA_DIR_LOOK_EVERY: Duration = Duration::from_millis(250);
+/// How long a metric waits for a data directory that is away, or answers with errors, before it gets its
+/// file in its own place without an answer: a mount that comes late at a boot, or one that is made anew,
+/// is back sooner; for longer the share of points that wait would have to hold what all new metrics send.
+pub const DATA_DIR_PATIENCE: Duration = Duration::from_secs(60);
+const _: () = assert!(DATA_DIR_PATIENCE.as_millis() > DATA_DIR_LOOK_EVERY.as_millis());
 /// Operations of a shard that may wait for one of several disks at once, by kind: as many kernel
 /// workers are had for each, so that a disk that answers late, or never, takes none of another's.
 /// For flash, where workers wait for one another more than for the disk.

@@ -236,6 +236,7 @@ impl Writer {
         let lane = self.lanes.of_mut(ledger.volume(series));
         lane.pressure.took(took);
         lane.counts.creates += 1;
+        self.lanes.forget(series);
         ledger.time(Latency::Create, took);
         ledger.count(Counter::Creates, 1);
         self.announce_made(ledger, series);
@@ -258,6 +259,7 @@ impl Writer {
     /// Somebody else made the file meanwhile: it is used as it is.
     pub(super) fn found(&mut self, ledger: &mut Ledger, create: &Create) {
         let series = create.series;
+        self.lanes.forget(series);
         if create.firsts.is_some() {
             return ledger.put_back(series);
         }

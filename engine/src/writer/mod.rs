@@ -36,7 +36,7 @@ pub use announce::{AnnounceConfig, Outlet};
 pub use faults::Said;
 pub use inspect::{Inspection, MetadataAnswer};
 pub use told::{Tells, Told};
-pub use volumes::{Away, Further, FurtherVolume, VolumeCounts, salt};
+pub use volumes::{Away, Further, FurtherVolume, Presence, VolumeCounts, salt};
 
 use crate::cache::{Ledger, SeriesId, Standing, Volume};
 use crate::clock::Now;
@@ -266,6 +266,7 @@ impl Writer {
             };
             used += 1;
             if self.lanes.is_away(volume) {
+                self.keep_home(ledger, series);
                 self.park(ledger, series, &Fault::Away, now);
                 continue;
             }
@@ -414,6 +415,9 @@ impl Writer {
             }
             update::Step::Failed(fault) => {
                 ledger.put_back(series);
+                if !fault.is_missing() {
+                    self.keep_home(ledger, series);
+                }
                 // Missing again right after it was made or found: a link that leads nowhere.
                 if fault.is_missing() && self.parked.is_first_miss(series) {
                     ledger.set_standing(series, Standing::Unproven);

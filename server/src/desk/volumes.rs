@@ -2,22 +2,23 @@
 //! tunes them; and, where there are several, whether each is where it was (docs/decisions/0020).
 //! A directory that is gone, or on another file system than at the start, is away: nothing is looked
 //! for, made or written there, so that a mount point without its disk gets no files and an empty one is
-//! not taken for metrics that are new. One that comes back goes on without a start.
+//! not taken for metrics that are new. One that comes back goes on without a start. One that does not
+//! for `DATA_DIR_PATIENCE` is away for long: only what belongs there waits for it.
 //! A disk that hangs keeps its own look waiting and nobody else's.
 
 use std::cell::{Cell, RefCell};
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use benzene_engine::cache::Volume;
 use benzene_engine::clock;
 use benzene_engine::device::Class;
 use benzene_engine::limiter::Budget;
-use benzene_engine::limits::{BUDGET_BURST_S, DATA_DIR_LOOK_EVERY};
+use benzene_engine::limits::{BUDGET_BURST_S, DATA_DIR_LOOK_EVERY, DATA_DIR_PATIENCE};
 use benzene_engine::ring::mount;
-use benzene_engine::writer::{Away, Budgets};
+use benzene_engine::writer::{Away, Budgets, Presence};
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
@@ -39,8 +40,34 @@ pub(super) struct DataVolume {
     pub(super) tuning: RefCell<Tuning>,
     /// The file system that it is on; None: that was never to be had.
     device: Cell<Option<u64>>,
-    is_away: Cell<bool>,
+    absence: Cell<Option<Absence>>,
     free_bytes: Cell<Option<u64>>,
+}
+
+/// A directory is away.
+#[derive(Clone, Copy, Debug)]
+struct Absence {
+    since: Instant,
+    /// That patience with it has ended was said.
+    is_said: bool,
+}
+
+impl Absence {
+    fn new(since: Instant) -> Self {
+        Self {
+            since,
+            is_said: false,
+        }
+    }
+
+    /// What it is at this moment, and whether that is to be said.
+    fn at(&mut self, now: Instant) -> (Presence, bool) {
+        if now.saturating_duration_since(self.since) < DATA_DIR_PATIENCE {
+            return (Presence::Away, false);
+        }
+        let was_said = std::mem::replace(&mut self.is_said, true);
+        (Presence::LongAway, !was_said)
+    }
 }
 
 /// A look at a directory: its file system, and the room there.
@@ -71,14 +98,33 @@ impl DataVolume {
                     .map(|(device, _)| device)
                     .filter(|_| problem.is_none()),
             ),
-            is_away: Cell::new(problem.is_some()),
+            absence: Cell::new(problem.map(|_| Absence::new(now))),
             free_bytes: Cell::new(None),
         }
     }
 
     /// Is it not where it was?
     pub(super) fn is_away(&self) -> bool {
-        self.is_away.get()
+        self.absence.get().is_some()
+    }
+
+    /// Is it where it was? Says once that patience with it has ended.
+    fn presence(&self, now: Instant) -> Presence {
+        let Some(mut absence) = self.absence.get() else {
+            return Presence::There;
+        };
+        let (presence, is_to_be_said) = absence.at(now);
+        self.absence.set(Some(absence));
+        if is_to_be_said {
+            tracing::warn!(
+                "the data directory {} has been away for {} s: new metrics that belong elsewhere are made \
+                 without asking it; one that has a file there too keeps its new one (secondFiles). Mount \
+                 its disk again, or take it out of LOCAL_DATA_DIRS and restart",
+                self.directory.path.display(),
+                DATA_DIR_PATIENCE.as_secs()
+            );
+        }
+        presence
     }
 
     /// Room on its file system, as far as that is known.
@@ -107,8 +153,8 @@ impl DataVolume {
         }
     }
 
-    /// Takes in what a look has found. Says whether it is away now.
-    fn saw(&self, found: Look) -> bool {
+    /// Takes in what a look has found.
+    fn saw(&self, found: Look, now: Instant) {
         let path = &self.directory.path;
         let (why, free) = match found {
             Err(error) => (Some(error.to_string()), None),
@@ -125,20 +171,30 @@ impl DataVolume {
             },
         };
         self.free_bytes.set(free);
-        let was_away = self.is_away.replace(why.is_some());
+        let was_away = self.absence.get();
         match (&why, was_away) {
-            (Some(why), false) => tracing::error!(
-                "the data directory {} is away: {why}. Nothing is written there, and points of its \
-                 metrics wait; mount its disk again (the others go on)",
-                path.display()
-            ),
-            (None, true) => tracing::info!(
-                "the data directory {} is there again: what waits is written",
-                path.display()
-            ),
-            (Some(_), true) | (None, false) => {}
+            (Some(why), None) => {
+                self.absence.set(Some(Absence::new(now)));
+                tracing::error!(
+                    "the data directory {} is away: {why}. Nothing is written there, and points of its \
+                     metrics wait; mount its disk again (the others go on)",
+                    path.display()
+                );
+            }
+            (None, Some(absence)) => {
+                self.absence.set(None);
+                tracing::info!(
+                    "the data directory {} is there again: what waits is written{}",
+                    path.display(),
+                    if absence.is_said {
+                        ", and new metrics ask it again"
+                    } else {
+                        ""
+                    }
+                );
+            }
+            (Some(_), Some(_)) | (None, None) => {}
         }
-        why.is_some()
     }
 }
 
@@ -206,13 +262,15 @@ impl Desk {
         }
         let mut looks: Vec<Option<JoinHandle<Look>>> = self.volumes.iter().map(|_| None).collect();
         loop {
+            let now = clock::now().instant;
             let all = self.volumes.iter().zip(&mut looks).enumerate();
             for (number, (volume, slot)) in all {
                 if let Some(handle) = slot.take_if(|handle| handle.is_finished())
                     && let Ok(found) = handle.await
                 {
-                    self.away.set(Volume::new(number), volume.saw(found));
+                    volume.saw(found, now);
                 }
+                self.away.set(Volume::new(number), volume.presence(now));
                 let path = volume.directory.path.clone();
                 slot.get_or_insert_with(|| tokio::task::spawn_blocking(move || look(&path)));
             }
@@ -232,7 +290,7 @@ pub(super) fn creates_per_minute(volumes: &[DataVolume]) -> Option<f64> {
 pub(super) fn away_of(volumes: &[DataVolume]) -> Away {
     let away = Away::default();
     for (number, volume) in volumes.iter().enumerate() {
-        away.set(Volume::new(number), volume.is_away());
+        away.set(Volume::new(number), volume.presence(clock::now().instant));
     }
     away
 }
@@ -240,3 +298,70 @@ pub(super) fn away_of(volumes: &[DataVolume]) -> Away {
 /// How long a directory is asked to bring what was written to its disk, and fails, before the journal
 /// goes on without it; only where there are others.
 pub(super) const SYNC_PATIENCE: Duration = Duration::from_secs(60);
+
+#[cfg(test)]
+mod tests {
+    use benzene_engine::device::Profile;
+
+    use super::super::disk::Treatment;
+    use super::*;
+    use crate::config::Chosen;
+
+    fn volume(path: &Path, problem: Option<&str>) -> DataVolume {
+        let chosen = Chosen {
+            rate: Rate::Unlimited,
+            option: "MAX_UPDATES_PER_SECOND",
+            line: None,
+        };
+        let found = Found {
+            treatment: Treatment {
+                class: Class::Ssd,
+                updates: chosen,
+                creates: chosen,
+                profile: *Profile::of(Class::Ssd),
+            },
+            said: Vec::new(),
+            watch: None,
+            disk: None,
+        };
+        DataVolume::new(&DataDirectory::of(path.to_owned()), found, problem)
+    }
+
+    #[test]
+    fn patience_counts_from_the_start_or_from_when_it_went() {
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join("whisper");
+        let begin = clock::now().instant;
+        let volume = volume(&path, Some("it is not there"));
+        let started = clock::now().instant;
+        let moment = Duration::from_millis(1);
+        let after = |time: Instant| time + DATA_DIR_PATIENCE;
+        let just_before = |time: Instant| time + DATA_DIR_PATIENCE.saturating_sub(moment);
+        let looked = |now: Instant| {
+            volume.saw(look(&path), now);
+            volume.presence(now)
+        };
+        assert_eq!(looked(just_before(begin)), Presence::Away);
+        // Nobody need have answered.
+        assert_eq!(volume.presence(after(started)), Presence::LongAway);
+        assert_eq!(looked(after(started)), Presence::LongAway);
+
+        std::fs::create_dir(&path).unwrap();
+        let went = after(started) + moment;
+        assert_eq!(looked(went), Presence::There);
+        std::fs::remove_dir(&path).unwrap();
+        assert_eq!(looked(went), Presence::Away);
+        assert_eq!(looked(just_before(went)), Presence::Away);
+        assert_eq!(looked(after(went)), Presence::LongAway);
+    }
+
+    #[test]
+    fn the_end_of_patience_is_said_once_in_an_absence() {
+        let begin = clock::now().instant;
+        let mut absence = Absence::new(begin);
+        let end = begin + DATA_DIR_PATIENCE;
+        assert_eq!(absence.at(begin), (Presence::Away, false));
+        assert_eq!(absence.at(end), (Presence::LongAway, true));
+        assert_eq!(absence.at(end), (Presence::LongAway, false));
+    }
+}

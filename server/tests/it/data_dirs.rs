@@ -17,7 +17,7 @@ use crate::faults::{Mount, assert_whole, files_below, lines};
 use crate::first_use::now;
 use crate::journal::{balance, kill, wait_for_recall};
 use crate::power::Disk;
-use crate::vitals::file_points;
+use crate::vitals::{file_points, is_long};
 
 /// `one` takes what begins with one., `two` with two., anything else goes by hash.
 const SCHEMAS: &str = "[one]\npattern = ^one\\.\nretentions = 1s:20m\nvolume = one\n\
@@ -346,6 +346,67 @@ fn a_start_goes_without_a_directory_that_is_missing_and_not_without_all() {
         "{text}"
     );
     assert_eq!(fs::metadata(&one).unwrap().nlink(), 2, "nothing was made");
+}
+
+/// With `BENZENE_LONG` only: the daemon's patience is a minute. What ends it and what it means for a metric
+/// is tested beside the code.
+#[test]
+fn a_directory_that_stays_away_keeps_no_other_metrics_waiting() {
+    if !is_long() {
+        return;
+    }
+    let root = tempfile::tempdir().unwrap();
+    let data = ["disk1", "disk2"].map(|disk| root.path().join(disk));
+    let staged = root.path().join("staged");
+    fs::create_dir(&data[0]).unwrap();
+    let conf = "SHUTDOWN = drain\n";
+    let mut daemon = Daemon::start_in(&setup(&data[0], &data[1], conf), root);
+    let time = now();
+    for prefix in ["one", "two", "any"] {
+        daemon.send(&lines(prefix, 50, time));
+    }
+    daemon.wait_for_log("cannot write ");
+    daemon.wait_for_points("one.m49", 1);
+    assert_eq!(files_below(&data[0]), Vec::<PathBuf>::new());
+    let end =
+        "has been away for 60 s: new metrics that belong elsewhere are made without asking it";
+    let is_said = || daemon.log().contains(end).then_some(());
+    wait_for(is_said)
+        .or_else(|| wait_for(is_said))
+        .unwrap_or_else(|| panic!("it was never said: {}", daemon.log()));
+    daemon.send(&lines("one.late", 50, time));
+    wait_for_all(&daemon, &data[0], ("one.late", 50), time);
+    wait_for_all(&daemon, &data[0], ("one", 50), time);
+    assert!(!data[1].exists(), "it was made");
+
+    // It comes back with files of metrics that have a new one by now.
+    let histories = files_below(&data[0]);
+    for file in &histories {
+        let file_there = staged.join(file.strip_prefix(&data[0]).unwrap());
+        fs::create_dir_all(file_there.parent().unwrap()).unwrap();
+        fs::copy(file, file_there).unwrap();
+    }
+    fs::rename(&staged, &data[1]).unwrap();
+    daemon.wait_for_log("is there again: what waits is written, and new metrics ask it again");
+    daemon.send(&lines("two.late", 50, time));
+    wait_for_all(&daemon, &data[1], ("two.late", 50), time);
+    // One update in 64 looks for a second file.
+    for round in 1..=20 {
+        daemon.send(&lines("one", 50, time - round));
+        wait_for_all(&daemon, &data[0], ("one", 50), time - round);
+    }
+    daemon.wait_for_log("is a second file of a metric");
+    let ended = daemon.stop();
+    assert_ended_well(&ended);
+    assert_eq!(ended.log.matches(end).count(), 1, "{}", ended.log);
+    assert!(counted(&ended.log)["secondFiles"] > 0, "{}", ended.log);
+    for metric in 0..50 {
+        let (two, any) = (format!("two.m{metric}"), format!("any.m{metric}"));
+        assert!(points(&data[1], &two).unwrap().contains_key(&time));
+        assert!(points(&data[0], &two).is_none(), "{two} went elsewhere");
+        let found = data.iter().find_map(|data| points(data, &any));
+        assert!(found.unwrap().contains_key(&time), "{any}");
+    }
 }
 
 #[test]

@@ -2,8 +2,9 @@
 //! (docs/decisions/0020).
 //! A series is looked for first where its file would be made: there it is, nearly always, and no other
 //! disk is asked. Where it is not, the others are asked in the order of the list, and the first that has
-//! it keeps it. A file is made only when all have answered that they have none: one that cannot answer
-//! may have it, and the series waits as for a fault of that directory.
+//! it keeps it. A file is made when all have answered that they have none: one that cannot answer may
+//! have it, and the series waits as for a fault of that directory, `DATA_DIR_PATIENCE` at most. For its
+//! own place, and for a directory that is known to have its file, it waits as long as it takes.
 //! Each directory has its own budgets, pace and bounds, so that a series waits for its own disk alone.
 
 #[cfg(test)]
@@ -14,6 +15,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Instant;
 
 use hashbrown::HashMap;
 
@@ -25,8 +27,8 @@ use super::pace::Pace;
 use super::{Budgets, Ledger, Now, Writer, WriterConfig};
 use crate::cache::{SeriesId, Volume};
 use crate::limits::{
-    CREATES_IN_FLIGHT_MAX, PLACED_PER_TURN_MAX, PROBES_IN_FLIGHT_MAX, UPDATES_IN_FLIGHT_MAX,
-    UPDATES_PER_SECOND_LOOK, VOLUME_CREATES, VOLUME_PROBES,
+    CREATES_IN_FLIGHT_MAX, DATA_DIR_PATIENCE, PLACED_PER_TURN_MAX, PROBES_IN_FLIGHT_MAX,
+    UPDATES_IN_FLIGHT_MAX, UPDATES_PER_SECOND_LOOK, VOLUME_CREATES, VOLUME_PROBES,
 };
 use crate::metric::Metric;
 use crate::ring::FileOperation;
@@ -62,24 +64,48 @@ pub struct Further {
     pub away: Arc<Away>,
 }
 
-/// Directories that are not where they were: not mounted, or gone. Set by who looks after them.
+/// Whether a data directory is where it was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Presence {
+    /// It is.
+    There,
+    /// It is not mounted, or gone: nothing is looked for, made or written in it.
+    Away,
+    /// It is away for `DATA_DIR_PATIENCE`: nobody waits for it who belongs elsewhere.
+    LongAway,
+}
+
+/// Directories that are not where they were. Set by who looks after them.
 #[derive(Debug, Default)]
-pub struct Away(AtomicU32);
+pub struct Away {
+    away: AtomicU32,
+    /// Those that have been for long.
+    long: AtomicU32,
+}
 
 impl Away {
-    /// Whether a directory is away from now on.
-    pub fn set(&self, volume: Volume, is_away: bool) {
-        // One bit, by which nothing is published: relaxed is enough.
-        if is_away {
-            self.0.fetch_or(volume.bit(), Ordering::Relaxed);
-        } else {
-            self.0.fetch_and(!volume.bit(), Ordering::Relaxed);
-        }
+    /// Whether a directory is where it was, from now on.
+    pub fn set(&self, volume: Volume, presence: Presence) {
+        // Bits, by which nothing is published: relaxed is enough.
+        let set = |bits: &AtomicU32, is_in: bool| {
+            if is_in {
+                bits.fetch_or(volume.bit(), Ordering::Relaxed);
+            } else {
+                bits.fetch_and(!volume.bit(), Ordering::Relaxed);
+            }
+        };
+        set(&self.away, presence != Presence::There);
+        set(&self.long, presence == Presence::LongAway);
     }
 
-    /// Is it away?
-    pub fn is(&self, volume: Volume) -> bool {
-        self.0.load(Ordering::Relaxed) & volume.bit() != 0
+    /// All that are away.
+    fn all(&self) -> u32 {
+        self.away.load(Ordering::Relaxed)
+    }
+
+    /// Is it away for long?
+    fn is_long(&self, volume: Volume) -> bool {
+        self.long.load(Ordering::Relaxed) & volume.bit() != 0
     }
 }
 
@@ -116,10 +142,19 @@ pub(super) struct Lane {
 
 /// A series on its way through the directories.
 #[derive(Clone, Copy, Debug, Default)]
-struct Asked {
+struct Search {
     /// Directories that have answered, or could not.
     asked: u32,
     /// Those that could not.
+    failed: u32,
+    /// For which it waits, between its tries.
+    wait: Option<Wait>,
+}
+
+/// A wait for directories that could not be asked, and are not the series' own.
+#[derive(Clone, Copy, Debug)]
+struct Wait {
+    since: Instant,
     failed: u32,
 }
 
@@ -128,7 +163,11 @@ struct Asked {
 pub(super) struct Lanes {
     each: Vec<Lane>,
     away: Arc<Away>,
-    asked: HashMap<SeriesId, Asked>,
+    /// Bounded, as `homes`, by the number of series in the cache.
+    searches: HashMap<SeriesId, Search>,
+    /// Which directory has the file, of series that cannot be written there and whose new file would be
+    /// made in another.
+    homes: HashMap<SeriesId, Volume>,
     /// Updates since a second file was looked for, and the directory that was asked.
     second_look: (u32, usize),
 }
@@ -194,7 +233,8 @@ impl Lanes {
         Self {
             each: lanes,
             away,
-            asked: HashMap::new(),
+            searches: HashMap::new(),
+            homes: HashMap::new(),
             second_look: (0, 0),
         }
     }
@@ -221,14 +261,56 @@ impl Lanes {
 
     /// Is it away?
     pub(super) fn is_away(&self, volume: Volume) -> bool {
-        self.away.is(volume)
+        self.away.all() & volume.bit() != 0
     }
 
-    /// The file of a series was found, or its search begins anew.
+    /// The file of a series was found or made, or the series is a new one.
     pub(super) fn forget(&mut self, series: SeriesId) {
-        if !self.asked.is_empty() {
-            self.asked.remove(&series);
+        if !self.searches.is_empty() {
+            self.searches.remove(&series);
         }
+        if !self.homes.is_empty() {
+            self.homes.remove(&series);
+        }
+    }
+
+    /// The next search for a series begins anew; what it waits for is kept.
+    fn end_search(&mut self, series: SeriesId) {
+        let wait = self.searches.get(&series).and_then(|search| search.wait);
+        if wait.is_none() {
+            self.searches.remove(&series);
+            return;
+        }
+        let anew = Search {
+            wait,
+            ..Search::default()
+        };
+        self.searches.insert(series, anew);
+    }
+
+    /// The directory for which a series waits that was found in none and would be made in `target`;
+    /// None where all have answered, or need not.
+    fn waits_for(&mut self, series: SeriesId, target: Volume, now: Instant) -> Option<Volume> {
+        let search = self.searches.get_mut(&series)?;
+        let failed = search.failed;
+        let has_failed = |volume: &Volume| failed & volume.bit() != 0;
+        let home = self.homes.get(&series).copied();
+        let own = home.into_iter().chain([target]).find(has_failed);
+        if failed == 0 || own.is_some() {
+            search.wait = None;
+            return own;
+        }
+        // One that has answered meanwhile is waited for anew.
+        let wait = search.wait.filter(|wait| failed & !wait.failed == 0);
+        let since = wait.map_or(now, |wait| wait.since);
+        let is_over = now.saturating_duration_since(since) >= DATA_DIR_PATIENCE;
+        let waits_for = Volume::all(self.each.len())
+            .filter(has_failed)
+            .find(|volume| !is_over && !self.away.is_long(*volume));
+        if waits_for.is_some() {
+            search.wait = Some(Wait { since, failed });
+        }
+        waits_for
     }
 
     /// By hash, where a new file of this path below its data directory goes: to the directory whose own
@@ -303,33 +385,46 @@ impl Writer {
 
     fn ask_next(&mut self, ledger: &mut Ledger, series: SeriesId, fault: Option<&Fault>, now: Now) {
         let here = ledger.volume(series);
-        let asked = self.lanes.asked.entry(series).or_default();
-        asked.asked |= here.bit();
+        let away = self.lanes.away.all();
+        let search = self.lanes.searches.entry(series).or_default();
+        search.asked |= here.bit();
         if fault.is_some() {
-            asked.failed |= here.bit();
+            search.failed |= here.bit();
         } else {
-            asked.failed &= !here.bit();
+            search.failed &= !here.bit();
         }
-        let Asked { asked, failed } = *asked;
-        let next = |set: u32| self.lanes.all().find(|volume| set & volume.bit() != 0);
-        if let Some(next) = next(!asked) {
+        // Who is away cannot say anything, and nobody stands in line there to hear that.
+        let silent = away & !search.asked;
+        search.asked |= silent;
+        search.failed |= silent;
+        let asked = search.asked;
+        if let Some(next) = (self.lanes.all()).find(|volume| asked & volume.bit() == 0) {
             return ledger.set_volume(series, next);
         }
-        if let Some(failed) = next(failed) {
-            self.lanes.forget(series);
-            ledger.set_volume(series, failed);
+        let target = self.volume_of_new(ledger.name(series));
+        if let Some(waits_for) = self.lanes.waits_for(series, target, now.instant) {
+            self.lanes.end_search(series);
+            ledger.set_volume(series, waits_for);
             return match fault {
-                Some(fault) if failed == here => self.park(ledger, series, fault, now),
+                Some(fault) if waits_for == here => self.park(ledger, series, fault, now),
                 Some(_) | None => self.park(ledger, series, &Fault::NoAnswer, now),
             };
         }
-        let target = self.volume_of_new(ledger.name(series));
         if here == target {
-            self.lanes.forget(series);
+            self.lanes.end_search(series);
             return self.lanes.of_mut(target).missing.push_back(series);
         }
         // Asked once more, in its turn and at the pace of its directory.
         ledger.set_volume(series, target);
+    }
+
+    /// A series cannot be written where its file is. Where a new one would be made elsewhere, that is
+    /// kept in mind, so that none is.
+    pub(super) fn keep_home(&mut self, ledger: &Ledger, series: SeriesId) {
+        let home = ledger.volume(series);
+        if self.lanes.len() > 1 && self.volume_of_new(ledger.name(series)) != home {
+            self.lanes.homes.insert(series, home);
+        }
     }
 
     /// Every so many updates the file just written is looked for in another directory: a second one

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::time::Duration;
 
 use super::*;
 use crate::cache::{Cache, CacheConfig, Strategy};
@@ -154,6 +155,27 @@ impl Rig {
         }
     }
 
+    /// Turns, each when one is due, for so many seconds.
+    fn run(&mut self, seconds: u64) {
+        let end = self.now.instant + Duration::from_secs(seconds);
+        loop {
+            self.turn();
+            let next = self
+                .writer
+                .next_deadline(&self.ledger, &self.budgets, self.now);
+            match next.filter(|at| *at <= end) {
+                Some(at) => self.now.instant = at.max(self.now.instant),
+                None => break,
+            }
+        }
+        self.now.instant = end;
+    }
+
+    /// Points that wait, by directory.
+    fn stuck(&self) -> [u64; 3] {
+        [0, 1, 2].map(|number| self.ledger.stuck_points(Volume::new(number)))
+    }
+
     /// What was asked since this was called last.
     fn asked(&mut self) -> Vec<String> {
         std::mem::take(&mut self.asked)
@@ -215,14 +237,13 @@ fn nothing_is_made_while_a_directory_that_may_have_the_file_cannot_be_asked() {
     let asked = rig.asked();
     assert!(asked.contains(&"open /a b.y".to_owned()), "{asked:?}");
     assert!(asked.iter().all(|it| !it.starts_with("make")), "{asked:?}");
-    let stuck = |rig: &Rig| [0, 1, 2].map(|it| rig.ledger.stuck_points(Volume::new(it)));
-    assert_eq!(stuck(&rig), [0, 0, 1], "of the directory that fails");
+    assert_eq!(rig.stuck(), [0, 0, 1], "of the directory that fails");
     // It is asked again, the directory that failed first; now it knows.
     rig.set("/c", "b.x", Answer::Has);
-    rig.now.instant += std::time::Duration::from_secs(2);
+    rig.now.instant += Duration::from_secs(2);
     rig.turn();
     assert_eq!(rig.asked(), ["look /c b.x", "open /c b.x"]);
-    assert_eq!(stuck(&rig), [0, 0, 0]);
+    assert_eq!(rig.stuck(), [0, 0, 0]);
 }
 
 #[test]
@@ -230,7 +251,7 @@ fn in_a_directory_that_is_away_nothing_is_done_until_it_is_back() {
     let mut rig = Rig::new([None; 3]);
     rig.set("/a", "a.there", Answer::Has);
     rig.set("/b", "b.there", Answer::Has);
-    rig.away.set(Volume::new(1), true);
+    rig.away.set(Volume::new(1), Presence::Away);
     for name in ["a.there", "b.there", "b.new", "a.new"] {
         rig.send(name);
     }
@@ -241,14 +262,136 @@ fn in_a_directory_that_is_away_nothing_is_done_until_it_is_back() {
     assert!(!asked.iter().any(is_wrong), "{asked:?}");
     assert_eq!(rig.ledger.usage().parked_points, 3);
     assert!(rig.ledger.stats().get(Counter::ErrorsAway) >= 3);
-    rig.away.set(Volume::new(1), false);
-    rig.now.instant += std::time::Duration::from_secs(2);
+    rig.away.set(Volume::new(1), Presence::There);
+    rig.now.instant += Duration::from_secs(2);
     rig.turn();
     let asked = rig.asked();
     for wanted in ["open /b b.there", "make /b b.new", "make /a a.new"] {
         assert!(asked.contains(&wanted.to_owned()), "{wanted}: {asked:?}");
     }
     assert_eq!(rig.ledger.usage().parked_points, 0);
+}
+
+#[test]
+fn nobody_who_belongs_elsewhere_waits_for_a_directory_that_is_away_for_long() {
+    let mut rig = Rig::new([None; 3]);
+    rig.away.set(Volume::new(1), Presence::Away);
+    rig.set("/c", "a.moved", Answer::Has);
+    for name in ["a.early", "b.early"] {
+        rig.send(name);
+    }
+    rig.run(50);
+    assert_eq!(
+        rig.stuck(),
+        [0, 2, 0],
+        "of the directory that is waited for"
+    );
+    let asked = rig.asked();
+    assert!(asked.iter().all(|it| !it.starts_with("make")), "{asked:?}");
+    rig.away.set(Volume::new(1), Presence::LongAway);
+    for name in ["a.late", "b.late", "a.moved"] {
+        rig.send(name);
+    }
+    rig.turn();
+    let asked = rig.asked();
+    assert!(asked.contains(&"make /a a.late".to_owned()), "{asked:?}");
+    assert!(asked.contains(&"open /c a.moved".to_owned()), "{asked:?}");
+    // Who waits already is tried once a minute.
+    rig.run(60);
+    let made = |asked: &[String]| -> Vec<String> {
+        let made = asked.iter().filter(|it| it.starts_with("make"));
+        made.cloned().collect()
+    };
+    assert_eq!(made(&rig.asked()), ["make /a a.early"]);
+    assert_eq!(rig.stuck(), [0, 2, 0], "they belong there");
+    // It is back, with a file of one that it has in common with the first by now.
+    rig.set("/b", "a.early", Answer::Has);
+    rig.set("/b", "b.early", Answer::Has);
+    rig.set("/b", "a.new", Answer::Has);
+    rig.away.set(Volume::new(1), Presence::There);
+    rig.send("a.early");
+    rig.send("a.new");
+    rig.run(60);
+    let asked = rig.asked();
+    for wanted in ["open /a a.early", "open /b b.early", "open /b a.new"] {
+        assert!(asked.contains(&wanted.to_owned()), "{wanted}: {asked:?}");
+    }
+    assert_eq!(made(&asked), ["make /b b.late"]);
+    assert_eq!(rig.stuck(), [0, 0, 0]);
+}
+
+#[test]
+fn a_directory_that_answers_with_errors_is_waited_for_as_long_by_each_metric() {
+    let mut rig = Rig::new([None; 3]);
+    let made = |rig: &mut Rig, name: &str| -> bool {
+        let made = format!("make /a {name}");
+        rig.asked().contains(&made)
+    };
+    for name in ["a.first", "a.second"] {
+        rig.set("/c", name, Answer::Fails);
+    }
+    rig.send("a.first");
+    rig.run(40);
+    rig.send("a.second");
+    rig.run(19);
+    assert!(!made(&mut rig, "a.first"), "a moment before");
+    assert_eq!(rig.stuck(), [0, 0, 2]);
+    // Tried at 1, 3, 7, 15, 31 and 63 seconds.
+    rig.run(5);
+    assert!(made(&mut rig, "a.first"));
+    assert_eq!(rig.stuck(), [0, 0, 1]);
+    rig.run(30);
+    assert!(!made(&mut rig, "a.second"), "it came later");
+    rig.run(10);
+    assert!(made(&mut rig, "a.second"));
+
+    // Another directory that cannot be asked has a time of its own.
+    rig.set("/b", "a.both", Answer::Fails);
+    rig.send("a.both");
+    rig.run(40);
+    rig.set("/b", "a.both", Answer::HasNot);
+    rig.set("/c", "a.both", Answer::Fails);
+    rig.run(40);
+    assert!(!made(&mut rig, "a.both"));
+    assert_eq!(rig.stuck(), [0, 0, 1]);
+    rig.run(60);
+    assert!(made(&mut rig, "a.both"));
+
+    // Of two, the one that is away for long is not waited for.
+    rig.away.set(Volume::new(1), Presence::LongAway);
+    rig.set("/c", "a.other", Answer::Fails);
+    rig.send("a.other");
+    rig.run(50);
+    assert_eq!(rig.stuck(), [0, 0, 1]);
+    rig.run(50);
+    assert!(made(&mut rig, "a.other"));
+    assert_eq!(rig.stuck(), [0, 0, 0]);
+}
+
+#[test]
+fn for_its_own_place_and_for_its_file_a_metric_waits_as_long_as_it_takes() {
+    let mut rig = Rig::new([None, Some(0.0), None]);
+    rig.set("/a", "a.own", Answer::Fails);
+    // Its file is where it would not be made, and nothing may be written there yet.
+    rig.set("/b", "a.known", Answer::Has);
+    rig.send("a.own");
+    rig.send("a.known");
+    rig.turn();
+    rig.away.set(Volume::new(1), Presence::LongAway);
+    rig.budgets[1].updates.set_rate(None, rig.now.instant);
+    rig.run(3600);
+    let asked = rig.asked();
+    assert!(asked.iter().all(|it| it.starts_with("look")), "{asked:?}");
+    assert_eq!(rig.stuck(), [1, 1, 0]);
+    rig.away.set(Volume::new(1), Presence::There);
+    rig.set("/a", "a.own", Answer::HasNot);
+    rig.run(60);
+    let asked = rig.asked();
+    for wanted in ["make /a a.own", "open /b a.known"] {
+        assert!(asked.contains(&wanted.to_owned()), "{wanted}: {asked:?}");
+    }
+    // What it waited for is forgotten with the find.
+    assert!(rig.writer.lanes.searches.is_empty() && rig.writer.lanes.homes.is_empty());
 }
 
 #[test]
