@@ -12,7 +12,7 @@ use crate::daemon::{Querier, file_of, wait_for};
 use crate::first_use::now;
 use crate::instances::local;
 use crate::readme::blocks;
-use crate::vitals::file_points;
+use crate::vitals::points_once_whole;
 
 const METRICS: u32 = 30;
 
@@ -110,7 +110,7 @@ impl House {
     fn has(&self, times: &[u32]) -> bool {
         let data = self.root.path().join("storage/whisper");
         (0..METRICS).all(|metric| {
-            let found = file_points(&file_of(&data, &format!("moved.m{metric}")));
+            let found = points_once_whole(&file_of(&data, &format!("moved.m{metric}")));
             let wanted = times.iter().map(|time| (*time, value(metric, *time)));
             found == Some(wanted.collect())
         })

@@ -199,8 +199,19 @@ pub(crate) fn file_points(file: &Path) -> Option<BTreeMap<u32, f64>> {
         "{}",
         file.display()
     );
+    Some(first_archive(&header, &bytes))
+}
+
+/// The same of a file that Python carbon makes, under its name from the start: `None` until it is whole.
+pub(crate) fn points_once_whole(file: &Path) -> Option<BTreeMap<u32, f64>> {
+    let bytes = std::fs::read(file).ok()?;
+    let header = Header::parse(&bytes).ok()?;
+    (bytes.len() as u64 == header.file_bytes()).then(|| first_archive(&header, &bytes))
+}
+
+fn first_archive(header: &Header, bytes: &[u8]) -> BTreeMap<u32, f64> {
     let archive = &header.archives[0];
     let body = &bytes[usize::try_from(archive.offset).unwrap()..];
     let points = archive_points(archive, body).into_iter();
-    Some(points.map(|point| (point.timestamp, point.value)).collect())
+    points.map(|point| (point.timestamp, point.value)).collect()
 }
