@@ -17,19 +17,23 @@ fn megabyte_frame(metric: &str, time: u32) -> Vec<u8> {
     frame(&list(&[point, text(&vec![b'x'; rest])].concat()))
 }
 
-/// Opens so many connections, one after the other, that each send a frame but for its last byte.
-fn open_unfinished(daemon: &Daemon, round: usize, time: u32) -> Vec<(String, TcpStream, u8)> {
-    (0..160)
-        .map(|index| {
-            let metric = format!("unfinished.r{round}.c{index}");
-            let bytes = megabyte_frame(&metric, time);
-            let mut socket = connect(daemon.pickle);
-            let (last, most) = bytes.split_last().unwrap();
-            // The daemon may close it at any moment, also while it is still being sent.
-            drop(socket.write_all(most));
-            (metric, socket, *last)
-        })
-        .collect()
+/// A connection with an unfinished frame: its metric, its socket, the byte that is missing.
+type Unfinished = (String, TcpStream, u8);
+
+/// Opens a connection that sends a frame but for its last byte.
+fn open_unfinished(daemon: &Daemon, metric: String, time: u32) -> Unfinished {
+    let bytes = megabyte_frame(&metric, time);
+    let mut socket = connect(daemon.pickle);
+    let (last, most) = bytes.split_last().unwrap();
+    // The daemon may close it at any moment, also while it is still being sent.
+    drop(socket.write_all(most));
+    (metric, socket, *last)
+}
+
+/// How many of them the daemon has closed.
+fn closed(open: &[Unfinished]) -> usize {
+    let closed = open.iter().filter(|(_, socket, _)| is_closed(socket));
+    closed.count()
 }
 
 /// Whether the daemon has closed a connection on which it never answers.
@@ -68,14 +72,22 @@ fn unfinished_frames_share_one_bound_that_is_given_back() {
 
     let mut finished = 0;
     for round in 0..2 {
-        let open = open_unfinished(&daemon, round, time);
-        let closed = |open: &[(String, TcpStream, u8)]| {
-            open.iter()
-                .filter(|(_, socket, _)| is_closed(socket))
-                .count()
+        let begin = |index| {
+            let metric = format!("unfinished.r{round}.c{index}");
+            open_unfinished(&daemon, metric, time)
         };
-        wait_for(|| (closed(&open) == 32 && descriptors(&daemon) == quiet + 130).then_some(()))
-            .unwrap_or_else(|| panic!("{} of 160 were closed, not 32", closed(&open)));
+        let wait_for_closed = |open: &[Unfinished], count| {
+            wait_for(|| {
+                let is_so = closed(open) == count && descriptors(&daemon) == quiet + 130;
+                is_so.then_some(())
+            })
+            .unwrap_or_else(|| panic!("{} of {} were closed", closed(open), open.len()));
+        };
+        let mut open: Vec<Unfinished> = (0..159).map(begin).collect();
+        // All of these have been read when so many are closed; the last is heard after them.
+        wait_for_closed(&open, 31);
+        open.push(begin(159));
+        wait_for_closed(&open, 32);
         assert!(!is_closed(&open[159].1), "the one heard last was closed");
         let left: Vec<_> = open
             .into_iter()
