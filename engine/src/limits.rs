@@ -394,9 +394,11 @@ pub const UDP_SOCKET_BUFFER_BYTES: usize = 8 << 20;
 /// A hard limit on open files below this is said at start: ten thousand connections, and the files
 /// that some twenty cores have in flight.
 pub const OPEN_FILES_WANTED: u64 = 16 << 10;
-const _: () = assert!(
-    OPEN_FILES_WANTED >= 10_000 + 20 * (UPDATES_IN_FLIGHT_MAX + CREATES_IN_FLIGHT_MAX * 2) as u64
-);
+const _: () = assert!(OPEN_FILES_WANTED >= 10_000 + 20 * FILES_OF_CORE);
+/// Descriptors that senders leave to each core, but for half of what the limit allows: without one no
+/// file is made, and the journal cannot go on in its next segment.
+pub const FILES_OF_CORE: u64 =
+    (UPDATES_IN_FLIGHT_MAX + CREATES_IN_FLIGHT_MAX * 2) as u64 + APART_VISITS_MAX as u64;
 /// Most descriptors that any process can have (fs.nr_open's own bound, a little more than that many):
 /// the largest MAX_RECEIVER_CONNECTIONS other than inf.
 pub const OPEN_FILES_MAX: u64 = 1 << 31;

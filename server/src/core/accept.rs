@@ -1,6 +1,7 @@
 //! Accepting: the listeners of the core that has them, and how connections are dealt to all cores.
-//! Where MAX_RECEIVER_CONNECTIONS is set, the receivers' listeners accept one connection at a time,
-//! and rest while all cores together serve as many senders as are allowed: whoever comes then waits
+//! Where the number of senders is bounded, by MAX_RECEIVER_CONNECTIONS or by the limit on open files,
+//! the receivers' listeners accept one connection at a time, and rest while all cores together serve as
+//! many senders as are allowed: whoever comes then waits
 //! in the kernel's queue, with what it has sent, and is refused nothing. What a listener had accepted
 //! when the last place went waits here, at most one of each. Cache queries are not counted.
 //! An accept that fails rests, too. Whoever rests looks ten times a second whether it can go on;
@@ -87,9 +88,10 @@ impl Core {
         self.shard.count(Counter::AcceptPauses, 1);
         if let Some(unsaid) = self.accepting.full.due(now.instant) {
             tracing::warn!(
-                "as many connections of senders as MAX_RECEIVER_CONNECTIONS allows ({}): further \
-                 ones wait, with what they send, until others close; {unsaid} more times since the \
-                 last message. Raise it in carbon.conf, or see who connects (ss -tn)",
+                "as many connections of senders as there may be ({}): further ones wait, with what \
+                 they send, until others close; {unsaid} more times since the last message. Raise \
+                 MAX_RECEIVER_CONNECTIONS in carbon.conf or, where it is not set, the hard limit on \
+                 open files (ulimit -Hn, LimitNOFILE= under systemd), or see who connects (ss -tn)",
                 self.peers.senders_max(),
             );
         }

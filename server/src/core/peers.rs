@@ -68,7 +68,7 @@ struct Peer {
 #[derive(Debug)]
 pub(crate) struct Peers {
     cores: Vec<Peer>,
-    /// MAX_RECEIVER_CONNECTIONS.
+    /// By MAX_RECEIVER_CONNECTIONS, or by the limit on open files where that leaves fewer.
     senders_max: Option<usize>,
     /// Connections of senders that all cores serve or have been given.
     senders: AtomicUsize,

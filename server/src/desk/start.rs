@@ -13,9 +13,9 @@ use benzene_engine::cache::CacheConfig;
 use benzene_engine::clock;
 use benzene_engine::limiter::Room;
 use benzene_engine::limits::{
-    AGES_BEFORE_START, COUNTED_PERCENT, DATA_DIR_BYTES_MAX, FILE_THREADS_MAX, JOURNAL_THREADS,
-    JOURNAL_VISITS_MAX, OPEN_FILES_WANTED, RECENT_SHARE, RING_ENTRIES, RING_ENTRIES_MIN,
-    RING_WORKERS_MAX, SHARDS_MAX, UPDATES_IN_FLIGHT_MAX, WAITING_SHARE,
+    AGES_BEFORE_START, COUNTED_PERCENT, DATA_DIR_BYTES_MAX, FILE_THREADS_MAX, FILES_OF_CORE,
+    JOURNAL_THREADS, JOURNAL_VISITS_MAX, OPEN_FILES_WANTED, RECENT_SHARE, RING_ENTRIES,
+    RING_ENTRIES_MIN, RING_WORKERS_MAX, SHARDS_MAX, UPDATES_IN_FLIGHT_MAX, WAITING_SHARE,
 };
 use benzene_engine::metric::{ShardIndex, TaggedLeaf};
 use benzene_engine::ring::{Access, Driver, Ring, RingConfig, RingError, host};
@@ -221,6 +221,16 @@ fn raise_open_files() {
         Ok(_) => {}
         Err(error) => tracing::warn!("the limit on open files stays as it is: {error}"),
     }
+}
+
+/// How many senders may be served at once: those of carbon.conf, of as many as leave each core the
+/// descriptors of its files.
+fn senders_max(settings: &Settings, shards: u16) -> Option<usize> {
+    let by_files = host::open_files().soft.map(|limit| {
+        let left = limit.saturating_sub(u64::from(shards) * FILES_OF_CORE);
+        usize::try_from(left.max(limit / 2)).unwrap_or(usize::MAX)
+    });
+    [settings.senders_max, by_files].into_iter().flatten().min()
 }
 
 /// Chooses the way to the kernel, takes the instances' locks, binds the sockets, and becomes who the
@@ -457,7 +467,7 @@ impl Plan {
         let cache_bytes_max = settings.cache_bytes(host::memory_bytes());
         let counted_bytes = cache_bytes_max / 100 * COUNTED_PERCENT;
         Self {
-            peers: Arc::new(Peers::new(shards, settings.senders_max)),
+            peers: Arc::new(Peers::new(shards, senders_max(settings, shards))),
             sync_creates: (settings.data.iter())
                 .map(|directory| sync_creates(settings, &directory.path))
                 .collect(),

@@ -12,6 +12,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -629,6 +630,32 @@ fn a_kill_during_creates_leaves_whole_files() {
 }
 
 #[test]
+fn senders_leave_descriptors_to_files() {
+    let mut daemon = Daemon::start(&Setup {
+        open_files: Some(160),
+        ..setup("")
+    });
+    let mut sockets: Vec<_> = (0..300).map(|_| daemon.connect()).collect();
+    daemon.wait_for_log("as many connections of senders as there may be (80)");
+    let time = now();
+    sockets[0]
+        .write_all(format!("beside.all 5 {time}\n").as_bytes())
+        .unwrap();
+    let found = wait_for_file(&daemon, "beside.all", 1);
+    assert_eq!(found, [(time, 5.0)]);
+    // Whoever waits is served when others have gone.
+    sockets[299]
+        .write_all(format!("beside.last 6 {time}\n").as_bytes())
+        .unwrap();
+    sockets.drain(..250);
+    let found = wait_for_file(&daemon, "beside.last", 1);
+    assert_eq!(found, [(time, 6.0)]);
+    let ended = daemon.stop();
+    assert!(ended.status.success(), "{}", ended.log);
+    assert!(!ended.log.contains("Too many open files"), "{}", ended.log);
+}
+
+#[test]
 fn running_out_of_descriptors_passes() {
     let mut daemon = Daemon::start(&Setup {
         open_files: Some(160),
@@ -638,7 +665,9 @@ fn running_out_of_descriptors_passes() {
     let mut first = daemon.connect();
     daemon.send(&format!("before.all 1 {time}\n"));
     wait_for_file(&daemon, "before.all", 1);
-    let crowd: Vec<_> = (0..300).map(|_| daemon.connect()).collect();
+    // Those who ask are not bounded in number: they take all.
+    let connect = |_| TcpStream::connect(daemon.query).unwrap();
+    let crowd: Vec<_> = (0..300).map(connect).collect();
     daemon.wait_for_log("cannot accept");
     first
         .write_all(format!("before.all 2 {}\nduring.all 3 {time}\n", time - 1).as_bytes())
@@ -675,8 +704,9 @@ fn a_stop_without_descriptors_is_a_stop() {
         open_files: Some(160),
         ..setup(slow)
     });
+    // Those that wait are taken in at the stop, until there is no descriptor left.
     let mut sockets: Vec<_> = (0..300).map(|_| daemon.connect()).collect();
-    daemon.wait_for_log("cannot accept");
+    daemon.wait_for_log("as many connections of senders as there may be");
     sockets[0]
         .write_all(lines("last", 30, now()).as_bytes())
         .unwrap();
