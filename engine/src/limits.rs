@@ -398,7 +398,7 @@ const _: () = assert!(OPEN_FILES_WANTED >= 10_000 + 20 * FILES_OF_CORE);
 /// Descriptors that senders leave to each core, but for half of what the limit allows: without one no
 /// file is made, and the journal cannot go on in its next segment.
 pub const FILES_OF_CORE: u64 =
-    (UPDATES_IN_FLIGHT_MAX + CREATES_IN_FLIGHT_MAX * 2) as u64 + APART_VISITS_MAX as u64;
+    (UPDATES_IN_FLIGHT_MAX + CREATES_IN_FLIGHT_MAX * 2) as u64 + JOURNAL_VISITS_MAX as u64;
 /// Most descriptors that any process can have (fs.nr_open's own bound, a little more than that many):
 /// the largest MAX_RECEIVER_CONNECTIONS other than inf.
 pub const OPEN_FILES_MAX: u64 = 1 << 31;
@@ -459,8 +459,9 @@ pub const FILE_JOBS_OUT_MAX: usize = 1024;
 const _: () = assert!(FILE_JOBS_OUT_MAX >= UPDATES_IN_FLIGHT_MAX + CREATES_IN_FLIGHT_MAX * 2);
 /// Sockets that one wait of the poll driver tells to be ready; the others come with the next.
 pub const POLL_EVENTS_MAX: usize = 256;
-/// Connections that one turn of the poll driver accepts from a listener before others have theirs.
-pub const POLL_ACCEPTS_PER_TURN_MAX: usize = 64;
+/// Connections that one turn of the poll driver accepts from a listener before others have theirs; and of
+/// a core, where senders are bounded in number.
+pub const ACCEPTS_PER_TURN_MAX: usize = 64;
 /// How long dropping a ring waits for a kernel that completes nothing more, in turns of 100 ms;
 /// what it still holds then is never freed.
 pub const DRAIN_TURNS_MAX: u32 = 50;
@@ -613,12 +614,10 @@ pub const REMOVALS_IN_FLIGHT_MAX: usize = 2;
 /// what was written since is written once more. The kernel itself writes pages out that are so old
 /// (dirty_expire_centisecs), so that little is written earlier than it would be.
 pub const DATA_MARK_EVERY: Duration = Duration::from_secs(30);
-/// Files that a shard's journal and its replay have open at once: two visits of the present and of the
-/// next segment of each kind, of one that is being closed, and the reads of a replay.
-pub const JOURNAL_VISITS_MAX: usize = 16;
-/// Files that a ring has open for what goes apart, which is a journal's.
-pub const APART_VISITS_MAX: u32 = 16;
-const _: () = assert!(APART_VISITS_MAX as usize >= JOURNAL_VISITS_MAX);
+/// Files that a shard's journal has open at once, on its ring's threads apart, and as many that its
+/// replay reads through the ring: two visits of the present and of the next segment of each kind, and of
+/// those that are being closed.
+pub const JOURNAL_VISITS_MAX: u32 = 16;
 /// So long before the start the ages of points begin to count: points that came back are older than
 /// the process, up to 12 days.
 pub const AGES_BEFORE_START: Duration = Duration::from_secs(1 << 20);

@@ -61,7 +61,7 @@ pub use sockets::SocketId;
 pub use wake::{RingHandle, Waker};
 
 use crate::limits::{
-    APART_VISITS_MAX, FILE_THREADS, RECEIVE_BUFFER_BYTES, RECEIVE_BUFFERS, URGENT_BUFFER_BYTES,
+    FILE_THREADS, JOURNAL_VISITS_MAX, RECEIVE_BUFFER_BYTES, RECEIVE_BUFFERS, URGENT_BUFFER_BYTES,
     URGENT_BUFFERS, VISITS_MAX,
 };
 use admission::Admission;
@@ -266,7 +266,7 @@ impl Ring {
             )?);
         }
         if config.apart_threads > 0 {
-            let (visits, threads) = (APART_VISITS_MAX, config.apart_threads);
+            let (visits, threads) = (JOURNAL_VISITS_MAX, config.apart_threads);
             ring.apart = Some(Threads::new("benzene-journal", visits, threads, waker)?);
         }
         Ok(ring)

@@ -24,7 +24,7 @@ use super::sockets::{LOST_CONNECTION, SocketId};
 use super::wake::{RingHandle, Waker};
 use super::{BufferSizes, End, Event, ReceiveNow, RingConfig, host};
 use crate::limits::{
-    POLL_ACCEPTS_PER_TURN_MAX, POLL_EVENTS_MAX, RECEIVE_BUFFER_BYTES_MAX, RECEIVE_BUFFERS_MAX,
+    ACCEPTS_PER_TURN_MAX, POLL_EVENTS_MAX, RECEIVE_BUFFER_BYTES_MAX, RECEIVE_BUFFERS_MAX,
     SOCKETS_MAX, TRANSIENT_RETRIES_MAX,
 };
 
@@ -470,7 +470,7 @@ impl Poll {
             return;
         };
         socket.queued = false;
-        for _ in 0..POLL_ACCEPTS_PER_TURN_MAX {
+        for _ in 0..ACCEPTS_PER_TURN_MAX {
             match rustix::net::accept_with(&socket.descriptor, SocketFlags::CLOEXEC) {
                 Ok(connection) => {
                     socket.stumbles = 0;

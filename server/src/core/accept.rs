@@ -1,9 +1,9 @@
 //! Accepting: the listeners of the core that has them, and how connections are dealt to all cores.
 //! Where the number of senders is bounded, by MAX_RECEIVER_CONNECTIONS or by the limit on open files,
-//! the receivers' listeners accept one connection at a time, and rest while all cores together serve as
-//! many senders as are allowed: whoever comes then waits
-//! in the kernel's queue, with what it has sent, and is refused nothing. What a listener had accepted
-//! when the last place went waits here, at most one of each. Cache queries are not counted.
+//! the receivers' listeners wait for one connection at a time, take with it those that have come
+//! meanwhile, and rest while all cores together serve as many senders as are allowed: whoever comes
+//! then waits in the kernel's queue, with what it has sent, and is refused nothing. What a listener had
+//! accepted when the last place went waits here, at most one of each. Cache queries are not counted.
 //! An accept that fails rests, too. Whoever rests looks ten times a second whether it can go on;
 //! what keeps it is said once a minute.
 
@@ -12,6 +12,7 @@ use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
 use benzene_engine::clock::Now;
+use benzene_engine::limits::ACCEPTS_PER_TURN_MAX;
 use benzene_engine::quiet::Quiet;
 use benzene_engine::ring::SocketId;
 use benzene_engine::stats::Counter;
@@ -80,6 +81,17 @@ impl Core {
             self.place(entrance, socket);
         } else {
             self.accepting.waiting.push_back((entrance, socket));
+        }
+        // Others that wait already, without a turn of the ring for each.
+        for _ in 1..ACCEPTS_PER_TURN_MAX {
+            if !self.peers.has_sender_room() {
+                break;
+            }
+            let Some(socket) = self.ring.accept_now(listener) else {
+                break;
+            };
+            self.shard.count(Counter::Connections, 1);
+            self.place(entrance, socket);
         }
         if self.peers.has_sender_room() {
             return self.arm(listener, entrance.service);

@@ -223,7 +223,7 @@ fn raise_open_files() {
     }
 }
 
-/// How many senders may be served at once: those of carbon.conf, of as many as leave each core the
+/// How many senders may be served at once: those of carbon.conf, or as many as leave each core the
 /// descriptors of its files.
 fn senders_max(settings: &Settings, shards: u16) -> Option<usize> {
     let by_files = host::open_files().soft.map(|limit| {
@@ -322,7 +322,7 @@ pub(crate) fn core_ring(driver: Driver, kernel_workers_max: u32) -> RingConfig {
 }
 
 fn visits(updates: usize) -> u32 {
-    u32::try_from(updates + JOURNAL_VISITS_MAX).unwrap_or(u32::MAX)
+    u32::try_from(updates).map_or(u32::MAX, |updates| updates + JOURNAL_VISITS_MAX)
 }
 
 /// Makes a small ring and drops it: where that is not allowed, nobody is to connect to us first.

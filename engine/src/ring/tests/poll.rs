@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{connection, elsewhere, listener, small, unleased};
-use crate::limits::POLL_ACCEPTS_PER_TURN_MAX;
+use crate::limits::ACCEPTS_PER_TURN_MAX;
 use crate::ring::*;
 
 fn ring() -> Ring {
@@ -62,7 +62,7 @@ fn a_flood_leaves_others_their_turn() {
 
 #[test]
 fn a_turn_accepts_a_bounded_number_of_connections() {
-    const CONNECTIONS: usize = POLL_ACCEPTS_PER_TURN_MAX * 2 + 7;
+    const CONNECTIONS: usize = ACCEPTS_PER_TURN_MAX * 2 + 7;
     let mut ring = ring();
     let (listener, address) = listener(&mut ring);
     let peers: Vec<_> = (0..CONNECTIONS)
@@ -79,10 +79,7 @@ fn a_turn_accepts_a_bounded_number_of_connections() {
         }
         per_turn.push(accepted);
     }
-    assert_eq!(
-        per_turn,
-        [POLL_ACCEPTS_PER_TURN_MAX, POLL_ACCEPTS_PER_TURN_MAX, 7]
-    );
+    assert_eq!(per_turn, [ACCEPTS_PER_TURN_MAX, ACCEPTS_PER_TURN_MAX, 7]);
     drop(peers);
 }
 
