@@ -81,6 +81,12 @@ fn average(reports: &[&Values], name: &str) -> f64 {
     values.sum::<f64>() / reports.len() as f64
 }
 
+fn middle(reports: &[&Values], name: &str) -> f64 {
+    let mut values: Vec<f64> = reports.iter().map(|report| report[name]).collect();
+    values.sort_unstable_by(f64::total_cmp);
+    values[(values.len() - 1) / 2]
+}
+
 #[test]
 fn points_per_update_follow_the_limit_and_the_cache_comes_back() {
     let setup = Setup {
@@ -103,7 +109,7 @@ fn points_per_update_follow_the_limit_and_the_cache_comes_back() {
         scope.spawn(move || send(socket, stop));
         seconds(5);
         times.push(now());
-        seconds(11);
+        seconds(16);
         times.push(limit(&mut daemon, &half.to_string()));
         seconds(21);
         times.push(limit(&mut daemon, &sixth.to_string()));
@@ -130,7 +136,9 @@ fn points_per_update_follow_the_limit_and_the_cache_comes_back() {
         (least - 0.08..most + 0.07).contains(&free_share),
         "{free:?}"
     );
-    assert!((average(&free, "pointsPerUpdate") - 1.0).abs() < 0.05);
+    // The one in the middle: what stops the machine for a second makes two points of one.
+    let middle = middle(&free, "pointsPerUpdate");
+    assert!((middle - 1.0).abs() < 0.05, "{middle} points an update");
 
     for (reports, limit) in [(&halved, f64::from(half)), (&strangled, f64::from(sixth))] {
         let did = updates_a_second(reports);
