@@ -84,14 +84,9 @@ impl Core {
         }
         // Others that wait already, without a turn of the ring for each.
         for _ in 1..ACCEPTS_PER_TURN_MAX {
-            if !self.peers.has_sender_room() {
+            if !self.peers.has_sender_room() || !self.take_waiting(listener, entrance) {
                 break;
             }
-            let Some(socket) = self.ring.accept_now(listener) else {
-                break;
-            };
-            self.shard.count(Counter::Connections, 1);
-            self.place(entrance, socket);
         }
         if self.peers.has_sender_room() {
             return self.arm(listener, entrance.service);
@@ -107,6 +102,16 @@ impl Core {
                 self.peers.senders_max(),
             );
         }
+    }
+
+    /// Accepts a connection that waits in the kernel's queue and places it; false where none waits.
+    fn take_waiting(&mut self, listener: SocketId, entrance: Entrance) -> bool {
+        let Some(socket) = self.ring.accept_now(listener) else {
+            return false;
+        };
+        self.shard.count(Counter::Connections, 1);
+        self.place(entrance, socket);
+        true
     }
 
     /// Gives a connection to the core with the fewest.
@@ -188,10 +193,7 @@ impl Core {
             .extract_if(.., |(_, entrance)| entrance.service != Service::Query)
             .collect();
         for (listener, entrance) in receivers {
-            while let Some(socket) = self.ring.accept_now(listener) {
-                self.shard.count(Counter::Connections, 1);
-                self.place(entrance, socket);
-            }
+            while self.take_waiting(listener, entrance) {}
             self.ring.close(listener);
             // One that rests has nothing to wait for any more.
             self.accepting
