@@ -322,7 +322,8 @@ pub(crate) fn core_ring(driver: Driver, kernel_workers_max: u32) -> RingConfig {
 }
 
 fn visits(updates: usize) -> u32 {
-    u32::try_from(updates).map_or(u32::MAX, |updates| updates + JOURNAL_VISITS_MAX)
+    let updates = u32::try_from(updates).unwrap_or(u32::MAX);
+    updates.saturating_add(JOURNAL_VISITS_MAX)
 }
 
 /// Makes a small ring and drops it: where that is not allowed, nobody is to connect to us first.
