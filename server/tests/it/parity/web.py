@@ -71,7 +71,7 @@ def in_file(data, metric):
         return 0
     try:
         _, values = whisper.fetch(path, int(time.time()) - 10000)
-    except whisper.WhisperException:
+    except whisper.CorruptWhisperFile:
         # Python's has its name before it has its header; ours appears whole.
         if data.startswith(BENZENE):
             raise
