@@ -107,6 +107,20 @@ impl Disk {
         Some(&self.inodes[*inode].bytes)
     }
 
+    /// What of a file will be on the disk once the kernel has written everything: as everybody sees it,
+    /// but for what a failed sync has lost.
+    pub(crate) fn lasting(&self, path: &Path) -> Option<Vec<u8>> {
+        let inode = &self.inodes[*self.names.get(path)?];
+        if !inode.is_apart {
+            return Some(inode.bytes.clone());
+        }
+        let mut lasting = inode.durable.clone();
+        for (at, bytes) in &inode.dirty {
+            put(&mut lasting, *at, bytes);
+        }
+        Some(lasting)
+    }
+
     /// A syncfs of the file system of this directory begins.
     pub(crate) fn begin_sync(&self, below: &Path) -> SyncMark {
         let files = self.names.iter();

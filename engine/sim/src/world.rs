@@ -489,12 +489,13 @@ impl World {
         self.frail = Frail::default();
     }
 
-    /// What bounds allowed to be dropped need not be there.
+    /// What bounds allowed to be dropped need not be there. A point that a failed sync has lost and
+    /// that was dropped when it came back is seen until the next power cut.
     fn excuse_dropped(&mut self) {
         for metric in self.workload.metrics() {
-            let file = self.disk.file(&file_of(metric));
+            let file = self.disk.lasting(&file_of(metric));
             let file = file.filter(|bytes| !is_broken(bytes));
-            let in_file = file.map(|bytes| points_of(bytes, 0)).unwrap_or_default();
+            let in_file = file.map(|bytes| points_of(&bytes, 0)).unwrap_or_default();
             self.oracle.may_be_dropped(metric, &in_file);
         }
     }

@@ -317,6 +317,11 @@ impl Recall {
             .is_none_or(|ticket| self.data_sync.has_done(ticket))
     }
 
+    /// Is nothing that its replays asked for under way?
+    fn is_quiet(&self) -> bool {
+        self.replay.is_quiet() && self.adoptions.iter().all(|it| it.replay.is_quiet())
+    }
+
     /// Which of the journals that are to be taken over are so already is known once the own one has
     /// been weighed.
     fn leave_out_adopted(&mut self) {
@@ -356,7 +361,7 @@ impl Shard {
             recall.phase = Phase::Over;
         }
         let is_over = recall.phase == Phase::Over && recall.said.is_empty();
-        if !is_over || !recall.replay.is_quiet() {
+        if !is_over || !recall.is_quiet() {
             self.recall = Some(recall);
         } else if recall.is_failing {
             recall.together.end_failing();
@@ -523,7 +528,10 @@ impl Shard {
         } else if journal.safe_serial() >= serial && recall.is_data_safe() {
             // Looked at behind the success, which may be of a sync that came after the failure.
             if recall.is_to_begin_in_doubt() {
-                recall.begin_in_doubt(self.index);
+                // The answer to a close, say, would be taken for one to the replay that begins.
+                if recall.is_quiet() {
+                    recall.begin_in_doubt(self.index);
+                }
                 return;
             }
             recall.together.arrive();

@@ -7,6 +7,7 @@ mod firsts;
 mod held;
 mod judged;
 mod limits;
+mod recalled;
 mod routes;
 mod stops;
 
@@ -388,7 +389,8 @@ impl World {
 
     fn check_accounts(&self, index: usize) {
         let Report { stats, usage, .. } = self.shards[index].report();
-        let came = stats.get(Counter::Received) + stats.get(Counter::Own);
+        let came = [Counter::Received, Counter::Own, Counter::Replayed];
+        let came: u64 = came.iter().map(|counter| stats.get(*counter)).sum();
         let went = stats.get(Counter::Committed) + stats.get(Counter::Superseded) + stats.dropped();
         assert_eq!(came, went + usage.points, "{stats:?} {usage:?}");
     }

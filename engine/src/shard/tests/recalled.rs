@@ -1,0 +1,120 @@
+//! Points that come back from the journal while answers are late and syncs of the data fail.
+
+use super::*;
+use crate::journal::survey::{self, Looked, Survey};
+use crate::journal::{DataSync, JournalConfig};
+use crate::shard::keep::Asker;
+
+const JOURNAL_DIR: &str = "/journal";
+
+/// What the journal's directory holds.
+fn survey(disk: &Disk) -> Survey {
+    let files = (disk.files.iter()).filter(|(path, _)| path.starts_with(JOURNAL_DIR));
+    let looked = files.map(|(path, bytes)| {
+        let mut first = Vec::new();
+        while let Some(wanted) = survey::wants(&first, bytes.len() as u64) {
+            first = bytes[..wanted].to_vec();
+        }
+        Looked {
+            path: path.clone(),
+            bytes: bytes.len() as u64,
+            first,
+        }
+    });
+    Survey::new(looked).unwrap()
+}
+
+impl World {
+    /// One shard of a daemon that has just started over what an earlier one left on the disk.
+    fn started(disk: Disk, data_sync: &Arc<DataSync>) -> World {
+        let survey = survey(&disk);
+        let together = Arc::new(Together::new(1));
+        let mut world = World::changed((1, None, 1 << 30), |config| {
+            config.journal = Some(JournalConfig {
+                shard: 0,
+                epoch: survey.epoch_highest.map_or(1, |highest| highest + 1),
+                segment_bytes: 64 << 10,
+                data_sync: Arc::clone(data_sync),
+                ..crate::journal::tests::config()
+            });
+            config.recall = (!survey.files.is_empty()).then(|| RecallConfig {
+                survey: survey.clone(),
+                adopted: Vec::new(),
+                together: Arc::clone(&together),
+                data_sync: Arc::clone(data_sync),
+                mount: 1,
+                is_past_bound: false,
+            });
+        });
+        world.disk = disk;
+        world
+    }
+
+    /// Turns until nothing moves, with nothing answered that is held back.
+    fn settle_all_but(&mut self, is_held: impl Fn(FileToken, &FileOperation) -> bool) {
+        self.hold = true;
+        for _ in 0..500 {
+            let answered: Vec<_> = (self.held)
+                .extract_if(.., |(_, token, operation)| !is_held(*token, operation))
+                .collect();
+            self.shards[0].begin_turn(self.now);
+            let is_still = answered.is_empty() && !self.shards[0].has_work();
+            for (_, token, operation) in answered {
+                let result = self.disk.carry_out(operation);
+                self.shards[0].complete(token, result);
+            }
+            let before = self.held.len();
+            self.turn();
+            if is_still && self.held.len() == before {
+                return;
+            }
+        }
+        panic!("the shard never came to rest");
+    }
+}
+
+#[test]
+fn a_failed_sync_begins_the_reading_anew_once_all_answers_are_there() {
+    let data_sync = Arc::new(DataSync::default());
+    let mut world = World::started(Disk::default(), &data_sync);
+    let (first, second) = (world.point(20, 1.0), world.point(10, 2.0));
+    world.take("a.b", first);
+    world.take("a.b", second);
+    for _ in 0..3 {
+        world.settle();
+        world.later(1);
+    }
+    // Killed: what it wrote is in the page cache, and no mark says that it is on the device.
+    let data_sync = Arc::new(DataSync::default());
+    let mut world = World::started(world.disk, &data_sync);
+    let is_late_close = |token: FileToken, operation: &FileOperation| {
+        let is_close = matches!(operation, FileOperation::Close { .. });
+        is_close && matches!(Asker::of(token), Asker::Replay(_))
+    };
+    world.settle_all_but(is_late_close);
+    assert!(!world.held.is_empty(), "a close of the replay is under way");
+    assert_eq!(world.count(Counter::Replayed), 0, "all of it is written");
+    // What was written last is lost, and the next sync succeeds without it.
+    data_sync.begin();
+    data_sync.failed();
+    let next = data_sync.begin();
+    data_sync.done(next);
+    world.later(1);
+    world.settle_all_but(is_late_close);
+    assert_eq!(world.count(Counter::Replayed), 0, "it waits for the close");
+    world.hold = false;
+    for _ in 0..5 {
+        world.settle();
+        world.later(1);
+    }
+    assert_eq!(world.count(Counter::Replayed), 2);
+    let said = std::iter::from_fn(|| world.shards[0].recalled());
+    let given = said.map(|recalled| match recalled {
+        Recalled::All(report) => report.given,
+        Recalled::Refused(newer) => panic!("{newer}"),
+    });
+    assert_eq!(given.collect::<Vec<_>>(), [0, 2]);
+    world.settle();
+    assert!(!world.shards[0].is_recalling(), "earlier runs owe nothing");
+    assert_eq!(world.disk.points("/data/a/b.wsp"), [first, second]);
+}
