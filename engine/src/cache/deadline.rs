@@ -219,8 +219,24 @@ impl Deadline {
             ready
         } else {
             let swept = self.sweep.as_ref().map_or(0, |sweep| sweep.due());
-            (self.soon + swept).max(1)
+            let is_late = (self.head()).is_some_and(|(late_at, _)| late_at <= self.second);
+            let paced = if is_late {
+                self.soon
+            } else {
+                self.allowed_now()
+            };
+            (paced + swept).max(1)
         }
+    }
+
+    /// How many the pace allows now.
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "between 0 and the number of series that are late soon"
+    )]
+    fn allowed_now(&self) -> usize {
+        self.allowed as usize
     }
 
     /// When to look again, from now.

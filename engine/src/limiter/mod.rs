@@ -114,8 +114,7 @@ impl Budget {
         let now = self.at(now);
         let mut used_up = self.used_up.load(Ordering::Relaxed);
         loop {
-            let begin = used_up.max(now.saturating_sub(self.saved_max(interval)));
-            let ready = now.saturating_sub(begin) / interval;
+            let (begin, ready) = self.saved(used_up, interval, now);
             let granted = ready.min(u64::from(wanted));
             if granted == 0 {
                 return 0;
@@ -131,6 +130,26 @@ impl Budget {
                 Err(other) => used_up = other,
             }
         }
+    }
+
+    /// How many of `wanted` would be granted now.
+    pub fn ready(&self, wanted: u32, now: Instant) -> u32 {
+        let interval = self.interval.load(Ordering::Relaxed);
+        if interval == UNLIMITED {
+            return wanted;
+        }
+        if interval == NEVER {
+            return 0;
+        }
+        let used_up = self.used_up.load(Ordering::Relaxed);
+        let (_, ready) = self.saved(used_up, interval, self.at(now));
+        u32::try_from(ready).map_or(wanted, |ready| ready.min(wanted))
+    }
+
+    /// From when on the rate is unused at a moment, and how many grants that makes.
+    fn saved(&self, used_up: u64, interval: u64, at: u64) -> (u64, u64) {
+        let begin = used_up.max(at.saturating_sub(self.saved_max(interval)));
+        (begin, at.saturating_sub(begin) / interval)
     }
 
     /// Gives back `n` grants that were not used; they can be granted again, up to a burst.
@@ -163,7 +182,7 @@ impl Budget {
         }
         let at = self.at(now);
         let used_up = self.used_up.load(Ordering::Relaxed);
-        let begin = used_up.max(at.saturating_sub(self.saved_max(interval)));
+        let (begin, _) = self.saved(used_up, interval, at);
         let missing = (begin + interval).saturating_sub(at);
         (missing > 0).then(|| now + Duration::from_nanos(missing.div_ceil(STEPS_PER_NS)))
     }

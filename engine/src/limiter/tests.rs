@@ -143,6 +143,19 @@ fn a_new_rate_keeps_no_more_than_its_burst() {
 }
 
 #[test]
+fn what_is_ready_is_what_would_be_granted() {
+    let begin = base();
+    for rate in [None, Some(0.0), Some(1.0 / 60.0), Some(500.0), Some(1e7)] {
+        let budget = Budget::new(rate, 0.1, begin);
+        for step in 0..50 {
+            let now = begin + step * Duration::from_micros(2_700);
+            let ready = budget.ready(40, now);
+            assert_eq!(budget.grant(40, now), ready, "{rate:?} after {step} steps");
+        }
+    }
+}
+
+#[test]
 fn a_refund_is_granted_again_once() {
     let begin = base();
     let budget = Budget::new(Some(500.0), 0.1, begin);

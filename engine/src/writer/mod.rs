@@ -23,6 +23,7 @@ mod pace;
 mod parked;
 #[cfg(test)]
 mod tests;
+mod together;
 mod told;
 mod update;
 mod volumes;
@@ -59,9 +60,9 @@ use parked::Parked;
 use update::Update;
 use volumes::Lanes;
 
-/// No wait of the writer is shorter: a limited writer then begins some updates together, and a wake-up
-/// does not cost several times what the update does. A fifth of the limiter's burst, which loses
-/// nothing by it; at a high rate updates that end begin others at once.
+/// No wait of the writer is shorter: a limited writer then begins some updates together (`together`),
+/// and a wake-up does not cost several times what the update does. A fifth of the limiter's burst, which
+/// loses nothing by it; at a high rate updates that end begin others at once.
 const WAIT_MIN: Duration = Duration::from_millis(20);
 /// The same for looks at files, which have a pace of their own: a few dozen are taken together.
 const PROBE_WAIT: Duration = Duration::from_millis(20);
@@ -251,14 +252,19 @@ impl Writer {
         if ledger.is_choosing(volume) && ledger.next(volume, now.unix_seconds).is_none() {
             return;
         }
-        let free = self.lanes.of(volume).updates_max - self.jobs.updates(volume);
-        let wanted = u32::try_from(free.min(ledger.due(volume))).unwrap_or(u32::MAX);
-        let held = &mut self.lanes.of_mut(volume).held;
+        let due = ledger.due(volume);
+        let in_flight = self.jobs.updates(volume);
+        let lane = self.lanes.of_mut(volume);
+        let wanted = clamped(due.min(lane.updates_max - in_flight));
         if wanted == 0 {
-            return held.end();
+            return lane.held.end();
+        }
+        let could = budgets.updates.ready(clamped(due), now.instant);
+        if !self.draining && lane.together.waits(could, lane.updates_max, now.instant) {
+            return;
         }
         let granted = budgets.updates.grant(wanted, now.instant);
-        let mut held_for = held.granted(granted, wanted, now.instant);
+        let mut held_for = lane.held.granted(granted, wanted, now.instant);
         let mut used = 0;
         while used < granted {
             let Some(series) = ledger.next(volume, now.unix_seconds) else {
@@ -290,6 +296,9 @@ impl Writer {
             self.operations.push((token, operation));
         }
         budgets.updates.refund(granted - used);
+        if used > 0 {
+            self.lanes.of_mut(volume).together.began(now.instant);
+        }
     }
 
     fn begin(
@@ -570,14 +579,15 @@ impl Writer {
         (volume, budgets): Site<'_>,
         now: Now,
     ) -> Option<Instant> {
-        let soonest = now.instant + WAIT_MIN;
         let lane = self.lanes.of(volume);
+        let together_at = lane.together.next_at(now.instant);
+        let soonest = together_at.unwrap_or(now.instant + WAIT_MIN);
         let creates = self.creates_due(ledger, (volume, budgets), now);
         let updates = (ledger.ready(volume) > 0 && self.jobs.updates(volume) < lane.updates_max)
             .then(|| {
                 let granted = budgets.updates.next_at(now.instant);
                 match (granted, ledger.next_due(volume, now.instant)) {
-                    (None, None) => now.instant + ORDER_RETRY,
+                    (None, None) => together_at.unwrap_or(now.instant + ORDER_RETRY),
                     (Some(at), due) => at.max(soonest).max(due.unwrap_or(at)),
                     (None, Some(due)) => due.max(soonest),
                 }
@@ -592,4 +602,8 @@ impl Writer {
             .flatten()
             .min()
     }
+}
+
+fn clamped(updates: usize) -> u32 {
+    u32::try_from(updates).unwrap_or(u32::MAX)
 }

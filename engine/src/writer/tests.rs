@@ -259,3 +259,25 @@ fn a_choice_among_many_takes_turns_that_are_due_at_once() {
     }
     assert!(rig.turns - begin < 12, "{} turns", rig.turns - begin);
 }
+
+#[test]
+fn few_updates_begin_together_however_often_it_is_asked() {
+    let mut rig = Rig::new(1 << 30, Some(200.0), None);
+    rig.has_files = true;
+    rig.fill(0..100);
+    for _ in 0..=100 {
+        rig.turn();
+        rig.now.instant += Duration::from_millis(1);
+    }
+    let mut times: Vec<Duration> = rig.opened.iter().map(|(_, at)| *at).collect();
+    assert_eq!(times.len(), 40, "a burst of 20, and 100 ms");
+    times.dedup();
+    let every_20_ms = (0..=5).map(|n| n * WAIT_MIN);
+    assert!(times.iter().copied().eq(every_20_ms), "{times:?}");
+    // A stop does not wait.
+    rig.budgets.updates.set_rate(None, rig.now.instant);
+    rig.ledger.drain();
+    rig.writer.drain(rig.now);
+    rig.turn();
+    assert_eq!(rig.opened.len(), 100);
+}

@@ -24,6 +24,7 @@ use super::faults::Fault;
 use super::held::Held;
 use super::jobs::Job;
 use super::pace::Pace;
+use super::together::Together;
 use super::{Budgets, Ledger, Now, Writer, WriterConfig};
 use crate::cache::{SeriesId, Volume};
 use crate::limits::{
@@ -133,6 +134,7 @@ pub(super) struct Lane {
     pub(super) probes_max: usize,
     pub(super) pace: Pace,
     pub(super) held: Held,
+    pub(super) together: Together,
     pub(super) pressure: Pressure,
     /// Series without a file that no limit has held back yet; bounded by the probes.
     pub(super) missing: VecDeque<SeriesId>,
@@ -195,6 +197,7 @@ impl Lanes {
             probes_max,
             pace: Pace::default(),
             held: Held::default(),
+            together: Together::default(),
             pressure: Pressure::default(),
             missing: VecDeque::new(),
             counts: VolumeCounts::default(),
