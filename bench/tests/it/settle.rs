@@ -38,7 +38,8 @@ fn settle(dir: &Path, (rate, seconds): (u32, u32), port: &str, class: &str) -> S
     let journal = tempfile::tempdir().unwrap();
     let load = format!("{rate}:{seconds}");
     let conf = format!("DEVICE_CLASS = {class}");
-    let files = if is_long() { "20000" } else { "2000" };
+    // More than are updated in a long run: what is in memory costs a disk less.
+    let files = if is_long() { "30000" } else { "2000" };
     let journal_dir = journal.path().to_str().unwrap();
     let svg = journal.path().join("run.svg");
     let options = [

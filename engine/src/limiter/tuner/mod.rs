@@ -30,6 +30,8 @@ const CHANGE_EVERY: Duration = Duration::from_secs(1);
 const PROVEN_AFTER: Duration = Duration::from_secs(4);
 /// After a step down nothing is believed for so long: what waits in the queue came at the old rate.
 const CALM: Duration = Duration::from_secs(2);
+/// Nothing is decided by less than this: it could be the rest of a moment for which the rate went down.
+const KNOWN_AFTER: Duration = Duration::from_millis(2_500);
 /// The wait of one read in a hundred as a multiple of the mean, where the disk has nothing else to do
 /// and where it never rests; between them in proportion. On the model of a spinning disk 2.2 at a tenth
 /// of its time, 3.2 at 38 hundredths, 4.6 at 87, 4.8 at 95.
@@ -39,19 +41,26 @@ const TAIL_BUSY: f64 = 5.0;
 /// them it has settled.
 const RAISE_BELOW: f64 = 0.5;
 const LOWER_ABOVE: f64 = 0.7;
-/// Factors of a change: before anything has failed, up to close to what has failed, and from there on.
+/// Below this part the knee is far, whatever has failed: what was queued before, perhaps.
+const FAR_BELOW: f64 = 0.25;
+/// Factors of a change: before anything has failed, up to close to what has failed, from there on, and
+/// past it, where the disk is another than then.
 const RAISE_FREE: f64 = 1.25;
 const RAISE_KNOWN: f64 = 1.1;
 const RAISE_NEAR: f64 = 1.005;
+const RAISE_PAST: f64 = 1.05;
 /// So long after something has failed nothing near it is tried again.
 const FAILED_FOR: Duration = Duration::from_secs(30);
-/// How close is near.
+/// From which part of what has failed on is near it, and to which.
 const NEAR: f64 = 0.85;
-/// Past what has failed by so much, the disk has changed, and it is forgotten.
-const FORGET: f64 = 1.2;
-/// The factor of a step down lies between these.
+const PAST: f64 = 1.2;
+/// The factor of a step down lies between these; where the mean is well without a moment, not below the
+/// third.
 const LOWER_MOST: f64 = 0.5;
 const LOWER_LEAST: f64 = 0.9;
+const LOWER_MOMENT: f64 = 0.75;
+/// The slowest windows that may be a moment's, such as that of inodes that are all written at once.
+const MOMENT: usize = 4;
 /// The rate is used where so much of it was.
 const USED: f64 = 0.75;
 /// Of what memory may hold unwritten before the kernel makes writers wait; past it the disk is behind,
@@ -327,15 +336,20 @@ impl Tuner {
 
     /// What the mean says of it: that of all, or of the last seconds where they were worse.
     fn by_mean(&self) -> Option<Duration> {
-        let all = self.mean_of(self.windows.len())?;
-        Some(self.mean_of(SOON).map_or(all, |soon| soon.max(all)))
+        let all = self.mean_of(self.windows.len(), 0)?;
+        Some(self.mean_of(SOON, 0).map_or(all, |soon| soon.max(all)))
     }
 
-    /// The mean of the last so many windows, as one read in a hundred waits with it.
-    fn mean_of(&self, windows: usize) -> Option<Duration> {
-        let last = || self.windows.iter().rev().take(windows);
-        let all = last().fold(Waits::default(), |sum, window| sum.and(window.worst));
-        let span: Duration = last().map(|window| window.span).sum();
+    /// The mean of the last so many windows without the slowest so many, as one read in a hundred waits
+    /// with it.
+    fn mean_of(&self, windows: usize, slowest: usize) -> Option<Duration> {
+        let last = self.windows.iter().rev().take(windows);
+        let mut last: Vec<Window> = last.copied().collect();
+        last.sort_unstable_by_key(|window| window.worst.mean());
+        last.truncate(last.len().saturating_sub(slowest));
+        let waits = last.iter().map(|window| window.worst);
+        let all = waits.fold(Waits::default(), Waits::and);
+        let span: Duration = last.iter().map(|window| window.span).sum();
         let busy = all.busy.as_secs_f64() / span.as_secs_f64().max(1e-3);
         let tail = TAIL_IDLE + (TAIL_BUSY - TAIL_IDLE) * busy.min(1.0);
         Some(all.mean()?.mul_f64(tail))
@@ -347,13 +361,18 @@ impl Tuner {
             self.reason = Reason::NewFiles;
             return self.measure_anew();
         }
+        if self.span() < KNOWN_AFTER {
+            return;
+        }
         let bound = self.bounds.read_wait.as_secs_f64();
         let part = |wait: Option<Duration>| wait.map_or(0.0, |wait| wait.as_secs_f64() / bound);
         let (peaks, mean) = (part(self.by_peaks()), part(self.by_mean()));
         let wait = peaks.max(mean);
         let is_busy = self.windows.iter().any(|window| window.is_busy);
         if mean > LOWER_ABOVE {
-            return self.lower(Reason::ReadsWait, LOWER_ABOVE / mean);
+            let is_moment = part(self.mean_of(SOON, MOMENT)) <= LOWER_ABOVE;
+            let least = if is_moment { LOWER_MOMENT } else { LOWER_MOST };
+            return self.lower(Reason::ReadsWait, (LOWER_ABOVE / mean).max(least));
         }
         // Moments, while the mean is well: a little too much.
         if peaks > LOWER_ABOVE {
@@ -368,7 +387,7 @@ impl Tuner {
         } else if wait > RAISE_BELOW {
             self.reason = Reason::Settled;
         } else if self.span() >= PROVEN_AFTER || self.failed_at.is_none() {
-            self.raise();
+            self.raise(wait < FAR_BELOW);
         }
     }
 
@@ -378,7 +397,7 @@ impl Tuner {
         let failed = self.rate.min((done / USED).max(self.bounds.first));
         self.failed_at = Some(failed);
         self.since_failed = Duration::ZERO;
-        self.rate = (failed * factor.clamp(LOWER_MOST, LOWER_LEAST)).max(self.bounds.least);
+        self.rate = (failed * factor.min(LOWER_LEAST)).max(self.bounds.least);
         self.reason = reason;
         self.measure_anew();
     }
@@ -389,19 +408,16 @@ impl Tuner {
         self.calm = CALM;
     }
 
-    fn raise(&mut self) {
+    fn raise(&mut self, is_far: bool) {
         let factor = match self.failed_at {
             None => RAISE_FREE,
-            Some(failed) if self.rate < failed * NEAR => RAISE_KNOWN,
+            Some(failed) if self.rate < failed * NEAR || is_far => RAISE_KNOWN,
+            Some(failed) if self.rate > failed * PAST => RAISE_PAST,
             Some(_) if self.since_failed < FAILED_FOR => {
                 self.reason = Reason::Settled;
                 return;
             }
-            Some(failed) if self.rate < failed * FORGET => RAISE_NEAR,
-            Some(_) => {
-                self.failed_at = None;
-                RAISE_KNOWN
-            }
+            Some(_) => RAISE_NEAR,
         };
         self.rate = (self.rate * factor).min(BUDGET_RATE_MAX);
         self.reason = Reason::Raising;

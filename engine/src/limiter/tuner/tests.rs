@@ -19,6 +19,8 @@ struct Disk {
     /// Updates that wait beyond what is in work.
     behind: f64,
     noise: u64,
+    /// For so many quarters all that is read waits so many seconds more.
+    moment: (u32, f64),
 }
 
 impl Disk {
@@ -28,6 +30,7 @@ impl Disk {
             request_s,
             behind: 0.0,
             noise: 1,
+            moment: (0, 0.0),
         }
     }
 
@@ -48,7 +51,11 @@ impl Disk {
         self.behind = (came - done).min(256.0);
         let load = (rate / self.updates_per_s).min(0.99);
         let queued = self.behind / self.updates_per_s;
-        let wait = (self.request_s / (1.0 - load)) * self.noise() + queued;
+        let mut wait = (self.request_s / (1.0 - load)) * self.noise() + queued;
+        if let (left @ 1.., longer_s) = self.moment {
+            self.moment = (left - 1, longer_s);
+            wait += longer_s;
+        }
         let reads = 5 + whole(done);
         Activity {
             reads,
@@ -161,6 +168,27 @@ fn a_disk_that_changes_is_followed() {
     disk.updates_per_s = 200.0;
     Run::of(&mut tuner, &mut disk, 1e6, 240);
     assert!(tuner.rate > 60.0, "{}", tuner.rate);
+}
+
+#[test]
+fn a_moment_costs_a_quarter_of_the_rate_at_most() {
+    let least_of = |quarters, second| {
+        let (mut tuner, mut disk) = (Tuner::new(HDD), Disk::new(200.0, 0.004));
+        Run::of(&mut tuner, &mut disk, 1e6, second);
+        let before = tuner.rate;
+        disk.moment = (quarters, 0.6);
+        let run = Run::of(&mut tuner, &mut disk, 1e6, 30);
+        run.least_and_most(0).0 / before
+    };
+    for second in 120..150 {
+        for quarters in 1..=8 {
+            let least = least_of(quarters, second);
+            assert!(least > 0.7, "{quarters} quarters at {second} s: {least}");
+        }
+        // What lasts is no moment.
+        let least = least_of(120, second);
+        assert!(least < 0.3, "all the time from {second} s on: {least}");
+    }
 }
 
 #[test]
