@@ -14,7 +14,7 @@ use benzene_engine::limiter::{Budget, Room};
 use benzene_engine::limits::{AGES_BEFORE_START, BUDGET_BURST_S, RECENT_SHARE, WAITING_SHARE};
 use benzene_engine::metric::ShardIndex;
 use benzene_engine::point::Point;
-use benzene_engine::ring::{FileOperation, FileToken};
+use benzene_engine::ring::{Access, FileOperation, FileToken};
 use benzene_engine::schemas::Schemas;
 use benzene_engine::shard::{Message, RecallConfig, Shard, ShardConfig, Together, Trail};
 use benzene_engine::writer::{Budgets, Further, WriterConfig};
@@ -80,6 +80,11 @@ pub(crate) struct Process {
     pub(crate) journal_dropped: Vec<u64>,
     /// Points were dropped by a bound that allows it.
     pub(crate) has_dropped: bool,
+    /// Bytes of the files that earlier runs have left.
+    left_bytes: u64,
+    /// The same where a sync of the data has failed while they came back: then they are read once more,
+    /// and noted once more, past the journal's bound.
+    pub(crate) again_bytes: u64,
 }
 
 impl Process {
@@ -115,6 +120,16 @@ impl Process {
             queries: BTreeMap::new(),
             journal_dropped: vec![0; count],
             has_dropped: false,
+            left_bytes: start.survey.files.iter().map(|file| file.bytes).sum(),
+            again_bytes: 0,
+        }
+    }
+
+    /// A sync of the data has failed.
+    pub(crate) fn sync_failed(&mut self) {
+        self.data_sync.failed();
+        if self.is_recalling() {
+            self.again_bytes = self.left_bytes;
         }
     }
 
@@ -185,6 +200,10 @@ impl Shared {
             cache: cache(settings, start, shards),
             writer: WriterConfig {
                 schemas: Arc::clone(&self.schemas),
+                access: Access {
+                    lazy: !settings.in_disk_order,
+                    ..Access::default()
+                },
                 ..WriterConfig::new(DATA_DIR)
             },
             budgets: self.budgets.clone(),

@@ -208,7 +208,7 @@ impl World {
         {
             if ended.has_failed {
                 self.disk.fail_sync(data, &mut self.prng);
-                process.data_sync.failed();
+                process.sync_failed();
                 // What was written while nothing was noted is owed by nobody.
                 self.has_given_up |= self.frail.since_ms.is_some();
                 self.say(|| "a sync of the data fails".to_owned());
@@ -310,7 +310,8 @@ impl World {
             }
             let report = process.shards[index].report();
             let before = &mut process.journal_dropped[index];
-            process.has_dropped |= check_report(&self.settings, &report, before);
+            let again_bytes = process.again_bytes;
+            process.has_dropped |= check_report(&self.settings, &report, (before, again_bytes));
             self.has_given_up |= report.stats.get(Counter::JournalGivenUp) > 0;
         }
         let slack_ms = self.power_slack_ms().unwrap_or(KILL_SLACK_MS);
