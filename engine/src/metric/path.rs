@@ -118,7 +118,13 @@ pub(super) fn check_components(name: &str) -> Result<(), NameError> {
 /// The file of a folded name.
 pub(super) fn untagged(name: &str) -> String {
     assert!(is_folded(name), "'{name}' is not folded");
-    let mut path = name.replace('.', "/");
+    let mut path = String::with_capacity(name.len() + FILE_SUFFIX.len());
+    let mut parts = name.split('.');
+    path.extend(parts.next());
+    for part in parts {
+        path.push('/');
+        path.push_str(part);
+    }
     path.push_str(FILE_SUFFIX);
     path
 }

@@ -12,7 +12,7 @@ use crate::limits::{BASES_REMEMBERED, LAYOUTS_MAX, READ_GAP_MAX, WHOLE_READ_BYTE
 use crate::point::Point;
 use crate::ring::ByteRange;
 use crate::whisper::{
-    Bases, HEAD_READ_BYTES, Header, Image, Kept, Plan, codec, kept, merged, plan, witness,
+    Bases, HEAD_READ_BYTES, Header, Image, Kept, Plan, Planner, codec, kept, merge, witness,
 };
 
 /// The stretch that every visit reads first.
@@ -82,7 +82,7 @@ impl Layouts {
         &self,
         series: SeriesId,
         (points, written): (&[Point], Option<Point>),
-        now: u32,
+        (now, planner): (u32, &mut Planner),
     ) -> Vec<ByteRange> {
         let mut ranges = vec![HEAD];
         let Some(seen) = self.seen.get(series.0 as usize) else {
@@ -92,7 +92,7 @@ impl Layouts {
             return ranges;
         };
         let image = Image::foreseen(seen.bases);
-        if let Ok(Plan::Need(needs)) = plan(header, points, now, &image) {
+        if let Ok(Plan::Need(needs)) = planner.plan(header, points, now, &image) {
             ranges.extend(needs);
         }
         if let Some(written) = written
@@ -107,7 +107,8 @@ impl Layouts {
             let is_wanted = base != 0 && (number > 0 || header.archives.len() == 1);
             ranges.extend(is_wanted.then(|| witness(archive, base, points)).flatten());
         }
-        merged(ranges, READ_GAP_MAX)
+        merge(&mut ranges, READ_GAP_MAX);
+        ranges
     }
 
     /// The bases that a series' file had.

@@ -48,7 +48,7 @@ use crate::metric::{Metric, TaggedLeaf};
 use crate::ring::{Access, Allocation, FileError, FileOperation, FileOutcome, FileToken};
 use crate::schemas::{Aggregations, Schemas};
 use crate::stats::Counter;
-use crate::whisper::Outcome;
+use crate::whisper::{Outcome, Planner};
 use announce::Announcements;
 use broken::Broken;
 use faults::{Fault, Faults};
@@ -139,6 +139,7 @@ pub struct Writer {
     config: WriterConfig,
     jobs: Jobs,
     layouts: Layouts,
+    planner: Planner,
     holds: Holds,
     locations: Locations,
     lanes: Lanes,
@@ -167,6 +168,7 @@ impl Writer {
             config,
             jobs: Jobs::new(lanes.len()),
             layouts: Layouts::default(),
+            planner: Planner::default(),
             locations: Locations::default(),
             lanes,
             parked: Parked::default(),
@@ -291,7 +293,7 @@ impl Writer {
                 .held(std::mem::take(&mut held_for))
                 .whole(ledger.is_in_disk_order(volume));
             let path = self.path(ledger, series);
-            let operation = update.open(path, access, &self.layouts);
+            let operation = update.open(path, access, (&self.layouts, &mut self.planner));
             let token = self.jobs.insert(volume, Job::Update(update));
             self.operations.push((token, operation));
         }
@@ -410,7 +412,8 @@ impl Writer {
         now: Now,
     ) {
         let series = update.series;
-        match update.step(result, self.config.sync, &mut self.layouts) {
+        let known = (&mut self.layouts, &mut self.planner);
+        match update.step(result, self.config.sync, known) {
             update::Step::Operation(operation) => {
                 let token = self.jobs.insert(ledger.volume(series), Job::Update(update));
                 self.operations.push((token, operation));

@@ -14,7 +14,7 @@ use crate::cache::SeriesId;
 use crate::clock::Now;
 use crate::point::Point;
 use crate::ring::{Access, ByteRange, FileError, FileOperation, FileOutcome, Piece, VisitId};
-use crate::whisper::{Header, Image, Kept, Late, Outcome, Plan, kept, late, plan};
+use crate::whisper::{Header, Image, Kept, Late, Outcome, Plan, Planner, kept, late};
 
 use super::layouts::Layouts;
 
@@ -96,12 +96,12 @@ impl Update {
         &mut self,
         path: PathBuf,
         access: Access,
-        layouts: &Layouts,
+        (layouts, planner): (&Layouts, &mut Planner),
     ) -> FileOperation {
         let points = (self.points.as_slice(), self.recent.last().copied());
         let whole = layouts.whole(self.series).filter(|_| self.is_whole);
         let ranges = whole.map_or_else(
-            || layouts.foresee(self.series, points, self.unix_now),
+            || layouts.foresee(self.series, points, (self.unix_now, planner)),
             |whole| vec![whole],
         );
         self.image = Image::remembering(layouts.bases(self.series));
@@ -118,21 +118,21 @@ impl Update {
         &mut self,
         result: Result<FileOutcome, FileError>,
         sync: bool,
-        layouts: &mut Layouts,
+        (layouts, planner): (&mut Layouts, &mut Planner),
     ) -> Step {
         match result {
             Err(error) => Step::Failed(Fault::Io(error)),
             Ok(FileOutcome::Opened { visit, pieces }) => {
                 self.visit = Some(visit);
                 self.take(pieces);
-                self.plan(visit, sync, layouts)
+                self.plan(visit, sync, (layouts, planner))
             }
             Ok(FileOutcome::Read(pieces)) => {
                 let Some(visit) = self.visit else {
                     unreachable!("read before it was open")
                 };
                 self.take(pieces);
-                self.plan(visit, sync, layouts)
+                self.plan(visit, sync, (layouts, planner))
             }
             Ok(FileOutcome::Written | FileOutcome::Closed) => match self.end.take() {
                 Some(End::Done(outcome, again)) => Step::Done(outcome, again),
@@ -150,21 +150,26 @@ impl Update {
         }
     }
 
-    fn plan(&mut self, visit: VisitId, sync: bool, layouts: &mut Layouts) -> Step {
+    fn plan(
+        &mut self,
+        visit: VisitId,
+        sync: bool,
+        (layouts, planner): (&mut Layouts, &mut Planner),
+    ) -> Step {
         let image = &self.image;
         if let Some(missing) = image.missing_head() {
             return self.read(visit, vec![missing]);
         }
-        let planned = match layouts.same(self.series, image) {
-            Some(header) => self.plan_for(header),
+        let plan = match layouts.same(self.series, image) {
+            Some(header) => self.plan_for(header, planner),
             None => Header::parse(image.head())
                 .map_err(Fault::Header)
                 .and_then(|header| {
                     layouts.note(self.series, &header, image);
-                    self.plan_for(&header)
+                    self.plan_for(&header, planner)
                 }),
         };
-        match planned {
+        match plan {
             Ok((Plan::Need(ranges), _)) => self.read(visit, ranges),
             Ok((Plan::Write { pieces, outcome }, again)) => {
                 self.end = Some(End::Done(outcome, again));
@@ -187,17 +192,17 @@ impl Update {
 
     /// The plan for a file with this header, and how many recent points it writes again: all of
     /// them where the newest is gone.
-    fn plan_for(&self, header: &Header) -> Result<(Plan, usize), Fault> {
+    fn plan_for(&self, header: &Header, planner: &mut Planner) -> Result<(Plan, usize), Fault> {
         let (now, image) = (self.unix_now, &self.image);
         let mut needs = Vec::new();
         if let Some(newest) = self.recent.last() {
             match kept(header, *newest, now, image) {
                 Kept::Yes => {}
-                Kept::No => return self.plan_again(header),
+                Kept::No => return self.plan_again(header, planner),
                 Kept::Unread(range) => needs.push(range),
             }
         }
-        let plan = self.plan_points(header)?;
+        let plan = self.plan_points(header, planner)?;
         let plan = match plan {
             Plan::Need(more) => Plan::Need([needs, more].concat()),
             Plan::Write { .. } if !needs.is_empty() => Plan::Need(needs),
@@ -207,16 +212,16 @@ impl Update {
     }
 
     /// The plan for the new points.
-    fn plan_points(&self, header: &Header) -> Result<Plan, Fault> {
+    fn plan_points(&self, header: &Header, planner: &mut Planner) -> Result<Plan, Fault> {
         let (now, image) = (self.unix_now, &self.image);
         if !self.is_late {
-            return plan(header, &self.points, now, image).map_err(Fault::Plan);
+            return (planner.plan(header, &self.points, now, image)).map_err(Fault::Plan);
         }
         let writes = match late(header, &self.points, now, image) {
             Late::Write(writes) => writes,
             Late::Need(needs) => return Ok(Plan::Need(needs)),
         };
-        let mut plan = plan(header, &writes, now, image).map_err(Fault::Plan)?;
+        let mut plan = (planner.plan(header, &writes, now, image)).map_err(Fault::Plan)?;
         if let Plan::Write { outcome, .. } = &mut plan {
             outcome.spared = (self.points.len() - writes.len()) as u64;
         }
@@ -224,11 +229,13 @@ impl Update {
     }
 
     /// The plan that writes recent points again. Its outcome is that of the new ones alone.
-    fn plan_again(&self, header: &Header) -> Result<(Plan, usize), Fault> {
+    fn plan_again(&self, header: &Header, planner: &mut Planner) -> Result<(Plan, usize), Fault> {
         let mut all = self.recent.clone();
         all.extend_from_slice(&self.points);
-        let both = [&all, &self.points]
-            .map(|points| plan(header, points, self.unix_now, &self.image).map_err(Fault::Plan));
+        let both = [&all, &self.points].map(|points| {
+            let plan = planner.plan(header, points, self.unix_now, &self.image);
+            plan.map_err(Fault::Plan)
+        });
         let plan = match both {
             [
                 Ok(Plan::Write { pieces, .. }),
@@ -314,7 +321,9 @@ mod tests {
         mut update: Update,
         layouts: &mut Layouts,
     ) -> Option<(usize, Outcome, usize)> {
-        let mut operation = update.open("/data/a.wsp".into(), Access::default(), layouts);
+        let mut planner = Planner::default();
+        let known = (&*layouts, &mut planner);
+        let mut operation = update.open("/data/a.wsp".into(), Access::default(), known);
         for operations in 1..9 {
             let outcome = match operation {
                 FileOperation::Open { ranges, .. } => FileOutcome::Opened {
@@ -349,7 +358,7 @@ mod tests {
                     panic!("an update asked for {other:?}")
                 }
             };
-            operation = match update.step(Ok(outcome), false, layouts) {
+            operation = match update.step(Ok(outcome), false, (&mut *layouts, &mut planner)) {
                 Step::Operation(operation) => operation,
                 Step::Done(outcome, again) => return Some((operations, outcome, again)),
                 Step::Failed(_) => return None,
@@ -424,7 +433,8 @@ mod tests {
                     timestamp: point.timestamp - 60,
                     ..point
                 };
-                let foreseen = layouts.foresee(SeriesId(3), (&[point], Some(written)), NOW);
+                let now = (NOW, &mut Planner::default());
+                let foreseen = layouts.foresee(SeriesId(3), (&[point], Some(written)), now);
                 assert!(foreseen.len() <= reads, "{foreseen:?}");
                 let (operations, again) =
                     carry_out_after(&mut file, (&[point], &[written]), &mut layouts).unwrap();

@@ -78,28 +78,109 @@ pub enum PlanError {
     },
 }
 
-/// Plans the update of one file with `points`, in any order, at the time `now` (Unix seconds).
-///
-/// Of several points with one timestamp the one further back in the slice wins. Points newer than
-/// `now` go to the finest archive.
+/// Plans the update of one file with `points`, as a `Planner` does.
 pub fn plan(header: &Header, points: &[Point], now: u32, image: &Image) -> Result<Plan, PlanError> {
-    check(header, image)?;
-    let sorted = in_time_order(points);
-    let mut update = Update::new(header, image);
-    update.outcome.superseded = (points.len() - sorted.len()) as u64;
-    update.take(&sorted, now);
-    if !update.needs.is_empty() {
-        return Ok(Plan::Need(merged(update.needs, 0)));
+    Planner::default().plan(header, points, now, image)
+}
+
+/// Plans one update after the other, in memory that is the same for all of them and therefore in the
+/// processor's caches: a fresh vector is memory that was freed long ago (docs/decisions/0014).
+#[derive(Debug, Default)]
+pub struct Planner {
+    levels: Vec<Level>,
+    stage: Vec<Point>,
+    needs: Vec<ByteRange>,
+}
+
+impl Planner {
+    /// Plans the update of one file with `points`, in any order, at the time `now` (Unix seconds).
+    ///
+    /// Of several points with one timestamp the one further back in the slice wins. Points newer than
+    /// `now` go to the finest archive.
+    pub fn plan(
+        &mut self,
+        header: &Header,
+        points: &[Point],
+        now: u32,
+        image: &Image,
+    ) -> Result<Plan, PlanError> {
+        check(header, image)?;
+        let sorted = in_time_order(points);
+        self.begin(header, image);
+        let mut update = Update {
+            header,
+            image,
+            planner: self,
+            outcome: Outcome::default(),
+        };
+        update.outcome.superseded = (points.len() - sorted.len()) as u64;
+        update.take(&sorted, now);
+        let outcome = update.outcome;
+        if !self.needs.is_empty() {
+            merge(&mut self.needs, 0);
+            return Ok(Plan::Need(self.needs.clone()));
+        }
+        assert_eq!(
+            outcome.written + outcome.superseded + outcome.too_old,
+            points.len() as u64,
+            "every point is accounted for"
+        );
+        let pieces = self.pieces();
+        Ok(Plan::Write { pieces, outcome })
     }
-    assert_eq!(
-        update.outcome.written + update.outcome.superseded + update.outcome.too_old,
-        points.len() as u64,
-        "every point is accounted for"
-    );
-    Ok(Plan::Write {
-        pieces: update.pieces(),
-        outcome: update.outcome,
-    })
+
+    /// Where points wait that go to one archive; put back by who took it.
+    fn stage(&mut self) -> Vec<Point> {
+        let mut stage = std::mem::take(&mut self.stage);
+        stage.clear();
+        stage
+    }
+
+    /// Forgets the update before.
+    fn begin(&mut self, header: &Header, image: &Image) {
+        self.needs.clear();
+        self.levels.truncate(header.archives.len());
+        for (number, archive) in header.archives.iter().enumerate() {
+            let base = match image.base(header, number) {
+                None => Base::Unread,
+                Some(0) => Base::Empty,
+                Some(base) => Base::Stored(base),
+            };
+            if let Some(level) = self.levels.get_mut(number) {
+                (level.archive, level.base) = (*archive, base);
+                level.writes.clear();
+            } else {
+                self.levels.push(Level {
+                    archive: *archive,
+                    base,
+                    writes: Vec::new(),
+                });
+            }
+        }
+    }
+
+    /// The writes of all archives as bytes; what lies side by side in the file becomes one piece.
+    fn pieces(&self) -> Vec<Piece> {
+        let mut pieces: Vec<Piece> = Vec::new();
+        for level in &self.levels {
+            let runs = level.writes.chunk_by(|one, next| next.slot == one.slot + 1);
+            for run in runs {
+                let offset = level.archive.slot_offset(run[0].slot);
+                let continues = |piece: &Piece| piece.offset + piece.bytes.len() as u64 == offset;
+                if !pieces.last().is_some_and(continues) {
+                    let bytes = Vec::with_capacity(run.len() * POINT_BYTES);
+                    pieces.push(Piece { offset, bytes });
+                }
+                let Some(piece) = pieces.last_mut() else {
+                    unreachable!("a piece was pushed or is continued")
+                };
+                for write in run {
+                    codec::encode_point(write.point, &mut piece.bytes);
+                }
+            }
+        }
+        pieces
+    }
 }
 
 fn check(header: &Header, image: &Image) -> Result<(), PlanError> {
@@ -179,31 +260,11 @@ struct Level {
 struct Update<'a> {
     header: &'a Header,
     image: &'a Image,
-    levels: Vec<Level>,
-    needs: Vec<ByteRange>,
+    planner: &'a mut Planner,
     outcome: Outcome,
 }
 
-impl<'a> Update<'a> {
-    fn new(header: &'a Header, image: &'a Image) -> Self {
-        let level = |(number, archive): (usize, &Archive)| Level {
-            archive: *archive,
-            base: match image.base(header, number) {
-                None => Base::Unread,
-                Some(0) => Base::Empty,
-                Some(base) => Base::Stored(base),
-            },
-            writes: Vec::new(),
-        };
-        Self {
-            header,
-            image,
-            levels: header.archives.iter().enumerate().map(level).collect(),
-            needs: Vec::new(),
-            outcome: Outcome::default(),
-        }
-    }
-
+impl Update<'_> {
     /// Deals the points to the archives, newest first: each goes to the first archive, from the one
     /// in hand on, that reaches back to it. A point exactly as old as the archive still fits.
     fn take(&mut self, sorted: &[Point], now: u32) {
@@ -215,7 +276,7 @@ impl<'a> Update<'a> {
         let mut archive = 0;
         while let Some(newest) = left.last() {
             let reaches = |level: &Level| !too_old(newest, &level.archive);
-            let Some(further) = self.levels[archive..].iter().position(reaches) else {
+            let Some(further) = self.planner.levels[archive..].iter().position(reaches) else {
                 self.outcome.too_old += left.len() as u64;
                 return;
             };
@@ -231,7 +292,7 @@ impl<'a> Update<'a> {
     /// Writes points, oldest first, as they are into an archive.
     fn store(&mut self, archive: usize, points: &[Point]) {
         let layout = self.header.archives[archive];
-        let mut stage: Vec<Point> = Vec::with_capacity(points.len());
+        let mut stage = self.planner.stage();
         for point in points {
             let timestamp = layout.align(point.timestamp);
             if timestamp == 0 {
@@ -246,26 +307,28 @@ impl<'a> Update<'a> {
             }
         }
         if !stage.is_empty() && self.has_base(archive) {
-            self.levels[archive].settle(&stage);
+            self.planner.levels[archive].settle(&stage);
         }
+        self.planner.stage = stage;
     }
 
     /// Carries what `points` changed in an archive on to the coarser ones, as far as something
     /// was aggregated.
     fn propagate(&mut self, from: usize, points: &[Point]) {
-        for lower in from + 1..self.levels.len() {
+        for lower in from + 1..self.planner.levels.len() {
             // An archive without a base cannot be read: what it holds is known in the next round.
-            if self.levels[lower - 1].base == Base::Unread {
+            if self.planner.levels[lower - 1].base == Base::Unread {
                 return;
             }
-            let mut stage = Vec::new();
+            let mut stage = self.planner.stage();
             let goes_on = self.aggregate(from, lower, points, &mut stage);
+            if goes_on && self.has_base(lower) {
+                self.outcome.propagated += stage.len() as u64;
+                self.planner.levels[lower].settle(&stage);
+            }
+            self.planner.stage = stage;
             if !goes_on {
                 return;
-            }
-            if self.has_base(lower) {
-                self.outcome.propagated += stage.len() as u64;
-                self.levels[lower].settle(&stage);
             }
         }
     }
@@ -281,7 +344,8 @@ impl<'a> Update<'a> {
         stage: &mut Vec<Point>,
     ) -> bool {
         let (raw, coarse) = (self.header.archives[from], self.header.archives[lower]);
-        let higher = &self.levels[lower - 1];
+        let Planner { levels, needs, .. } = &mut *self.planner;
+        let higher = &levels[lower - 1];
         let slots = window_slots(&higher.archive, &coarse);
         let mut previous = 0;
         for point in points {
@@ -293,7 +357,7 @@ impl<'a> Update<'a> {
             previous = interval;
             let mut known = Aggregate::new(self.header.aggregation);
             if !higher.window(self.image, interval, slots, &mut known) {
-                higher.ask(interval, slots, &mut self.needs);
+                higher.ask(interval, slots, needs);
                 continue;
             }
             if let Some(value) = known.finish(slots, self.header.x_files_factor) {
@@ -303,49 +367,27 @@ impl<'a> Update<'a> {
                 });
             }
         }
-        !stage.is_empty() || !self.needs.is_empty()
+        !stage.is_empty() || !needs.is_empty()
     }
 
     /// Whether an archive's base was read. If not, it is asked for: the second archive's alone,
     /// because coarser ones are often not reached; otherwise all, to keep the rounds few.
     fn has_base(&mut self, archive: usize) -> bool {
-        if self.levels[archive].base != Base::Unread {
+        if self.planner.levels[archive].base != Base::Unread {
             return true;
         }
         let asked = if archive == 1 {
             1..2
         } else {
-            0..self.levels.len()
+            0..self.planner.levels.len()
         };
-        for level in &self.levels[asked] {
+        let Planner { levels, needs, .. } = &mut *self.planner;
+        for level in &levels[asked] {
             if level.base == Base::Unread {
-                self.needs.push(byte_range(level.archive.offset, 1));
+                needs.push(byte_range(level.archive.offset, 1));
             }
         }
         false
-    }
-
-    /// The writes of all archives as bytes; what lies side by side in the file becomes one piece.
-    fn pieces(&self) -> Vec<Piece> {
-        let mut pieces: Vec<Piece> = Vec::new();
-        for level in &self.levels {
-            let runs = level.writes.chunk_by(|one, next| next.slot == one.slot + 1);
-            for run in runs {
-                let offset = level.archive.slot_offset(run[0].slot);
-                let continues = |piece: &Piece| piece.offset + piece.bytes.len() as u64 == offset;
-                if !pieces.last().is_some_and(continues) {
-                    let bytes = Vec::with_capacity(run.len() * POINT_BYTES);
-                    pieces.push(Piece { offset, bytes });
-                }
-                let Some(piece) = pieces.last_mut() else {
-                    unreachable!("a piece was pushed or is continued")
-                };
-                for write in run {
-                    codec::encode_point(write.point, &mut piece.bytes);
-                }
-            }
-        }
-        pieces
     }
 }
 
@@ -469,7 +511,7 @@ pub fn witness(archive: &Archive, base: u32, points: &[Point]) -> Option<ByteRan
 
 /// Sorts stretches and joins those that overlap or lie no more than `gap_max` bytes apart, as long as
 /// one read stays within bounds.
-pub fn merged(mut needs: Vec<ByteRange>, gap_max: u64) -> Vec<ByteRange> {
+pub fn merge(needs: &mut Vec<ByteRange>, gap_max: u64) {
     needs.sort_unstable_by_key(|range| (range.offset, range.len));
     needs.dedup_by(|next, kept| {
         let kept_end = kept.offset + u64::from(kept.len);
@@ -481,7 +523,6 @@ pub fn merged(mut needs: Vec<ByteRange>, gap_max: u64) -> Vec<ByteRange> {
         }
         joins
     });
-    needs
 }
 
 #[cfg(test)]

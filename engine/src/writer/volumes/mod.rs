@@ -197,7 +197,7 @@ impl Lanes {
             probes_max,
             pace: Pace::default(),
             held: Held::default(),
-            together: Together::default(),
+            together: Together::new(lazy),
             pressure: Pressure::default(),
             missing: VecDeque::new(),
             counts: VolumeCounts::default(),
@@ -457,10 +457,12 @@ impl Writer {
 
     /// Where the file of a metric would lie in a directory.
     pub(super) fn path_in(&self, volume: Volume, name: &str) -> PathBuf {
-        self.lanes
-            .of(volume)
-            .data_dir
-            .join(self.relative_path(name))
+        let (data_dir, file) = (&self.lanes.of(volume).data_dir, self.relative_path(name));
+        let mut path =
+            PathBuf::with_capacity(data_dir.as_os_str().len() + 1 + file.as_os_str().len());
+        path.push(data_dir);
+        path.push(file);
+        path
     }
 
     fn relative_path(&self, name: &str) -> PathBuf {
