@@ -30,7 +30,12 @@ impl Journal {
 
     /// Is anything kept of which a failed sync may have lost what was written?
     pub(super) fn is_doubtful(&self) -> bool {
-        self.retired < self.doubtful_below
+        self.is_in_doubt(self.retired)
+    }
+
+    /// May what was written from a segment be lost by a failed sync?
+    pub(super) fn is_in_doubt(&self, segment: u32) -> bool {
+        segment < self.doubtful_below
     }
 
     /// What heads say of the data's mount.
@@ -48,18 +53,20 @@ impl Journal {
             || !self.free.is_empty()
             || !self.limbo.is_empty()
             || self.point_files() < self.point_files_max();
-        kept.segment < self.doubtful_below && has_room
+        self.is_in_doubt(kept.segment) && has_room
     }
 
     /// Segments in doubt that are kept.
     pub(super) fn doubtful_segments(&self) -> usize {
-        let below = self.doubtful_below;
-        self.kept.iter().filter(|kept| kept.segment < below).count()
+        let segments = self.kept.iter().map(|kept| kept.segment);
+        segments
+            .filter(|segment| self.is_in_doubt(*segment))
+            .count()
     }
 
     /// A segment retires: counts it where that may lose what was written from it.
     pub(super) fn count_given_up(&mut self, segment: u32) {
-        if segment < self.doubtful_below {
+        if self.is_in_doubt(segment) {
             self.stats.add(Counter::JournalGivenUp, 1);
         }
     }

@@ -1,6 +1,7 @@
 //! What the journal says of itself: whether it can take points, what presses, and its numbers.
 
 use super::lane::Lane;
+use super::segments::Kept;
 use super::{Earlier, Intake, Journal, OnError, State, Sync};
 use crate::limits::{JOURNAL_OVERRUN_BYTES, JOURNAL_PUSH_QUARTERS};
 use crate::ring::FileError;
@@ -17,9 +18,9 @@ pub enum Pressure {
     /// Series with points that were noted up to this second and are not written pin the oldest
     /// segment: they should be written first, or carried.
     Push(u32),
-    /// There are none: no more points are taken before a segment retires. `Status::oldest_second`
-    /// says what pins it.
-    Full,
+    /// There are none: no more points are taken before a segment retires. Until this second, if that
+    /// helps, points should be written or carried.
+    Full(Option<u32>),
 }
 
 /// What the journal holds.
@@ -38,9 +39,6 @@ pub struct Status {
     pub doubtful_segments: usize,
     /// Files of names.
     pub name_segments: usize,
-    /// When the newest point of the oldest segment that owes something, and is not the present one,
-    /// was noted.
-    pub oldest_second: Option<u32>,
     /// Points noted, written, and on the disk.
     pub serial: u64,
     /// Of these, written.
@@ -98,7 +96,7 @@ impl Journal {
             return Pressure::None;
         }
         if self.is_noting() && self.is_out_of_segments() {
-            return Pressure::Full;
+            return Pressure::Full(self.oldest_second());
         }
         let (used, most) = (self.kept.len() * 4, self.point_files_max());
         match self.oldest_second() {
@@ -107,8 +105,14 @@ impl Journal {
         }
     }
 
-    /// Of the oldest segment that is pinned and not the present one.
-    fn oldest_second(&self) -> Option<u32> {
+    /// Of the oldest segment that is pinned and not the present one. None while one in doubt stands
+    /// before it that owes nothing: it goes first, at the bound one at a time, and to write or carry what
+    /// younger ones owe brings that no nearer. What is carried each time would take more segments than go.
+    pub(super) fn oldest_second(&self) -> Option<u32> {
+        let waits_in_doubt = |kept: &Kept| kept.retires.is_some() && self.is_in_doubt(kept.segment);
+        if self.kept.front().is_some_and(waits_in_doubt) {
+            return None;
+        }
         let present = self.point_lane.present.as_ref();
         let present = present.map(|present| present.segment);
         let mut pinned = self
@@ -208,7 +212,6 @@ impl Journal {
             segments: self.kept.len(),
             doubtful_segments: self.doubtful_segments(),
             name_segments: self.name_files.len(),
-            oldest_second: self.oldest_second(),
             serial: self.serial(),
             committed_serial: self.committed_serial,
             synced_serial: self.synced_serial,

@@ -165,16 +165,8 @@ impl Shard {
     /// Where the journal is short of segments, what keeps the oldest is written first.
     fn press(&mut self) {
         let pressure = self.ledger.journal().map(Journal::pressure);
-        let until = match pressure {
-            None | Some(Pressure::None) => return,
-            Some(Pressure::Push(until)) => until,
-            Some(Pressure::Full) => {
-                let status = self.ledger.journal().map(Journal::status);
-                let Some(until) = status.and_then(|status| status.oldest_second) else {
-                    return;
-                };
-                until
-            }
+        let Some(Pressure::Push(until) | Pressure::Full(Some(until))) = pressure else {
+            return;
         };
         self.ledger.push(until, self.keep.carried_bytes_max);
     }

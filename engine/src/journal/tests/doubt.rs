@@ -61,6 +61,30 @@ fn what_retired_by_a_sync_before_the_failure_is_gone_for_good() {
 }
 
 #[test]
+fn nothing_is_carried_while_one_in_doubt_goes_first() {
+    let mut rig = Rig::new(config());
+    fill(&mut rig, 5);
+    // The first ones owe nothing, the others something.
+    let second = rig.journal.kept[2].last_second;
+    rig.oldest_unwritten = second;
+    rig.end_turn();
+    assert_eq!(rig.journal.oldest_second(), second);
+    rig.fail_data_sync();
+    rig.end_turn();
+    assert_eq!(rig.journal.oldest_second(), None);
+    // At the bound they go, and then it is the turn of the others.
+    while rig.journal.retired < 2 {
+        for _ in 0..100 {
+            rig.point(1, u32::try_from(rig.journal.serial()).unwrap() * 1_000_003);
+        }
+        rig.sync();
+        rig.sync_data();
+        assert!(rig.journal.files() <= 9, "{}", rig.journal.files());
+    }
+    assert_eq!(rig.journal.oldest_second(), second);
+}
+
+#[test]
 fn no_mark_proves_what_a_failed_sync_may_have_lost() {
     let mut rig = Rig::new(config());
     rig.point(1, 100);
