@@ -248,6 +248,9 @@ pub const READ_GAP_MAX: u64 = 1024;
 pub const WITNESS_SLOTS: u32 = 4;
 /// Slots of a coarse archive that are read in the same stretch as those; for more, its base is read.
 pub const WITNESSED_SLOTS_MAX: u32 = 64;
+/// Points, and stretches to read, that a planner keeps room for between two updates: more than a batch has
+/// as a rule. What an update of more takes is given back.
+pub const PLANNER_KEPT_MAX: usize = 1024;
 /// A new file begins with its first points where these lie in so many first bytes: that page is
 /// written out before the file has its name anyway, another would be a write more.
 pub const FIRST_POINTS_END_MAX: u64 = 4096;

@@ -9,7 +9,9 @@
 
 use std::borrow::Cow;
 
-use crate::limits::{WHISPER_WINDOW_BYTES_MAX, WITNESS_SLOTS, WITNESSED_SLOTS_MAX};
+use crate::limits::{
+    PLANNER_KEPT_MAX, WHISPER_WINDOW_BYTES_MAX, WITNESS_SLOTS, WITNESSED_SLOTS_MAX,
+};
 use crate::point::Point;
 use crate::ring::{ByteRange, Piece};
 
@@ -85,6 +87,7 @@ pub fn plan(header: &Header, points: &[Point], now: u32, image: &Image) -> Resul
 
 /// Plans one update after the other, in memory that is the same for all of them and therefore in the
 /// processor's caches: a fresh vector is memory that was freed long ago (docs/decisions/0014).
+/// Bounded: between two updates a few vectors of `PLANNER_KEPT_MAX`.
 #[derive(Debug, Default)]
 pub struct Planner {
     levels: Vec<Level>,
@@ -132,13 +135,13 @@ impl Planner {
     /// Where points wait that go to one archive; put back by who took it.
     fn stage(&mut self) -> Vec<Point> {
         let mut stage = std::mem::take(&mut self.stage);
-        stage.clear();
+        empty(&mut stage);
         stage
     }
 
     /// Forgets the update before.
     fn begin(&mut self, header: &Header, image: &Image) {
-        self.needs.clear();
+        empty(&mut self.needs);
         self.levels.truncate(header.archives.len());
         for (number, archive) in header.archives.iter().enumerate() {
             let base = match image.base(header, number) {
@@ -148,7 +151,7 @@ impl Planner {
             };
             if let Some(level) = self.levels.get_mut(number) {
                 (level.archive, level.base) = (*archive, base);
-                level.writes.clear();
+                empty(&mut level.writes);
             } else {
                 self.levels.push(Level {
                     archive: *archive,
@@ -181,6 +184,12 @@ impl Planner {
         }
         pieces
     }
+}
+
+/// Empties a vector that stays.
+fn empty<T>(vector: &mut Vec<T>) {
+    vector.clear();
+    vector.shrink_to(PLANNER_KEPT_MAX);
 }
 
 fn check(header: &Header, image: &Image) -> Result<(), PlanError> {

@@ -352,6 +352,45 @@ fn a_window_of_gigabytes_is_refused() {
     assert_eq!(plan(&header, &[], NOW, &Image::new()), Err(error));
 }
 
+/// A planner that has planned updates of more points than it keeps room for.
+fn used_planner() -> Planner {
+    let header = File::new(&[(1, 20_000), (60, 600), (300, 300)], 0.0, Aggregation::Sum).header;
+    let mut planner = Planner::default();
+    let count = u32::try_from(PLANNER_KEPT_MAX).unwrap() * 8;
+    let points: Vec<Point> = (0..count)
+        .map(|age| Point {
+            timestamp: NOW - count + age,
+            value: f64::from(age),
+        })
+        .collect();
+    for image in [Image::of_new(&header), Image::new()] {
+        planner.plan(&header, &points, NOW, &image).unwrap();
+    }
+    planner
+}
+
+#[test]
+fn what_a_large_update_took_is_given_back() {
+    let header = File::new(&[(1, 100)], 0.0, Aggregation::Sum).header;
+    let mut planner = used_planner();
+    assert_eq!(planner.levels.len(), 3);
+    let point = Point {
+        timestamp: NOW,
+        value: 1.0,
+    };
+    (planner.plan(&header, &[point], NOW, &Image::of_new(&header))).unwrap();
+    assert_eq!(planner.levels.len(), 1);
+    let kept = [
+        planner.levels[0].writes.capacity(),
+        planner.stage.capacity(),
+        planner.needs.capacity(),
+    ];
+    assert!(
+        kept.iter().all(|kept| *kept <= PLANNER_KEPT_MAX),
+        "{kept:?}"
+    );
+}
+
 fn any_points() -> impl Strategy<Value = Vec<(u32, f64)>> {
     let near = (NOW - 20_000..NOW + 2_000).boxed();
     let timestamp = prop_oneof![8 => near, 1 => any::<u32>().boxed()];
@@ -413,8 +452,11 @@ proptest! {
         let file = File::with(header, bytes);
         let mut image = Image::new();
         image.add(byte_head(head), file.read(byte_head(head)));
+        let mut planner = used_planner();
         for round in 0.. {
-            match plan(&file.header, &points, now, &image).unwrap() {
+            let planned = planner.plan(&file.header, &points, now, &image).unwrap();
+            prop_assert_eq!(&plan(&file.header, &points, now, &image).unwrap(), &planned);
+            match planned {
                 Plan::Need(ranges) => {
                     prop_assert!(round < NEED_ROUNDS_MAX);
                     prop_assert!(!ranges.is_empty());
