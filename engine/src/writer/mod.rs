@@ -495,6 +495,8 @@ impl Writer {
             if self.parked.failed(series, now.instant) && self.draining {
                 self.parked.succeeded(series);
                 ledger.discard(series, Counter::DroppedAtStop);
+                // Nothing tries it again by itself; what an earlier run owes may come back yet.
+                ledger.set_standing(series, Standing::Unproven);
                 return;
             }
         }

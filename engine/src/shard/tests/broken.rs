@@ -220,4 +220,10 @@ fn a_stop_gives_a_broken_files_points_up_and_keeps_the_file() {
     assert_eq!(world.count(Counter::DroppedAtStop), 1);
     assert_eq!(world.disk.files[Path::new(FILE)], b"");
     assert_eq!(asides(&world), [] as [String; 0]);
+    // What comes later, from an earlier run's journal, say, does not hold the stop up for ever.
+    let later = world.point(5, 2.0);
+    world.take("a", later);
+    pass(&mut world, 30);
+    assert!(world.shards[0].is_drained());
+    assert_eq!(world.count(Counter::DroppedAtStop), 2);
 }
