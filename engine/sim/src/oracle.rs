@@ -88,6 +88,15 @@ impl Oracle {
         }
     }
 
+    /// Of several values of one second any may stand from now on: an old one may have come back, and the
+    /// later ones not.
+    pub(crate) fn forget_order(&mut self) {
+        let repeated = self.slots.values_mut().filter(|slot| slot.len() > 1);
+        for accepted in repeated.flatten() {
+            accepted.at_risk = true;
+        }
+    }
+
     /// Nothing that was accepted of this metric is promised any more: somebody broke its file.
     pub(crate) fn forgive(&mut self, metric: usize) {
         let slots = self.slots.range_mut((metric, 0)..=(metric, u32::MAX));

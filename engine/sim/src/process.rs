@@ -80,10 +80,10 @@ pub(crate) struct Process {
     pub(crate) journal_dropped: Vec<u64>,
     /// Points were dropped by a bound that allows it.
     pub(crate) has_dropped: bool,
-    /// Bytes of the files that earlier runs have left.
-    left_bytes: u64,
-    /// The same where a sync of the data has failed while they came back: then they are read once more,
-    /// and noted once more, past the journal's bound.
+    /// Bytes of the files that earlier runs have left: what they owe is noted past the journal's bound,
+    /// where these had more shards, say.
+    pub(crate) left_bytes: u64,
+    /// The same where a sync of the data has failed while it came back: then it is noted once more.
     pub(crate) again_bytes: u64,
 }
 

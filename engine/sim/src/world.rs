@@ -310,8 +310,8 @@ impl World {
             }
             let report = process.shards[index].report();
             let before = &mut process.journal_dropped[index];
-            let again_bytes = process.again_bytes;
-            process.has_dropped |= check_report(&self.settings, &report, (before, again_bytes));
+            let noted = (before, process.left_bytes + process.again_bytes);
+            process.has_dropped |= check_report(&self.settings, &report, noted);
             self.has_given_up |= report.stats.get(Counter::JournalGivenUp) > 0;
         }
         let slack_ms = self.power_slack_ms().unwrap_or(KILL_SLACK_MS);
@@ -450,6 +450,10 @@ impl World {
         };
         if process.has_dropped {
             self.excuse_dropped();
+            // What came back a second time may have been dropped but for its oldest values.
+            if process.again_bytes > 0 {
+                self.oracle.forget_order();
+            }
         }
         for flying in process.flying {
             self.disk.cut_short(flying.operation, &mut self.prng);
@@ -482,6 +486,11 @@ impl World {
         };
         if end == End::PowerCut {
             self.oracle.unsettled();
+        }
+        // The next start believes nothing that was written, and of what the journal had lost before the
+        // sync of the data failed it knows the older values at most.
+        if self.has_given_up {
+            self.oracle.forget_order();
         }
         self.oracle.crash(safe_until_ms, settled_until_ms);
         if end == End::PowerCut && (power_slack_ms.is_none() || mem::take(&mut self.has_given_up)) {
