@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use benzene_engine::cache::CacheConfig;
 use benzene_engine::clock::Now;
@@ -85,6 +85,8 @@ pub(crate) struct Process {
     pub(crate) left_bytes: u64,
     /// The same where a sync of the data has failed while it came back: then it is noted once more.
     pub(crate) again_bytes: u64,
+    /// When a sync of the data has failed last, in milliseconds.
+    pub(crate) sync_failed_ms: Option<u64>,
 }
 
 impl Process {
@@ -122,12 +124,20 @@ impl Process {
             has_dropped: false,
             left_bytes: start.survey.files.iter().map(|file| file.bytes).sum(),
             again_bytes: 0,
+            sync_failed_ms: None,
         }
     }
 
+    /// Limits hold no more, as when a daemon writes everything out.
+    pub(crate) fn lift_limits(&self, now: Instant) {
+        self.budgets.updates.set_rate(None, now);
+        self.budgets.creates.set_rate(None, now);
+    }
+
     /// A sync of the data has failed.
-    pub(crate) fn sync_failed(&mut self) {
+    pub(crate) fn sync_failed(&mut self, now_ms: u64) {
         self.data_sync.failed();
+        self.sync_failed_ms = Some(now_ms);
         if self.is_recalling() {
             self.again_bytes = self.left_bytes;
         }

@@ -208,7 +208,7 @@ impl World {
         {
             if ended.has_failed {
                 self.disk.fail_sync(data, &mut self.prng);
-                process.sync_failed();
+                process.sync_failed(self.now_ms());
                 // What was written while nothing was noted is owed by nobody.
                 self.has_given_up |= self.frail.since_ms.is_some();
                 self.say(|| "a sync of the data fails".to_owned());
@@ -455,6 +455,10 @@ impl World {
                 self.oracle.forget_order();
             }
         }
+        // A kill before the journal has noted that a sync of the data failed: nobody knows of it any more.
+        let unknown_since_ms = self.now_ms().saturating_sub(KILL_SLACK_MS);
+        let failed_ms = process.sync_failed_ms;
+        self.has_given_up |= end == End::Kill && failed_ms.is_some_and(|ms| ms >= unknown_since_ms);
         for flying in process.flying {
             self.disk.cut_short(flying.operation, &mut self.prng);
         }
@@ -516,6 +520,10 @@ impl World {
         let is_healthy = self.process.as_ref().is_some_and(Process::is_healthy);
         if !is_healthy || self.disk.faults.journal_once_in > 0 {
             self.disk.faults = Faults::default();
+            let now = self.now().instant;
+            if let Some(process) = &self.process {
+                process.lift_limits(now);
+            }
             self.settle("drain", Shard::drain, Shard::is_drained);
         }
         // After a drain too the journal has last words.
@@ -555,8 +563,7 @@ impl World {
         self.disk.faults = Faults::default();
         let now = self.now().instant;
         if let Some(process) = &self.process {
-            process.budgets.updates.set_rate(None, now);
-            process.budgets.creates.set_rate(None, now);
+            process.lift_limits(now);
         }
         self.hear_all();
         self.settle("drain", Shard::drain, Shard::is_drained);
