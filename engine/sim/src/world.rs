@@ -503,14 +503,17 @@ impl World {
         self.frail = Frail::default();
     }
 
-    /// What bounds allowed to be dropped need not be there. A point that a failed sync has lost and
-    /// that was dropped when it came back is seen until the next power cut.
+    /// What bounds allowed to be dropped need not be there, unless it is in its file, as everybody sees it
+    /// and as it will be on the disk: what a failed sync has lost is seen until the next power cut.
     fn excuse_dropped(&mut self) {
         for metric in self.workload.metrics() {
-            let file = self.disk.lasting(&file_of(metric));
-            let file = file.filter(|bytes| !is_broken(bytes));
-            let in_file = file.map(|bytes| points_of(&bytes, 0)).unwrap_or_default();
-            self.oracle.may_be_dropped(metric, &in_file);
+            let path = file_of(metric);
+            let seen = self.disk.file(&path).map(<[u8]>::to_vec);
+            for bytes in [seen, self.disk.lasting(&path)] {
+                let sound = bytes.filter(|bytes| !is_broken(bytes));
+                let in_file = sound.map(|bytes| points_of(&bytes, 0)).unwrap_or_default();
+                self.oracle.may_be_dropped(metric, &in_file);
+            }
         }
     }
 
