@@ -16,30 +16,15 @@ use benzene_engine::ring::{
     ByteRange, FileError, FileLook, FileOperation, FileOutcome, Piece, Stage, VisitId,
 };
 
+use crate::inode::{Inode, place};
 use crate::prng::Prng;
 
-const SECTOR_BYTES: usize = 512;
 const ENOENT: i32 = 2;
 const EIO: i32 = 5;
 const EEXIST: i32 = 17;
 const ENOSPC: i32 = 28;
 const ENODATA: i32 = 61;
 const ESTALE: i32 = 116;
-
-/// A file's content.
-#[derive(Debug, Default)]
-struct Inode {
-    /// As everybody sees it.
-    bytes: Vec<u8>,
-    /// As it is on the disk.
-    durable: Vec<u8>,
-    /// What was written and may not be on the disk, oldest first: where, and the bytes.
-    dirty: Vec<(usize, Vec<u8>)>,
-    /// How often it was written.
-    changes: u64,
-    /// A sync failed, and the kernel holds as clean what it could not write.
-    is_apart: bool,
-}
 
 /// A change of the directory tree.
 #[derive(Clone, Debug)]
@@ -110,15 +95,7 @@ impl Disk {
     /// What of a file will be on the disk once the kernel has written everything: as everybody sees it,
     /// but for what a failed sync has lost.
     pub(crate) fn lasting(&self, path: &Path) -> Option<Vec<u8>> {
-        let inode = &self.inodes[*self.names.get(path)?];
-        if !inode.is_apart {
-            return Some(inode.bytes.clone());
-        }
-        let mut lasting = inode.durable.clone();
-        for (at, bytes) in &inode.dirty {
-            put(&mut lasting, *at, bytes);
-        }
-        Some(lasting)
+        Some(self.inodes[*self.names.get(path)?].lasting())
     }
 
     /// A syncfs of the file system of this directory begins.
@@ -540,82 +517,6 @@ impl Disk {
     }
 }
 
-impl Inode {
-    fn write(&mut self, at: usize, bytes: &[u8]) {
-        let end = at + bytes.len();
-        if self.bytes.len() < end {
-            self.bytes.resize(end, 0);
-        }
-        self.bytes[at..end].copy_from_slice(bytes);
-        self.dirty.push((at, bytes.to_vec()));
-        self.changes += 1;
-    }
-
-    /// Brings the first so many writes to the disk.
-    fn settle(&mut self, writes_max: usize) {
-        let writes = writes_max.min(self.dirty.len());
-        for (at, bytes) in self.dirty.drain(..writes) {
-            put(&mut self.durable, at, &bytes);
-        }
-    }
-
-    /// The same of all writes up to this number.
-    fn settle_until(&mut self, changes: u64) {
-        let settled = self.changes - self.dirty.len() as u64;
-        self.settle(place(changes.saturating_sub(settled)));
-    }
-
-    /// Some of what is not on the disk never gets there, though it is seen.
-    fn lose_some(&mut self, prng: &mut Prng) {
-        if self.dirty.is_empty() {
-            return;
-        }
-        self.dirty.retain(|_| prng.once_in(2));
-        self.is_apart = true;
-    }
-
-    fn cut_power(&mut self, is_data: bool, prng: &mut Prng) {
-        if self.dirty.is_empty() && !self.is_apart {
-            return;
-        }
-        self.is_apart = false;
-        for (at, bytes) in std::mem::take(&mut self.dirty) {
-            if is_data {
-                if prng.once_in(2) {
-                    put(&mut self.durable, at, &bytes);
-                }
-                continue;
-            }
-            let mut from = 0;
-            while from < bytes.len() {
-                // Up to the end of its sector.
-                let to = bytes
-                    .len()
-                    .min(from + SECTOR_BYTES - (at + from) % SECTOR_BYTES);
-                let kept = match prng.below(4) {
-                    0 | 1 => to,
-                    2 => from,
-                    _ => from + prng.index(to - from + 1),
-                };
-                put(&mut self.durable, at + from, &bytes[from..kept]);
-                from = to;
-            }
-        }
-        self.bytes.clone_from(&self.durable);
-    }
-}
-
-fn put(bytes: &mut Vec<u8>, at: usize, new: &[u8]) {
-    let end = at + new.len();
-    if new.is_empty() {
-        return;
-    }
-    if bytes.len() < end {
-        bytes.resize(end, 0);
-    }
-    bytes[at..end].copy_from_slice(new);
-}
-
 fn apply(names: &mut BTreeMap<PathBuf, usize>, change: NameChange) {
     match change {
         NameChange::Add(path, inode) => {
@@ -637,11 +538,4 @@ fn fault(once_in: u64, stage: Stage, prng: &mut Prng) -> Result<(), FileError> {
 
 fn error(stage: Stage, errno: i32) -> FileError {
     FileError { stage, errno }
-}
-
-fn place(offset: u64) -> usize {
-    let Ok(offset) = usize::try_from(offset) else {
-        unreachable!("{offset} is past every memory")
-    };
-    offset
 }

@@ -3,8 +3,10 @@
 //! set a daemon up. What must be there afterwards is known exactly. A seed that fails is a test that
 //! fails: the same run again. What is simulated and what is not stands in docs/simulator.md.
 
+mod compare;
 mod content;
 mod disk;
+mod inode;
 mod oracle;
 mod prng;
 mod process;

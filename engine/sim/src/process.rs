@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use benzene_engine::cache::CacheConfig;
 use benzene_engine::clock::Now;
@@ -126,12 +126,6 @@ impl Process {
             again_bytes: 0,
             sync_failed_ms: None,
         }
-    }
-
-    /// Limits hold no more, as when a daemon writes everything out.
-    pub(crate) fn lift_limits(&self, now: Instant) {
-        self.budgets.updates.set_rate(None, now);
-        self.budgets.creates.set_rate(None, now);
     }
 
     /// A sync of the data has failed.

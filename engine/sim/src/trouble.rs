@@ -1,12 +1,12 @@
 //! What goes wrong beside kills and power cuts: disks that fail or are full for a while, files that
-//! somebody breaks; and what a failing journal excuses.
+//! somebody breaks; and what a failing journal and a bound excuse.
 
 use benzene_engine::limits::JOURNAL_CARRIED_POINT_BYTES;
 use benzene_engine::limits::JOURNAL_CARRIED_SHARE;
 use benzene_engine::shard::Report;
 use benzene_engine::stats::Counter;
 
-use crate::content::file_of;
+use crate::content::{file_of, is_broken, points_of};
 use crate::disk::Faults;
 use crate::process::Process;
 use crate::settings::Settings;
@@ -87,6 +87,27 @@ impl World {
         self.disk.plant(&path, bytes);
         self.oracle.forgive(metric);
         self.tampered.insert(metric);
+    }
+
+    /// What bounds allowed to be dropped need not be there, unless it is in its file, as everybody sees it
+    /// and as it will be on the disk: what a failed sync has lost is seen until the next power cut.
+    pub(crate) fn excuse_dropped(&mut self, process: &Process) {
+        if !process.has_dropped {
+            return;
+        }
+        for metric in self.workload.metrics() {
+            let path = file_of(metric);
+            let seen = self.disk.file(&path).map(<[u8]>::to_vec);
+            for bytes in [seen, self.disk.lasting(&path)] {
+                let sound = bytes.filter(|bytes| !is_broken(bytes));
+                let in_file = sound.map(|bytes| points_of(&bytes, 0)).unwrap_or_default();
+                self.oracle.may_be_dropped(metric, &in_file);
+            }
+        }
+        // What came back a second time may have been dropped but for its oldest values.
+        if process.again_bytes > 0 {
+            self.oracle.forget_order();
+        }
     }
 }
 

@@ -10,13 +10,13 @@ use std::time::Duration;
 
 use benzene_engine::clock::{self, Now};
 use benzene_engine::journal::Sync;
-use benzene_engine::journal::survey::{self, Looked, Survey};
+use benzene_engine::journal::survey::{Looked, Survey};
 use benzene_engine::point::Point;
 use benzene_engine::ring::FileOperation;
 use benzene_engine::shard::{Accept, Recalled, Shard};
 use benzene_engine::stats::Counter;
 
-use crate::content::{DATA_DIR, JOURNAL_DIR, archives, file_of, is_broken, points_of};
+use crate::content::{DATA_DIR, JOURNAL_DIR};
 use crate::disk::{Disk, Faults};
 use crate::oracle::Oracle;
 use crate::prng::Prng;
@@ -182,17 +182,7 @@ impl World {
     /// What the journal's directory holds.
     fn survey(&self) -> Survey {
         let files = self.disk.files(Path::new(JOURNAL_DIR));
-        let looked = files.map(|(path, bytes)| {
-            let mut first = Vec::new();
-            while let Some(wanted) = survey::wants(&first, bytes.len() as u64) {
-                first = bytes[..wanted].to_vec();
-            }
-            Looked {
-                path: path.to_owned(),
-                bytes: bytes.len() as u64,
-                first,
-            }
-        });
+        let looked = files.map(|(path, bytes)| Looked::of(path.to_owned(), bytes));
         match Survey::new(looked) {
             Ok(survey) => survey,
             Err(error) => panic!("{error}"),
@@ -448,13 +438,7 @@ impl World {
         let Some(process) = self.process.take() else {
             unreachable!("a daemon runs")
         };
-        if process.has_dropped {
-            self.excuse_dropped();
-            // What came back a second time may have been dropped but for its oldest values.
-            if process.again_bytes > 0 {
-                self.oracle.forget_order();
-            }
-        }
+        self.excuse_dropped(&process);
         // A kill before the journal has noted that a sync of the data failed: nobody knows of it any more.
         let unknown_since_ms = self.now_ms().saturating_sub(KILL_SLACK_MS);
         let failed_ms = process.sync_failed_ms;
@@ -503,34 +487,26 @@ impl World {
         self.frail = Frail::default();
     }
 
-    /// What bounds allowed to be dropped need not be there, unless it is in its file, as everybody sees it
-    /// and as it will be on the disk: what a failed sync has lost is seen until the next power cut.
-    fn excuse_dropped(&mut self) {
-        for metric in self.workload.metrics() {
-            let path = file_of(metric);
-            let seen = self.disk.file(&path).map(<[u8]>::to_vec);
-            for bytes in [seen, self.disk.lasting(&path)] {
-                let sound = bytes.filter(|bytes| !is_broken(bytes));
-                let in_file = sound.map(|bytes| points_of(&bytes, 0)).unwrap_or_default();
-                self.oracle.may_be_dropped(metric, &in_file);
-            }
-        }
-    }
-
     /// The daemon ends in order: what is cached stays in the journal, or is written out where that
     /// has failed.
     fn stop(&mut self) {
         let is_healthy = self.process.as_ref().is_some_and(Process::is_healthy);
         if !is_healthy || self.disk.faults.journal_once_in > 0 {
             self.disk.faults = Faults::default();
-            let now = self.now().instant;
-            if let Some(process) = &self.process {
-                process.lift_limits(now);
-            }
+            self.lift_limits();
             self.settle("drain", Shard::drain, Shard::is_drained);
         }
         // After a drain too the journal has last words.
         self.settle("rest", Shard::rest, Shard::is_at_rest);
+    }
+
+    /// Limits hold no more, as when a daemon writes everything out.
+    fn lift_limits(&self) {
+        let now = self.now().instant;
+        for budgets in self.process.iter().map(|process| &process.budgets) {
+            budgets.updates.set_rate(None, now);
+            budgets.creates.set_rate(None, now);
+        }
     }
 
     /// Tells all shards to come to an end of some sort, and turns until they have.
@@ -564,14 +540,11 @@ impl World {
     /// every file is compared.
     fn finish(&mut self) {
         self.disk.faults = Faults::default();
-        let now = self.now().instant;
-        if let Some(process) = &self.process {
-            process.lift_limits(now);
-        }
+        self.lift_limits();
         self.hear_all();
         self.settle("drain", Shard::drain, Shard::is_drained);
-        if self.process.as_ref().is_some_and(|it| it.has_dropped) {
-            self.excuse_dropped();
+        if let Some(process) = self.process.take() {
+            self.excuse_dropped(&process);
         }
         self.compare();
     }
@@ -591,54 +564,6 @@ impl World {
             reports.collect::<Vec<_>>()
         });
         panic!("senders are held up for ever: {reports:?}");
-    }
-
-    /// Compares every metric's file with what was accepted.
-    fn compare(&self) {
-        for metric in self.workload.metrics() {
-            let file = self.disk.file(&file_of(metric));
-            // What was written where a short file still reached went aside with it, and a drain gives
-            // such a file up after ten attempts.
-            if self.tampered.contains(&metric) {
-                let sound = file.filter(|bytes| !is_broken(bytes));
-                let found = sound.map(|bytes| points_of(bytes, 0)).unwrap_or_default();
-                if let Err(wrong) = self.oracle.check_origin(metric, &found) {
-                    panic!("{wrong}");
-                }
-                continue;
-            }
-            let found = file.map(|bytes| points_of(bytes, 0)).unwrap_or_default();
-            if let Err(wrong) = self.oracle.check(metric, &found) {
-                panic!("{wrong}");
-            }
-            if let Some(bytes) = file.filter(|bytes| archives(bytes) > 1) {
-                self.check_coarse(metric, bytes);
-            }
-        }
-    }
-
-    /// The second archive has the average of each of its minutes that has half of its seconds.
-    fn check_coarse(&self, metric: usize, bytes: &[u8]) {
-        let mut minutes: BTreeMap<u32, Vec<f64>> = BTreeMap::new();
-        for (timestamp, value) in points_of(bytes, 0) {
-            minutes.entry(timestamp / 60 * 60).or_default().push(value);
-        }
-        let coarse = points_of(bytes, 1);
-        for (minute, values) in minutes {
-            // A crash may have cut an update off between its archives, and taken its points.
-            if values.len() < 30 || self.oracle.is_at_risk(metric, minute, minute + 59) {
-                continue;
-            }
-            let Ok(count) = u32::try_from(values.len()) else {
-                unreachable!("a minute has 60 seconds")
-            };
-            let expected = values.iter().sum::<f64>() / f64::from(count);
-            let found = coarse.get(&minute).copied();
-            assert!(
-                found.is_some_and(|found| (found - expected).abs() <= expected.abs() * 1e-9),
-                "metric {metric} has {found:?} for the minute {minute}, its seconds say {expected}"
-            );
-        }
     }
 }
 

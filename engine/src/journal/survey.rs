@@ -26,6 +26,22 @@ pub struct Looked {
     pub first: Vec<u8>,
 }
 
+impl Looked {
+    /// The look at a file all of whose bytes are at hand.
+    pub fn of(path: PathBuf, bytes: &[u8]) -> Looked {
+        let mut first = Vec::new();
+        while let Some(wanted) = wants(&first, bytes.len() as u64) {
+            assert!(wanted > first.len(), "{wanted} bytes are there already");
+            first = bytes[..wanted].to_vec();
+        }
+        Looked {
+            path,
+            bytes: bytes.len() as u64,
+            first,
+        }
+    }
+}
+
 /// A file that holds, or may hold, a segment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SegmentFile {

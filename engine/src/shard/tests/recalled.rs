@@ -1,7 +1,7 @@
 //! Points that come back from the journal while answers are late and syncs of the data fail.
 
 use super::*;
-use crate::journal::survey::{self, Looked, Survey};
+use crate::journal::survey::{Looked, Survey};
 use crate::journal::{DataSync, JournalConfig};
 use crate::shard::keep::Asker;
 
@@ -10,17 +10,7 @@ const JOURNAL_DIR: &str = "/journal";
 /// What the journal's directory holds.
 fn survey(disk: &Disk) -> Survey {
     let files = (disk.files.iter()).filter(|(path, _)| path.starts_with(JOURNAL_DIR));
-    let looked = files.map(|(path, bytes)| {
-        let mut first = Vec::new();
-        while let Some(wanted) = survey::wants(&first, bytes.len() as u64) {
-            first = bytes[..wanted].to_vec();
-        }
-        Looked {
-            path: path.clone(),
-            bytes: bytes.len() as u64,
-            first,
-        }
-    });
+    let looked = files.map(|(path, bytes)| Looked::of(path.clone(), bytes));
     Survey::new(looked).unwrap()
 }
 

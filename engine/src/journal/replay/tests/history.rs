@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use crate::journal::block::{Block, HEAD_BYTES, Head, Kind};
 use crate::journal::entry::{CUT_NONE, PointEncoder};
 use crate::journal::name_entry::NameEncoder;
-use crate::journal::survey::{Looked, wants};
+use crate::journal::survey::Looked;
 use crate::journal::walk::SegmentKey;
 use crate::point::Point;
 
@@ -127,19 +127,10 @@ impl History {
 
     /// What a survey is given.
     pub(super) fn looked(&self) -> Vec<Looked> {
-        let looked = |(path, bytes): (&PathBuf, &Vec<u8>)| {
-            let mut first = Vec::new();
-            while let Some(wanted) = wants(&first, bytes.len() as u64) {
-                assert!(wanted > first.len());
-                first = bytes[..wanted].to_vec();
-            }
-            Looked {
-                path: path.clone(),
-                bytes: bytes.len() as u64,
-                first,
-            }
-        };
-        self.files.iter().map(looked).collect()
+        let files = self.files.iter();
+        files
+            .map(|(path, bytes)| Looked::of(path.clone(), bytes))
+            .collect()
     }
 
     /// The block of a record as the disk has it now, if it is still whole.

@@ -1,0 +1,57 @@
+//! The comparison at the end of a world, when nothing is wrong any more: every file with what was
+//! accepted, and its second archive with its first.
+
+use std::collections::BTreeMap;
+
+use crate::content::{archives, file_of, is_broken, points_of};
+use crate::world::World;
+
+impl World {
+    /// Compares every metric's file with what was accepted.
+    pub(crate) fn compare(&self) {
+        for metric in self.workload.metrics() {
+            let file = self.disk.file(&file_of(metric));
+            // What was written where a short file still reached went aside with it, and a drain gives
+            // such a file up after ten attempts.
+            if self.tampered.contains(&metric) {
+                let sound = file.filter(|bytes| !is_broken(bytes));
+                let found = sound.map(|bytes| points_of(bytes, 0)).unwrap_or_default();
+                if let Err(wrong) = self.oracle.check_origin(metric, &found) {
+                    panic!("{wrong}");
+                }
+                continue;
+            }
+            let found = file.map(|bytes| points_of(bytes, 0)).unwrap_or_default();
+            if let Err(wrong) = self.oracle.check(metric, &found) {
+                panic!("{wrong}");
+            }
+            if let Some(bytes) = file.filter(|bytes| archives(bytes) > 1) {
+                self.check_coarse(metric, bytes);
+            }
+        }
+    }
+
+    /// The second archive has the average of each of its minutes that has half of its seconds.
+    fn check_coarse(&self, metric: usize, bytes: &[u8]) {
+        let mut minutes: BTreeMap<u32, Vec<f64>> = BTreeMap::new();
+        for (timestamp, value) in points_of(bytes, 0) {
+            minutes.entry(timestamp / 60 * 60).or_default().push(value);
+        }
+        let coarse = points_of(bytes, 1);
+        for (minute, values) in minutes {
+            // A crash may have cut an update off between its archives, and taken its points.
+            if values.len() < 30 || self.oracle.is_at_risk(metric, minute, minute + 59) {
+                continue;
+            }
+            let Ok(count) = u32::try_from(values.len()) else {
+                unreachable!("a minute has 60 seconds")
+            };
+            let expected = values.iter().sum::<f64>() / f64::from(count);
+            let found = coarse.get(&minute).copied();
+            assert!(
+                found.is_some_and(|found| (found - expected).abs() <= expected.abs() * 1e-9),
+                "metric {metric} has {found:?} for the minute {minute}, its seconds say {expected}"
+            );
+        }
+    }
+}
