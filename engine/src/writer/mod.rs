@@ -246,7 +246,7 @@ impl Writer {
         let lane = self.lanes.of(volume);
         let in_flight = self.jobs.probes(volume) + lane.missing.len();
         let free = lane.probes_max.saturating_sub(in_flight);
-        u32::try_from(free.min(ledger.unproven(volume))).unwrap_or(u32::MAX)
+        clamped(free.min(ledger.unproven(volume)))
     }
 
     fn start_updates(&mut self, ledger: &mut Ledger, (volume, budgets): Site<'_>, now: Now) {
