@@ -1,5 +1,7 @@
 //! How a disk of each class is treated, where carbon.conf says nothing: one table, with the reason for
 //! each number. Every value has an option of its own.
+//! New files have no rate in either: an update that is held back becomes one of more points, a create
+//! stays a create (docs/decisions/0018).
 
 use super::Class;
 use crate::limits::{
@@ -25,13 +27,18 @@ pub struct Profile {
     pub updates_first: f64,
     /// Updates a second below which tuning never goes.
     pub updates_least: f64,
+    /// New files a minute; None: as many as the disk takes.
+    pub creates_per_minute: Option<f64>,
     /// How long a point may wait so that an update has many, in seconds.
     pub max_point_age_s: u32,
+    /// Whether the kernel may read more of a file than an update asks for.
+    pub read_ahead: bool,
 }
 
 /// No head moves. Files of usual sizes are in the page cache, and there a few kernel workers did more
 /// than many (5.1 us an update with 4, 8.1 with 16: they wait for one another, not for the disk).
-/// A minute's points of a metric are one update. What is dirty need not be pushed out: its queue empties
+/// A minute's points of a metric are one update. Without reading ahead a file that is not in memory takes
+/// two thirds more requests for a third of the bytes, and requests are what such a disk is short of. What is dirty need not be pushed out: its queue empties
 /// within a second. Tuning begins where a slow flash disk has room, and its floor is what a card does.
 const SSD: Profile = Profile {
     updates_in_flight: UPDATES_IN_FLIGHT_MAX,
@@ -41,7 +48,9 @@ const SSD: Profile = Profile {
     read_wait_ms: READ_WAIT_SSD_MS,
     updates_first: 4000.0,
     updates_least: 200.0,
+    creates_per_minute: None,
     max_point_age_s: POINT_AGE_SSD_SECONDS,
+    read_ahead: true,
 };
 
 /// Each block that lies elsewhere costs 4 to 15 ms, and the disk puts up to 32 requests in the order in
@@ -49,7 +58,8 @@ const SSD: Profile = Profile {
 /// update costs some seeks whatever it writes, so points are held for five times as long, and files
 /// that lie one behind the other are written one after the other. What half a minute's updates have
 /// left dirty would keep readers waiting for seconds, so each is pushed out at once. Tuning begins with
-/// half of the cold updates that a disk of 7,200 rpm does in any order.
+/// half of the cold updates that a disk of 7,200 rpm does in any order. Reading ahead brings a small file
+/// in one transfer.
 const HDD: Profile = Profile {
     updates_in_flight: UPDATES_IN_FLIGHT_MAX,
     kernel_workers: RING_WORKERS_HDD,
@@ -58,7 +68,9 @@ const HDD: Profile = Profile {
     read_wait_ms: READ_WAIT_HDD_MS,
     updates_first: 30.0,
     updates_least: 10.0,
+    creates_per_minute: None,
     max_point_age_s: POINT_AGE_HDD_SECONDS,
+    read_ahead: true,
 };
 
 impl Profile {

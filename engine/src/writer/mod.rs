@@ -278,10 +278,7 @@ impl Writer {
                 self.park(ledger, series, &Fault::Away, now);
                 continue;
             }
-            let access = Access {
-                lazy: self.lanes.of(volume).lazy,
-                ..self.config.access
-            };
+            let access = self.lanes.of(volume).access;
             let points = ledger.take(series, self.layouts.second_step_s(series));
             assert!(
                 !points.is_empty(),

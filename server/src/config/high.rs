@@ -105,8 +105,6 @@ pub struct Settings {
     pub autoflush: bool,
     /// Whether files are locked while they are written.
     pub lock_writes: bool,
-    /// Whether the kernel is told not to read ahead.
-    pub fadvise_random: bool,
     /// Whether files of tagged series are named by a hash.
     pub tag_hash_filenames: bool,
     /// Where the files of rules are.
@@ -274,7 +272,6 @@ pub(super) fn settle(
         allocation: allocation(low),
         autoflush: low.switch("WHISPER_AUTOFLUSH"),
         lock_writes: low.switch("WHISPER_LOCK_WRITES"),
-        fadvise_random: low.switch("WHISPER_FADVISE_RANDOM"),
         tag_hash_filenames: low.switch("TAG_HASH_FILENAMES"),
         rule_files,
         log_level: log_level(low, options),

@@ -8,7 +8,7 @@ use benzene_engine::device::{Class, Disk, Profile, Watch};
 use benzene_engine::limits::{
     VOLUME_CREATES, VOLUME_PROBES, VOLUME_UPDATES_HDD, VOLUME_UPDATES_SSD,
 };
-use benzene_engine::ring::mount;
+use benzene_engine::ring::{Access, mount};
 
 use crate::config::{Chosen, DataDirectory, Rate, Settings};
 
@@ -124,8 +124,20 @@ impl Treatment {
                 in_disk_order: disk.in_disk_order.unwrap_or(usual.in_disk_order),
                 read_wait_ms: disk.read_wait_ms.unwrap_or(usual.read_wait_ms),
                 max_point_age_s: disk.max_point_age_s.unwrap_or(usual.max_point_age_s),
+                read_ahead: disk
+                    .fadvise_random
+                    .map_or(usual.read_ahead, |random| !random),
                 ..usual
             },
+        }
+    }
+
+    /// How files on this disk are opened for updates.
+    pub(super) fn access(&self, settings: &Settings) -> Access {
+        Access {
+            lock: settings.lock_writes,
+            random: !self.profile.read_ahead,
+            lazy: !self.profile.write_back,
         }
     }
 
@@ -198,6 +210,15 @@ fn one_of_several(usual: Profile, class: Class, updates: Option<usize>) -> Profi
         kernel_workers: u32::try_from(workers).unwrap_or(u32::MAX),
         ..usual
     }
+}
+
+/// Creates a second on a disk of this class, where this is said of creates a minute.
+pub(super) fn creates_per_s(a_minute: Rate, class: Class) -> Option<f64> {
+    let a_minute = match a_minute {
+        Rate::Auto => Profile::of(class).creates_per_minute,
+        set @ (Rate::Unlimited | Rate::Limited(_)) => set.limit(),
+    };
+    a_minute.map(|a_minute| a_minute / 60.0)
 }
 
 fn place(disk: Option<&Disk>) -> String {

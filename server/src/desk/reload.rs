@@ -12,6 +12,7 @@ use benzene_engine::limits::CONFIG_LOOK_EVERY;
 use tokio::sync::Notify;
 use tokio::time::{MissedTickBehavior, interval};
 
+use super::disk::creates_per_s;
 use super::watch::Source;
 use super::{Desk, ReadAgain};
 use crate::cli::LogLevel;
@@ -119,8 +120,7 @@ impl Desk {
                 read_wait_ms.unwrap_or(Profile::of(class).read_wait_ms),
                 &budgets.updates,
             );
-            let creates = settings.disk.creates.of(class).rate.limit();
-            let creates = creates.map(|a_minute| a_minute / 60.0);
+            let creates = creates_per_s(settings.disk.creates.of(class).rate, class);
             budgets.creates.set_rate(creates, clock::now().instant);
         }
         // A core that was granted nothing may have gone to sleep for long.

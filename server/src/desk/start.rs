@@ -18,7 +18,7 @@ use benzene_engine::limits::{
     RING_ENTRIES_MIN, RING_WORKERS_MAX, SHARDS_MAX, UPDATES_IN_FLIGHT_MAX, WAITING_SHARE,
 };
 use benzene_engine::metric::{ShardIndex, TaggedLeaf};
-use benzene_engine::ring::{Access, Driver, Ring, RingConfig, RingError, host};
+use benzene_engine::ring::{Driver, Ring, RingConfig, RingError, host};
 use benzene_engine::shard::{Shard, ShardConfig};
 use benzene_engine::writer::{
     self, AnnounceConfig, Away, Further, FurtherVolume, Outlet, Said, Tells, WriterConfig,
@@ -496,7 +496,7 @@ impl Plan {
     fn shard(&self, settings: &Settings, index: ShardIndex) -> ShardConfig {
         let shards = u64::from(self.shards);
         let share = |total: u64| total / WAITING_SHARE / shards;
-        let first = self.further_volume(0);
+        let first = self.further_volume(settings, 0);
         ShardConfig {
             index,
             shards: self.shards,
@@ -515,11 +515,7 @@ impl Plan {
             writer: WriterConfig {
                 data_dir: first.data_dir,
                 leaf: leaf(settings),
-                access: Access {
-                    lock: settings.lock_writes,
-                    random: settings.fadvise_random,
-                    lazy: first.lazy,
-                },
+                access: first.access,
                 allocation: settings.allocation,
                 sync: settings.autoflush,
                 sync_creates: first.sync_creates,
@@ -553,7 +549,7 @@ impl Plan {
         }
         let numbers = 1..self.volumes.len();
         Further {
-            volumes: numbers.map(|number| self.further_volume(number)).collect(),
+            volumes: (numbers.map(|number| self.further_volume(settings, number))).collect(),
             salts: (settings.data.iter())
                 .map(|directory| writer::salt(&directory.key()))
                 .collect(),
@@ -561,14 +557,15 @@ impl Plan {
         }
     }
 
-    fn further_volume(&self, number: usize) -> FurtherVolume {
-        let (volume, profile) = (&self.volumes[number], &self.treatments[number].profile);
+    fn further_volume(&self, settings: &Settings, number: usize) -> FurtherVolume {
+        let (volume, treatment) = (&self.volumes[number], &self.treatments[number]);
+        let profile = &treatment.profile;
         FurtherVolume {
             data_dir: volume.directory.path.clone(),
             budgets: volume.budgets.clone(),
             sync_creates: self.sync_creates[number],
             updates_in_flight_max: profile.updates_in_flight,
-            lazy: !profile.write_back,
+            access: treatment.access(settings),
             max_point_age_s: profile.max_point_age_s,
             in_disk_order: profile.in_disk_order,
         }

@@ -23,7 +23,7 @@ use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
 use super::Desk;
-use super::disk::Found;
+use super::disk::{Found, creates_per_s};
 use super::start::prove_data_dir;
 use super::tuning::Tuning;
 use crate::config::{DataDirectory, Rate};
@@ -82,14 +82,14 @@ impl DataVolume {
         let now = clock::now().instant;
         let tuning = Tuning::new(watch, &treatment.profile, treatment.updates.rate);
         let budget = |per_s| std::sync::Arc::new(Budget::new(per_s, BUDGET_BURST_S, now));
-        let creates = treatment.creates.rate.limit();
+        let creates = creates_per_s(treatment.creates.rate, treatment.class);
         Self {
             directory: directory.clone(),
             class: treatment.class,
             max_point_age_s: treatment.profile.max_point_age_s,
             budgets: Budgets {
                 updates: budget(tuning.begin(treatment.updates.rate)),
-                creates: budget(creates.map(|a_minute| a_minute / 60.0)),
+                creates: budget(creates),
             },
             tuning: RefCell::new(tuning),
             device: Cell::new(

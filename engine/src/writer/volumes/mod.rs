@@ -32,7 +32,7 @@ use crate::limits::{
     UPDATES_IN_FLIGHT_MAX, UPDATES_PER_SECOND_LOOK, VOLUME_CREATES, VOLUME_PROBES,
 };
 use crate::metric::Metric;
-use crate::ring::FileOperation;
+use crate::ring::{Access, FileOperation};
 
 /// A data directory beside the first.
 #[derive(Clone, Debug)]
@@ -45,8 +45,8 @@ pub struct FurtherVolume {
     pub sync_creates: bool,
     /// As `WriterConfig::updates_in_flight_max`.
     pub updates_in_flight_max: usize,
-    /// As `Access::lazy`.
-    pub lazy: bool,
+    /// As `WriterConfig::access`.
+    pub access: Access,
     /// As `CacheConfig::max_point_age_s`.
     pub max_point_age_s: u32,
     /// As `CacheConfig::in_disk_order`.
@@ -128,7 +128,7 @@ pub struct VolumeCounts {
 pub(super) struct Lane {
     pub(super) data_dir: PathBuf,
     pub(super) sync_creates: bool,
-    pub(super) lazy: bool,
+    pub(super) access: Access,
     pub(super) updates_max: usize,
     pub(super) creates_max: usize,
     pub(super) probes_max: usize,
@@ -188,16 +188,16 @@ impl Lanes {
         } else {
             (CREATES_IN_FLIGHT_MAX, PROBES_IN_FLIGHT_MAX)
         };
-        let lane = |data_dir: PathBuf, sync_creates, lazy, updates_max| Lane {
+        let lane = |data_dir: PathBuf, sync_creates, access: Access, updates_max| Lane {
             data_dir,
             sync_creates,
-            lazy,
+            access,
             updates_max,
             creates_max,
             probes_max,
             pace: Pace::default(),
             held: Held::default(),
-            together: Together::new(lazy),
+            together: Together::new(access.lazy),
             pressure: Pressure::default(),
             missing: VecDeque::new(),
             counts: VolumeCounts::default(),
@@ -206,7 +206,7 @@ impl Lanes {
         let first = lane(
             config.data_dir.clone(),
             config.sync_creates,
-            config.access.lazy,
+            config.access,
             config.updates_in_flight_max,
         );
         let mut lanes = vec![first];
@@ -214,7 +214,7 @@ impl Lanes {
             lane(
                 it.data_dir,
                 it.sync_creates,
-                it.lazy,
+                it.access,
                 it.updates_in_flight_max,
             )
         }));

@@ -73,7 +73,7 @@ impl Rig {
             budgets: budgets.clone(),
             sync_creates: false,
             updates_in_flight_max: 4,
-            lazy: false,
+            access: Access::default(),
             max_point_age_s: 60,
             in_disk_order: false,
         };

@@ -150,6 +150,7 @@ fn an_empty_cache_section_has_the_defaults_of_python() {
     assert_eq!(settings.disk.updates_in_flight_max, None);
     assert_eq!(settings.disk.kernel_workers_max, None);
     assert_eq!(settings.disk.in_disk_order, None);
+    assert_eq!(settings.disk.fadvise_random, None);
     assert_eq!(settings.updates_per_second_on_shutdown, None);
     assert_eq!(settings.strategy, Strategy::Deadline);
     assert_eq!(
@@ -157,7 +158,7 @@ fn an_empty_cache_section_has_the_defaults_of_python() {
         (0, 1)
     );
     assert_eq!(settings.allocation, Allocation::Zeros);
-    assert!(!settings.autoflush && !settings.lock_writes && !settings.fadvise_random);
+    assert!(!settings.autoflush && !settings.lock_writes);
     assert_eq!(
         (settings.metric_prefix.as_str(), settings.metric_interval_s),
         ("carbon", 60)
