@@ -22,7 +22,7 @@ use super::order::Files;
 use super::queues::Queue;
 use super::series::Record;
 use super::sweep::{Sweep, Times};
-use crate::limits::{HOLD_CLASSES_MAX, PACE_STEP};
+use crate::limits::{HOLD_CLASSES_MAX, PACE_STEP, UPDATES_TOGETHER_WAIT_MAX};
 use crate::names::slab::Slab;
 
 /// Part of its hold after which a series may be written, in percent: a fifth of the hold is time
@@ -36,6 +36,10 @@ const LIST_BYTES: usize = 28;
 /// How often somebody looks again who has nothing to do: memory that is filled by other shards wakes
 /// nobody.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
+
+/// Who slept for longer does not make up for it in a burst; the writer sleeps so that updates begin
+/// together.
+const MADE_UP_MAX: Duration = UPDATES_TOGETHER_WAIT_MAX.saturating_mul(2);
 
 /// The ready series by their deadline.
 #[derive(Debug)]
@@ -129,9 +133,10 @@ impl Deadline {
     }
 
     fn begin_turn_of_lists(&mut self, now: Duration, second: u32) {
-        // Who slept meanwhile does not make up for it in a burst.
-        let passed = now.saturating_sub(self.now).min(4 * PACE_STEP);
+        let passed = now.saturating_sub(self.now).min(MADE_UP_MAX);
         self.now = now;
+        // Those whose window begins now had no share of the time before.
+        let shared = count(self.soon);
         if second > self.second {
             self.second = second;
             let horizon = second.saturating_add(window_s(self.hold_s()));
@@ -143,12 +148,11 @@ impl Deadline {
             self.allowed = 0.0;
             return;
         };
-        let soon = count(self.soon);
         let left = seconds(*late_at).saturating_sub(now);
         if !left.is_zero() {
-            self.allowed += soon * passed.as_secs_f64() / left.as_secs_f64();
+            self.allowed += shared * passed.as_secs_f64() / left.as_secs_f64();
         }
-        self.allowed = self.allowed.min(soon);
+        self.allowed = self.allowed.min(count(self.soon));
     }
 
     /// Memory is short, or is so no longer.

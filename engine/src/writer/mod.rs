@@ -57,6 +57,7 @@ use jobs::{Job, Jobs};
 use layouts::Layouts;
 use locations::Locations;
 use parked::Parked;
+use together::Could;
 use update::Update;
 use volumes::Lanes;
 
@@ -250,6 +251,9 @@ impl Writer {
     }
 
     fn start_updates(&mut self, ledger: &mut Ledger, (volume, budgets): Site<'_>, now: Now) {
+        if self.jobs.updates(volume) == 0 {
+            self.lanes.of_mut(volume).together.ended(now.instant);
+        }
         // One step of a choice a turn, whatever the budget has, so that it is there in time.
         if ledger.is_choosing(volume) && ledger.next(volume, now.unix_seconds).is_none() {
             return;
@@ -261,8 +265,14 @@ impl Writer {
         if wanted == 0 {
             return lane.held.end();
         }
-        let could = budgets.updates.ready(clamped(due), now.instant);
-        if !self.draining && lane.together.waits(could, lane.updates_max, now.instant) {
+        let could = Could {
+            ready: clamped(ledger.ready(volume)),
+            hold_s: ledger.usual_hold_s(volume),
+            due: clamped(due),
+            granted: budgets.updates.ready(clamped(due), now.instant),
+            in_flight_max: clamped(lane.updates_max),
+        };
+        if !self.draining && lane.together.waits(could, now.instant) {
             return;
         }
         let granted = budgets.updates.grant(wanted, now.instant);
@@ -296,7 +306,8 @@ impl Writer {
         }
         budgets.updates.refund(granted - used);
         if used > 0 {
-            self.lanes.of_mut(volume).together.began(now.instant);
+            let lane = self.lanes.of_mut(volume);
+            lane.together.began(used, could, now.instant);
         }
     }
 
