@@ -25,8 +25,8 @@ pub struct DiskSettings {
     pub kernel_workers_max: Option<u32>,
     /// With `Strategy::Deadline`: what is due is written in the order of the disk.
     pub in_disk_order: Option<bool>,
-    /// Whether the kernel is told not to read ahead in files (WHISPER_FADVISE_RANDOM).
-    pub fadvise_random: Option<bool>,
+    /// Whether the kernel is told not to read ahead in files, on any disk.
+    pub fadvise_random: bool,
     /// Seconds that `deadline` holds a point back at most, and other orders pass over a metric.
     pub max_point_age_s: Option<u32>,
 }
@@ -116,9 +116,7 @@ pub(super) fn disk(low: &Low) -> DiskSettings {
             Some("off") => Some(false),
             Some(_) | None => None,
         },
-        fadvise_random: low
-            .written("WHISPER_FADVISE_RANDOM")
-            .map(|_| low.switch("WHISPER_FADVISE_RANDOM")),
+        fadvise_random: low.switch("WHISPER_FADVISE_RANDOM"),
         max_point_age_s: small(low, "MAX_POINT_AGE"),
     }
 }

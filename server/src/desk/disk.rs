@@ -124,9 +124,7 @@ impl Treatment {
                 in_disk_order: disk.in_disk_order.unwrap_or(usual.in_disk_order),
                 read_wait_ms: disk.read_wait_ms.unwrap_or(usual.read_wait_ms),
                 max_point_age_s: disk.max_point_age_s.unwrap_or(usual.max_point_age_s),
-                read_ahead: disk
-                    .fadvise_random
-                    .map_or(usual.read_ahead, |random| !random),
+                read_ahead: usual.read_ahead && !disk.fadvise_random,
                 ..usual
             },
         }

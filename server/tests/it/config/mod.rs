@@ -150,7 +150,7 @@ fn an_empty_cache_section_has_the_defaults_of_python() {
     assert_eq!(settings.disk.updates_in_flight_max, None);
     assert_eq!(settings.disk.kernel_workers_max, None);
     assert_eq!(settings.disk.in_disk_order, None);
-    assert_eq!(settings.disk.fadvise_random, None);
+    assert!(!settings.disk.fadvise_random);
     assert_eq!(settings.updates_per_second_on_shutdown, None);
     assert_eq!(settings.strategy, Strategy::Deadline);
     assert_eq!(
