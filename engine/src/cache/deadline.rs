@@ -36,7 +36,6 @@ const LIST_BYTES: usize = 28;
 /// How often somebody looks again who has nothing to do: memory that is filled by other shards wakes
 /// nobody.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
-
 /// Who slept for longer does not make up for it in a burst; the writer sleeps so that updates begin
 /// together.
 const MADE_UP_MAX: Duration = UPDATES_TOGETHER_WAIT_MAX.saturating_mul(2);

@@ -38,8 +38,9 @@ pub struct Profile {
 /// No head moves. Files of usual sizes are in the page cache, and there a few kernel workers did more
 /// than many (5.1 us an update with 4, 8.1 with 16: they wait for one another, not for the disk).
 /// A minute's points of a metric are one update. Without reading ahead a file that is not in memory takes
-/// two thirds more requests for a third of the bytes, and requests are what such a disk is short of. What is dirty need not be pushed out: its queue empties
-/// within a second. Tuning begins where a slow flash disk has room, and its floor is what a card does.
+/// two thirds more requests for a third of the bytes, and requests are what such a disk is short of. What
+/// is dirty need not be pushed out: its queue empties within a second. Tuning begins where a slow flash
+/// disk has room, and its floor is what a card does.
 const SSD: Profile = Profile {
     updates_in_flight: UPDATES_IN_FLIGHT_MAX,
     kernel_workers: RING_WORKERS_MAX,

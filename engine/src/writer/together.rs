@@ -37,6 +37,13 @@ const ENOUGH_UNHURRIED: u32 = 1024;
 const QUICK: Duration = Duration::from_millis(2);
 const QUICK_EACH: Duration = Duration::from_micros(40);
 
+impl Wait {
+    /// How long on such a disk.
+    fn usual(is_flash: bool) -> Wait {
+        if is_flash { ON_FLASH } else { ON_HEADS }
+    }
+}
+
 /// What could begin now.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Could {
@@ -82,7 +89,7 @@ impl Together {
         Together {
             is_flash,
             began_at: None,
-            wait: if is_flash { ON_FLASH } else { ON_HEADS },
+            wait: Wait::usual(is_flash),
             left: 0,
             lot: None,
             was_quick: false,
@@ -100,7 +107,7 @@ impl Together {
     }
 
     fn wait_of(&self, could: Could) -> Wait {
-        let usual = if self.is_flash { ON_FLASH } else { ON_HEADS };
+        let usual = Wait::usual(self.is_flash);
         let is_unnoticed = self.is_flash && self.was_quick;
         if let Some(time) = could.unhurried().filter(|_| is_unnoticed) {
             let enough = ENOUGH_UNHURRIED;
