@@ -106,6 +106,18 @@ pub const HOLD_RETENTION_PART: u32 = 4;
 /// Distinct times for which a shard's series are held; there are as many as short first archives.
 /// Past it, the next shorter one serves.
 pub const HOLD_CLASSES_MAX: usize = 64;
+/// A series whose cached points span so many holds is a backfill: held and live they would have been as
+/// many updates, so that one more, where they are written before others have joined them, is little.
+pub const BACKFILL_HOLDS: u32 = 4;
+/// Points of a backfill at least. With fewer, another one is worth waiting for.
+pub const BACKFILL_POINTS_MIN: u32 = 8;
+/// Seconds without a point after which the sender of a backfill has stopped: who sends a point of every
+/// metric in turn takes longer than that for a million metrics only.
+pub const BACKFILL_QUIET_S: u32 = 3;
+/// Series of a shard that are known to be a backfill, perhaps: 12 bytes each. Others are held as usual.
+pub const BACKFILL_LOOKS_MAX: usize = 1 << 18;
+/// As many of them that are looked at in a turn: some 0.2 ms.
+pub const BACKFILL_LOOKED_AT_PER_TURN_MAX: usize = 1024;
 /// How often updates start that are spread over time: often enough that none of these bursts keeps a
 /// core for long, seldom enough that each has some updates.
 pub const PACE_STEP: Duration = Duration::from_millis(10);

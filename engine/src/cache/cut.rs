@@ -91,6 +91,7 @@ impl Cache {
         due.taken_after_s = taken_after_s.min(TAKEN_AFTER_S_MAX);
         due.since = cut.map_or(taken_at, |cut| cut.since).max(stamp);
         due.is_hurried = false;
+        due.is_backfill = false;
         record.set_due(due);
         self.ages.set(id, stamp);
     }

@@ -312,7 +312,7 @@ impl Deadline {
     }
 
     fn late_at(&self, due: Due) -> u32 {
-        if due.is_hurried {
+        if due.is_hurried || due.is_backfill {
             return due.since;
         }
         let hold_s = self.class_hold_s(due.class);

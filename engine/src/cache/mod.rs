@@ -14,6 +14,7 @@
 //! was not handed out excepted) or a link, and until `forget_idle` otherwise.
 
 mod ages;
+mod backfill;
 mod cut;
 mod deadline;
 mod due;
@@ -61,6 +62,7 @@ use crate::clock::Now;
 use crate::names;
 use crate::point::Point;
 use ages::Ages;
+use backfill::Backfills;
 use due::Due;
 use flight::Flight;
 use lanes::Lanes;
@@ -145,6 +147,8 @@ pub struct Cache {
     /// Since when series have points that are in no file.
     ages: Ages,
     pins: Pins,
+    /// Who is not held for as long as others.
+    backfills: Backfills,
     /// Who is passed over, by data directory.
     starved: Vec<Starved>,
     /// Points being written, by series.
@@ -179,6 +183,7 @@ impl Cache {
             unix_now: 0,
             ages: Ages::default(),
             pins: Pins::default(),
+            backfills: Backfills::new(config.strategy, config.max_point_age_s),
             starved: vec![Starved::new(config.strategy, config.max_point_age_s)],
             flights: HashMap::default(),
             points: 0,
@@ -298,7 +303,9 @@ impl Cache {
     /// When an order that holds series back may have one to write; None: that is not known.
     pub fn next_due(&self, volume: Volume, now: Instant) -> Option<Instant> {
         let deadline = self.orders.deadline(volume)?;
-        Some(now + deadline.next_look(self.table.records()))
+        let next = now + deadline.next_look(self.table.records());
+        let look = self.next_backfill().map(|look| self.began + look);
+        Some(look.map_or(next, |look| next.min(look)))
     }
 
     /// The time until the next turn.
@@ -309,6 +316,7 @@ impl Cache {
         let is_new = second > self.ages.present();
         self.ages.advance(second);
         self.look_for_starved(is_new);
+        self.look_for_backfills();
         let records = self.table.records_mut();
         self.orders.begin_turn(records, since, second);
     }

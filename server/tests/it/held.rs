@@ -196,3 +196,28 @@ fn a_stop_writes_what_is_held() {
     let value = python(newest, &[file.to_str().unwrap(), &first.to_string()]);
     assert_eq!(value.trim(), "49.0");
 }
+
+#[test]
+fn a_backfill_is_in_its_file_long_before_what_is_held() {
+    let daemon = held_daemon("MAX_POINT_AGE = 60\nDEVICE_CLASS = ssd", "1s:6h");
+    let names = ["held.backfill", "held.live"].map(String::from);
+    let first = begin(&daemon, &names);
+    let began = Instant::now();
+    let [backfill, live] = &names;
+    let points: String = (1..=300)
+        .map(|second| format!("{backfill} {second} {}\n", first - 1000 + second))
+        .collect();
+    daemon.send(&format!("{points}{live} 2 {}\n", first + 1));
+    wait_for_file(&daemon, backfill, 301);
+    let took = began.elapsed();
+    assert!(
+        took < Duration::from_secs(45),
+        "{took:?}, when all was due that is held"
+    );
+    assert_eq!(
+        file_points(&daemon.file(live)).unwrap().len(),
+        1,
+        "held after {took:?}"
+    );
+    assert!(daemon.stop().status.success());
+}
