@@ -48,10 +48,14 @@ def said(root):
         return log.read()
 
 
-def cpu(pid):
+def user_and_system(pid):
     with open(f"/proc/{pid}/stat") as file:
         fields = file.read().rsplit(")", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / TICKS
+    return int(fields[11]) / TICKS, int(fields[12]) / TICKS
+
+
+def cpu(pid):
+    return sum(user_and_system(pid))
 
 
 def rest(pid):
@@ -83,14 +87,17 @@ def measure(args, root):
         for round_number in range(args.rounds):
             payload = [lines(args.metrics, number + n, base + 60 * (number + n)) for n in range(args.points)]
             number += args.points
-            before, begin = cpu(process.pid), time.monotonic()
+            before, begin = user_and_system(process.pid), time.monotonic()
             for part in payload:
                 sender.sendall(part)
             time.sleep(args.hold)
             wall = rest(process.pid) - begin
-            used = (cpu(process.pid) - before) * 1e6 / args.metrics
+            user, system = ((after - earlier) * 1e6 / args.metrics
+                            for after, earlier in zip(user_and_system(process.pid), before))
+            used = user + system
             rate = "" if args.hold else f", {args.metrics / wall:.0f} metrics/s"
-            print(f"  round {round_number}: {used:5.1f} us a metric, {used / args.points:5.2f} us a point{rate}", flush=True)
+            print(f"  round {round_number}: {used:5.1f} us a metric (user {user:.1f}, system {system:.1f}), "
+                  f"{used / args.points:5.2f} us a point{rate}", flush=True)
         sender.close()
         process.send_signal(signal.SIGTERM)
         if process.wait():

@@ -1,11 +1,15 @@
 //! What senders send: metrics at their intervals, repeated seconds, points that come late, bursts,
-//! new metrics all the time, and where the seed says so names that come once and never again. Every
+//! backfills, new metrics all the time, and where the seed says so names that come once and never again. Every
 //! value is sent once only, so that a wrong one is known.
 
 use benzene_engine::point::Point;
 
 use crate::prng::Prng;
 
+/// A backfill, once in so many turns.
+const BACKFILL_ONCE_IN: u64 = 300;
+/// What a backfill spans at most, in seconds: four times the longest hold, and some more.
+const BACKFILL_SPAN_S_MAX: u64 = 600;
 /// Names that come once have numbers from here on.
 const ONCE_FIRST: usize = 1 << 20;
 /// Most of them in a run: each is a file.
@@ -68,6 +72,9 @@ impl Workload {
     pub(crate) fn points(&mut self, unix_seconds: u32, prng: &mut Prng) -> Vec<(usize, Point)> {
         let mut points = Vec::new();
         self.add_regular(unix_seconds, prng, &mut points);
+        if prng.once_in(BACKFILL_ONCE_IN) {
+            self.add_backfill(unix_seconds, prng, &mut points);
+        }
         if self.has_generations && prng.once_in(5) {
             self.add_once(unix_seconds, prng, &mut points);
         }
@@ -103,6 +110,28 @@ impl Workload {
             };
             let Ok(age_s) = u32::try_from(age_s) else {
                 unreachable!("ages are small")
+            };
+            let point = Point {
+                timestamp: unix_seconds - age_s,
+                value: self.value(prng),
+            };
+            points.push((metric, point));
+        }
+    }
+
+    /// What somebody has kept of one metric while he was cut off, the oldest point first.
+    fn add_backfill(
+        &mut self,
+        unix_seconds: u32,
+        prng: &mut Prng,
+        points: &mut Vec<(usize, Point)>,
+    ) {
+        let metric = prng.index(self.metrics);
+        let count = prng.within(4, 40);
+        let span_s = prng.within(count, BACKFILL_SPAN_S_MAX);
+        for number in (0..count).rev() {
+            let Ok(age_s) = u32::try_from(number * span_s / count) else {
+                unreachable!("a backfill spans minutes")
             };
             let point = Point {
                 timestamp: unix_seconds - age_s,
