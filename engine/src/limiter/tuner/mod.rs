@@ -4,7 +4,8 @@
 //! Reads of all processes tell: what the slowest quarter of a second of the last ten made its reads
 //! wait is close to what one read in a hundred waits (docs/decisions/0018). Past the bound the rate
 //! goes down at once; below it the rate goes up while it is used, fast where it has not failed yet,
-//! slowly near where it has.
+//! slowly near where it has. A disk that rests for most of the time while all of the rate is used has
+//! room for twice as much, and gets it at the next look.
 //! Invariants: the rate stays between the least and the most; it never goes up where it is not used
 //! up; without anything measured it stays as it is.
 
@@ -49,6 +50,10 @@ const RAISE_FREE: f64 = 1.25;
 const RAISE_KNOWN: f64 = 1.1;
 const RAISE_NEAR: f64 = 1.005;
 const RAISE_PAST: f64 = 1.05;
+/// A disk that is busy for no more than this part of two looks rests, and with twice the rate it is busy
+/// for twice as long: far from where reads begin to wait.
+const RESTS_BELOW: f64 = 0.25;
+const RAISE_RESTING: f64 = 2.0;
 /// So long after something has failed nothing near it is tried again.
 const FAILED_FOR: Duration = Duration::from_secs(30);
 /// From which part of what has failed on is near it, and to which.
@@ -210,6 +215,8 @@ struct Window {
     span: Duration,
     worst: Waits,
     is_busy: bool,
+    /// Each disk that was watched did, and there was one.
+    rests: bool,
 }
 
 /// Chooses a rate.
@@ -265,11 +272,15 @@ impl Tuner {
     /// Takes in what was measured since the last call.
     pub fn step(&mut self, sample: &Sample<'_>) -> Verdict {
         self.note(sample);
+        if self.has_room(sample) {
+            self.rate = (self.rate * RAISE_RESTING).min(BUDGET_RATE_MAX);
+            self.reason = Reason::Raising;
+            self.count_anew();
+        }
         let is_due = self.since_change >= CHANGE_EVERY && self.calm == Duration::ZERO;
         if is_due && !sample.is_cache_full {
             self.change(sample.dirty);
-            self.since_change = Duration::ZERO;
-            (self.used, self.made, self.used_span) = (0, 0, Duration::ZERO);
+            self.count_anew();
         }
         let rate = (self.bounds.least..=BUDGET_RATE_MAX).contains(&self.rate);
         assert!(rate, "a rate of {}", self.rate);
@@ -285,6 +296,26 @@ impl Tuner {
         }
     }
 
+    /// What is used from now on is of this rate.
+    fn count_anew(&mut self) {
+        self.since_change = Duration::ZERO;
+        (self.used, self.made, self.used_span) = (0, 0, Duration::ZERO);
+    }
+
+    /// Was all of the rate used in this look, while the disks rested in it and the one before?
+    fn has_room(&self, sample: &Sample<'_>) -> bool {
+        let rest =
+            self.windows.len() > 1 && self.windows.iter().rev().take(2).all(|window| window.rests);
+        let could = self.rate * sample.span.as_secs_f64();
+        let is_used = as_double(sample.used) >= USED * could && sample.used > sample.made;
+        let is_far =
+            (self.read_wait()).is_none_or(|wait| wait < self.bounds.read_wait.mul_f64(FAR_BELOW));
+        let is_new =
+            (self.failed_at).is_none_or(|failed| self.rate * RAISE_RESTING < failed * NEAR);
+        let is_calm = self.calm == Duration::ZERO && !sample.is_cache_full;
+        rest && is_used && is_far && is_new && is_calm && sample.dirty <= DIRTY_MOST
+    }
+
     fn note(&mut self, sample: &Sample<'_>) {
         self.since_change += sample.span;
         self.used_span += sample.span;
@@ -297,11 +328,13 @@ impl Tuner {
         }
         let waits = sample.disks.iter().map(Waits::of);
         let worst = waits.max_by_key(Waits::mean).unwrap_or_default();
-        let busy = |disk: &Activity| disk.busy.as_secs_f64() >= BUSY * sample.span.as_secs_f64();
+        let busy = |disk: &Activity| disk.busy.as_secs_f64() / sample.span.as_secs_f64();
+        let busiest = sample.disks.iter().map(busy).reduce(f64::max);
         self.windows.push_back(Window {
             span: sample.span,
             worst,
-            is_busy: sample.disks.iter().any(busy),
+            is_busy: busiest.is_some_and(|busy| busy >= BUSY),
+            rests: busiest.is_some_and(|busy| busy <= RESTS_BELOW),
         });
         let mut span = self.span();
         while self.windows.len() > TUNER_WINDOWS_MAX || span > LOOK_BACK {

@@ -142,6 +142,25 @@ fn it_settles_within_a_minute_and_stays() {
 }
 
 #[test]
+fn a_disk_that_rests_is_given_more_at_every_look() {
+    let flash = Bounds {
+        read_wait: Duration::from_millis(20),
+        first: 4000.0,
+        least: 200.0,
+    };
+    let rate_of = |updates_per_s, wanted| {
+        let (mut tuner, mut disk) = (Tuner::new(flash), Disk::new(updates_per_s, 0.0001));
+        whole(Run::of(&mut tuner, &mut disk, wanted, 2).rates[7])
+    };
+    // Twice as much at seven of eight looks, to a quarter of what the disk does, and once more.
+    assert_eq!(rate_of(1e7, 1e9), 512_000);
+    assert_eq!(rate_of(100_000.0, 1e9), 32_000);
+    assert_eq!(rate_of(16_001.0, 1e9), 8000);
+    assert_eq!(rate_of(15_999.0, 1e9), 4000, "the usual way");
+    assert_eq!(rate_of(1e7, 2000.0), 4000, "not used");
+}
+
+#[test]
 fn a_rate_that_is_not_used_stays() {
     let (mut tuner, mut disk) = (Tuner::new(HDD), Disk::new(150.0, 0.005));
     let run = Run::of(&mut tuner, &mut disk, 4.0, 300);
