@@ -214,9 +214,8 @@ impl Waits {
 struct Window {
     span: Duration,
     worst: Waits,
-    is_busy: bool,
-    /// Each disk that was watched did, and there was one.
-    rests: bool,
+    /// For what part of it the busiest disk had something to do; None where none was watched.
+    busy: Option<f64>,
 }
 
 /// Chooses a rate.
@@ -273,8 +272,7 @@ impl Tuner {
     pub fn step(&mut self, sample: &Sample<'_>) -> Verdict {
         self.note(sample);
         if self.has_room(sample) {
-            self.rate = (self.rate * RAISE_RESTING).min(BUDGET_RATE_MAX);
-            self.reason = Reason::Raising;
+            self.raise_by(RAISE_RESTING);
             self.count_anew();
         }
         let is_due = self.since_change >= CHANGE_EVERY && self.calm == Duration::ZERO;
@@ -304,16 +302,24 @@ impl Tuner {
 
     /// Was all of the rate used in this look, while the disks rested in it and the one before?
     fn has_room(&self, sample: &Sample<'_>) -> bool {
-        let rest =
-            self.windows.len() > 1 && self.windows.iter().rev().take(2).all(|window| window.rests);
-        let could = self.rate * sample.span.as_secs_f64();
-        let is_used = as_double(sample.used) >= USED * could && sample.used > sample.made;
-        let is_far =
-            (self.read_wait()).is_none_or(|wait| wait < self.bounds.read_wait.mul_f64(FAR_BELOW));
-        let is_new =
-            (self.failed_at).is_none_or(|failed| self.rate * RAISE_RESTING < failed * NEAR);
-        let is_calm = self.calm == Duration::ZERO && !sample.is_cache_full;
-        rest && is_used && is_far && is_new && is_calm && sample.dirty <= DIRTY_MOST
+        let rests = |window: &Window| window.busy.is_some_and(|busy| busy <= RESTS_BELOW);
+        let looks = self.windows.iter().rev().take(2);
+        if looks.filter(|window| rests(window)).count() < 2
+            || !self.is_used(sample.used, sample.span)
+            || sample.made >= sample.used
+            || sample.dirty > DIRTY_MOST
+            || sample.is_cache_full
+        {
+            return false;
+        }
+        let far = self.bounds.read_wait.mul_f64(FAR_BELOW);
+        let is_near = |failed: f64| self.rate * RAISE_RESTING >= failed * NEAR;
+        self.read_wait().is_none_or(|wait| wait < far) && !self.failed_at.is_some_and(is_near)
+    }
+
+    /// Was the rate used, as far as it counts, by so many grants in this time?
+    fn is_used(&self, used: u64, span: Duration) -> bool {
+        as_double(used) >= USED * self.rate * span.as_secs_f64()
     }
 
     fn note(&mut self, sample: &Sample<'_>) {
@@ -329,12 +335,10 @@ impl Tuner {
         let waits = sample.disks.iter().map(Waits::of);
         let worst = waits.max_by_key(Waits::mean).unwrap_or_default();
         let busy = |disk: &Activity| disk.busy.as_secs_f64() / sample.span.as_secs_f64();
-        let busiest = sample.disks.iter().map(busy).reduce(f64::max);
         self.windows.push_back(Window {
             span: sample.span,
             worst,
-            is_busy: busiest.is_some_and(|busy| busy >= BUSY),
-            rests: busiest.is_some_and(|busy| busy <= RESTS_BELOW),
+            busy: sample.disks.iter().map(busy).reduce(f64::max),
         });
         let mut span = self.span();
         while self.windows.len() > TUNER_WINDOWS_MAX || span > LOOK_BACK {
@@ -401,7 +405,8 @@ impl Tuner {
         let part = |wait: Option<Duration>| wait.map_or(0.0, |wait| wait.as_secs_f64() / bound);
         let (peaks, mean) = (part(self.by_peaks()), part(self.by_mean()));
         let wait = peaks.max(mean);
-        let is_busy = self.windows.iter().any(|window| window.is_busy);
+        let mut busy = self.windows.iter().filter_map(|window| window.busy);
+        let is_busy = busy.any(|busy| busy >= BUSY);
         if mean > LOWER_ABOVE {
             let is_moment = part(self.mean_of(SOON, MOMENT)) <= LOWER_ABOVE;
             let least = if is_moment { LOWER_MOMENT } else { LOWER_MOST };
@@ -414,8 +419,7 @@ impl Tuner {
         if dirty > DIRTY_MOST && is_busy {
             return self.lower(Reason::Dirty, LOWER_LEAST);
         }
-        let could = self.rate * self.used_span.as_secs_f64();
-        if as_double(self.used) < USED * could {
+        if !self.is_used(self.used, self.used_span) {
             self.reason = Reason::Enough;
         } else if wait > RAISE_BELOW {
             self.reason = Reason::Settled;
@@ -452,6 +456,10 @@ impl Tuner {
             }
             Some(_) => RAISE_NEAR,
         };
+        self.raise_by(factor);
+    }
+
+    fn raise_by(&mut self, factor: f64) {
         self.rate = (self.rate * factor).min(BUDGET_RATE_MAX);
         self.reason = Reason::Raising;
     }
