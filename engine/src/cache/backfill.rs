@@ -14,8 +14,8 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use super::due::Due;
-use super::{Cache, Place, SeriesId, Strategy};
+use super::points::Run;
+use super::{Cache, Place, Strategy};
 use crate::limits::{
     BACKFILL_HOLDS, BACKFILL_LOOKED_AT_PER_TURN_MAX, BACKFILL_LOOKS_MAX, BACKFILL_POINTS_MIN,
     BACKFILL_QUIET_S,
@@ -39,35 +39,38 @@ pub(super) struct Backfills {
     looks: VecDeque<Look>,
 }
 
-impl Backfills {
-    /// Nobody is one; points are usually held for so long.
-    pub(super) fn new(strategy: Strategy, hold_s: u32) -> Self {
-        let mut backfills = Self {
+impl Default for Backfills {
+    fn default() -> Self {
+        Self {
             span_s: u32::MAX,
             looks: VecDeque::new(),
+        }
+    }
+}
+
+impl Backfills {
+    /// Points for one more data directory are held for so long; of several, the longest time counts.
+    pub(super) fn add_volume(&mut self, strategy: Strategy, hold_s: u32, in_disk_order: bool) {
+        if strategy != Strategy::Deadline || in_disk_order || hold_s == 0 {
+            return;
+        }
+        let span_s = hold_s.saturating_mul(BACKFILL_HOLDS);
+        self.span_s = if self.span_s == u32::MAX {
+            span_s
+        } else {
+            self.span_s.max(span_s)
         };
-        if strategy == Strategy::Deadline {
-            backfills.span_s = span_s(hold_s);
-        }
-        backfills
     }
 
-    /// One data directory more, for which points are usually held for so long.
-    pub(super) fn add_volume(&mut self, hold_s: u32) {
-        if self.span_s < u32::MAX {
-            self.span_s = self.span_s.max(span_s(hold_s));
-        }
-    }
-
-    /// Does a series span enough since this point, the newest, and did not before it?
+    /// Do the points of a run span enough with this one, newer than all, and without it not yet?
     #[inline]
-    pub(super) fn begins(&self, oldest: u32, before: u32, newest: u32) -> bool {
-        newest - oldest >= self.span_s && before - oldest < self.span_s
+    pub(super) fn begins(&self, run: &Run, newest: u32) -> bool {
+        let oldest = run.oldest();
+        newest - oldest >= self.span_s && run.newest().timestamp - oldest < self.span_s
     }
 
     /// The series is to be looked at some time after this second.
-    #[cold]
-    pub(super) fn note(&mut self, id: u32, points: u32, second: u32) {
+    fn note(&mut self, id: u32, points: u32, second: u32) {
         if self.looks.len() < BACKFILL_LOOKS_MAX {
             let at = second + BACKFILL_QUIET_S;
             self.looks.push_back(Look { id, points, at });
@@ -105,7 +108,7 @@ impl Cache {
             if points_now != points {
                 self.backfills.note(id, points_now, present);
             } else if points >= BACKFILL_POINTS_MIN {
-                self.hold_no_longer(id);
+                self.relist(id, |due| due.is_backfill = true);
             }
         }
     }
@@ -134,35 +137,10 @@ impl Cache {
         })
     }
 
-    fn hold_no_longer(&mut self, id: u32) {
-        self.unlist(id);
-        let record = &mut self.table.records_mut()[id];
-        let due = record.due();
-        record.set_due(Due {
-            is_backfill: true,
-            ..due
-        });
-        self.settle(id);
+    /// The points of a series span enough by now.
+    #[cold]
+    pub(super) fn note_backfill(&mut self, id: u32) {
+        let points = self.cached_len(id);
+        self.backfills.note(id, points, self.ages.present());
     }
-
-    /// A point of a series was put behind all others of these: since the oldest it may span so much
-    /// that it is a backfill.
-    #[inline]
-    pub(super) fn note_span(&mut self, id: SeriesId, oldest: u32, before: u32) {
-        let cached = &self.table.records()[id.0].cached;
-        if self
-            .backfills
-            .begins(oldest, before, cached.newest().timestamp)
-        {
-            let points = cached.len();
-            self.backfills.note(id.0, points, self.ages.present());
-        }
-    }
-}
-
-fn span_s(hold_s: u32) -> u32 {
-    if hold_s == 0 {
-        return u32::MAX;
-    }
-    hold_s.saturating_mul(BACKFILL_HOLDS)
 }

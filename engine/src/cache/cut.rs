@@ -137,14 +137,7 @@ impl Cache {
         if !self.orders.is_deadline() || !self.ages.has(id.0) {
             return;
         }
-        self.unlist(id.0);
-        let record = &mut self.table.records_mut()[id.0];
-        let due = record.due();
-        record.set_due(Due {
-            is_hurried: true,
-            ..due
-        });
-        self.settle(id.0);
+        self.relist(id.0, |due| due.is_hurried = true);
     }
 
     /// Seconds by which an update that is written now has held its oldest point longer than it may.

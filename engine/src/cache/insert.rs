@@ -133,7 +133,7 @@ impl Cache {
                 return false;
             }
         }
-        let (oldest, before) = (run.oldest(), run.newest().timestamp);
+        let is_backfill = self.backfills.begins(run, point.timestamp);
         let bytes = self.blocks.append(id.0, run, point);
         if Share::counts(standing) {
             let share = self.share_mut(id.0);
@@ -141,7 +141,9 @@ impl Cache {
         }
         self.points += 1;
         self.note_future(id.0, point.timestamp);
-        self.note_span(id, oldest, before);
+        if is_backfill {
+            self.note_backfill(id.0);
+        }
         true
     }
 

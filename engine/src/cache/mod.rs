@@ -162,6 +162,12 @@ pub struct Cache {
 impl Cache {
     /// An empty cache.
     pub fn new(config: CacheConfig) -> Self {
+        let mut backfills = Backfills::default();
+        backfills.add_volume(
+            config.strategy,
+            config.max_point_age_s,
+            config.in_disk_order,
+        );
         Self {
             table: Table::new(config.seed),
             seed: config.seed,
@@ -183,7 +189,7 @@ impl Cache {
             unix_now: 0,
             ages: Ages::default(),
             pins: Pins::default(),
-            backfills: Backfills::new(config.strategy, config.max_point_age_s),
+            backfills,
             starved: vec![Starved::new(config.strategy, config.max_point_age_s)],
             flights: HashMap::default(),
             points: 0,
@@ -502,6 +508,16 @@ impl Cache {
                 self.queues.push(records, (place, volume), id);
             }
         }
+    }
+
+    /// Changes what the order `deadline` notes of a series, and by it its place.
+    fn relist(&mut self, id: u32, change: impl FnOnce(&mut Due)) {
+        self.unlist(id);
+        let record = &mut self.table.records_mut()[id];
+        let mut due = record.due();
+        change(&mut due);
+        record.set_due(due);
+        self.settle(id);
     }
 
     /// Takes a series out of its list, before what put it there changes.

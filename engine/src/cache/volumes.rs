@@ -99,9 +99,10 @@ impl Cache {
         assert!(count <= VOLUMES_MAX, "{count} data directories");
         self.volumes.become_several();
         self.orders.add(max_point_age_s, in_disk_order);
-        self.backfills.add_volume(max_point_age_s);
-        self.starved
-            .push(Starved::new(self.orders.strategy(), max_point_age_s));
+        let strategy = self.orders.strategy();
+        self.backfills
+            .add_volume(strategy, max_point_age_s, in_disk_order);
+        self.starved.push(Starved::new(strategy, max_point_age_s));
         self.queues.add_volume();
         self.pins.add_volume();
         self.shares = vec![self.shares[0].part(count); count];

@@ -1,8 +1,9 @@
 //! Tests of the cache: single promises here, random operations in `model`, the write orders against
 //! Python's in `orders`, points in any order in `runs`, what is written of a point in `encoding`,
 //! series by number in `links`, who is passed over in `starved`, ages and the order `deadline` in
-//! `deadline`, that of the disk in `sweep`, several data directories in `volumes`.
+//! `deadline`, who is not held in `backfill`, that of the disk in `sweep`, several data directories in `volumes`.
 
+mod backfill;
 mod deadline;
 mod encoding;
 mod links;
