@@ -107,6 +107,12 @@ pub struct Warning {
 /// What is wrong with a section.
 #[derive(Clone, Debug, Error, PartialEq)]
 pub enum Reason {
+    /// Text behind the section's name, on its line.
+    #[error(
+        "is left out, as Python carbon leaves it out: something follows the name on its line; put a comment \
+         on a line of its own"
+    )]
+    NotAlone,
     /// No `pattern`, or an empty one.
     #[error("is left out: it has no pattern; add a line such as pattern = .*")]
     NoPattern,

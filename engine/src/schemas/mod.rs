@@ -227,6 +227,14 @@ impl<R> Survey<R> {
         self.errors
             .extend(faults.into_iter().map(SchemaError::from));
         for section in file.sections() {
+            if !section.is_alone {
+                self.warnings.push(Warning {
+                    line: section.line,
+                    section: section.name.clone(),
+                    reason: Reason::NotAlone,
+                });
+                continue;
+            }
             let values = match Values::new(&file, section) {
                 Ok(values) => values,
                 Err(error) => {

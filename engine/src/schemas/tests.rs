@@ -104,6 +104,9 @@ fn sections_that_python_skips_are_left_out_with_a_warning() {
     let text = "\
 [no_pattern]
 retentions = 60:10
+[not_alone] # ours
+pattern = .
+retentions = bad
 [empty_pattern]
 pattern =
 retentions = 60:10
@@ -131,10 +134,11 @@ retentions = 60s:2m
         found,
         [
             (1, "no_pattern", &Reason::NoPattern),
-            (4, "empty_pattern", &Reason::NoPattern),
-            (6, "no_retentions", &Reason::NoRetentions),
+            (3, "not_alone", &Reason::NotAlone),
+            (7, "empty_pattern", &Reason::NoPattern),
+            (9, "no_retentions", &Reason::NoRetentions),
             (
-                10,
+                13,
                 "not_divisible",
                 &layout(LayoutError::NotDivisible {
                     archive: 0,
@@ -143,7 +147,7 @@ retentions = 60s:2m
                 })
             ),
             (
-                13,
+                16,
                 "no_points",
                 &layout(LayoutError::Zero {
                     archive: 0,
@@ -152,7 +156,7 @@ retentions = 60s:2m
                 })
             ),
             (
-                16,
+                19,
                 "kept",
                 &Reason::UnknownKey {
                     key: "retention".to_owned()

@@ -35,6 +35,9 @@ pub struct Section {
     pub name: String,
     /// Line of the `[name]`; 0 for a `[DEFAULT]` that the file lacks.
     pub line: usize,
+    /// Whether nothing follows the name on its line: Python carbon takes no other section of its rules
+    /// (`OrderedConfigParser.sections`, carbon 1.1.10), though it takes those of carbon.conf.
+    pub is_alone: bool,
     entries: Vec<Entry>,
 }
 
@@ -218,7 +221,7 @@ impl Reader {
         }
         self.indent = indent;
         if let Some(name) = section_head(value) {
-            return self.open_section(line, name);
+            return self.open_section(line, name, value.ends_with(']'));
         }
         match self.place {
             Some(place) => self.add_entry(line, value, place),
@@ -233,7 +236,7 @@ impl Reader {
         }
     }
 
-    fn open_section(&mut self, line: usize, name: &str) -> Result<(), IniError> {
+    fn open_section(&mut self, line: usize, name: &str, is_alone: bool) -> Result<(), IniError> {
         self.open = false;
         if name == DEFAULT_SECTION {
             if self.file.defaults.line == 0 {
@@ -259,6 +262,7 @@ impl Reader {
         self.file.sections.push(Section {
             name: name.to_owned(),
             line,
+            is_alone,
             entries: Vec::new(),
         });
         Ok(())

@@ -3,6 +3,7 @@
 //! Shapes and choices are those of Python carbon 1.1.10. Settings that a cache has too are read as a
 //! cache's. A section with nothing wrong has one line.
 
+use benzene_engine::schemas::Reason;
 use benzene_engine::schemas::ini::{IniFile, Section};
 use benzene_engine::schemas::pattern::{Pattern, Search};
 
@@ -206,6 +207,11 @@ pub(super) fn rules(text: &str, known: &[String], notes: &mut Notes) -> Vec<Rela
     let mut rules = Vec::new();
     let mut default: Option<RelayRule> = None;
     for section in ini.sections() {
+        if !section.is_alone {
+            let text = format!("[{}] {}", section.name, Reason::NotAlone);
+            notes.warning(section.line, text);
+            continue;
+        }
         let Some(rule) = rule(&ini, section, notes) else {
             continue;
         };

@@ -103,7 +103,7 @@ fn faults(errors: &[SchemaError], warnings: &[Warning], notes: &mut Notes) {
 /// Sections that no metric comes to, and keys without effect.
 fn reach(ini: &IniFile, notes: &mut Notes) {
     let mut before: Vec<(&str, String)> = Vec::new();
-    for section in ini.sections() {
+    for section in ini.sections().iter().filter(|section| section.is_alone) {
         let pattern = value(ini, &section.name, "pattern").unwrap_or_default();
         let name = &section.name;
         let all = before.iter().find(|(_, earlier)| takes_all(earlier));
