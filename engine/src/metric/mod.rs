@@ -114,6 +114,18 @@ impl<'a> Metric<'a> {
         Err(NameError::Unsettled)
     }
 
+    /// Whether a name as received is short enough, which no rewriting is asked for.
+    #[inline]
+    pub fn check_length(raw: &str) -> Result<(), NameError> {
+        if raw.len() > METRIC_NAME_BYTES_MAX {
+            return Err(NameError::TooLong {
+                found: raw.len(),
+                allowed: METRIC_NAME_BYTES_MAX,
+            });
+        }
+        Ok(())
+    }
+
     /// The quick check: whether a name is canonical as it stands, and untagged. False also for
     /// some that are, such as names beyond ASCII.
     #[inline]
@@ -208,12 +220,7 @@ pub fn owner(hash: u64, shards: u16) -> ShardIndex {
 
 /// What holds for a name before anything is changed in it.
 fn check_received(raw: &str) -> Result<(), NameError> {
-    if raw.len() > METRIC_NAME_BYTES_MAX {
-        return Err(NameError::TooLong {
-            found: raw.len(),
-            allowed: METRIC_NAME_BYTES_MAX,
-        });
-    }
+    Metric::check_length(raw)?;
     match raw.char_indices().find(|(_, c)| c.is_control()) {
         Some((offset, found)) => Err(NameError::ControlCharacter { found, offset }),
         None => Ok(()),

@@ -13,7 +13,10 @@ use super::inbound::Inbound;
 use super::message::{Origin, RoutePoint};
 use super::routes::{Guesses, Kind, Known, Target, Trail};
 use super::{Accept, Shard};
-use crate::limits::{ROUTES_LOOKED_AT_PER_NEW, ROUTES_LOOKED_AT_PER_TURN_MAX, WARMED_TOGETHER_MAX};
+use crate::limits::{
+    METRIC_NAME_BYTES_MAX, ROUTES_LOOKED_AT_PER_NEW, ROUTES_LOOKED_AT_PER_TURN_MAX,
+    WARMED_TOGETHER_MAX,
+};
 use crate::metric::{Metric, NameError, ShardIndex, owner};
 use crate::names;
 use crate::point::Point;
@@ -165,6 +168,8 @@ impl Shard {
         let mut hashes = [0; WARMED_TOGETHER_MAX];
         let (mut count, mut end) = (0, 0);
         for (hash, (name, name_end)) in hashes.iter_mut().zip(names) {
+            // Of one that is too long to be known nothing is found, and less is hashed in vain.
+            let name = &name[..name.len().min(METRIC_NAME_BYTES_MAX)];
             *hash = names::hash_bytes(self.seed, name);
             count += 1;
             end = name_end;
@@ -280,6 +285,8 @@ impl Shard {
 
     /// Looks for what is known of a name as sent.
     fn find(&mut self, raw: &str) -> Result<Found, NameError> {
+        // First: a small pickle can name one of half a megabyte a hundred thousand times.
+        Metric::check_length(raw)?;
         let hash = names::hash(self.seed, raw);
         // Untagged and canonical as it stands: the hash is its owner's too.
         if Metric::is_plain(raw) {
