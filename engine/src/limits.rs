@@ -28,10 +28,12 @@ const _: () = assert!(METRIC_NAME_BYTES_MAX < LINE_BYTES_MAX);
 pub const PICKLE_FRAME_BYTES_MAX: usize = 64 << 20;
 /// The bytes back to which deflate can refer, which a compressed stream keeps.
 pub const GZIP_WINDOW_BYTES: usize = 32 << 10;
-/// What a compressed stream takes in memory: its window, and the tables of its unpacker. It counts as
-/// unfinished input, so that some 2,700 streams have room, and who opens more closes the oldest.
+/// What a compressed stream takes in memory: its window, and the tables of its unpacker.
 pub const GZIP_STREAM_BYTES: usize = 48 << 10;
 const _: () = assert!(GZIP_WINDOW_BYTES < GZIP_STREAM_BYTES);
+/// What all compressed streams of the process may take: 2,730 of them. Past it the one that has been
+/// silent longest is closed, and where all wait for us, the one that came last.
+pub const GZIP_STREAMS_BYTES_MAX: usize = 128 << 20;
 /// Compressed bytes that are unpacked between two looks at what it has cost.
 pub const GZIP_PIECE_BYTES: usize = 512;
 /// What a compressed byte costs at least in a turn, in bytes of lines: one that makes little may be of
@@ -335,6 +337,9 @@ pub const TURN_SLICE_BYTES: usize = 8 << 10;
 pub const TURN_BYTES_PER_BUFFER: usize = 256;
 /// Points of one connection's pickle that a core takes in one turn, once it is decoded.
 pub const TURN_ITEMS_MAX: usize = 512;
+/// What such a point costs in a turn at least, in bytes: no honest pickle has a point in less, but one
+/// that names its items again has it in two.
+pub const TURN_BYTES_PER_ITEM: usize = 40;
 /// Points of other cores' receivers that a core takes out of its inbox in one turn, give or take
 /// a message: more than the others read for it in a turn (they read some 600 lines each, for all
 /// cores together), so that an inbox fills up only where one core owns most of what all receive.
@@ -348,6 +353,14 @@ const _: () = assert!(TURN_PARCEL_POINTS_MAX >= BATCH_POINTS_MAX);
 /// past it the oldest silent connection is closed.
 pub const UNFINISHED_BYTES_MAX: usize = 128 << 20;
 const _: () = assert!(UNFINISHED_BYTES_MAX >= 2 * PICKLE_FRAME_BYTES_MAX);
+/// Bytes of decoded frames whose items wait for room, or for their turn, in the whole process, give or
+/// take a frame a core: a frame of two bytes an item takes twelve times as much decoded. Past it frames
+/// wait as they came. Room for the frames of some 5,000 relays that send 500 points in each.
+pub const DECODED_BYTES_MAX: usize = 128 << 20;
+/// Bytes of replies that clients have not read, in the whole process, give or take one a core: past it
+/// the connection whose reply has waited longest is closed.
+pub const REPLIES_BYTES_MAX: usize = 256 << 20;
+const _: () = assert!(REPLIES_BYTES_MAX >= 8 * QUERY_REPLY_BYTES_MAX);
 /// Bytes that one connection may have sent ahead of a reply before it is read no more for a while.
 pub const HELD_BYTES_MAX: usize = 256 << 10;
 /// Bytes of one read at a stop; a datagram fits.

@@ -147,6 +147,9 @@ counters! {
     RefusedQuery => "refused.query",
     /// Connections closed because unfinished input passed its bound for the process.
     ClosedUnfinished => "closed.unfinished",
+    /// Connections that were closed because their clients did not read their replies, when those of all
+    /// together passed their bound.
+    ClosedUnread => "closed.unread",
     /// Receiver connections closed because they sent no point for METRIC_CLIENT_IDLE_TIMEOUT.
     ClosedIdle => "closed.idle",
     /// Datagrams that the kernel dropped because our socket's buffer was full: points that we have

@@ -33,7 +33,7 @@ use super::volumes::{self, DataVolume};
 use crate::config::{DataDirectory, Door, Drive, Loaded, Rules, Service, Settings};
 use crate::core::{Core, Diary, Peers};
 use crate::exit::Exit;
-use crate::front::{Front, FrontConfig, Intake, Unfinished};
+use crate::front::{Front, FrontConfig, Intake, Memory};
 use crate::lists::Lists;
 use crate::process::{Process, ProcessError};
 use crate::tagdb::TagDb;
@@ -413,7 +413,7 @@ struct Plan {
     away: Arc<Away>,
     files: Files,
     room: Arc<Room>,
-    unfinished: Arc<Unfinished>,
+    memory: Arc<Memory>,
     rules: Rules,
     /// What is said of the disks.
     treatment_said: Vec<String>,
@@ -477,7 +477,7 @@ impl Plan {
             volumes,
             treatments,
             room: Arc::new(Room::new(settings.cache_points_max, counted_bytes)),
-            unfinished: Arc::default(),
+            memory: Arc::default(),
             rules: rules.clone(),
             treatment_said,
             // So that points of earlier runs have an age too.
@@ -582,7 +582,7 @@ impl Plan {
             client_idle: settings.client_idle,
             tells_answers: self.is_logged && settings.logged.cache_hits,
             tells_refused: self.is_logged,
-            unfinished: Arc::clone(&self.unfinished),
+            memory: Arc::clone(&self.memory),
             instances: settings.instances.len(),
         }
     }

@@ -1,7 +1,8 @@
 //! Connections that send batches in frames, pickled or as protobuf: a frame is decoded once, and its
 //! items are offered one by one, in as many turns as that takes.
 //! Between frames a connection keeps no batch; while an item finds no room or no time, it has the
-//! one of its core. A frame that cannot be decoded is refused by itself; one that is too long ends
+//! one of its core, and where all connections have too much of that, none is decoded: what comes waits
+//! as it came. A frame that cannot be decoded is refused by itself; one that is too long ends
 //! the connection, for where the next begins is not known.
 
 use benzene_engine::limits::PROTOBUF_FRAME_BYTES_MAX;
@@ -10,6 +11,7 @@ use benzene_engine::stats::Counter;
 
 use super::connection::{Input, Means, Progress};
 use super::intake::Taken;
+use super::memory::Use;
 use super::refused::{Garbage, quoted};
 use crate::wire::batch::Batch;
 use crate::wire::frame::Frames;
@@ -64,6 +66,9 @@ impl Batches {
         }
         self.batch = Batch::default();
         loop {
+            if *at < bytes.len() && means.memory.is_over(Use::Decoded) {
+                return Progress::Stalled;
+            }
             match self.frames.next(bytes, at) {
                 None => return Progress::Done,
                 Some(Ok(frame)) => {
@@ -123,6 +128,11 @@ impl Batches {
 
     pub(super) fn pending_bytes(&self) -> usize {
         self.frames.pending_bytes()
+    }
+
+    /// Bytes of memory held for items that wait.
+    pub(super) fn decoded_bytes(&self) -> usize {
+        self.batch.allocated_bytes()
     }
 }
 

@@ -4,7 +4,10 @@
 
 use std::time::Instant;
 
-use benzene_engine::limits::{HELD_BYTES_MAX, LAST_READ_TOTAL_BYTES_MAX, QUERY_FRAME_BYTES_MAX};
+use benzene_engine::limits::{
+    HELD_BYTES_MAX, LAST_READ_TOTAL_BYTES_MAX, QUERY_FRAME_BYTES_MAX, TURN_BYTES_PER_ITEM,
+    TURN_ITEMS_MAX,
+};
 use benzene_engine::ring::ReceiveNow;
 use benzene_engine::shard::{Shard, Trail};
 use benzene_engine::stats::Counter;
@@ -14,6 +17,7 @@ use super::batches::Batches;
 use super::gate::Unjudged;
 use super::intake::{Intake, Taken};
 use super::lines::Lines;
+use super::memory::{Memory, Use};
 use super::query::Wanted;
 use super::refused::Refused;
 use crate::config::Service;
@@ -33,11 +37,21 @@ pub(super) struct Means<'a> {
     pub(super) items: usize,
     /// What unpacking may still cost in this turn, in bytes of lines.
     pub(super) allowance: usize,
+    /// What all connections hold together.
+    pub(super) memory: &'a Memory,
     /// A point was accepted.
     pub(super) fed: bool,
     pub(super) shard: &'a mut Shard,
     /// What is to be said of what was refused.
     pub(super) refused: &'a mut Refused,
+}
+
+impl Means<'_> {
+    /// What the work has come to, in bytes of lines, of so many that unpacking might cost.
+    pub(super) fn cost(&self, allowance: usize) -> usize {
+        let items = (TURN_ITEMS_MAX - self.items) * TURN_BYTES_PER_ITEM;
+        (allowance - self.allowance).max(items)
+    }
 }
 
 /// How far the bytes at hand were worked on.
@@ -103,6 +117,10 @@ pub(super) struct Connection {
     unjudged: Option<Box<Unjudged>>,
     /// A reply is being found or sent.
     pub(super) replying: bool,
+    /// Of the reply that is being sent.
+    reply_bytes: usize,
+    /// When that began.
+    pub(super) replied: Instant,
     /// Nothing more will be received.
     pub(super) ended: bool,
     /// The other side has ended it, or it broke.
@@ -115,7 +133,8 @@ pub(super) struct Connection {
     pub(super) fed: Instant,
     /// When it is looked at next for having sent nothing, where that is done.
     pub(super) due: Option<Instant>,
-    unfinished: i64,
+    /// What it was last said to hold, by use.
+    noted: [i64; Use::ALL.len()],
 }
 
 impl Connection {
@@ -138,6 +157,8 @@ impl Connection {
             stalled: false,
             unjudged: None,
             replying: false,
+            reply_bytes: 0,
+            replied: now,
             ended: false,
             left: false,
             last: Last::No,
@@ -145,7 +166,7 @@ impl Connection {
             heard: now,
             fed: now,
             due: None,
-            unfinished: 0,
+            noted: [0; Use::ALL.len()],
         }
     }
 
@@ -275,21 +296,52 @@ impl Connection {
         }
     }
 
-    /// How many bytes of unfinished input came or went since the last call.
-    pub(super) fn note_unfinished(&mut self) -> i64 {
-        let bytes = match &self.talk {
-            Talk::Line(lines) => lines.pending_bytes(),
-            Talk::Batches(batches) => batches.pending_bytes(),
-            Talk::Query(frames) => frames.pending_bytes(),
-            Talk::Datagram => 0,
-        };
-        let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
-        bytes - std::mem::replace(&mut self.unfinished, bytes)
+    /// A reply of so many bytes is sent from now on.
+    pub(super) fn begin_reply(&mut self, bytes: usize, now: Instant) {
+        self.reply_bytes = bytes;
+        self.replied = now;
     }
 
-    /// The bytes of unfinished input that were last noted.
-    pub(super) fn unfinished_noted(&self) -> i64 {
-        self.unfinished
+    /// The reply is read, or its client gone.
+    pub(super) fn end_reply(&mut self) {
+        self.replying = false;
+        self.reply_bytes = 0;
+    }
+
+    /// Publishes what it has come to hold, or to hold no longer, since the last call. Says whether that
+    /// is a compressed stream more.
+    pub(super) fn note(&mut self, memory: &Memory) -> bool {
+        let before = self.noted;
+        for kind in Use::ALL {
+            let bytes = i64::try_from(self.holds(kind)).unwrap_or(i64::MAX);
+            memory.publish(kind, bytes - before[kind as usize]);
+            self.noted[kind as usize] = bytes;
+        }
+        self.noted[Use::Streams as usize] > before[Use::Streams as usize]
+    }
+
+    /// Publishes that it holds nothing any more.
+    pub(super) fn note_gone(&self, memory: &Memory) {
+        for kind in Use::ALL {
+            memory.publish(kind, -self.noted[kind as usize]);
+        }
+    }
+
+    /// Whether it was last said to hold something of that use.
+    pub(super) fn has_noted(&self, kind: Use) -> bool {
+        self.noted[kind as usize] > 0
+    }
+
+    fn holds(&self, kind: Use) -> usize {
+        match (kind, &self.talk) {
+            (Use::Unfinished, Talk::Line(lines)) => lines.pending_bytes(),
+            (Use::Unfinished, Talk::Batches(batches)) => batches.pending_bytes(),
+            (Use::Unfinished, Talk::Query(frames)) => frames.pending_bytes(),
+            (Use::Streams, Talk::Line(lines)) => lines.unpacker_bytes(),
+            (Use::Decoded, Talk::Batches(batches)) => batches.decoded_bytes(),
+            (Use::Replies, Talk::Query(_)) => self.reply_bytes,
+            (Use::Unfinished | Use::Streams | Use::Decoded | Use::Replies, _) => 0,
+        }
     }
 
     /// Whether a last read is to be followed by another: not after the end, not when the socket is

@@ -102,14 +102,17 @@ impl Lines {
         self.splitter.finish()
     }
 
-    /// Bytes of memory held for what is unfinished; a compressed stream always is.
+    /// Bytes of memory held for a line that is unfinished.
     pub(super) fn pending_bytes(&self) -> usize {
-        let packed = if let Form::Packed(_) = self.form {
-            GZIP_STREAM_BYTES
-        } else {
-            0
-        };
-        self.splitter.pending_bytes() + packed
+        self.splitter.pending_bytes()
+    }
+
+    /// Bytes of memory held for unpacking, from the first byte of a compressed stream to its end.
+    pub(super) fn unpacker_bytes(&self) -> usize {
+        match self.form {
+            Form::Packed(_) => GZIP_STREAM_BYTES,
+            Form::Unknown | Form::Begun | Form::Plain => 0,
+        }
     }
 }
 

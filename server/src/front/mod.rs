@@ -8,8 +8,8 @@
 //! counted. A connection, or datagram, whose next name is to be judged when the turn has no time left
 //! for that waits too, and those who wait so are served one after the other.
 //! Bounds: a stalled connection holds what was on its way when it was stopped, at most the
-//! receive buffers of its ring; unfinished lines and frames share one bound in the process. What is
-//! worked on at once is bounded by the caller (`slice`, `resume`) and, where a small frame holds
+//! receive buffers of its ring; all else that connections hold is bounded for the whole process, by its
+//! use (`memory`). What is worked on at once is bounded by the caller (`slice`, `resume`) and, where a small frame holds
 //! many points, by `limits::TURN_ITEMS_MAX`; what is left is held for the next turn.
 
 mod batches;
@@ -18,22 +18,22 @@ mod gate;
 mod idle;
 mod intake;
 mod lines;
+mod memory;
 mod query;
 mod refused;
 #[cfg(test)]
 mod tests;
 mod through;
-mod unfinished;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use benzene_engine::clock::Now;
+use benzene_engine::clock::{self, Now};
 use benzene_engine::latency::Latency;
 use benzene_engine::limits::{
-    IDLE_LOOKS_PER_TURN_MAX, LAST_READ_BYTES_MAX, TURN_BYTES_MAX, TURN_BYTES_PER_BUFFER,
-    TURN_ITEMS_MAX, TURN_SLICE_BYTES,
+    IDLE_LOOKS_PER_TURN_MAX, LAST_READ_BYTES_MAX, TURN_BYTES_PER_BUFFER, TURN_ITEMS_MAX,
+    TURN_SLICE_BYTES, TURN_TIME_MAX,
 };
 use benzene_engine::ring::{End, Lane, ReceiveNow, SocketId};
 use benzene_engine::shard::{Answer, Shard};
@@ -43,11 +43,12 @@ use hashbrown::HashMap;
 use connection::{Connection, Last, Means, Progress};
 use idle::Idle;
 pub(crate) use intake::Intake;
+pub(crate) use memory::Memory;
+use memory::Use;
 use query::{Pending, Wanted};
 use refused::Refused;
 pub(crate) use refused::{Garbage, Said};
 pub(crate) use through::Through;
-pub(crate) use unfinished::Unfinished;
 
 use crate::config::Service;
 use crate::lists::Lists;
@@ -111,8 +112,8 @@ pub(crate) struct FrontConfig {
     pub(crate) tells_answers: bool,
     /// Whether `next_refused` is asked.
     pub(crate) tells_refused: bool,
-    /// The bound on unfinished input, shared by all cores.
-    pub(crate) unfinished: Arc<Unfinished>,
+    /// What the connections of all cores hold together.
+    pub(crate) memory: Arc<Memory>,
     /// How many instances' ports there are.
     pub(crate) instances: usize,
 }
@@ -245,7 +246,8 @@ impl Front {
         connection.cut(bytes, bytes_max)
     }
 
-    /// Bytes came. Answers what the work on them came to, in bytes: more where they were compressed.
+    /// Bytes came. Answers what the work on them came to, in bytes: more where they were compressed, or
+    /// hold more items than bytes of that kind usually do.
     pub(crate) fn received(&mut self, socket: SocketId, bytes: &[u8], shard: &mut Shard) -> usize {
         let before = self.stand(shard);
         let Some(connection) = self.connections.get_mut(&socket) else {
@@ -268,12 +270,13 @@ impl Front {
             batch: &mut self.batch,
             items: TURN_ITEMS_MAX,
             allowance: TURN_SLICE_BYTES,
+            memory: &self.config.memory,
             fed: false,
             shard,
             refused: &mut self.refused,
         };
         let progress = connection.work(bytes, &mut at, &mut means);
-        let cost = TURN_SLICE_BYTES - means.allowance;
+        let cost = means.cost(TURN_SLICE_BYTES);
         if means.fed {
             connection.fed = self.now;
         }
@@ -313,11 +316,12 @@ impl Front {
         let Some(connection) = self.connections.get_mut(&socket) else {
             return;
         };
-        connection.replying = false;
+        connection.end_reply();
         if result.is_err() {
             return self.close(socket);
         }
-        self.work_held(socket, TURN_BYTES_MAX, shard);
+        // All that is held, up to the next request: it waits for no room in the cache.
+        self.work_held(socket, usize::MAX, shard);
     }
 
     /// Works on at most so many held bytes, and answers what that came to, in bytes.
@@ -335,12 +339,13 @@ impl Front {
             batch: &mut self.batch,
             items: TURN_ITEMS_MAX,
             allowance: bytes_max,
+            memory: &self.config.memory,
             fed: false,
             shard,
             refused: &mut self.refused,
         };
         let progress = connection.work_held(bytes_max, &mut means);
-        let cost = bytes_max - means.allowance;
+        let cost = means.cost(bytes_max);
         if means.fed {
             connection.fed = self.now;
         }
@@ -356,7 +361,7 @@ impl Front {
         let Some(connection) = self.connections.get_mut(&socket) else {
             return;
         };
-        self.config.unfinished.publish(connection.note_unfinished());
+        let is_new_stream = connection.note(&self.config.memory);
         match progress {
             Progress::Broken => return self.close(socket),
             Progress::Stalled | Progress::Paused => {
@@ -396,8 +401,15 @@ impl Front {
                 }
             }
         }
-        if self.config.unfinished.is_over() {
-            self.close_silent(shard);
+        if self.config.memory.is_over(Use::Unfinished) {
+            self.close_silent(Use::Unfinished, shard);
+        }
+        if self.config.memory.is_over(Use::Streams)
+            && !self.close_silent(Use::Streams, shard)
+            && is_new_stream
+        {
+            shard.count(Counter::ClosedUnfinished, 1);
+            self.close(socket);
         }
     }
 
@@ -434,16 +446,19 @@ impl Front {
         left
     }
 
-    /// While there is room.
+    /// While there is room, and time.
     fn resume_stalled(&mut self, bytes_max: usize, shard: &mut Shard) {
         self.has_more = false;
-        let mut left = bytes_max;
+        if self.stalled.is_empty() {
+            return;
+        }
+        let (mut left, deadline) = (bytes_max, clock::now().instant + TURN_TIME_MAX);
         for _ in 0..self.stalled.len() {
             if !shard.has_room() {
                 self.has_more = false;
                 return;
             }
-            if left == 0 {
+            if left == 0 || clock::now().instant >= deadline {
                 self.has_more = true;
                 return;
             }
@@ -478,9 +493,7 @@ impl Front {
         let Some(connection) = self.connections.remove(&socket) else {
             return;
         };
-        self.config
-            .unfinished
-            .publish(-connection.unfinished_noted());
+        connection.note_gone(&self.config.memory);
         self.receivers -= usize::from(connection.service() != Service::Query);
         if let (Some(idle), Some(due)) = (&mut self.idle, connection.due) {
             idle.forget(socket, due);
@@ -521,18 +534,34 @@ impl Front {
         }
     }
 
-    /// Closes the connection that has been silent longest with something unfinished. One that
-    /// waits for us is not silent.
-    fn close_silent(&mut self, shard: &mut Shard) {
-        let unfinished = self
+    /// Closes the connection that has been silent longest of those that hold something of this use. One
+    /// that waits for us is not silent. False where there is none.
+    fn close_silent(&mut self, kind: Use, shard: &mut Shard) -> bool {
+        let holders = self
             .connections
             .iter()
-            .filter(|(_, it)| it.unfinished_noted() > 0 && !it.is_behind());
-        let oldest = unfinished
+            .filter(|(_, it)| it.has_noted(kind) && !it.is_behind());
+        let oldest = holders
             .min_by_key(|(_, connection)| connection.heard)
             .map(|(id, _)| *id);
         if let Some(socket) = oldest {
             shard.count(Counter::ClosedUnfinished, 1);
+            self.close(socket);
+        }
+        oldest.is_some()
+    }
+
+    /// Closes the connection whose reply has waited longest to be read, `except` for one.
+    fn close_unread(&mut self, except: SocketId, shard: &mut Shard) {
+        let holders = self
+            .connections
+            .iter()
+            .filter(|(id, it)| it.has_noted(Use::Replies) && **id != except);
+        let oldest = holders
+            .min_by_key(|(_, connection)| connection.replied)
+            .map(|(id, _)| *id);
+        if let Some(socket) = oldest {
+            shard.count(Counter::ClosedUnread, 1);
             self.close(socket);
         }
     }
@@ -558,9 +587,22 @@ impl Front {
         }
         shard.count(Counter::QueryHits, u64::from(pending.is_hit()));
         shard.time(Latency::Query, pending.took());
-        if self.connections.contains_key(&pending.socket()) {
-            self.commands
-                .push_back(Command::Send(pending.socket(), pending.encode()));
+        let socket = pending.socket();
+        if self.connections.contains_key(&socket) {
+            self.reply(socket, pending.encode(), shard);
+        }
+    }
+
+    /// Sends a reply to an open connection.
+    fn reply(&mut self, socket: SocketId, reply: Vec<u8>, shard: &mut Shard) {
+        let Some(connection) = self.connections.get_mut(&socket) else {
+            unreachable!("{socket:?} gets a reply and is not open");
+        };
+        connection.begin_reply(reply.capacity(), self.now);
+        connection.note(&self.config.memory);
+        self.commands.push_back(Command::Send(socket, reply));
+        if self.config.memory.is_over(Use::Replies) {
+            self.close_unread(socket, shard);
         }
     }
 
@@ -570,7 +612,7 @@ impl Front {
             Ok(pending) => {
                 self.pending.insert(self.tickets, pending);
             }
-            Err(reply) => self.commands.push_back(Command::Send(socket, reply)),
+            Err(reply) => self.reply(socket, reply, shard),
         }
     }
 

@@ -81,6 +81,11 @@ impl Batch {
         &self.refused
     }
 
+    /// Bytes of memory that it takes.
+    pub fn allocated_bytes(&self) -> usize {
+        self.names.capacity() + self.entries.capacity() * size_of::<Entry>()
+    }
+
     /// Forgets all items, and gives back memory that only a large frame needs.
     pub fn clear(&mut self) {
         if self.entries.capacity().max(self.names.capacity()) > PICKLE_OBJECTS_KEPT {

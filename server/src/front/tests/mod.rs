@@ -1,5 +1,5 @@
-//! What becomes of a datagram's points where there is no place for them at once; what compressed
-//! streams may hold and cost; and who waits while names are judged.
+//! What becomes of a datagram's points where there is no place for them at once, and who waits while
+//! names are judged. What connections may hold and cost is in `bounds`.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -8,10 +8,7 @@ use std::sync::Arc;
 use benzene_engine::cache::{CacheConfig, Strategy};
 use benzene_engine::clock;
 use benzene_engine::limiter::{Budget, Room};
-use benzene_engine::limits::{
-    GZIP_STREAM_BYTES, METRIC_NAME_BYTES_MAX, TURN_BYTES_MAX, TURN_SLICE_BYTES,
-    UNFINISHED_BYTES_MAX,
-};
+use benzene_engine::limits::{METRIC_NAME_BYTES_MAX, TURN_BYTES_MAX, TURN_SLICE_BYTES};
 use benzene_engine::metric::ShardIndex;
 use benzene_engine::ring::{Driver, End, Ring, RingConfig, SocketId};
 use benzene_engine::schemas::Schemas;
@@ -19,11 +16,11 @@ use benzene_engine::shard::{Message, Reply, Shard, ShardConfig, Trail};
 use benzene_engine::stats::Counter;
 use benzene_engine::writer::{Budgets, Further, WriterConfig};
 
-use miniz_oxide::deflate::compress_to_vec;
-
 use super::{Command, Entrance, Front, FrontConfig, Intake, Refused};
 use crate::config::Service;
 use crate::lists::{List, Lists};
+
+mod bounds;
 
 const POINTS: usize = 20_000;
 
@@ -126,7 +123,7 @@ fn front_of(ring: &mut Ring, services: &[Service]) -> (Front, Vec<SocketId>) {
         client_idle: None,
         tells_answers: false,
         tells_refused: false,
-        unfinished: Arc::default(),
+        memory: Arc::default(),
         instances: 1,
     };
     let mut front = Front::new(config, now);
@@ -151,64 +148,6 @@ fn ring() -> Ring {
         ..RingConfig::default()
     })
     .unwrap()
-}
-
-const HEADER: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3];
-
-#[test]
-fn a_compressed_stream_costs_what_it_unpacks_to() {
-    let (mut ring, mut shard) = (ring(), shard(1 << 30));
-    let (mut front, sockets) = front(&mut ring, 2);
-    let lines = b"\n".repeat(1 << 20);
-    let bomb = [&HEADER[..], &compress_to_vec(&lines, 6)].concat();
-    assert!(bomb.len() < TURN_SLICE_BYTES, "{} bytes", bomb.len());
-    let mut turns = 0;
-    for socket in sockets {
-        let cost = front.received(socket, &bomb, &mut shard);
-        assert!(
-            (TURN_SLICE_BYTES..TURN_SLICE_BYTES * 2).contains(&cost),
-            "{cost}"
-        );
-    }
-    // Both wait for their turns, which are bounded for both together.
-    loop {
-        while front.next_command().is_some() {}
-        if !front.has_work() {
-            break;
-        }
-        front.resume(TURN_BYTES_MAX, &mut shard);
-        turns += 1;
-    }
-    assert!(
-        turns >= 2 * lines.len() / TURN_BYTES_MAX - 2,
-        "{turns} turns"
-    );
-}
-
-#[test]
-fn streams_that_never_end_share_the_bound_on_what_is_unfinished() {
-    let (mut ring, mut shard) = (ring(), shard(1 << 30));
-    let room = UNFINISHED_BYTES_MAX / GZIP_STREAM_BYTES;
-    // Descriptors are few: one socket stands for them all, as the front touches none.
-    let (mut front, sockets) = front(&mut ring, 10);
-    for (index, socket) in sockets.iter().enumerate() {
-        let unfinished = i64::try_from((room - 5) * GZIP_STREAM_BYTES).unwrap();
-        if index == 0 {
-            front.config.unfinished.publish(unfinished);
-        }
-        front.received(*socket, &HEADER, &mut shard);
-    }
-    let commands: Vec<Command> = std::iter::from_fn(|| front.next_command()).collect();
-    // Those who go on sending are told by a reset.
-    let closed: Vec<SocketId> = commands
-        .windows(2)
-        .filter_map(|two| match two {
-            [Command::Reset(reset), Command::Close(closed, _)] if reset == closed => Some(*reset),
-            _ => None,
-        })
-        .collect();
-    assert_eq!(closed.len(), 5, "{commands:?}");
-    assert_eq!(shard.report().stats.get(Counter::ClosedUnfinished), 5);
 }
 
 /// Patterns that a name with a long word is given up on at, each of which takes longer than a turn has

@@ -1,0 +1,58 @@
+//! What the connections of all cores hold together, by its use. Each use has a bound of its own, so that
+//! who fills one takes nothing from the others.
+//! Each core publishes what its connections hold. One that finds a use over its bound does something
+//! about it with connections of its own: it closes one of them, or decodes nothing for a while.
+
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use benzene_engine::limits::{
+    DECODED_BYTES_MAX, GZIP_STREAMS_BYTES_MAX, REPLIES_BYTES_MAX, UNFINISHED_BYTES_MAX,
+};
+
+/// What a connection holds memory for, beside the bytes that it could not be rid of yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Use {
+    /// Lines and frames whose end has not come.
+    Unfinished,
+    /// The unpackers of compressed streams.
+    Streams,
+    /// Decoded frames with items that found no room, or no time in their turn.
+    Decoded,
+    /// Replies that their clients have not read.
+    Replies,
+}
+
+impl Use {
+    /// All of them, in the order of their numbers.
+    pub(super) const ALL: [Use; 4] = [Use::Unfinished, Use::Streams, Use::Decoded, Use::Replies];
+
+    fn bytes_max(self) -> usize {
+        match self {
+            Use::Unfinished => UNFINISHED_BYTES_MAX,
+            Use::Streams => GZIP_STREAMS_BYTES_MAX,
+            Use::Decoded => DECODED_BYTES_MAX,
+            Use::Replies => REPLIES_BYTES_MAX,
+        }
+    }
+}
+
+/// The sums of the process, in bytes, by use.
+#[derive(Debug, Default)]
+pub(crate) struct Memory {
+    bytes: [AtomicI64; Use::ALL.len()],
+}
+
+impl Memory {
+    /// Adds what came (positive) or went (negative).
+    pub(super) fn publish(&self, kind: Use, delta_bytes: i64) {
+        if delta_bytes != 0 {
+            self.bytes[kind as usize].fetch_add(delta_bytes, Ordering::Relaxed);
+        }
+    }
+
+    /// True when the sum is over its bound.
+    pub(super) fn is_over(&self, kind: Use) -> bool {
+        usize::try_from(self.bytes[kind as usize].load(Ordering::Relaxed))
+            .is_ok_and(|bytes| bytes > kind.bytes_max())
+    }
+}
