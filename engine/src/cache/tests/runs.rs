@@ -64,6 +64,34 @@ proptest! {
     }
 }
 
+/// Values of which each takes eight bytes: none has a byte in common with the one before.
+fn wide(index: u32) -> f64 {
+    let byte = u64::from(index % 2) * 0x5a + 0x11;
+    f64::from_bits(u64::from_le_bytes([0; 8]) | byte * 0x0101_0101_0101_0101)
+}
+
+#[test]
+fn a_run_shrinks_from_more_blocks_than_are_counted() {
+    for (points, popped) in [(1018, 1), (1018, 10), (1100, 100), (3000, 2990)] {
+        let (mut blocks, mut run) = (Blocks::default(), Run::default());
+        for at in 1..=points {
+            blocks.put(7, &mut run, point(at, wide(at)));
+        }
+        // The newest come again with the value before theirs, which takes a byte.
+        for at in (points - popped.min(7) + 1..=points).rev() {
+            let put = blocks.put(7, &mut run, point(at, wide(at - 1)));
+            assert_eq!(put, Put::Replaced);
+        }
+        let cut = blocks.split(7, &mut run, points - popped + 1);
+        assert_eq!((cut.len(), run.len()), (popped as usize, points - popped));
+        blocks.clear(7, &mut run);
+        assert_eq!(
+            blocks.used_bytes(),
+            Blocks::default().used_bytes() + slack(&blocks)
+        );
+    }
+}
+
 /// Lists that stay when all points are gone.
 fn slack(blocks: &Blocks) -> usize {
     assert!(
