@@ -58,11 +58,14 @@ pub(super) struct Deadline {
     is_draining: bool,
     /// On a disk with heads, most of the series.
     sweep: Option<Box<Sweep>>,
+    /// The one who left last was in the sweep.
+    was_swept: bool,
 }
 
 impl Deadline {
     /// No series; points may usually be held for so long.
-    pub(super) fn new(hold_s: u32, in_disk_order: bool) -> Self {
+    /// Those whose files lie on a disk with heads go to `sweep`.
+    pub(super) fn new(hold_s: u32, sweep: Option<Sweep>) -> Self {
         Self {
             lists: BTreeMap::new(),
             holds_s: vec![hold_s],
@@ -73,7 +76,8 @@ impl Deadline {
             allowed: 0.0,
             is_rushed: false,
             is_draining: false,
-            sweep: in_disk_order.then(Box::default),
+            sweep: sweep.map(Box::new),
+            was_swept: false,
         }
     }
 
@@ -182,8 +186,11 @@ impl Deadline {
     /// A series is no longer ready. Mostly it was taken, which uses up what the pace allowed.
     pub(super) fn leave(&mut self, records: &mut Slab<Record>, id: u32) {
         let (due, late_at) = (records[id].due(), self.late_at(records[id].due()));
+        self.was_swept = false;
         if let Some(sweep) = self.sweep_of(due) {
-            return sweep.leave(records, id, late_at);
+            sweep.leave(records, id, late_at);
+            self.was_swept = true;
+            return;
         }
         let Some(list) = self.lists.get_mut(&late_at) else {
             unreachable!("series {id} is late at {late_at}, which has no list");
@@ -198,12 +205,19 @@ impl Deadline {
         }
     }
 
-    /// The series that is to be written now, if there is one.
+    /// The series that is to be written now, if there is one. Who may not be held comes before the order
+    /// of the disk, but where somebody there is late, they take turns: else a few such series with more
+    /// points than the disk takes would leave nothing for all others. Who is hurried comes first.
     pub(super) fn first(&self, records: &Slab<Record>) -> Option<u32> {
-        self.first_of_lists(records).or_else(|| {
-            let sweep = self.sweep.as_ref()?;
-            sweep.first(self.is_everything_due())
-        })
+        let listed = self.first_of_lists(records);
+        let Some(sweep) = &self.sweep else {
+            return listed;
+        };
+        let has_turn = || !self.was_swept && sweep.is_late();
+        match listed {
+            Some(id) if records[id].due().is_hurried || !has_turn() => Some(id),
+            listed => sweep.first(self.is_everything_due()).or(listed),
+        }
     }
 
     fn first_of_lists(&self, records: &Slab<Record>) -> Option<u32> {

@@ -28,17 +28,19 @@ impl Lanes {
             config,
             tick: 0,
             locations: Vec::new(),
-            orders: vec![Order::new(&config)],
+            orders: vec![Order::new(&config, Volume::FIRST)],
         }
     }
 
     /// One directory more.
     pub(super) fn add(&mut self, max_point_age_s: u32, in_disk_order: bool) {
-        self.orders.push(Order::new(&CacheConfig {
+        let config = CacheConfig {
             max_point_age_s,
             in_disk_order,
             ..self.config
-        }));
+        };
+        let volume = Volume::new(self.orders.len());
+        self.orders.push(Order::new(&config, volume));
     }
 
     /// How many there are.

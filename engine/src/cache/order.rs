@@ -17,12 +17,13 @@
 
 use std::time::Duration;
 
-use super::CacheConfig;
 use super::deadline::Deadline;
 use super::points::Blocks;
 use super::ranks::{Rank, Ranks};
 use super::series::{Place, Record};
 use super::snapshot::{First, Ranked, Snapshot};
+use super::sweep::Sweep;
+use super::{CacheConfig, Volume};
 use crate::limits::SNAPSHOT_STEP_SERIES;
 use crate::names::slab::{Slab, number};
 
@@ -166,8 +167,9 @@ impl Field<'_> {
 }
 
 impl Order {
-    /// An order without series.
-    pub(super) fn new(config: &CacheConfig) -> Self {
+    /// An order without series, of a data directory.
+    pub(super) fn new(config: &CacheConfig, volume: Volume) -> Self {
+        let sweep = config.in_disk_order.then(|| Sweep::new(volume));
         Self {
             strategy: config.strategy,
             lag_s: config.timestamp_lag_s,
@@ -179,7 +181,7 @@ impl Order {
             snapshot_tick: 0,
             oldest_left: u32::MAX,
             ranks: Ranks::default(),
-            deadline: Deadline::new(config.max_point_age_s, config.in_disk_order),
+            deadline: Deadline::new(config.max_point_age_s, sweep),
             count: 0,
         }
     }

@@ -4,20 +4,22 @@
 //! the next pass. The pace is such that a pass ends before the first of those ahead is late, and
 //! that those behind are reached in time.
 //! A series becomes due a bounded number a turn; entering and leaving cost a look into a heap.
-//! Invariants: a due series has `after == DUE` in its record and one entry in a heap that was made
+//! Invariants: a due series has the sweep's mark in its record and one entry in a heap that was made
 //! when it became due; the first entry ahead is a due series', unless nobody is due.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 use std::time::Duration;
 
+use super::Volume;
 use super::order::Files;
 use super::queues::Queue;
 use super::series::{NONE, Place, Record};
 use crate::limits::{PACE_STEP, SWEEP_RUSHED_MAX, SWEEP_STEP_SERIES};
-use crate::names::slab::Slab;
+use crate::names::slab::{Slab, number};
 
-/// In the record of a due series, instead of who comes after it in a list.
+/// In the record of a series that is due in the first data directory, instead of who comes after it in
+/// a list; below it, of those in others, so that an entry of a series whose file has moved is none.
 const DUE: u32 = NONE - 1;
 
 /// A due series: its file's location, its number.
@@ -48,8 +50,10 @@ pub(super) struct Times {
 }
 
 /// The ready series of a disk with heads.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Sweep {
+    /// `after` in the record of its due series.
+    mark: u32,
     /// By the second at which their series become late.
     held: BTreeMap<u32, Queue>,
     head: u32,
@@ -63,6 +67,21 @@ pub(super) struct Sweep {
 }
 
 impl Sweep {
+    /// No series, of a data directory.
+    pub(super) fn new(volume: Volume) -> Self {
+        Self {
+            mark: DUE - number(volume.index()),
+            held: BTreeMap::new(),
+            head: 0,
+            ahead: Side::default(),
+            behind: Side::default(),
+            due: 0,
+            allowed: 0.0,
+            now: Duration::ZERO,
+            second: 0,
+        }
+    }
+
     /// A series became ready; it is late at this second.
     pub(super) fn enter(&mut self, records: &mut Slab<Record>, id: u32, late_at: u32) {
         self.held.entry(late_at).or_default().push(records, id);
@@ -70,7 +89,7 @@ impl Sweep {
 
     /// A series is no longer ready.
     pub(super) fn leave(&mut self, records: &mut Slab<Record>, id: u32, late_at: u32) {
-        if records[id].after != DUE {
+        if records[id].after != self.mark {
             return self.unhold(records, id, late_at);
         }
         records[id].after = NONE;
@@ -185,15 +204,16 @@ impl Sweep {
         };
         side.stops.push(Reverse((location, id)));
         side.late_at = side.late_at.min(late_at);
-        records[id].after = DUE;
+        records[id].after = self.mark;
         self.due += 1;
     }
 
     /// Takes entries of those that have left from the front, and turns round at the end.
     fn pass_over(&mut self, records: &Slab<Record>) {
+        let mark = self.mark;
         let is_due = |id: u32| {
             let is_ready = records.contains(id) && records[id].place == Place::Ready;
-            is_ready && records[id].after == DUE
+            is_ready && records[id].after == mark
         };
         loop {
             while let Some(Reverse((_, id))) = self.ahead.stops.peek() {
@@ -214,7 +234,8 @@ impl Sweep {
         self.allowed = 0.0;
     }
 
-    fn is_late(&self) -> bool {
+    /// Is somebody late who is due?
+    pub(super) fn is_late(&self) -> bool {
         self.ahead.late_at.min(self.behind.late_at) <= self.second
     }
 

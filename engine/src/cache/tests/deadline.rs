@@ -275,7 +275,7 @@ fn too_many_holds_share_the_next_shorter_one() {
             .class_hold_s(class)
     };
     assert_eq!([hold("a", 7), hold("b", 500), hold("c", 7)], [7, HOLD_S, 7]);
-    let mut deadline = super::super::deadline::Deadline::new(1_000, false);
+    let mut deadline = super::super::deadline::Deadline::new(1_000, None);
     for hold_s in (1..300).rev() {
         let class = deadline.class(hold_s);
         let given = deadline.class_hold_s(class);

@@ -90,6 +90,36 @@ fn who_may_not_wait_is_written_before_and_does_not_hurry_the_others() {
 }
 
 #[test]
+fn more_than_the_disk_takes_of_those_who_may_not_wait_leaves_a_half_for_the_others() {
+    let mut clocked = Clocked::in_disk_order();
+    clocked.at(1.0);
+    let held = put(&mut clocked, &(0..50).collect::<Vec<_>>());
+    let mut written = Vec::new();
+    for second in 1..60_u32 {
+        clocked.at(f64::from(second));
+        for number in 0..100 {
+            let id = super::put(&mut clocked.cache, &format!("at once {number}"), second);
+            if clocked.cache.standing(id) != Standing::Writable {
+                clocked.cache.set_hold(id, 0);
+                stand(&mut clocked.cache, id, Standing::Writable);
+            }
+        }
+        for _ in 0..30 {
+            let id = clocked.cache.next(Volume::FIRST, 0).unwrap();
+            clocked.cache.take_whole(id, None, 0, &mut Vec::new());
+            let now = clocked.instant();
+            clocked.cache.written(id, now);
+            written.push((id, second));
+        }
+    }
+    let others = written.iter().filter(|(id, _)| held.contains(id));
+    let last = others.clone().map(|(_, second)| *second).max();
+    assert_eq!(others.count(), held.len());
+    // 50 at 15 a second, from when the first is late.
+    assert!(last.is_some_and(|second| second <= LATE_S + 6), "{last:?}");
+}
+
+#[test]
 fn a_burst_is_spread_over_the_window_and_lies_in_order() {
     let mut clocked = Clocked::in_disk_order();
     clocked.at(50.0);
