@@ -210,6 +210,12 @@ pub const RECENT_S: u64 = 5;
 /// How long what was written last of a series is kept for its next update to look for, in seconds:
 /// ten minutes reach over the step of nearly all metrics. Twice MAX_POINT_AGE where that is more.
 pub const LAST_S: u32 = 600;
+/// As much of it, in series, as goes in one turn because its time is over: some 50 microseconds.
+pub const LAST_LET_GO_PER_TURN_MAX: usize = 512;
+/// The same beside each update, which leaves one more.
+pub const LAST_LET_GO_PER_UPDATE_MAX: usize = 2;
+/// Idle series that are forgotten in a turn, where bytes are short: some two milliseconds.
+pub const FORGOTTEN_PER_TURN_MAX: u64 = 4096;
 const _: () = assert!(RECENT_S < LAST_S as u64);
 
 /// How far the timestamp of a point may be ahead of our clock, in seconds, for it to be one of now:

@@ -11,6 +11,7 @@ use super::due::Due;
 use super::points::{Put, Run};
 use super::recent::Landing;
 use super::{Cache, Hands, SeriesId, Standing};
+use crate::limits::LAST_LET_GO_PER_UPDATE_MAX;
 use crate::point::Point;
 
 /// What an update took.
@@ -147,7 +148,7 @@ impl Cache {
         };
         record.recent = self.recent.push(&self.blocks, landing, now);
         self.settle(id);
-        self.expire(now);
+        self.let_go(now, LAST_LET_GO_PER_UPDATE_MAX);
         count
     }
 

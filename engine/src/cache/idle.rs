@@ -7,10 +7,17 @@ use std::time::Instant;
 
 use super::usage::series_bytes;
 use super::{Cache, Place, Volume};
+use crate::limits::{FORGOTTEN_PER_TURN_MAX, LAST_LET_GO_PER_TURN_MAX};
 
 impl Cache {
-    /// Recent points past their time, or past their bound in bytes, go.
-    pub fn expire(&mut self, now: Instant) {
+    /// Recent points past their time, or past their bound in bytes, go. True where more of what is kept
+    /// on is past its time than goes in one turn.
+    pub fn expire(&mut self, now: Instant) -> bool {
+        self.let_go(now, LAST_LET_GO_PER_TURN_MAX)
+    }
+
+    /// The same, of what is kept on only so many as are past their time.
+    pub(super) fn let_go(&mut self, now: Instant, outdated_max: usize) -> bool {
         while let Some((id, number, run)) = self.recent.pop_past(&self.blocks, now) {
             let record = &mut self.table.records_mut()[id];
             if record.recent == number {
@@ -20,16 +27,28 @@ impl Cache {
             }
             self.settle(id);
         }
-        while let Some(run) = self.last.pop_past(&self.blocks, now) {
+        while let Some(run) = self.last.pop_over(&self.blocks) {
             self.blocks.release(run);
         }
+        for _ in 0..outdated_max {
+            let Some(run) = self.last.pop_past(&self.blocks, now) else {
+                return false;
+            };
+            self.blocks.release(run);
+        }
+        true
+    }
+
+    /// When something that is kept on is past its time.
+    pub fn next_past(&self) -> Option<Instant> {
+        self.last.next_past()
     }
 
     /// Forgets idle series, the one that has been idle longest first, until so many bytes are free.
-    /// Says how many series; fewer bytes are free where there are no more.
+    /// Says how many series; fewer bytes are free where there are no more, or more than go in a turn.
     pub fn forget_idle(&mut self, bytes_wanted: u64) -> u64 {
         let (mut forgotten, mut freed) = (0, 0);
-        while freed < bytes_wanted {
+        while freed < bytes_wanted && forgotten < FORGOTTEN_PER_TURN_MAX {
             let Some(id) = self.queues.first(Place::Idle, Volume::FIRST) else {
                 break;
             };

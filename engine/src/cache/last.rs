@@ -6,7 +6,7 @@
 //! Invariants: a series has at most one entry, and none while it has recent points; entries are
 //! linked in the order in which they came.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::points::{Blocks, Run};
 use crate::limits::LAST_S;
@@ -111,17 +111,32 @@ impl Last {
         Some(run)
     }
 
-    /// Removes what has been here longest where it is past its time or the bound.
+    /// Removes what has been here longest where more is here than may be.
+    pub(super) fn pop_over(&mut self, blocks: &Blocks) -> Option<Run> {
+        let is_over = self.bytes > self.bytes_max;
+        is_over.then(|| self.pop(blocks)).flatten()
+    }
+
+    /// The same where it is past its time.
     pub(super) fn pop_past(&mut self, blocks: &Blocks, now: Instant) -> Option<Run> {
+        let is_past = self.next_past().is_some_and(|at| at <= now);
+        is_past.then(|| self.pop(blocks)).flatten()
+    }
+
+    /// When what has been here longest is past its time.
+    pub(super) fn next_past(&self) -> Option<Instant> {
         if self.oldest == NONE {
             return None;
         }
-        let Entry { series, since, .. } = self.entries[self.oldest];
-        let is_past = self.second(now).saturating_sub(since) >= self.kept_s;
-        if !is_past && self.bytes <= self.bytes_max {
+        let second = u64::from(self.entries[self.oldest].since) + u64::from(self.kept_s);
+        Some(self.began + Duration::from_secs(second))
+    }
+
+    fn pop(&mut self, blocks: &Blocks) -> Option<Run> {
+        if self.oldest == NONE {
             return None;
         }
-        self.remove(blocks, series, self.oldest)
+        self.remove(blocks, self.entries[self.oldest].series, self.oldest)
     }
 
     /// Bytes of the entries in use, without their blocks.

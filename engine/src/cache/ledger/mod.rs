@@ -473,7 +473,8 @@ impl Ledger {
         self.stats.add(Counter::DroppedTooOld, outcome.too_old);
         self.stats.add(Counter::Superseded, outcome.spared);
         self.room.give(points);
-        self.expire_at.get_or_insert(now + EXPIRE_EVERY);
+        let soon = now + EXPIRE_EVERY;
+        self.expire_at = Some(self.expire_at.map_or(soon, |at| at.min(soon)));
     }
 
     /// The points of a series that were in flight could not be written.
@@ -511,9 +512,15 @@ impl Ledger {
     /// bytes held, and forgets idle series while these are near their bound.
     pub fn settle(&mut self, now: Instant) {
         if self.expire_at.is_some_and(|at| at <= now) {
-            self.cache.expire(now);
-            let usage = self.cache.usage();
-            self.expire_at = (usage.recent_bytes > 0).then(|| now + EXPIRE_EVERY);
+            let has_more = self.cache.expire(now);
+            let is_recent = self.cache.usage().recent_bytes > 0;
+            self.expire_at = if has_more {
+                Some(now)
+            } else if is_recent {
+                Some(now + EXPIRE_EVERY)
+            } else {
+                self.cache.next_past()
+            };
         }
         if self.credit > 0 {
             self.room.give(u64::from(std::mem::take(&mut self.credit)));

@@ -18,6 +18,7 @@ use std::time::{Duration, Instant};
 
 use super::series::SERIES_BYTES;
 use super::*;
+use crate::limits::{FORGOTTEN_PER_TURN_MAX, LAST_LET_GO_PER_TURN_MAX, LAST_S};
 
 fn config(strategy: Strategy) -> CacheConfig {
     CacheConfig {
@@ -439,7 +440,11 @@ fn idle_series_are_forgotten_oldest_first_and_memory_goes_back() {
     put(&mut cache, &name(3_000), 61);
     let one = SERIES_BYTES + name(0).len() as u64 + 4;
     assert_eq!(cache.forget_idle(10 * one), 10);
-    assert_eq!(cache.forget_idle(u64::MAX), full.series - 11);
+    // A bounded number a turn.
+    let turns = std::iter::from_fn(|| Some(cache.forget_idle(u64::MAX)).filter(|count| *count > 0));
+    let turns: Vec<u64> = turns.collect();
+    assert_eq!(turns.iter().sum::<u64>(), full.series - 11);
+    assert!(turns.iter().all(|count| *count <= FORGOTTEN_PER_TURN_MAX));
     let usage = cache.usage();
     assert_eq!((usage.series, usage.points), (1, 1));
     let id = cache.find(&name(3_000)).unwrap();
@@ -467,8 +472,12 @@ fn all_memory_of_points_goes_back() {
         cache.written(id, now);
     }
     cache.expire(now + Duration::from_secs(9));
-    // What was written last waits for the next update.
-    cache.expire(now + Duration::from_secs(9 + u64::from(crate::limits::LAST_S)));
+    // What was written last waits for the next update, and then goes, a bounded number a turn.
+    let after = now + Duration::from_secs(9 + u64::from(LAST_S));
+    assert!(cache.next_past().is_some_and(|at| at <= after));
+    let turns = std::iter::from_fn(|| cache.expire(after).then_some(())).count();
+    assert_eq!(turns, 2_000 / LAST_LET_GO_PER_TURN_MAX);
+    assert_eq!(cache.next_past(), None);
     let usage = cache.usage();
     assert!(
         full.held_bytes > 1_000_000 && usage.held_bytes < 400_000,
