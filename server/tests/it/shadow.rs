@@ -4,6 +4,7 @@
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
@@ -33,6 +34,8 @@ impl Shadow {
             .args(flags)
             .arg("--scratch")
             .arg(scratch)
+            // As a shell does with what it starts in a terminal.
+            .process_group(0)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
@@ -60,10 +63,14 @@ impl Shadow {
     }
 
     /// Ends it, and reads its report: the exit code, and what it printed.
-    fn end(mut self) -> (i32, String) {
+    fn end(self) -> (i32, String) {
         let process = self.process.id().to_string();
-        let killed = Command::new("kill").arg(process).status().unwrap();
-        assert!(killed.success());
+        self.end_by("TERM", &process)
+    }
+
+    /// The same by another signal to whom kill(1) is told.
+    fn end_by(mut self, signal: &str, to: &str) -> (i32, String) {
+        kill(signal, to);
         let mut report = String::new();
         let mut stdout = self.process.stdout.take().unwrap();
         stdout.read_to_string(&mut report).unwrap();
@@ -75,6 +82,11 @@ impl Shadow {
             report,
         )
     }
+}
+
+fn kill(signal: &str, to: &str) {
+    let status = Command::new("kill").args(["-s", signal, "--", to]).status();
+    assert!(status.unwrap().success(), "kill -s {signal} -- {to}");
 }
 
 /// Waits until the daemon has a file of each of these metrics, with points: then both have all.
@@ -278,4 +290,29 @@ fn a_carbon_conf_that_is_not_there_is_said() {
     assert_eq!(output.status.code(), Some(3), "{output:?}");
     let said = String::from_utf8(output.stderr).unwrap();
     assert!(said.contains("/nonexistent/carbon.conf"), "{said}");
+}
+
+/// Points of metrics that only the shadow gets, more than are written in the moment before it ends.
+fn many(count: u32) -> String {
+    let at = now() + 1;
+    let lines = (0..count).map(|number| format!("f.m{number} 1 {at}\n"));
+    lines.collect()
+}
+
+/// Ctrl-C in a terminal is a signal to all processes that it has started, the shadow's daemon not.
+#[test]
+fn ctrl_c_stores_all_that_was_received() {
+    let daemon = Daemon::start(&Setup::default());
+    let scratch = tempfile::tempdir().unwrap();
+    let shadow = Shadow::of(&daemon, scratch.path(), &["--json"]);
+    shadow.send(&many(2000));
+    let group = format!("-{}", shadow.process.id());
+    let (code, report) = shadow.end_by("INT", &group);
+    let report: Value = serde_json::from_str(&report).unwrap();
+    assert_eq!(code, 0, "{report:#}");
+    assert_eq!(report["received"], 2000);
+    assert_eq!(report["committed"], 2000);
+    assert_eq!(report["lost"], 0);
+    assert_eq!(fs::read_dir(scratch.path()).unwrap().count(), 0);
+    daemon.stop();
 }

@@ -4,9 +4,12 @@
 //! tree that is there already (`OWN`): its own is empty, and every metric is new to it.
 //! It is stopped with a drain, so that all its points are in files, and killed where this program ends
 //! without having stopped it.
+//! Signals of the terminal are this program's to answer: its daemon is in a process group of its own, as
+//! one that heard them too would take this program's SIGTERM for a second one, which cuts a stop short.
 
 use std::fmt::Write as _;
 use std::fs::{self, File};
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::SystemTime;
@@ -115,6 +118,7 @@ impl Daemon {
             .arg(directory.join("whisper"))
             .arg("--config")
             .arg(&conf)
+            .process_group(0)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(file)
