@@ -262,6 +262,27 @@ pub fn terminate(process: i32) -> io::Result<()> {
     Ok(kill_process(process, Signal::TERM)?)
 }
 
+/// Has the kernel kill this process (SIGKILL) when `parent`, the process that made it, ends, however it
+/// does. An error where that has ended already: who gets the children of the dead would never end.
+pub fn end_with_parent(parent: u32) -> io::Result<()> {
+    rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
+    let made_by = rustix::process::getppid().map(|pid| pid.as_raw_nonzero().get());
+    if made_by.and_then(|pid| u32::try_from(pid).ok()) != Some(parent) {
+        return Err(io::Error::other(format!("process {parent} has ended")));
+    }
+    Ok(())
+}
+
+/// Whether whoever started this process has it pass over SIGHUP, as nohup(1) does; true only where /proc
+/// says so.
+pub fn ignores_hangup() -> bool {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status
+        .lines()
+        .find_map(|line| u64::from_str_radix(line.strip_prefix("SigIgn:")?.trim(), 16).ok());
+    ignored.is_some_and(|signals| signals & 1 << (Signal::HUP.as_raw() - 1) != 0)
+}
+
 /// Whether a process lives; one that has ended and waits for its parent to notice does not.
 pub fn is_alive(process: i32) -> bool {
     let Some(pid) = Pid::from_raw(process.max(0)) else {

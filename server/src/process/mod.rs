@@ -217,6 +217,12 @@ fn running(settings: &Settings, holder: &Holder) -> String {
 
 /// Is the daemon, until it is told to end.
 fn serve(run: &CacheRun, loaded: Loaded, read_again: &ReadAgain<'_>, log: Log) -> Exit {
+    if let Some(parent) = run.ends_with
+        && let Err(error) = host::end_with_parent(parent)
+    {
+        tracing::error!("the daemon cannot end with process {parent}: {error}");
+        return Exit::Failure;
+    }
     let started = run.action == Some(Action::Start);
     if let Some(mask) = run.umask.or_else(|| started.then_some(UMASK_OF_START)) {
         rustix::process::umask(Mode::from_raw_mode(mask));

@@ -28,6 +28,9 @@ pub struct CacheRun {
     /// What `start` says to the process that it starts.
     #[arg(long, hide = true)]
     pub detached: bool,
+    /// What `shadow` says to its daemon: which process it is that it ends with.
+    #[arg(long, hide = true, value_name = "PID")]
+    pub ends_with: Option<u32>,
     /// Words of Twisted.
     #[command(flatten)]
     pub twisted: TwistedWords,

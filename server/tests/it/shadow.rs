@@ -6,7 +6,8 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStderr, Command, Stdio};
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -16,7 +17,8 @@ use crate::first_use::now;
 /// A shadow that receives.
 struct Shadow {
     process: Child,
-    stderr: BufReader<std::process::ChildStderr>,
+    /// None where nobody reads what it says.
+    stderr: Option<BufReader<ChildStderr>>,
     line: SocketAddr,
 }
 
@@ -28,7 +30,11 @@ impl Shadow {
     }
 
     fn start(daemon: &Daemon, scratch: &Path, flags: &[&str]) -> Shadow {
-        let mut process = program()
+        Shadow::start_as(&mut program(), daemon, scratch, flags)
+    }
+
+    fn start_as(program: &mut Command, daemon: &Daemon, scratch: &Path, flags: &[&str]) -> Shadow {
+        let mut process = program
             .args(["shadow", "--line", "127.0.0.1:0", "--pickle", "off"])
             .args(["--pid", &daemon.pid().to_string()])
             .args(flags)
@@ -52,7 +58,7 @@ impl Shadow {
         };
         Shadow {
             process,
-            stderr,
+            stderr: Some(stderr),
             line,
         }
     }
@@ -75,7 +81,9 @@ impl Shadow {
         let mut stdout = self.process.stdout.take().unwrap();
         stdout.read_to_string(&mut report).unwrap();
         let mut said = String::new();
-        self.stderr.read_to_string(&mut said).unwrap();
+        if let Some(mut stderr) = self.stderr {
+            stderr.read_to_string(&mut said).unwrap();
+        }
         let status = self.process.wait().unwrap();
         (
             status.code().unwrap_or_else(|| panic!("{status}: {said}")),
@@ -314,5 +322,62 @@ fn ctrl_c_stores_all_that_was_received() {
     assert_eq!(report["committed"], 2000);
     assert_eq!(report["lost"], 0);
     assert_eq!(fs::read_dir(scratch.path()).unwrap().count(), 0);
+    daemon.stop();
+}
+
+/// A session that drops takes the terminal with it, and nobody reads what is said any more.
+#[test]
+fn a_session_that_drops_ends_the_shadow_in_order() {
+    let daemon = Daemon::start(&Setup::default());
+    let scratch = tempfile::tempdir().unwrap();
+    let mut shadow = Shadow::of(&daemon, scratch.path(), &["--json"]);
+    shadow.send(&many(10));
+    shadow.stderr = None;
+    let line = shadow.line;
+    let group = format!("-{}", shadow.process.id());
+    let (code, report) = shadow.end_by("HUP", &group);
+    let report: Value = serde_json::from_str(&report).unwrap();
+    assert_eq!(code, 0, "{report:#}");
+    assert_eq!(report["committed"], 10);
+    assert!(TcpStream::connect(line).is_err(), "its daemon goes on");
+    assert_eq!(fs::read_dir(scratch.path()).unwrap().count(), 0);
+    daemon.stop();
+}
+
+/// Whoever starts it under nohup wants the report all the same.
+#[test]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "time to end in, for one that does"
+)]
+fn a_shadow_under_nohup_survives_its_session() {
+    let daemon = Daemon::start(&Setup::default());
+    let scratch = tempfile::tempdir().unwrap();
+    let program = program();
+    let mut nohup = Command::new("nohup");
+    nohup.arg(program.get_program()).args(program.get_args());
+    let config = daemon.config();
+    let flags = ["--json", "--config", config.to_str().unwrap()];
+    let shadow = Shadow::start_as(&mut nohup, &daemon, scratch.path(), &flags);
+    kill("HUP", &format!("-{}", shadow.process.id()));
+    std::thread::sleep(Duration::from_millis(300));
+    shadow.send(&many(10));
+    let (code, report) = shadow.end();
+    let report: Value = serde_json::from_str(&report).unwrap();
+    assert_eq!((code, &report["committed"]), (0, &10.into()), "{report:#}");
+    daemon.stop();
+}
+
+/// However the shadow ends, nothing goes on receiving.
+#[test]
+fn a_shadow_that_is_killed_leaves_no_daemon() {
+    let daemon = Daemon::start(&Setup::default());
+    let scratch = tempfile::tempdir().unwrap();
+    let mut shadow = Shadow::of(&daemon, scratch.path(), &[]);
+    shadow.send(&many(1));
+    kill("KILL", &shadow.process.id().to_string());
+    shadow.process.wait().unwrap();
+    let ended = wait_for(|| TcpStream::connect(shadow.line).is_err().then_some(()));
+    assert!(ended.is_some(), "its daemon goes on");
     daemon.stop();
 }

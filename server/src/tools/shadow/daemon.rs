@@ -3,7 +3,7 @@
 //! and how they are written; nothing that reaches outside its directory, and no bound that holds for a
 //! tree that is there already (`OWN`): its own is empty, and every metric is new to it.
 //! It is stopped with a drain, so that all its points are in files, and killed where this program ends
-//! without having stopped it.
+//! without having stopped it, killed itself or not.
 //! Signals of the terminal are this program's to answer: its daemon is in a process group of its own, as
 //! one that heard them too would take this program's SIGTERM for a second one, which cuts a stop short.
 
@@ -118,6 +118,7 @@ impl Daemon {
             .arg(directory.join("whisper"))
             .arg("--config")
             .arg(&conf)
+            .args(["--ends-with", &std::process::id().to_string()])
             .process_group(0)
             .stdin(Stdio::null())
             .stdout(Stdio::null())

@@ -6,8 +6,10 @@
 //! ports are not, nor are bounds that an empty tree would run into (`daemon`).
 //! What runs is only read: no file of it is written, no port of it taken, nothing is announced, and no
 //! relay is held back. What the shadow could not store is said before everything else.
-//! At SIGINT and SIGTERM it ends as if the time were over. The directory goes away in the end; what a
-//! killed run has left is removed by the next one.
+//! At SIGINT, SIGTERM and SIGHUP it ends as if the time were over. Before it receives, any of them ends
+//! it without a report, and so does SIGINT while its daemon writes out. The directory goes away in the
+//! end, and the daemon with this program, however that ends; what a killed run has left is removed by
+//! the next one.
 
 mod compare;
 mod daemon;
@@ -22,7 +24,7 @@ use std::time::Duration;
 
 use benzene_engine::clock;
 use benzene_engine::ring::host::{self, Used};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 pub use options::ShadowOptions;
 
@@ -89,6 +91,9 @@ enum ShadowError {
         /// The last of what it said.
         said: String,
     },
+    /// Nobody waits for the report.
+    #[error("interrupted: nothing was compared")]
+    Interrupted,
     /// Signals or timers are not to be had.
     #[error("{0}")]
     System(std::io::Error),
@@ -98,6 +103,63 @@ impl ShadowError {
     fn path(path: &Path) -> impl FnOnce(std::io::Error) -> ShadowError {
         let path = path.to_owned();
         |source| ShadowError::Path { path, source }
+    }
+}
+
+/// The signals that end the receiving.
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+    /// The terminal that it was started from is gone; none where that is to be survived (nohup).
+    hangup: Option<Signal>,
+}
+
+impl Signals {
+    fn listen() -> std::io::Result<Signals> {
+        Ok(Signals {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+            hangup: (!host::ignores_hangup())
+                .then(|| signal(SignalKind::hangup()))
+                .transpose()?,
+        })
+    }
+
+    /// Waits for one of them.
+    async fn end(&mut self) {
+        let hangup = async {
+            match &mut self.hangup {
+                Some(hangup) => hangup.recv().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+            _ = hangup => {}
+        }
+    }
+
+    /// Does something, unless one of them comes first.
+    async fn unless_ended<T>(
+        &mut self,
+        what: impl Future<Output = Result<T, ShadowError>>,
+    ) -> Result<T, ShadowError> {
+        tokio::select! {
+            done = what => done,
+            () = self.end() => Err(ShadowError::Interrupted),
+        }
+    }
+
+    /// The same for SIGINT alone. A session that drops may send SIGHUP twice, and timeout(1) SIGTERM.
+    async fn unless_interrupted<T>(
+        &mut self,
+        what: impl Future<Output = Result<T, ShadowError>>,
+    ) -> Result<T, ShadowError> {
+        tokio::select! {
+            done = what => done,
+            _ = self.interrupt.recv() => Err(ShadowError::Interrupted),
+        }
     }
 }
 
@@ -132,11 +194,14 @@ async fn shadow(options: &ShadowOptions) -> Result<bool, ShadowError> {
         let now_s = clock::now().unix_seconds;
         Room::taken_by_active(&theirs, settings.allocation, now_s).check(&parent)?;
     }
+    // From here on there is something to leave behind.
+    let mut signals = Signals::listen().map_err(ShadowError::System)?;
     let mut directory = WorkDir::make(&parent, PREFIX).map_err(ShadowError::path(&parent))?;
     if options.keep {
         directory.keep();
     }
-    let mut daemon = Daemon::start(options, &loaded, directory.path()).await?;
+    let starts = Daemon::start(options, &loaded, directory.path());
+    let mut daemon = signals.unless_ended(Box::pin(starts)).await?;
     let (began, before) = (clock::now(), used_by_all(&processes)?);
     tracing::info!(
         "the shadow receives for {} s: {}; its files go below {}",
@@ -144,10 +209,10 @@ async fn shadow(options: &ShadowOptions) -> Result<bool, ShadowError> {
         daemon.listens(),
         directory.path().display()
     );
-    receive(options.time, &mut daemon).await?;
+    receive(options.time, &mut daemon, &mut signals).await?;
     let (ended, after) = (clock::now(), used_by_all(&processes)?);
     tracing::info!("the shadow writes out what it has cached");
-    let (totals, used): (Totals, Used) = daemon.stop().await?;
+    let (totals, used): (Totals, Used) = signals.unless_interrupted(daemon.stop()).await?;
     let own_metrics = PathBuf::from(settings.metric_prefix.replace('.', "/")).join("agents");
     let trees = Trees {
         ours: &daemon.data_dir,
@@ -228,13 +293,14 @@ fn used_by_all(processes: &[u32]) -> Result<Used, ShadowError> {
 }
 
 /// Waits until the time is over or a signal comes.
-async fn receive(time: Duration, daemon: &mut Daemon) -> Result<(), ShadowError> {
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(ShadowError::System)?;
-    let mut terminate = signal(SignalKind::terminate()).map_err(ShadowError::System)?;
+async fn receive(
+    time: Duration,
+    daemon: &mut Daemon,
+    signals: &mut Signals,
+) -> Result<(), ShadowError> {
     tokio::select! {
         () = tokio::time::sleep(time) => Ok(()),
-        _ = interrupt.recv() => Ok(()),
-        _ = terminate.recv() => Ok(()),
+        () = signals.end() => Ok(()),
         error = daemon.ended() => Err(error),
     }
 }

@@ -26,7 +26,8 @@ pub struct ShadowOptions {
     /// Which `[cache:NAME]` section changes what `[cache]` says
     #[arg(long, value_name = "NAME", default_value = crate::config::INSTANCE_DEFAULT)]
     pub instance: String,
-    /// How long: a number with s, m, h or d behind it. SIGINT and SIGTERM end it sooner
+    /// How long: a number with s, m, h or d behind it. SIGINT, SIGTERM and SIGHUP end it
+    /// sooner
     #[arg(long = "for", value_name = "TIME", default_value = "1h", value_parser = span)]
     pub time: Duration,
     /// Where the copy of the stream is received as lines: `[HOST:]PORT`, or off
