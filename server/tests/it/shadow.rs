@@ -4,6 +4,7 @@
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::os::unix::net::UnixDatagram;
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Child, ChildStderr, Command, Stdio};
@@ -379,5 +380,35 @@ fn a_shadow_that_is_killed_leaves_no_daemon() {
     shadow.process.wait().unwrap();
     let ended = wait_for(|| TcpStream::connect(shadow.line).is_err().then_some(()));
     assert!(ended.is_some(), "its daemon goes on");
+    daemon.stop();
+}
+
+/// That its daemon serves is said at `info`, whatever the operator wants to read; and a service manager
+/// is told of the shadow by nobody.
+#[test]
+fn a_quiet_log_does_not_keep_the_shadow_waiting() {
+    let daemon = Daemon::start(&Setup::default());
+    let scratch = tempfile::tempdir().unwrap();
+    let manager = scratch.path().join("manager");
+    let told = UnixDatagram::bind(&manager).unwrap();
+    told.set_nonblocking(true).unwrap();
+    let mut process = program()
+        .args(["shadow", "--for", "1s", "--line", "127.0.0.1:0"])
+        .args(["--pickle", "off", "--config"])
+        .arg(daemon.config())
+        .arg("--scratch")
+        .arg(scratch.path())
+        .env("BENZENE_LOG", "warn")
+        .env("NOTIFY_SOCKET", &manager)
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    let status = wait_for(|| process.try_wait().unwrap());
+    if status.is_none() {
+        process.kill().unwrap();
+        process.wait().unwrap();
+    }
+    assert_eq!(status.and_then(|status| status.code()), Some(0));
+    assert!(told.recv(&mut [0; 64]).is_err(), "its daemon is announced");
     daemon.stop();
 }

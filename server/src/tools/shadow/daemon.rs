@@ -120,6 +120,9 @@ impl Daemon {
             .arg(&conf)
             .args(["--ends-with", &std::process::id().to_string()])
             .process_group(0)
+            // What its log says is read here, and a service manager is told of nobody else.
+            .env_remove("BENZENE_LOG")
+            .env_remove("NOTIFY_SOCKET")
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(file)
