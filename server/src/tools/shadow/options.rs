@@ -10,8 +10,11 @@ use crate::cli::Listen;
 const EXAMPLES: &str = "\
 Examples:
   benzene shadow --config /opt/graphite/conf/carbon.conf --for 1h
-      add 127.0.0.1:12004 to the relay's DESTINATIONS (or a second cluster to carbon-c-relay), and
-      look an hour later what this machine would have stored, and at what cost
+      look an hour later what this machine would have stored, and at what cost. A carbon-relay with
+      RELAY_METHOD = rules sends the copy that has 127.0.0.1:12004 in DESTINATIONS, and beside the old
+      destination in a rule of relay-rules.conf. With consistent hashing a new destination would take
+      metrics away from where they are stored: put a second relay in front, whose rule names the old
+      relay and the shadow. carbon-c-relay gets a second cluster and `match`
   benzene shadow --config carbon.conf --instance b --for 10m --line 10.0.0.7:12003 --scratch /mnt/ssd/shadow
 Ends with 0 where nothing contradicts that both have stored the same, and with 1 where something does.
 ";

@@ -59,7 +59,9 @@ impl Report {
         lines.extend(self.used());
         if received == 0 {
             lines.push(
-                "nothing was received: add the shadow's port to the relay's destinations"
+                "nothing was received: name the shadow's port in the relay's DESTINATIONS, and beside the \
+                 old destination in a rule of relay-rules.conf; not in a relay with consistent hashing, \
+                 where it takes metrics away from the others, but in a second relay in front of that"
                     .to_owned(),
             );
         }
@@ -318,6 +320,22 @@ mod tests {
             report.text().contains("leave         unknown"),
             "nothing came"
         );
+    }
+
+    /// As one more destination of a consistent hashing it would take points away from production.
+    #[test]
+    fn who_received_nothing_is_told_where_a_copy_comes_from() {
+        let mut report = report(None);
+        report.totals = Totals::default();
+        let text = report.text();
+        let last = text.lines().last().unwrap();
+        for part in [
+            "beside the old destination in a rule of relay-rules.conf",
+            "not in a relay with consistent hashing",
+            "in a second relay in front",
+        ] {
+            assert!(last.contains(part), "{part}: {last}");
+        }
     }
 
     #[test]
