@@ -3,7 +3,8 @@
 //! Ours begins with the shadow, so that what was stored before is not looked for: a point of theirs
 //! that we lack counts from our first live point on, and an interval of a coarser archive only where
 //! all of it lies between our first and our last. What theirs lacks behind its newest point is in its
-//! cache still.
+//! cache still. A slot of more than a second holds the last of several points: in the newest slot of
+//! either file a later one may be on its way, so that two values prove nothing there.
 //! On failure: why the two cannot be compared; a foreign file never makes this panic.
 
 use std::cmp::Ordering;
@@ -23,7 +24,8 @@ pub(super) struct Tally {
     pub(super) only_ours: u64,
     /// Only in theirs.
     pub(super) only_theirs: u64,
-    /// Only in ours, newer than everything in theirs: it waits in the other's cache.
+    /// Only in ours, newer than everything in theirs, or another value in a slot that was not over: what
+    /// is missing waits in the other's cache, or was sent after the shadow.
     pub(super) not_there_yet: u64,
 }
 
@@ -135,6 +137,8 @@ struct Window {
     seen: Option<RangeInclusive<u32>>,
     /// Behind this second theirs has nothing.
     their_end: u64,
+    /// Up to this second no slot of either gets another value.
+    settled_end: u64,
 }
 
 impl Window {
@@ -143,18 +147,25 @@ impl Window {
         let first = ours.iter().find(|point| point.timestamp >= began_s);
         let last = ours.last();
         let newest = theirs.last().map(|point| point.timestamp);
+        // A slot of one second has its only point; of a longer one it may be the first of several.
+        let is_over = u64::from(finest.step_s == 1);
+        let both = last
+            .zip(newest)
+            .map(|(our, their)| our.timestamp.min(their));
         Window {
             seen: first
                 .zip(last)
                 .map(|(first, last)| first.timestamp..=last.timestamp),
             their_end: newest.map_or(0, |newest| u64::from(newest) + u64::from(finest.step_s)),
+            settled_end: both.map_or(0, |newest| u64::from(newest) + is_over),
         }
     }
 
     /// All points of ours, and theirs of the time that was seen. Points older than the shadow came late.
     fn finest(&self, ours: &[Point], theirs: &[Point]) -> Tally {
         let is_seen = |at: u32| self.seen.as_ref().is_some_and(|seen| seen.contains(&at));
-        merge(ours, theirs, |at, is_ours| {
+        let is_settled = |at: u32| u64::from(at) < self.settled_end;
+        merge(ours, theirs, is_settled, |at, is_ours| {
             if is_ours {
                 Some(u64::from(at) >= self.their_end)
             } else {
@@ -175,15 +186,22 @@ impl Window {
             let points = points.iter().filter(|point| is_whole(point.timestamp));
             points.copied().collect()
         };
-        merge(&whole(ours), &whole(theirs), |at, _| {
+        let is_settled = |at: u32| end(at) <= self.settled_end;
+        merge(&whole(ours), &whole(theirs), is_settled, |at, _| {
             Some(end(at) > self.their_end)
         })
     }
 }
 
-/// Walks both in the order of time. `alone` is told the time of a point that only one has, and whether
-/// it is ours: whether it may still come, or None where it does not count.
-fn merge(ours: &[Point], theirs: &[Point], alone: impl Fn(u32, bool) -> Option<bool>) -> Tally {
+/// Walks both in the order of time. `is_settled` says whether two values for a time differ for good.
+/// `alone` is told the time of a point that only one has, and whether it is ours: whether it may still
+/// come, or None where it does not count.
+fn merge(
+    ours: &[Point],
+    theirs: &[Point],
+    is_settled: impl Fn(u32) -> bool,
+    alone: impl Fn(u32, bool) -> Option<bool>,
+) -> Tally {
     let mut tally = Tally::default();
     let (mut ours, mut theirs) = (ours.iter().peekable(), theirs.iter().peekable());
     loop {
@@ -195,11 +213,16 @@ fn merge(ours: &[Point], theirs: &[Point], alone: impl Fn(u32, bool) -> Option<b
         };
         match order {
             Ordering::Equal => {
-                let values = ours.next().zip(theirs.next());
-                let is_equal =
-                    values.is_some_and(|(our, their)| our.value.to_bits() == their.value.to_bits());
-                tally.equal += u64::from(is_equal);
-                tally.differ += u64::from(!is_equal);
+                let Some((our, their)) = ours.next().zip(theirs.next()) else {
+                    unreachable!("both have a next one")
+                };
+                if our.value.to_bits() == their.value.to_bits() {
+                    tally.equal += 1;
+                } else if is_settled(our.timestamp) {
+                    tally.differ += 1;
+                } else {
+                    tally.not_there_yet += 1;
+                }
             }
             Ordering::Less => match ours.next().and_then(|our| alone(our.timestamp, true)) {
                 Some(true) => tally.not_there_yet += 1,
@@ -226,7 +249,13 @@ mod tests {
 
     /// A file of `10s:60,60s:60` with these points, seconds since the beginning, by archive.
     fn file(points: [&[(i64, f64)]; 2]) -> Vec<u8> {
-        let retentions = [(10, 60), (60, 60)].map(|(step_s, points)| Retention { step_s, points });
+        file_of(10, points)
+    }
+
+    /// The same with another step of the finest archive.
+    fn file_of(finest_s: u32, points: [&[(i64, f64)]; 2]) -> Vec<u8> {
+        let retentions =
+            [(finest_s, 60), (60, 60)].map(|(step_s, points)| Retention { step_s, points });
         let header = Header::new(&retentions, 0.5, Aggregation::Average).unwrap();
         let mut bytes = header.encode();
         bytes.resize(usize::try_from(header.file_bytes()).unwrap(), 0);
@@ -286,9 +315,55 @@ mod tests {
         assert_eq!((found.equal, found.differ), (6, 1), "{found:?}");
     }
 
+    /// Senders every second and slots of ten: the files end in the middle of one.
+    #[test]
+    fn a_slot_that_may_get_another_point_contradicts_nothing() {
+        let short = file([&[(0, 1.0), (10, 2.0), (20, 3.0)], &[]]);
+        for (last, longer) in [
+            // The newest of both; of one alone.
+            (20, file([&[(0, 1.0), (10, 2.0), (20, 3.5)], &[]])),
+            (
+                30,
+                file([&[(0, 1.0), (10, 2.0), (20, 3.5), (30, 4.0)], &[]]),
+            ),
+        ] {
+            let found = tally(&short, &longer);
+            assert!(found.agrees(), "{last}: {found:?}");
+            assert_eq!((found.equal, found.not_there_yet), (2, 1), "{last}");
+            let found = tally(&longer, &short);
+            assert!(found.agrees(), "{last}: {found:?}");
+        }
+        let wrong = file([&[(0, 1.0), (10, 2.5), (20, 3.5)], &[]]);
+        assert_eq!(tally(&short, &wrong).differ, 1, "that one was over");
+    }
+
+    #[test]
+    fn a_slot_of_one_second_is_over_with_its_point() {
+        let ours = file_of(1, [&[(0, 1.0), (1, 2.0)], &[]]);
+        let theirs = file_of(1, [&[(0, 1.0), (1, 2.5)], &[]]);
+        assert_eq!(tally(&ours, &theirs).differ, 1);
+    }
+
+    /// The other has a part of an interval in its file and the rest in its cache.
+    #[test]
+    fn a_coarse_interval_that_goes_on_contradicts_nothing() {
+        let all: &[(i64, f64)] = &[(0, 1.0), (40, 1.0), (59, 3.0), (60, 1.0), (130, 1.0)];
+        let ours = file_of(1, [all, &[(0, 2.0), (60, 1.0)]]);
+        for (count, differ, not_there_yet) in [(2, 0, 5), (3, 1, 3)] {
+            let theirs = file_of(1, [&all[..count], &[(0, 1.0)]]);
+            let found = tally(&ours, &theirs);
+            assert_eq!(
+                (found.differ, found.not_there_yet),
+                (differ, not_there_yet),
+                "{found:?}"
+            );
+        }
+    }
+
     #[test]
     fn values_are_compared_bit_by_bit() {
-        let found = tally(&file([&[(0, 0.0)], &[]]), &file([&[(0, -0.0)], &[]]));
+        let with = |value| file([&[(0, value), (10, 1.0)], &[]]);
+        let found = tally(&with(0.0), &with(-0.0));
         assert_eq!(found.differ, 1);
     }
 

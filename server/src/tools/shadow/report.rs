@@ -112,7 +112,7 @@ impl Report {
             format!("    only in the shadow         {}", points.only_ours),
             format!("    only in the other          {}", points.only_theirs),
             format!(
-                "    in the other's cache still {} (newer than all that its file has)",
+                "    in the other's cache still {} (newer than all that its file has, or in a slot not over yet)",
                 points.not_there_yet
             ),
         ];
