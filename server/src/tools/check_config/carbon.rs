@@ -206,7 +206,11 @@ fn settle(survey: &Survey, loaded: &[Conf], file: &Path) -> Carbon {
     };
     let destinations = last(survey, "relay", "DESTINATIONS").unwrap_or_default();
     let hashed = settings.is_none_or(|settings| settings.tag_hash_filenames);
-    let lists = last(survey, "cache", "USE_WHITELIST");
+    // Where the start would refuse this one, what was meant.
+    let wants_lists = || {
+        let word = last(survey, "cache", "USE_WHITELIST").unwrap_or_default();
+        ["1", "yes", "true", "on"].contains(&word.to_ascii_lowercase().as_str())
+    };
     Carbon {
         conf_dir: settings.map_or(beside, |settings| settings.conf_dir.clone()),
         data: settings.map(|settings| settings.data.clone()),
@@ -216,10 +220,7 @@ fn settle(survey: &Survey, loaded: &[Conf], file: &Path) -> Carbon {
         } else {
             TaggedLeaf::Readable
         },
-        lists: lists.is_some_and(|text| {
-            let word = text.to_ascii_lowercase();
-            ["1", "yes", "true", "on"].contains(&word.as_str())
-        }),
+        lists: settings.map_or_else(wants_lists, |it| it.rule_files.lists.is_some()),
         relay_rules: (has(Program::Relay) && by_rules)
             .then(|| or("relay", "RELAY_RULES", "relay-rules.conf")),
         aggregator: has(Program::Aggregator).then(|| {

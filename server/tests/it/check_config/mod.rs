@@ -330,6 +330,42 @@ fn every_data_directory_is_looked_at_and_every_file_once() {
     assert!(found[0].2.contains("see --data-dir"), "{found:?}");
 }
 
+/// What decides is what the daemon would do, whichever section says so.
+#[test]
+fn lists_that_an_instance_turns_on_are_read() {
+    let directory = tempfile::tempdir().unwrap();
+    let at = directory.path();
+    write(
+        at,
+        "storage-schemas.conf",
+        "[all]\npattern = .*\nretentions = 1s:1h\n",
+    );
+    write(at, "storage-aggregation.conf", "");
+    let list = write(at, "blacklist.conf", "^scratch\\.\n");
+    for (conf, read) in [
+        ("[cache]\n[cache:a]\nUSE_WHITELIST = True\n", true),
+        (
+            "[cache]\nUSE_WHITELIST = True\n[cache:a]\nUSE_WHITELIST = False\n",
+            false,
+        ),
+        // The start refuses it, and the list is looked at all the same.
+        (
+            "[cache]\nUSE_WHITELIST = True\nLINE_RECEIVER_PORT = no\n",
+            true,
+        ),
+    ] {
+        let conf = write(at, "carbon.conf", conf);
+        let (_, report) = check(&[&conf, "--metric", "scratch.x"]);
+        let findings = report["findings"].as_array().unwrap().iter();
+        let not_read = findings
+            .filter(|it| it["file"] == list.as_str())
+            .any(|it| it["text"].as_str().unwrap().starts_with("it is not read"));
+        assert_eq!(not_read, !read, "{report:#}");
+        let refused = report["metrics"][0]["refused"].as_str();
+        assert_eq!(refused.is_some(), read, "{report:#}");
+    }
+}
+
 /// Options of the relay act in a cache's section with RELAY_CACHE_METRICS only.
 #[test]
 fn options_of_a_relay_that_is_off_are_not_called_used() {
