@@ -52,7 +52,7 @@ pub use option::{Among, ConfOption, Standing, find, nearest};
 pub use rules::{ListFiles, RuleFiles, Ruled, Rules, StorageFiles};
 pub use survey::{Becomes, Key, Program, SectionSurvey, Survey, survey};
 pub use table::OPTIONS;
-pub use value::{Bound, Fault, Kind, Rate, Value, is_quoted};
+pub use value::{Bound, Fault, Kind, Rate, Value, float as number, is_quoted};
 pub use volumes::{DataDirectory, resolve as resolve_volumes};
 
 use crate::cli::CacheOptions;

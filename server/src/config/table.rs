@@ -679,11 +679,11 @@ pub const OPTIONS: &[ConfOption] = &[
     ConfOption::new("DESTINATION_POOL_REPLICAS", Kind::Switch, "False", "Of a relay").idle(RELAY),
     ConfOption::new("TAG_RELAY_NORMALIZED", Kind::Switch, "False", "Of a relay").idle(RELAY),
     ConfOption::new("USE_RATIO_RESET", Kind::Switch, "False", "Of a relay").idle(RELAY),
-    ConfOption::new("MIN_RESET_STAT_FLOW", ANY_INTEGER, "1000", "Of a relay").idle(RELAY),
+    ConfOption::new("MIN_RESET_STAT_FLOW", Kind::Text, "1000", "Of a relay").idle(RELAY),
     ConfOption::new("MIN_RESET_RATIO", Kind::Text, "0.9", "Of a relay").idle(RELAY),
-    ConfOption::new("MIN_RESET_INTERVAL", ANY_INTEGER, "121", "Of a relay").idle(RELAY),
+    ConfOption::new("MIN_RESET_INTERVAL", Kind::Text, "121", "Of a relay").idle(RELAY),
     ConfOption::new("FORWARD_ALL", Kind::Switch, "True", "Of an aggregator").idle(AGGREGATOR),
-    ConfOption::new("MAX_AGGREGATION_INTERVALS", ANY_INTEGER, "5", "Of an aggregator")
+    ConfOption::new("MAX_AGGREGATION_INTERVALS", Kind::Text, "5", "Of an aggregator")
         .idle(AGGREGATOR),
     ConfOption::new("WRITE_BACK_FREQUENCY", Kind::Text, "None", "Of an aggregator")
         .idle(AGGREGATOR),
@@ -691,9 +691,9 @@ pub const OPTIONS: &[ConfOption] = &[
         .idle(AGGREGATOR),
     ConfOption::new("REWRITE_RULES", Kind::Text, "rewrite-rules.conf", "Of an aggregator")
         .idle(AGGREGATOR),
-    ConfOption::new("CACHE_METRIC_NAMES_MAX", ANY_INTEGER, "0", "Of an aggregator")
+    ConfOption::new("CACHE_METRIC_NAMES_MAX", Kind::Text, "0", "Of an aggregator")
         .idle(AGGREGATOR),
-    ConfOption::new("CACHE_METRIC_NAMES_TTL", ANY_INTEGER, "0", "Of an aggregator")
+    ConfOption::new("CACHE_METRIC_NAMES_TTL", Kind::Text, "0", "Of an aggregator")
         .idle(AGGREGATOR),
     ConfOption::new("LOG_AGGREGATOR_MISSES", Kind::Switch, "True", "Of an aggregator")
         .idle(AGGREGATOR),

@@ -477,7 +477,8 @@ pub(super) fn whole(text: &str) -> Option<u64> {
     format!("{number:.0}").parse().ok()
 }
 
-pub(super) fn float(text: &str) -> Option<f64> {
+/// A number as Python's float() reads it: `0.8`, `1_000`, `1e6`, `inf`.
+pub fn float(text: &str) -> Option<f64> {
     without_underscores(text)?.parse().ok()
 }
 

@@ -10,13 +10,16 @@ use benzene_engine::schemas::pattern::{Pattern, Search};
 use super::carbon::unknown;
 use super::finding::{Level, Notes};
 use super::storage::compile;
-use crate::config::{Becomes, Key, Program, SectionSurvey, is_quoted};
+use crate::config::{self, Becomes, Key, Program, SectionSurvey, is_quoted};
 
 /// What a value has to be.
 #[derive(Clone, Copy)]
 enum Shape {
     Switch,
+    /// Python fails on any other number.
     Whole,
+    /// Python only compares and multiplies by it, so that `1e6` and `inf` serve.
+    Amount,
     Number,
     Destinations,
     Words(&'static [&'static str]),
@@ -50,19 +53,19 @@ const SHAPES: &[(&str, Shape)] = &[
     ("DYNAMIC_ROUTER", Shape::Switch),
     ("DYNAMIC_ROUTER_MAX_RETRIES", Shape::Whole),
     ("MAX_DATAPOINTS_PER_MESSAGE", Shape::Whole),
-    ("MAX_QUEUE_SIZE", Shape::Whole),
+    ("MAX_QUEUE_SIZE", Shape::Amount),
     ("QUEUE_LOW_WATERMARK_PCT", Shape::Number),
     ("MAX_QUEUE_SIZE_HARD_PCT", Shape::Number),
     ("TIME_TO_DEFER_SENDING", Shape::Number),
     ("TAG_RELAY_NORMALIZED", Shape::Switch),
     ("USE_RATIO_RESET", Shape::Switch),
-    ("MIN_RESET_STAT_FLOW", Shape::Whole),
+    ("MIN_RESET_STAT_FLOW", Shape::Amount),
     ("MIN_RESET_RATIO", Shape::Number),
-    ("MIN_RESET_INTERVAL", Shape::Whole),
+    ("MIN_RESET_INTERVAL", Shape::Amount),
     ("FORWARD_ALL", Shape::Switch),
-    ("MAX_AGGREGATION_INTERVALS", Shape::Whole),
-    ("CACHE_METRIC_NAMES_MAX", Shape::Whole),
-    ("CACHE_METRIC_NAMES_TTL", Shape::Whole),
+    ("MAX_AGGREGATION_INTERVALS", Shape::Amount),
+    ("CACHE_METRIC_NAMES_MAX", Shape::Number),
+    ("CACHE_METRIC_NAMES_TTL", Shape::Number),
     ("LOG_AGGREGATOR_MISSES", Shape::Switch),
 ];
 
@@ -128,8 +131,12 @@ fn check_shape(key: &Key, notes: &mut Notes) -> bool {
             let whole = text.parse::<u64>().is_ok();
             (!whole).then(|| "that is no whole number; write one such as 500".to_owned())
         }
+        Shape::Amount => {
+            let amount = config::number(text).is_some_and(|number| number >= 0.0);
+            (!amount).then(|| "that is no number from 0 up; write one such as 500".to_owned())
+        }
         Shape::Number => {
-            let number = text.parse::<f64>().is_ok();
+            let number = config::number(text).is_some();
             (!number).then(|| "that is no number; write one such as 0.8".to_owned())
         }
         Shape::Words(words) => {

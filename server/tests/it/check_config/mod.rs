@@ -366,6 +366,42 @@ fn lists_that_an_instance_turns_on_are_read() {
     }
 }
 
+/// Numbers that Python's relay and aggregator only compare and multiply by need not be whole.
+#[test]
+fn what_a_relay_of_python_runs_with_is_usable() {
+    let directory = tempfile::tempdir().unwrap();
+    let at = directory.path();
+    for name in ["storage-schemas.conf", "storage-aggregation.conf"] {
+        fs::copy(fixture(&format!("{name}.example")), at.join(name)).unwrap();
+    }
+    write(
+        at,
+        "relay-rules.conf",
+        "[rest]\ndefault = true\ndestinations = h:2004:a\n",
+    );
+    write(at, "aggregation-rules.conf", "");
+    write(at, "rewrite-rules.conf", "");
+    let conf = |queue: &str, interval: &str| {
+        let text = format!(
+            "[cache]\n[relay]\nDESTINATIONS = h:2004:a\nMAX_QUEUE_SIZE = {queue}\n\
+             MIN_RESET_INTERVAL = {interval}\nMIN_RESET_STAT_FLOW = {interval}\n\
+             [aggregator]\nDESTINATIONS = h:2004:a\nMAX_AGGREGATION_INTERVALS = {interval}\n\
+             CACHE_METRIC_NAMES_MAX = {interval}\nCACHE_METRIC_NAMES_TTL = {interval}\n"
+        );
+        write(at, "carbon.conf", &text)
+    };
+    for (queue, interval) in [("inf", "60.5"), ("1e6", "1e2"), ("1_000", "inf")] {
+        let (code, report) = check(&[&conf(queue, interval)]);
+        assert_eq!(code, 0, "{report:#}");
+    }
+    for (queue, interval, wrong) in [("-1", "1", 1), ("nan", "1", 1), ("many", "few", 6)] {
+        let conf = conf(queue, interval);
+        let (code, report) = check(&[&conf]);
+        let found = messages(&report, &conf);
+        assert_eq!((code, found.len()), (3, wrong), "{report:#}");
+    }
+}
+
 /// Options of the relay act in a cache's section with RELAY_CACHE_METRICS only.
 #[test]
 fn options_of_a_relay_that_is_off_are_not_called_used() {
