@@ -708,5 +708,8 @@ pub const RELAY_CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a relay waits for a frame to be taken: a carbon under flow control reads on within seconds,
 /// and one that does not is better asked anew.
 pub const RELAY_SEND_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long a stop waits for the destinations of a relay to take what is queued: that of a minute in
+/// which one was away is a frame or two, and the rest is as with TAG_LAST_WORDS.
+pub const RELAY_LAST_WORDS: Duration = Duration::from_secs(3);
 /// Longest pause before a relay connects again, as Python carbon's.
 pub const RELAY_RETRY_PAUSE_MAX: Duration = Duration::from_secs(5);

@@ -438,12 +438,15 @@ impl Desk {
         }
         self.tell_all(|| Parcel::Stop(ending)).await;
         let cut_short = tokio::select! {
-            () = self.drained() => None,
+            ((), ()) = async { tokio::join!(self.drained(), self.flush_relay()) } => None,
             signal = signals.end(|| tracing::info!("SIGHUP: too late, the daemon stops")) => Some(signal),
             // What has come back from the journal is written once earlier writes are on the device.
             () = self.sync_data() => unreachable!("it never ends"),
             () = Box::pin(self.watch_volumes()) => unreachable!("it never ends"),
         };
+        if let Some(relay) = &self.relay {
+            relay.end().await;
+        }
         let totals = Box::pin(self.totals()).await;
         self.tell_all(|| Parcel::Exit).await;
         let exit = Self::say_end(&totals, ending, cut_short);
@@ -451,6 +454,12 @@ impl Desk {
             adopted::forget_several(&self.settings.journal_dir);
         }
         exit
+    }
+
+    async fn flush_relay(&self) {
+        if let Some(relay) = &self.relay {
+            relay.flush().await;
+        }
     }
 
     /// Says what became of every point, and how the process is to end.

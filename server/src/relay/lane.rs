@@ -1,8 +1,10 @@
 //! One destination: a bounded queue, and a task that keeps a connection and sends from it.
 //! Never waits for room: what the queue cannot take is dropped, newest first, and counted, as in
 //! Python carbon. A frame that could not be written whole goes out again on the next connection, so
-//! that a point may arrive twice, which stores it once.
-//! On failure it connects again after 1 s, then 2 s and so on up to 5 s, and says so once a minute.
+//! that a point may arrive twice, which stores it once; one that the kernel has taken counts as sent,
+//! whatever becomes of its connection.
+//! On failure it connects again after 1 s, then 2 s and so on up to 5 s, and says so once a minute. At
+//! a stop it sends what is queued until something fails.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -16,10 +18,12 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::mpsc::{Receiver, Sender, channel};
+use tokio::sync::watch;
+use tokio::task::AbortHandle;
 use tokio::time::{sleep, timeout};
 
 use super::destination::Destination;
-use super::frame;
+use super::{RelaySettings, frame};
 
 /// The first pause before another attempt to connect.
 const RETRY_PAUSE_MIN: Duration = Duration::from_secs(1);
@@ -29,6 +33,8 @@ const RETRY_PAUSE_MIN: Duration = Duration::from_secs(1);
 pub(super) struct Tally {
     pub(super) sent: AtomicU64,
     pub(super) dropped: AtomicU64,
+    /// Of those dropped: in the queues when these ended.
+    pub(super) left: AtomicU64,
 }
 
 /// The near end of a destination's queue.
@@ -36,29 +42,31 @@ pub(super) struct Tally {
 pub(super) struct Lane {
     queue: Sender<(String, Point)>,
     tally: Arc<Tally>,
+    carrier: AbortHandle,
 }
 
 impl Lane {
     /// Begins to serve a destination, on the runtime of the caller.
     pub(super) fn start(
         destination: Destination,
-        queue_max: usize,
-        message_points_max: usize,
+        settings: &RelaySettings,
         tally: &Arc<Tally>,
+        stopping: &watch::Sender<bool>,
     ) -> Lane {
-        let (queue, points) = channel(queue_max);
+        let (queue, points) = channel(settings.queue_max);
         let carrier = Carrier {
             destination,
             points,
-            message_points_max,
+            message_points_max: settings.message_points_max,
             batch: Vec::new(),
             tally: Arc::clone(tally),
+            stopping: stopping.subscribe(),
             failing: Quiet::default(),
         };
-        drop(tokio::spawn(carrier.run()));
         Lane {
             queue,
             tally: Arc::clone(tally),
+            carrier: tokio::spawn(carrier.run()).abort_handle(),
         }
     }
 
@@ -67,6 +75,16 @@ impl Lane {
         if self.queue.try_send((name, point)).is_err() {
             self.tally.dropped.fetch_add(1, Ordering::Relaxed);
         }
+    }
+
+    /// Waits until the far end has gone, and has counted what it left.
+    pub(super) async fn ended(&self) {
+        self.queue.closed().await;
+    }
+
+    /// Has the far end go, whatever it is about.
+    pub(super) fn abort(&self) {
+        self.carrier.abort();
     }
 
     /// Points that wait.
@@ -83,11 +101,20 @@ struct Carrier {
     /// Points on their way; kept until they are written.
     batch: Vec<(String, Point)>,
     tally: Arc<Tally>,
+    stopping: watch::Receiver<bool>,
     failing: Quiet,
 }
 
+impl Drop for Carrier {
+    fn drop(&mut self) {
+        let left = (self.batch.len() + self.points.len()) as u64;
+        self.tally.left.fetch_add(left, Ordering::Relaxed);
+        self.tally.dropped.fetch_add(left, Ordering::Relaxed);
+    }
+}
+
 impl Carrier {
-    /// Until the near end goes.
+    /// Until a stop, or until the near end goes.
     async fn run(mut self) {
         let mut pause = RETRY_PAUSE_MIN;
         loop {
@@ -105,7 +132,10 @@ impl Carrier {
                 }
                 Err(error) => self.say(&error),
             }
-            sleep(pause).await;
+            tokio::select! {
+                () = sleep(pause) => {}
+                () = told(&mut self.stopping) => return,
+            }
             pause = (pause * 2).min(RELAY_RETRY_PAUSE_MAX);
         }
     }
@@ -119,8 +149,15 @@ impl Carrier {
 
     /// Waits for points; false where none come any more.
     async fn take_batch(&mut self) -> bool {
-        let count = self.message_points_max;
-        self.points.recv_many(&mut self.batch, count).await > 0
+        let points = self
+            .points
+            .recv_many(&mut self.batch, self.message_points_max);
+        tokio::select! {
+            // What is queued comes first.
+            biased;
+            count = points => count > 0,
+            () = told(&mut self.stopping) => false,
+        }
     }
 
     /// Sends over a connection until it fails; false where there is nothing more to come.
@@ -166,6 +203,12 @@ impl Carrier {
             tracing::info!("own metrics are relayed to {} again", self.destination);
         }
     }
+}
+
+/// Waits for the stop.
+async fn told(stopping: &mut watch::Receiver<bool>) {
+    // Who could tell is gone: that is one too.
+    drop(stopping.wait_for(|is_stopping| *is_stopping).await);
 }
 
 /// Waits until the other side closes; what it says is passed over.

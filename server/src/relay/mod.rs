@@ -2,7 +2,8 @@
 //! `ring` is Python's consistent hashing, `destination` says which points go where, `lane` keeps a
 //! connection and a bounded queue for each. Today it carries the daemon's own metrics
 //! (RELAY_CACHE_METRICS).
-//! Runs on the desk's runtime, never on a core, and never makes who hands in a point wait.
+//! Runs on the desk's runtime, never on a core, and never makes who hands in a point wait. A stop waits
+//! for a few seconds for destinations that take what is queued, and says what was left.
 //! Invariant: a point handed in is sent, waits in a queue, or was counted as dropped, once for each
 //! of its destinations.
 
@@ -16,8 +17,11 @@ mod tests;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use benzene_engine::limits::RELAY_LAST_WORDS;
 use benzene_engine::point::Point;
 use benzene_engine::stats::{Counter, Stats};
+use tokio::sync::watch;
+use tokio::time::timeout;
 
 use destination::Router;
 pub(crate) use destination::{Destination, Method};
@@ -43,20 +47,24 @@ pub(crate) struct Relay {
     router: Router,
     lanes: Vec<Lane>,
     tally: Arc<Tally>,
+    /// True: what is queued is all.
+    stopping: watch::Sender<bool>,
 }
 
 impl Relay {
     /// Begins to serve the destinations; called on the runtime that is to do it.
     pub(crate) fn start(settings: &RelaySettings) -> Relay {
         let tally = Arc::new(Tally::default());
-        let lanes = settings.destinations.iter().map(|destination| {
-            let (queue_max, points_max) = (settings.queue_max, settings.message_points_max);
-            Lane::start(destination.clone(), queue_max, points_max, &tally)
-        });
+        let stopping = watch::Sender::new(false);
+        let lanes = settings
+            .destinations
+            .iter()
+            .map(|destination| Lane::start(destination.clone(), settings, &tally, &stopping));
         Relay {
             router: Router::new(&settings.destinations, settings.method),
             lanes: lanes.collect(),
             tally,
+            stopping,
         }
     }
 
@@ -64,6 +72,35 @@ impl Relay {
     pub(crate) fn send(&self, name: &str, point: Point) {
         for number in self.router.route(name) {
             self.lanes[number].push(name.to_owned(), point);
+        }
+    }
+
+    /// Sends what waits, as far as destinations take it at once and it does not take long; nothing is
+    /// handed in any more.
+    pub(crate) async fn flush(&self) {
+        self.stopping.send_replace(true);
+        let ended = async {
+            for lane in &self.lanes {
+                lane.ended().await;
+            }
+        };
+        if timeout(RELAY_LAST_WORDS, ended).await.is_err() {
+            tracing::debug!("a destination of the relay has not taken all in time");
+        }
+    }
+
+    /// Ends it. What was not sent is dropped, counted and said.
+    pub(crate) async fn end(&self) {
+        for lane in &self.lanes {
+            lane.abort();
+            lane.ended().await;
+        }
+        let left = self.tally.left.load(Ordering::Relaxed);
+        if left > 0 {
+            tracing::warn!(
+                "{left} points of own metrics were not relayed and are dropped: their destinations did \
+                 not take them (RELAY_CACHE_METRICS, DESTINATIONS in carbon.conf)"
+            );
         }
     }
 

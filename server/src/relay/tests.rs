@@ -1,5 +1,5 @@
-//! Relaying over real connections: to somebody who is away at first, who hangs up in between, and
-//! whose queue is full.
+//! Relaying over real connections: to somebody who is away at first, who hangs up in between, whose
+//! queue is full; and what a stop does with what is queued.
 
 use std::time::Duration;
 
@@ -103,5 +103,45 @@ fn what_the_queue_cannot_take_is_dropped_and_counted() {
             relay.send("own.m", point(second));
         }
         assert_eq!((stats(&relay), relay.queued()), ([0, 6], 4));
+    });
+}
+
+#[test]
+fn a_stop_sends_what_is_queued_and_counts_what_nobody_takes() {
+    runtime().block_on(async {
+        let free = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let away = free.local_addr().unwrap();
+        drop(free);
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let there = listener.local_addr().unwrap();
+        let relay = Relay::start(&settings(&format!("{there}:a,{away}:b"), 100));
+        relay.send("own.m", point(0));
+        let (mut socket, _) = timeout(PATIENCE, listener.accept()).await.unwrap().unwrap();
+        assert_eq!(frame(&mut socket).await.len(), 1);
+        for second in 1..10 {
+            relay.send("own.m", point(second));
+        }
+        // Whoever has failed already is not waited for.
+        timeout(RELAY_LAST_WORDS, relay.flush()).await.unwrap();
+        relay.end().await;
+        assert_eq!(stats(&relay), [10, 10]);
+        for _ in 0..3 {
+            assert_eq!(frame(&mut socket).await.len(), 3);
+        }
+    });
+}
+
+/// A second signal ends the daemon while a frame is on its way.
+#[test]
+fn what_an_end_cuts_off_is_counted() {
+    runtime().block_on(async {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let relay = Relay::start(&settings(&address.to_string(), 100));
+        for second in 0..5 {
+            relay.send("own.m", point(second));
+        }
+        relay.end().await;
+        assert_eq!((stats(&relay), relay.queued()), ([0, 5], 0));
     });
 }

@@ -7,6 +7,7 @@ use std::net::TcpListener;
 
 use crate::daemon::{Daemon, PATIENCE, Setup, wait_for};
 use crate::selfmetrics::host;
+use crate::stop::number_before;
 
 /// Says of every name on standard input which of the nodes Python carbon would send it to.
 const ROUTE: &str = r#"
@@ -97,4 +98,23 @@ fn frames_are_pickles_that_python_reads() {
     let own = format!("carbon.agents.{}-a.", host());
     assert!(names.lines().all(|name| name.starts_with(&own)), "{names}");
     assert!(daemon.stop().status.success());
+}
+
+#[test]
+fn a_stop_says_what_no_carbon_has_taken() {
+    let free = TcpListener::bind("127.0.0.1:0").unwrap();
+    let away = free.local_addr().unwrap();
+    drop(free);
+    let conf = format!(
+        "CARBON_METRIC_INTERVAL = 1\nRELAY_CACHE_METRICS = True\nRELAY_METHOD = constant\n\
+         DESTINATIONS = {away}\n"
+    );
+    let mut daemon = Daemon::start(&Setup::conf(&conf));
+    daemon.wait_for_log("own metrics cannot be relayed");
+    let ended = daemon.stop();
+    assert!(ended.status.success(), "{}", ended.log);
+    let left = number_before(&ended.log, " points of own metrics were not relayed");
+    assert!(left > 0, "{}", ended.log);
+    let counted = format!("relay.dropped {left}");
+    assert!(ended.log.contains(&counted), "{}", ended.log);
 }
