@@ -1,0 +1,257 @@
+//! One update in two phases: open and read, then write and close.
+//! The first phase asks for what `layouts` foresees; the plan is asked when that is there, and again
+//! after every further read until it has all it needs (at most three rounds, and two more where
+//! points are late).
+//! Points that were written a moment ago are looked for: a file that was replaced since then gets
+//! them again. Whatever fails, the file is closed and the fault comes out; the points are the
+//! caller's.
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use super::faults::Fault;
+use crate::cache::SeriesId;
+use crate::clock::Now;
+use crate::point::Point;
+use crate::ring::{Access, ByteRange, FileError, FileOperation, FileOutcome, Piece, VisitId};
+use crate::whisper::{Header, Image, Kept, Late, Outcome, Plan, Planner, kept, late};
+
+use super::layouts::Layouts;
+
+/// What an update does next.
+#[derive(Debug)]
+pub(super) enum Step {
+    /// Goes on with this operation.
+    Operation(FileOperation),
+    /// Is written; so many points of earlier updates were written again.
+    Done(Outcome, usize),
+    /// Failed; the file is closed.
+    Failed(Fault),
+}
+
+/// How the update ends once its visit is closed without a write.
+#[derive(Debug)]
+enum End {
+    Done(Outcome, usize),
+    Failed(Fault),
+}
+
+/// An update in flight.
+#[derive(Debug)]
+pub(super) struct Update {
+    pub(super) series: SeriesId,
+    pub(super) started: Instant,
+    /// How long the limiter had held it.
+    pub(super) waited: Duration,
+    /// The wall clock at the start: every round plans for the same moment.
+    unix_now: u32,
+    points: Vec<Point>,
+    /// Points written by earlier updates a moment ago, sorted by time.
+    recent: Vec<Point>,
+    /// Some of the points an earlier run has accepted, and written or not.
+    is_late: bool,
+    is_whole: bool,
+    visit: Option<VisitId>,
+    image: Image,
+    asked: Vec<ByteRange>,
+    end: Option<End>,
+}
+
+impl Update {
+    /// An update with these points, where `recent` were written a moment ago.
+    pub(super) fn new(series: SeriesId, points: Vec<Point>, recent: Vec<Point>, now: Now) -> Self {
+        Self {
+            series,
+            started: now.instant,
+            waited: Duration::ZERO,
+            unix_now: now.unix_seconds,
+            points,
+            recent,
+            is_late: false,
+            is_whole: false,
+            visit: None,
+            image: Image::new(),
+            asked: Vec::new(),
+            end: None,
+        }
+    }
+
+    /// The same where some of the points come from an earlier run, which may have written them.
+    pub(super) fn late(self, is_late: bool) -> Self {
+        Self { is_late, ..self }
+    }
+
+    /// The same that the limiter had held for so long.
+    pub(super) fn held(self, waited: Duration) -> Self {
+        Self { waited, ..self }
+    }
+
+    /// The same that reads a small file whole, where that costs no more than a page of it.
+    pub(super) fn whole(self, is_whole: bool) -> Self {
+        Self { is_whole, ..self }
+    }
+
+    /// The operation that every update begins with.
+    pub(super) fn open(
+        &mut self,
+        path: PathBuf,
+        access: Access,
+        (layouts, planner): (&Layouts, &mut Planner),
+    ) -> FileOperation {
+        let points = (self.points.as_slice(), self.recent.last().copied());
+        let whole = layouts.whole(self.series).filter(|_| self.is_whole);
+        let ranges = whole.map_or_else(
+            || layouts.foresee(self.series, points, (self.unix_now, planner)),
+            |whole| vec![whole],
+        );
+        self.image = Image::remembering(layouts.bases(self.series));
+        self.asked.clone_from(&ranges);
+        FileOperation::Open {
+            path,
+            access,
+            ranges,
+        }
+    }
+
+    /// Takes the outcome of the last operation.
+    pub(super) fn step(
+        &mut self,
+        result: Result<FileOutcome, FileError>,
+        sync: bool,
+        (layouts, planner): (&mut Layouts, &mut Planner),
+    ) -> Step {
+        match result {
+            Err(error) => Step::Failed(Fault::Io(error)),
+            Ok(FileOutcome::Opened { visit, pieces }) => {
+                self.visit = Some(visit);
+                self.take(pieces);
+                self.plan(visit, sync, (layouts, planner))
+            }
+            Ok(FileOutcome::Read(pieces)) => {
+                let Some(visit) = self.visit else {
+                    unreachable!("read before it was open")
+                };
+                self.take(pieces);
+                self.plan(visit, sync, (layouts, planner))
+            }
+            Ok(FileOutcome::Written | FileOutcome::Closed) => match self.end.take() {
+                Some(End::Done(outcome, again)) => Step::Done(outcome, again),
+                Some(End::Failed(fault)) => Step::Failed(fault),
+                None => unreachable!("an update was closed before it knew its end"),
+            },
+            Ok(outcome) => unreachable!("an update was answered with {outcome:?}"),
+        }
+    }
+
+    /// Takes in what was read.
+    fn take(&mut self, pieces: Vec<Piece>) {
+        for (asked, piece) in self.asked.drain(..).zip(pieces) {
+            self.image.add(asked, piece.bytes);
+        }
+    }
+
+    fn plan(
+        &mut self,
+        visit: VisitId,
+        sync: bool,
+        (layouts, planner): (&mut Layouts, &mut Planner),
+    ) -> Step {
+        let image = &self.image;
+        if let Some(missing) = image.missing_head() {
+            return self.read(visit, vec![missing]);
+        }
+        let plan = match layouts.same(self.series, image) {
+            Some(header) => self.plan_for(header, planner),
+            None => Header::parse(image.head())
+                .map_err(Fault::Header)
+                .and_then(|header| {
+                    layouts.note(self.series, &header, image);
+                    self.plan_for(&header, planner)
+                }),
+        };
+        match plan {
+            Ok((Plan::Need(ranges), _)) => self.read(visit, ranges),
+            Ok((Plan::Write { pieces, outcome }, again)) => {
+                self.end = Some(End::Done(outcome, again));
+                Step::Operation(if pieces.is_empty() {
+                    FileOperation::Close { visit }
+                } else {
+                    FileOperation::Write {
+                        visit,
+                        pieces,
+                        sync,
+                    }
+                })
+            }
+            Err(fault) => {
+                self.end = Some(End::Failed(fault));
+                Step::Operation(FileOperation::Close { visit })
+            }
+        }
+    }
+
+    /// The plan for a file with this header, and how many recent points it writes again: all of
+    /// them where the newest is gone.
+    fn plan_for(&self, header: &Header, planner: &mut Planner) -> Result<(Plan, usize), Fault> {
+        let (now, image) = (self.unix_now, &self.image);
+        let mut needs = Vec::new();
+        if let Some(newest) = self.recent.last() {
+            match kept(header, *newest, now, image) {
+                Kept::Yes => {}
+                Kept::No => return self.plan_again(header, planner),
+                Kept::Unread(range) => needs.push(range),
+            }
+        }
+        let plan = self.plan_points(header, planner)?;
+        let plan = match plan {
+            Plan::Need(more) => Plan::Need([needs, more].concat()),
+            Plan::Write { .. } if !needs.is_empty() => Plan::Need(needs),
+            write @ Plan::Write { .. } => write,
+        };
+        Ok((plan, 0))
+    }
+
+    /// The plan for the new points.
+    fn plan_points(&self, header: &Header, planner: &mut Planner) -> Result<Plan, Fault> {
+        let (now, image) = (self.unix_now, &self.image);
+        if !self.is_late {
+            return (planner.plan(header, &self.points, now, image)).map_err(Fault::Plan);
+        }
+        let writes = match late(header, &self.points, now, image) {
+            Late::Write(writes) => writes,
+            Late::Need(needs) => return Ok(Plan::Need(needs)),
+        };
+        let mut plan = (planner.plan(header, &writes, now, image)).map_err(Fault::Plan)?;
+        if let Plan::Write { outcome, .. } = &mut plan {
+            outcome.spared = (self.points.len() - writes.len()) as u64;
+        }
+        Ok(plan)
+    }
+
+    /// The plan that writes recent points again. Its outcome is that of the new ones alone.
+    fn plan_again(&self, header: &Header, planner: &mut Planner) -> Result<(Plan, usize), Fault> {
+        let mut all = self.recent.clone();
+        all.extend_from_slice(&self.points);
+        let both = [&all, &self.points].map(|points| {
+            let plan = planner.plan(header, points, self.unix_now, &self.image);
+            plan.map_err(Fault::Plan)
+        });
+        let plan = match both {
+            [
+                Ok(Plan::Write { pieces, .. }),
+                Ok(Plan::Write { outcome, .. }),
+            ] => Plan::Write { pieces, outcome },
+            [Ok(Plan::Need(needs)), _] | [_, Ok(Plan::Need(needs))] => Plan::Need(needs),
+            [Err(fault), _] | [_, Err(fault)] => return Err(fault),
+        };
+        Ok((plan, self.recent.len()))
+    }
+
+    fn read(&mut self, visit: VisitId, ranges: Vec<ByteRange>) -> Step {
+        self.asked.clone_from(&ranges);
+        Step::Operation(FileOperation::Read { visit, ranges })
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,322 @@
+//! Updates on files in memory: how many operations they take, what they write, how they end.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::clock;
+use crate::whisper::{Aggregation, Retention};
+
+const NOW: u32 = 1_600_000_000;
+const VISIT: VisitId = VisitId {
+    slot: 0,
+    generation: 1,
+};
+
+/// A new file of these archives: seconds a point, points.
+fn file(archives: &[(u32, u32)]) -> Vec<u8> {
+    let retention = |(step_s, points): &(u32, u32)| Retention {
+        step_s: *step_s,
+        points: *points,
+    };
+    let retentions: Vec<_> = archives.iter().map(retention).collect();
+    let header = Header::new(&retentions, 0.5, Aggregation::Average).unwrap();
+    let mut bytes = header.encode();
+    bytes.resize(usize::try_from(header.file_bytes()).unwrap(), 0);
+    bytes
+}
+
+fn read(file: &[u8], ranges: &[ByteRange]) -> Vec<Piece> {
+    let piece = |range: &ByteRange| {
+        let from = usize::try_from(range.offset).unwrap().min(file.len());
+        let to = (from + range.len as usize).min(file.len());
+        Piece {
+            offset: range.offset,
+            bytes: file[from..to].to_vec(),
+        }
+    };
+    ranges.iter().map(piece).collect()
+}
+
+/// Carries an update out; how many operations it took, where it succeeded.
+fn carry_out(file: &mut [u8], points: &[Point], layouts: &mut Layouts) -> Option<usize> {
+    carry_out_after(file, (points, &[]), layouts).map(|(operations, _)| operations)
+}
+
+/// The same after an update that wrote `recent`; says also how many were written again.
+fn carry_out_after(
+    file: &mut [u8],
+    (points, recent): (&[Point], &[Point]),
+    layouts: &mut Layouts,
+) -> Option<(usize, usize)> {
+    let now = Now {
+        unix_seconds: NOW,
+        ..clock::now()
+    };
+    let update = Update::new(SeriesId(3), points.to_vec(), recent.to_vec(), now);
+    let (operations, outcome, again) = carry_on(file, update, layouts)?;
+    let taken = outcome.written + outcome.superseded + outcome.too_old;
+    assert_eq!(taken, points.len() as u64);
+    Some((operations, again))
+}
+
+/// Carries an update out: how many operations it took, what became of its points, and how many
+/// were written again.
+fn carry_on(
+    file: &mut [u8],
+    mut update: Update,
+    layouts: &mut Layouts,
+) -> Option<(usize, Outcome, usize)> {
+    let mut planner = Planner::default();
+    let known = (&*layouts, &mut planner);
+    let mut operation = update.open("/data/a.wsp".into(), Access::default(), known);
+    for operations in 1..9 {
+        let outcome = match operation {
+            FileOperation::Open { ranges, .. } => FileOutcome::Opened {
+                visit: VISIT,
+                pieces: read(file, &ranges),
+            },
+            FileOperation::Read { ranges, .. } => FileOutcome::Read(read(file, &ranges)),
+            FileOperation::Write { pieces, .. } => {
+                let end = |piece: &Piece| piece.offset + piece.bytes.len() as u64;
+                if pieces.iter().map(end).max() > Some(file.len() as u64) {
+                    // The ring lets no file grow.
+                    return None;
+                }
+                for piece in pieces {
+                    let from = usize::try_from(piece.offset).unwrap();
+                    let to = from + piece.bytes.len();
+                    file[from..to].copy_from_slice(&piece.bytes);
+                }
+                FileOutcome::Written
+            }
+            FileOperation::Close { .. } => FileOutcome::Closed,
+            other @ (FileOperation::Probe { .. }
+            | FileOperation::Locate { .. }
+            | FileOperation::Look { .. }
+            | FileOperation::SetAside { .. }
+            | FileOperation::Adopt { .. }
+            | FileOperation::Reserve { .. }
+            | FileOperation::Append { .. }
+            | FileOperation::Sync { .. }
+            | FileOperation::Remove { .. }
+            | FileOperation::Create { .. }) => {
+                panic!("an update asked for {other:?}")
+            }
+        };
+        operation = match update.step(Ok(outcome), false, (&mut *layouts, &mut planner)) {
+            Step::Operation(operation) => operation,
+            Step::Done(outcome, again) => return Some((operations, outcome, again)),
+            Step::Failed(_) => return None,
+        };
+    }
+    panic!("no end");
+}
+
+fn points(from: u32, count: u32) -> Vec<Point> {
+    let point = |number| Point {
+        timestamp: from + 60 * number,
+        value: f64::from(number),
+    };
+    (0..count).map(point).collect()
+}
+
+#[test]
+fn a_file_that_was_seen_is_read_and_written_in_two_operations() {
+    let mut layouts = Layouts::default();
+    let mut file = file(&[(60, 1440), (300, 2016)]);
+    let operations: Vec<_> = (0..6)
+        .map(|minute| {
+            let points = points(NOW - 6000 + minute * 60, 1);
+            carry_out(&mut file, &points, &mut layouts).unwrap()
+        })
+        .collect();
+    // The first finds an empty file, the second one that has begun meanwhile.
+    assert_eq!(operations, [2, 3, 2, 2, 2, 2]);
+}
+
+#[test]
+fn a_small_file_is_read_whole_where_that_costs_nothing() {
+    let now = Now {
+        unix_seconds: NOW,
+        ..clock::now()
+    };
+    let mut layouts = Layouts::default();
+    let mut small = file(&[(60, 1440), (300, 2016)]);
+    let update = |minute: u32| {
+        let points = points(NOW - 6000 + minute * 60, 1);
+        Update::new(SeriesId(3), points, Vec::new(), now).whole(true)
+    };
+    // One read and one write, whether it was seen or not.
+    for minute in 0..3 {
+        let (operations, ..) = carry_on(&mut small, update(minute), &mut layouts).unwrap();
+        assert_eq!(operations, 2);
+    }
+    assert_eq!(
+        layouts.whole(SeriesId(3)).unwrap().len as usize,
+        small.len()
+    );
+    let mut large = file(&[(60, 10_000)]);
+    carry_on(&mut large, update(3), &mut layouts).unwrap();
+    assert_eq!(layouts.whole(SeriesId(3)), None);
+}
+
+#[test]
+fn a_file_that_was_seen_is_read_as_far_as_it_will_be_written() {
+    for (archives, reads) in [
+        (vec![(60, 1440)], 2),
+        (vec![(60, 1440), (300, 2016)], 3),
+        (vec![(60, 1440), (300, 2016), (3600, 800)], 4),
+    ] {
+        let mut layouts = Layouts::default();
+        let mut file = file(&archives);
+        let all = points(NOW - 80_000, 1000);
+        for points in all.chunks(10) {
+            carry_out(&mut file, points, &mut layouts).unwrap();
+        }
+        for point in points(NOW - 20_000, 300) {
+            let written = Point {
+                timestamp: point.timestamp - 60,
+                ..point
+            };
+            let now = (NOW, &mut Planner::default());
+            let foreseen = layouts.foresee(SeriesId(3), (&[point], Some(written)), now);
+            assert!(foreseen.len() <= reads, "{foreseen:?}");
+            let (operations, again) =
+                carry_out_after(&mut file, (&[point], &[written]), &mut layouts).unwrap();
+            assert_eq!((operations, again), (2, 0), "{foreseen:?}");
+            let end = foreseen
+                .iter()
+                .map(|range| range.offset + u64::from(range.len));
+            let header = Header::parse(&file).unwrap();
+            let last = header.archives.last().unwrap();
+            let interval = point.timestamp / last.step_s * last.step_s;
+            let offset = usize::try_from(last.offset).unwrap();
+            let base = file[offset..]
+                .first_chunk()
+                .copied()
+                .map(u32::from_be_bytes);
+            let slots = (interval - base.unwrap()) / last.step_s % last.points;
+            let reach = last.offset + 12 * (u64::from(slots) + 1);
+            assert_eq!(end.max(), Some(reach), "{foreseen:?}");
+        }
+    }
+}
+
+#[test]
+fn a_replaced_file_gets_what_was_just_written_again() {
+    let mut layouts = Layouts::default();
+    let mut first = file(&[(60, 1440), (300, 2016)]);
+    let all = points(NOW - 6000, 40);
+    let (old, new) = all.split_at(30);
+    let (new, newest) = new.split_at(9);
+    carry_out(&mut first, old, &mut layouts).unwrap();
+    let backup = first.clone();
+    carry_out(&mut first, new, &mut layouts).unwrap();
+    let done = carry_out_after(&mut first, (newest, new), &mut layouts);
+    assert_eq!(done, Some((2, 0)), "nothing was replaced");
+    // An older copy, a new file, one of another layout.
+    let (mut copy, mut resized) = (backup, file(&[(60, 720), (300, 2016)]));
+    carry_out(&mut resized, old, &mut Layouts::default()).unwrap();
+    let done = carry_out_after(&mut copy, (newest, new), &mut layouts);
+    assert_eq!((done, copy == first), (Some((2, 9)), true));
+    let mut made = file(&[(60, 1440), (300, 2016)]);
+    let (_, again) = carry_out_after(&mut made, (newest, new), &mut layouts).unwrap();
+    let mut expected = file(&[(60, 1440), (300, 2016)]);
+    carry_out(&mut expected, &all[30..], &mut Layouts::default());
+    assert_eq!((again, made == expected), (9, true));
+    let mut expected = resized.clone();
+    carry_out(&mut expected, &all[30..], &mut Layouts::default());
+    let (_, again) = carry_out_after(&mut resized, (newest, new), &mut layouts).unwrap();
+    assert_eq!((again, resized == expected), (9, true));
+}
+
+/// Layouts and lengths that a number's file may come to have; whether it was cut short.
+fn files() -> impl Strategy<Value = (Vec<u8>, bool)> {
+    let archives = prop_oneof![
+        Just(vec![(60, 1440), (300, 2016)]),
+        Just(vec![(60, 720), (300, 2016)]),
+        Just(vec![(60, 100)]),
+        Just(vec![(10, 60), (60, 60), (300, 60)]),
+        Just((0..8_u32).map(|level| (60 << level, 64)).collect()),
+    ];
+    let batches = prop::collection::vec((0..6000_u32, 1..9_u32), 0..4);
+    (
+        archives,
+        batches,
+        prop::option::weighted(0.2, 0..3000_usize),
+    )
+        .prop_map(|(archives, batches, cut)| {
+            let mut bytes = file(&archives);
+            for (age, count) in batches {
+                let points = points(NOW - 600 - age, count);
+                carry_out(&mut bytes, &points, &mut Layouts::default());
+            }
+            bytes.truncate(cut.unwrap_or(usize::MAX));
+            (bytes, cut.is_some())
+        })
+}
+
+proptest! {
+    /// Resized, replaced, cut: whatever was remembered, what is written is what would have
+    /// been written without a memory.
+    #[test]
+    fn memory_changes_nothing_that_is_written(
+        files in prop::collection::vec(files(), 1..5),
+        age in 0..6000_u32,
+        count in 1..9_u32,
+        is_whole in any::<bool>(),
+    ) {
+        let mut layouts = Layouts::default();
+        let points = points(NOW - 600 - age, count);
+        let now = Now {
+            unix_seconds: NOW,
+            ..clock::now()
+        };
+        for (file, is_cut) in files {
+            let (mut with, mut without) = (file.clone(), file.clone());
+            let update = Update::new(SeriesId(3), points.clone(), Vec::new(), now);
+            let one = carry_on(&mut with, update.whole(is_whole), &mut layouts);
+            let other = carry_out(&mut without, &points, &mut Layouts::default());
+            if is_cut && (one.is_none() || other.is_none()) {
+                // Who reads further sees its end more often, and leaves it alone.
+                prop_assert!(one.is_some() || with == file);
+                prop_assert!(other.is_some() || without == file);
+                continue;
+            }
+            prop_assert_eq!(one.is_some(), other.is_some());
+            prop_assert!(with == without);
+        }
+    }
+}
+
+#[test]
+fn late_points_leave_a_coarse_slot_that_has_their_interval() {
+    let mut file = file(&[(60, 10), (300, 100)]);
+    let mut layouts = Layouts::default();
+    let late_points = |values: [f64; 2]| -> Vec<Point> {
+        let at = |age_s: u32, value| Point {
+            timestamp: NOW - NOW % 300 - age_s,
+            value,
+        };
+        vec![at(1500, values[0]), at(900, values[1]), at(0, 3.0)]
+    };
+    carry_out(&mut file, &late_points([1.0, 2.0])[..1], &mut layouts).unwrap();
+    let now = Now {
+        unix_seconds: NOW,
+        ..clock::now()
+    };
+    let update = Update::new(SeriesId(3), late_points([8.0, 9.0]), Vec::new(), now);
+    let outcome = carry_on(&mut file, update.late(true), &mut layouts).unwrap();
+    let Outcome {
+        written, spared, ..
+    } = outcome.1;
+    assert_eq!((written, spared), (2, 1));
+    let header = Header::parse(&file).unwrap();
+    let coarse = header.archives[1];
+    let bytes = &file[usize::try_from(coarse.offset).unwrap()..];
+    let values: Vec<f64> = crate::whisper::archive_points(&coarse, bytes)
+        .iter()
+        .map(|point| point.value)
+        .collect();
+    assert_eq!(values, [1.0, 9.0]);
+}
