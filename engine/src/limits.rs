@@ -275,6 +275,10 @@ pub const WITNESSED_SLOTS_MAX: u32 = 64;
 /// Points, and stretches to read, that a planner keeps room for between two updates: more than a batch has
 /// as a rule. What an update of more takes is given back.
 pub const PLANNER_KEPT_MAX: usize = 1024;
+/// Points that one update takes at most; what there are more are the next one's. Each costs some hundred
+/// bytes and a few microseconds where it lies alone in its file, so that an update holds some megabytes
+/// and a core a tenth of a second; a day of points six seconds apart fits.
+pub const UPDATE_POINTS_MAX: u32 = 16_384;
 /// A new file begins with its first points where these lie in so many first bytes: that page is
 /// written out before the file has its name anyway, another would be a write more.
 pub const FIRST_POINTS_END_MAX: u64 = 4096;
@@ -462,8 +466,10 @@ pub const SOCKETS_MAX: usize = 1 << 24;
 /// for more has lost count.
 pub const FILE_OPERATIONS_MAX: usize = 1 << 17;
 const _: () = assert!(FILE_OPERATIONS_MAX < 1 << 24);
-/// Most stretches in one read or write: their number is 16 bits in `user_data`.
-pub const FILE_PIECES_MAX: usize = 65_535;
+/// Most stretches in one read or write: who asks for more has lost count. Of each point that an update
+/// writes, and writes again, every archive may have one by itself, or be read in two.
+pub const FILE_PIECES_MAX: usize = 1 << 23;
+const _: () = assert!(FILE_PIECES_MAX > UPDATE_POINTS_MAX as usize * 3 * 2 * (ARCHIVES_MAX + 1));
 /// Most requests of one file operation in the kernel at once, linked or not.
 pub const FILE_REQUESTS_TOGETHER_MAX: usize = 16;
 const _: () = assert!(FILE_REQUESTS_TOGETHER_MAX * 4 <= RING_ENTRIES_MIN as usize);

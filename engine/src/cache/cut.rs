@@ -14,11 +14,19 @@
 //! take before, where all that is left has come since: no point older than those that were left last
 //! time came (`Due::is_whole`), so these stood first, in slots that are written now. So a stamp is an
 //! update's interval behind.
+//!
+//! With every order an update ends where it has `UPDATE_POINTS_MAX` points, or somewhat before: where a
+//! slot of any usual archive does, so that no slot gets points of two updates (points that come late
+//! would keep each other out of one, `whisper::late`). What is then left is as old as it was and is
+//! written next (`unfinished`).
 
 use super::due::{Due, TAKEN_AFTER_S_MAX};
 use super::{Cache, Place, SeriesId, Volume};
-use crate::limits::CLOCK_AHEAD_S;
+use crate::limits::{CLOCK_AHEAD_S, UPDATE_POINTS_MAX};
 
+/// Where slots of coarse archives begin, in seconds: all of those that last a week or less, most of
+/// them, or few. An update that has too many points ends at the last of the first kind that it meets.
+const SLOTS_S: [u32; 4] = [7 * 86_400, 86_400, 3600, 60];
 /// Both clocks are read in whole seconds.
 const CLOCK_ROUNDING_S: u32 = 1;
 
@@ -27,8 +35,9 @@ const CLOCK_ROUNDING_S: u32 = 1;
 pub(super) struct Cut {
     /// Points of this second and later ones stay.
     pub(super) at: u32,
-    /// None of these was received earlier; not in the future.
-    pub(super) since: u32,
+    /// None of these was received earlier; not in the future. None: of what stays is known what was
+    /// known before, for the update has all the points that one takes.
+    pub(super) since: Option<u32>,
 }
 
 impl Cache {
@@ -53,7 +62,21 @@ impl Cache {
         }
         let since = self.received_since(at).max(due.since).min(present);
         let opens_at = deadline.opens_at(Due { since, ..due });
+        let since = Some(since);
         (opens_at > present).then_some(Cut { at, since })
+    }
+
+    /// Where an update of a series ends that would have more points than one takes.
+    pub(super) fn full_cut(&self, id: u32) -> Option<Cut> {
+        if self.cached_len(id) <= UPDATE_POINTS_MAX {
+            return None;
+        }
+        let cached = &self.table.records()[id].cached;
+        let points = self.blocks.oldest(id, cached, UPDATE_POINTS_MAX + 1);
+        let (first, last) = (points.first()?.timestamp, points.last()?.timestamp);
+        let slots = SLOTS_S.iter().map(|slot_s| last - last % slot_s);
+        let at = slots.into_iter().find(|at| *at > first).unwrap_or(last);
+        Some(Cut { at, since: None })
     }
 
     /// No point of this timestamp or a later one was received before this second.
@@ -73,6 +96,10 @@ impl Cache {
 
     /// An update is written that left points behind, or points have come since it was taken.
     pub(super) fn go_on(&mut self, id: u32, taken_at: u32, cut: Option<Cut>) {
+        if let Some(Cut { since: None, .. }) = cut {
+            self.note_whole(id);
+            return self.unfinished.note(id);
+        }
         let stamp = self.ages.stamp(id);
         if !self.orders.is_deadline() {
             return self.ages.set(id, stamp.max(taken_at));
@@ -89,7 +116,7 @@ impl Cache {
         let stamp = stamp.max(came_after.min(taken_at));
         let taken_after_s = u16::try_from(taken_at.saturating_sub(stamp)).unwrap_or(u16::MAX);
         due.taken_after_s = taken_after_s.min(TAKEN_AFTER_S_MAX);
-        due.since = cut.map_or(taken_at, |cut| cut.since).max(stamp);
+        due.since = cut.and_then(|cut| cut.since).unwrap_or(taken_at).max(stamp);
         due.is_hurried = false;
         due.is_backfill = false;
         record.set_due(due);

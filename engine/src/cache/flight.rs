@@ -2,7 +2,8 @@
 //! While in flight they stay cached and visible; new points of the series gather beside them, and
 //! the series is not chosen again before they have landed. Once written they are recent; where the
 //! write failed they are cached again, except those of seconds that were sent again meanwhile.
-//! An update may take a part of the points only (`cut`); what is left behind stays cached.
+//! An update may take a part of the points only (`cut`), and takes `UPDATE_POINTS_MAX` at most; what is
+//! left behind stays cached.
 
 use std::time::Instant;
 
@@ -59,9 +60,9 @@ impl Cache {
         self.take_until(id, None, 0, out);
     }
 
-    /// The same for a series whose file's second archive has this step: with the order `deadline`
-    /// the points end where a slot of that archive does, if that is of use (see `cut`).
-    /// `mark` is what `left_behind` gives back.
+    /// The same for an update of a file whose second archive has this step: with the order `deadline`
+    /// the points end where a slot of that archive does, if that is of use, and with every order where
+    /// they are as many as an update takes (see `cut`). `mark` is what `left_behind` gives back.
     pub(super) fn take_whole(
         &mut self,
         id: SeriesId,
@@ -71,6 +72,9 @@ impl Cache {
     ) {
         self.assert_known(id);
         let cut = step_s.and_then(|step_s| self.cut(id.0, step_s));
+        let full = self.full_cut(id.0);
+        let is_earlier = |full: &Cut| cut.is_none_or(|cut| full.at < cut.at);
+        let cut = full.filter(is_earlier).or(cut);
         self.take_until(id, cut, mark, out);
     }
 
@@ -102,12 +106,17 @@ impl Cache {
         self.unlist(id);
         let record = &mut self.table.records_mut()[id];
         record.hands = Hands::InFlight;
-        record.has_late = false;
-        let rest = cut.map(|cut| self.blocks.split(id, &mut record.cached, cut.at));
-        let run = self.blocks.detach(id, &mut record.cached, out);
-        for point in rest.into_iter().flatten() {
-            self.blocks.append(id, &mut record.cached, point);
-        }
+        let run = if let Some(Cut { at, since: None }) = cut {
+            self.blocks.detach_before(id, &mut record.cached, (at, out))
+        } else {
+            let rest = cut.map(|cut| self.blocks.split(id, &mut record.cached, cut.at));
+            let run = self.blocks.detach(id, &mut record.cached, out);
+            for point in rest.into_iter().flatten() {
+                self.blocks.append(id, &mut record.cached, point);
+            }
+            run
+        };
+        record.has_late &= self.blocks.has_late(id);
         assert!(run.len() > 0, "series {id} is cut before its first point");
         if self.orders.is_deadline() {
             record.set_due(Due {

@@ -43,6 +43,7 @@ mod starved;
 mod sweep;
 #[cfg(test)]
 mod tests;
+mod unfinished;
 mod usage;
 mod volumes;
 
@@ -59,6 +60,7 @@ pub use usage::Usage;
 pub use volumes::Volume;
 
 use crate::clock::Now;
+use crate::limits::UPDATE_POINTS_MAX;
 use crate::names;
 use crate::point::Point;
 use ages::Ages;
@@ -75,6 +77,7 @@ use recent::Recent;
 use series::{Hands, Place, Table};
 use share::{Load, Share};
 use starved::Starved;
+use unfinished::Unfinished;
 use volumes::Volumes;
 
 /// Number of a series in its shard's cache. It is used again after the series was forgotten.
@@ -151,6 +154,8 @@ pub struct Cache {
     backfills: Backfills,
     /// Who is passed over, by data directory.
     starved: Vec<Starved>,
+    /// Who has more points than an update took.
+    unfinished: Unfinished,
     /// Points being written, by series.
     flights: HashMap<u32, Flight, foldhash::fast::FixedState>,
     /// Cached points, those in flight included.
@@ -191,6 +196,7 @@ impl Cache {
             pins: Pins::default(),
             backfills,
             starved: vec![Starved::new(config.strategy, config.max_point_age_s)],
+            unfinished: Unfinished::default(),
             flights: HashMap::default(),
             points: 0,
             points_in_flight: 0,
@@ -231,13 +237,14 @@ impl Cache {
     }
 
     /// The write order's choice among the writable series of a data directory with cached
-    /// points and nothing in flight; before it come those that keep the journal and those that the order passes over for
-    /// too long. Asked again it chooses the same, until that series is taken or set aside (the
+    /// points and nothing in flight; before it come those that keep the journal, those that the order
+    /// passes over for too long, and those that an update has left unfinished. Asked again it chooses the same, until that series is taken or set aside (the
     /// random order excepted, and who is found to come before). None: nothing to write, or with the
     /// order by time and a lag, nothing old enough; or the choice is still under way
     /// (`is_choosing`), for no call looks at more than a bounded number of series.
     pub fn next(&mut self, volume: Volume, unix_now: u32) -> Option<SeriesId> {
-        if let Some(id) = (self.next_pinned(volume)).or_else(|| self.next_starved(volume)) {
+        let first = (self.next_pinned(volume)).or_else(|| self.next_starved(volume));
+        if let Some(id) = first.or_else(|| self.next_unfinished(volume)) {
             return Some(SeriesId(id));
         }
         let field = Field {
@@ -275,7 +282,8 @@ impl Cache {
     /// them back, and then `next` says when there are none.
     pub fn due(&self, volume: Volume) -> usize {
         let order = self.orders.of(volume);
-        order.due(self.table.records()).max(self.pinned(volume))
+        let before = self.pinned(volume).max(self.unfinished(volume));
+        order.due(self.table.records()).max(before)
     }
 
     /// From now on no order holds points back, as Python does at shutdown.
@@ -309,6 +317,9 @@ impl Cache {
     /// When an order that holds series back may have one to write; None: that is not known.
     pub fn next_due(&self, volume: Volume, now: Instant) -> Option<Instant> {
         let deadline = self.orders.deadline(volume)?;
+        if self.unfinished(volume) > 0 {
+            return Some(now);
+        }
         let next = now + deadline.next_look(self.table.records());
         let look = self.next_backfill().map(|look| self.began + look);
         Some(look.map_or(next, |look| next.min(look)))
@@ -370,7 +381,7 @@ impl Cache {
         self.assert_known(id);
         let record = &self.table.records()[id.0];
         let begin = out.len();
-        self.read_recent(id, out);
+        self.read_recent(id, usize::MAX, out);
         if record.hands == Hands::InFlight {
             self.blocks.read(self.flights[&id.0].run(), out);
         }
@@ -380,14 +391,15 @@ impl Cache {
 
     /// The points that a new file of this series may begin with: all cached ones, sorted by time. None
     /// where the write order holds points back, where some were written before and the file is gone
-    /// since, or where there are none.
+    /// since, where there are more than an update takes, or none.
     pub(super) fn firsts(&self, id: SeriesId) -> Option<Vec<Point>> {
         self.assert_known(id);
         let record = &self.table.records()[id.0];
         let order = self.orders.of(self.volume(id));
         let is_held = order.has_lag() || self.recent.has(id.0, record.recent);
         let is_kept = self.last.get(id.0, record.recent).is_some();
-        if is_held || is_kept || self.cached_len(id.0) == 0 {
+        let points = self.cached_len(id.0);
+        if is_held || is_kept || points == 0 || points > UPDATE_POINTS_MAX {
             return None;
         }
         let mut points = Vec::new();
@@ -396,21 +408,30 @@ impl Cache {
     }
 
     /// Adds to `out` the points of a series that its file must have, sorted by time: the recent
-    /// ones, or what was written last.
+    /// ones, or what was written last. Of very many those that were written last: an update's, and those
+    /// of the one that makes them as many.
     pub fn recent(&self, id: SeriesId, out: &mut Vec<Point>) {
         self.assert_known(id);
         let begin = out.len();
         if let Some(run) = self.last.get(id.0, self.table.records()[id.0].recent) {
             self.blocks.read(run, out);
         }
-        self.read_recent(id, out);
+        self.read_recent(id, UPDATE_POINTS_MAX as usize, out);
         keep_latest(out, begin);
     }
 
-    /// Adds recent points in the order in which they were written.
-    fn read_recent(&self, id: SeriesId, out: &mut Vec<Point>) {
+    /// Adds recent points in the order in which they were written; the oldest runs are left out once the
+    /// others have so many points.
+    fn read_recent(&self, id: SeriesId, enough: usize, out: &mut Vec<Point>) {
         let number = self.table.records()[id.0].recent;
-        let mut runs: Vec<&Run> = self.recent.runs(id.0, number).collect();
+        let mut later = 0;
+        let is_wanted = |run: &&Run| {
+            let is_wanted = later < enough;
+            later += run.len() as usize;
+            is_wanted
+        };
+        let runs = self.recent.runs(id.0, number).take_while(is_wanted);
+        let mut runs: Vec<&Run> = runs.collect();
         while let Some(run) = runs.pop() {
             self.blocks.read(run, out);
         }

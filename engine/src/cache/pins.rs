@@ -2,7 +2,8 @@
 //! When the journal is short of segments its owner asks for them, a bounded number of looks a turn.
 //! Those that can be written come before the write order's choice; those that wait for their file
 //! are handed back, for their points to be journaled once more (`carried`).
-//! Invariant: a pinned series is written at most once for it, as its stamp is younger afterwards.
+//! Invariant: a pinned series is written at most once for it, as its stamp is younger afterwards, or as
+//! often as it takes, where it has more points than one update takes.
 
 use std::collections::VecDeque;
 

@@ -4,7 +4,8 @@
 //! an insert cost more than a search. A second deep in the run that is sent again stays there and
 //! is overruled from the tree. Blocks have one size, so that a freed one serves any series.
 //! Invariants: a late point wins over one of the same second in the run, and `overruling` counts
-//! these, so that every second counts once; a long run has a landmark every `STRIDE` points.
+//! these, so that every second counts once; a long run has a landmark every `STRIDE` points, or every
+//! two where its oldest points were taken away.
 
 use std::collections::BTreeMap;
 
@@ -29,7 +30,8 @@ struct Deep {
     late: BTreeMap<u32, f64>,
     /// How many of these are of a second that the run has too.
     overruling: u32,
-    /// The run as it was with `STRIDE` points, with twice as many, three times ....
+    /// The run as it was with `STRIDE` points, with twice as many, three times ...; the points that
+    /// were taken away since count no more.
     landmarks: Vec<Run>,
 }
 
@@ -204,6 +206,90 @@ impl Blocks {
         whole
     }
 
+    /// The oldest points of `series`, so many at most, in order.
+    pub(super) fn oldest(&self, series: u32, run: &Run, points_max: u32) -> Vec<Point> {
+        let mut points = Vec::new();
+        let mut at = self.early(series, run, |early| early.len() >= points_max);
+        while at.len() > points_max {
+            at.back(&self.pool);
+        }
+        at.read(&self.pool, &mut points);
+        if let Some(deep) = self.deep.get(&series) {
+            let late = deep.late.iter().take(points_max as usize);
+            points.extend(late.map(|(timestamp, value)| Point {
+                timestamp: *timestamp,
+                value: *value,
+            }));
+            super::keep_latest(&mut points, 0);
+            points.truncate(points_max as usize);
+        }
+        points
+    }
+
+    /// Takes the points of `series` before a second away as one run and adds them to `out`, in order;
+    /// others stay. Costs nothing for those but a look at each of their landmarks.
+    pub(super) fn detach_before(
+        &mut self,
+        series: u32,
+        run: &mut Run,
+        (cut, out): (u32, &mut Vec<Point>),
+    ) -> Run {
+        assert!(
+            run.newest().timestamp >= cut,
+            "series {series} has no point from {cut} on"
+        );
+        let begin = out.len();
+        if run.oldest() < cut {
+            let mut first = self.early(series, run, |early| early.newest().timestamp >= cut);
+            let mut older = first;
+            while older.newest().timestamp >= cut {
+                first = older;
+                older.back(&self.pool);
+            }
+            older.read(&self.pool, out);
+            self.forget_before(series, run, &first);
+        }
+        if let Some(deep) = self.deep.get_mut(&series) {
+            let in_run = out.len();
+            while let Some(late) = deep.late.first_entry()
+                && *late.key() < cut
+            {
+                let (timestamp, value) = late.remove_entry();
+                out.push(Point { timestamp, value });
+            }
+            let taken = out.len();
+            self.late -= taken - in_run;
+            super::keep_latest(out, begin);
+            deep.overruling -= number(taken - out.len());
+        }
+        let mut older = Run::default();
+        for point in &out[begin..] {
+            older.push(&mut self.pool, *point);
+        }
+        older
+    }
+
+    /// Takes the points of a run before the newest of `first`, an earlier state of it, away.
+    fn forget_before(&mut self, series: u32, run: &mut Run, first: &Run) {
+        let freed = first.free_older(&mut self.pool);
+        run.forget(first, freed);
+        run.count_blocks(&self.pool);
+        if let Some(deep) = self.deep.get_mut(&series) {
+            let landmarks = &mut deep.landmarks;
+            let gone = landmarks.partition_point(|early| early.len() < first.len() + STRIDE);
+            landmarks.drain(..gone);
+            for landmark in landmarks {
+                landmark.forget(first, freed);
+            }
+        }
+    }
+
+    /// Has `series` points outside its run?
+    pub(super) fn has_late(&self, series: u32) -> bool {
+        let deep = self.deep.get(&series);
+        deep.is_some_and(|deep| !deep.late.is_empty())
+    }
+
     /// Takes the points of `series` from a second on away and returns them, in order. Outside its run
     /// it has none of other seconds than those of the run.
     pub(super) fn split(&mut self, series: u32, run: &mut Run, from: u32) -> Vec<Point> {
@@ -341,14 +427,15 @@ impl Blocks {
 
     /// Takes the newest point of the run away.
     fn pop(&mut self, series: u32, run: &mut Run) -> Point {
-        if run.len().is_multiple_of(STRIDE) {
-            let landmark = self
-                .deep
-                .get_mut(&series)
-                .and_then(|deep| deep.landmarks.pop());
+        if run.len() >= STRIDE
+            && let Some(deep) = self.deep.get_mut(&series)
+        {
+            deep.landmarks
+                .pop_if(|landmark| landmark.len() == run.len());
+            let last = deep.landmarks.last();
             assert!(
-                landmark.is_some_and(|landmark| landmark.len() == run.len()),
-                "a run of {} points has no landmark for them",
+                last.is_none_or(|landmark| landmark.len() < run.len()),
+                "a run of {} points has {last:?} as a landmark",
                 run.len()
             );
         }
@@ -360,20 +447,24 @@ impl Blocks {
         if run.len() == 0 || timestamp < run.oldest() || timestamp > run.newest().timestamp {
             return None;
         }
-        let mut at = *run;
-        if run.len() > STRIDE
-            && let Some(deep) = self.deep.get(&series)
-        {
-            let after = deep
-                .landmarks
-                .partition_point(|landmark| landmark.newest().timestamp < timestamp);
-            at = deep.landmarks.get(after).copied().unwrap_or(at);
-        }
+        let mut at = self.early(series, run, |early| early.newest().timestamp >= timestamp);
         while at.newest().timestamp > timestamp {
             at.back(&self.pool);
         }
         let found = at.newest();
         (found.timestamp == timestamp).then_some(found.value)
+    }
+
+    /// The run as it was at its first landmark for which this holds, as it does for all later ones; the
+    /// run itself where there is none.
+    fn early(&self, series: u32, run: &Run, holds: impl Fn(&Run) -> bool) -> Run {
+        if run.len() > STRIDE
+            && let Some(deep) = self.deep.get(&series)
+        {
+            let first = deep.landmarks.partition_point(|landmark| !holds(landmark));
+            return deep.landmarks.get(first).copied().unwrap_or(*run);
+        }
+        *run
     }
 
     fn forget_deep(&mut self, series: u32) {

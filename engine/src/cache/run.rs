@@ -5,6 +5,8 @@
 //! pushing a few entries, and a copy of a run still reads the same points after more were pushed.
 //! Entries (see `encoding`) fill blocks of 48 bytes, each leading to the one before it; an
 //! entry lies in one block, and what is left at a block's end is filled with tags that say nothing.
+//! The oldest points can be taken away: what is left of their last block stays as it is, before the
+//! first entry that still counts.
 //! Invariants: `fill` is above 0, and the byte before it is the tag of an entry, while a run has
 //! more than one point; every block but the last is full.
 
@@ -171,11 +173,15 @@ impl Run {
         if self.blocks < BLOCKS_COUNTED {
             return u32::from(self.blocks);
         }
-        let blocks = std::iter::successors(Some(self.tail), |id| {
+        number(self.chain(pool).count())
+    }
+
+    /// The blocks, the last first, of a run that has any.
+    fn chain<'a>(&self, pool: &'a Pool) -> impl Iterator<Item = u32> + use<'a> {
+        std::iter::successors(Some(self.tail), |id| {
             let before = pool[*id].before;
             (before != NONE).then_some(before)
-        });
-        number(blocks.count())
+        })
     }
 
     /// Can one more point in order need one more block?
@@ -299,7 +305,10 @@ impl Run {
     pub(super) fn pop(&mut self, pool: &mut Pool) -> Point {
         let newest = self.newest();
         if self.count == 1 {
-            assert!(self.tail == NONE, "a run of one point has a block");
+            if self.tail != NONE {
+                let block = pool.remove(self.tail);
+                assert!(block.before == NONE, "a run of one point has two blocks");
+            }
             *self = Self::default();
         } else if let Some(left) = self.back(pool) {
             pool.remove(left);
@@ -320,6 +329,35 @@ impl Run {
             out.push(at.newest());
         }
         out[begin..].reverse();
+    }
+
+    /// Frees the blocks in which there are only points before the newest, of at least two, and says how
+    /// many: for a later state of this run, which then forgets these points (`forget`).
+    pub(super) fn free_older(&self, pool: &mut Pool) -> u32 {
+        assert!(self.count > 1, "nothing is before the first point");
+        let mut before = std::mem::replace(&mut pool[self.tail].before, NONE);
+        let mut freed = 0;
+        while before != NONE {
+            before = pool.remove(before).before;
+            freed += 1;
+        }
+        freed
+    }
+
+    /// Forgets the points before the newest of `first`, which is this run as it was earlier, and which
+    /// has freed so many blocks. What is not counted of the blocks (`BLOCKS_COUNTED`) stays so.
+    pub(super) fn forget(&mut self, first: &Self, freed: u32) {
+        assert!(self.count >= first.count, "{first:?} is no earlier state");
+        self.oldest = first.newest;
+        self.count -= first.count - 1;
+        if self.blocks < BLOCKS_COUNTED {
+            self.blocks = blocks_u8(usize::from(self.blocks) - freed as usize);
+        }
+    }
+
+    /// Counts the blocks again, which may be fewer than are counted by now.
+    pub(super) fn count_blocks(&mut self, pool: &Pool) {
+        self.blocks = blocks_u8(self.chain(pool).take(BLOCKS_COUNTED.into()).count());
     }
 
     /// Frees the blocks.
@@ -350,6 +388,10 @@ pub(super) fn blocks_for(points: &[Point]) -> u32 {
         fill += entry.len();
     }
     blocks
+}
+
+fn blocks_u8(blocks: usize) -> u8 {
+    u8::try_from(blocks).unwrap_or(BLOCKS_COUNTED)
 }
 
 #[inline]

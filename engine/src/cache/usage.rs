@@ -67,7 +67,8 @@ impl Cache {
             + self.recent.queue_bytes()
             + self.flights.allocation_size()
             + self.ages.bytes()
-            + self.backfills.bytes();
+            + self.backfills.bytes()
+            + self.unfinished.bytes();
         let used = self.table.used_bytes() + self.blocks.used_bytes() + self.last.used_bytes();
         let held = self.table.held_bytes() + self.blocks.held_bytes() + self.last.held_bytes();
         let held_for = |standing| {

@@ -41,7 +41,7 @@ pub(super) enum Handle {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Span {
     /// Which buffer.
-    pub buffer: u16,
+    pub buffer: u32,
     /// First byte in it.
     pub from: u32,
     /// How many bytes.
@@ -198,7 +198,7 @@ pub(super) struct Transfers {
     pieces: Vec<Piece>,
     done: Vec<u32>,
     /// Pieces before this one are complete.
-    first_open: usize,
+    first_open: u32,
 }
 
 impl Transfers {
@@ -229,27 +229,26 @@ impl Transfers {
         }
     }
 
-    /// The next stretches that are missing, at most `spans_max`.
+    /// The next stretches that are missing, at most `spans_max`. Costs no more for those that are
+    /// complete.
     pub(super) fn missing(&mut self, spans_max: usize) -> impl Iterator<Item = Span> {
         while self
             .pieces
-            .get(self.first_open)
-            .is_some_and(|piece| piece.bytes.len() == self.done[self.first_open] as usize)
+            .get(self.first_open as usize)
+            .is_some_and(|piece| piece.bytes.len() == self.done[self.first_open as usize] as usize)
         {
             self.first_open += 1;
         }
-        let open = self
-            .pieces
-            .iter()
-            .zip(&self.done)
-            .zip(0_u16..)
-            .skip(self.first_open);
-        let spans = open.map(|((piece, done), buffer)| Span {
-            buffer,
-            from: *done,
-            bytes: len_u32(&piece.bytes) - done,
-            offset: piece.offset + u64::from(*done),
-        });
+        let from = self.first_open as usize;
+        let open = self.pieces[from..].iter().zip(&self.done[from..]);
+        let spans = open
+            .zip(self.first_open..)
+            .map(|((piece, done), buffer)| Span {
+                buffer,
+                from: *done,
+                bytes: len_u32(&piece.bytes) - done,
+                offset: piece.offset + u64::from(*done),
+            });
         spans.filter(|span| span.bytes > 0).take(spans_max)
     }
 
@@ -260,7 +259,7 @@ impl Transfers {
             "{bytes} of {} bytes transferred",
             span.bytes
         );
-        let done = &mut self.done[usize::from(span.buffer)];
+        let done = &mut self.done[span.buffer as usize];
         assert!(
             *done == span.from,
             "buffer {} moved on meanwhile",
@@ -271,7 +270,7 @@ impl Transfers {
 
     /// The file ends here: the piece is as long as what was read.
     pub(super) fn end(&mut self, span: Span) {
-        self.pieces[usize::from(span.buffer)]
+        self.pieces[span.buffer as usize]
             .bytes
             .truncate(span.from as usize);
     }
@@ -285,7 +284,7 @@ impl Transfers {
     /// The bytes of a span.
     pub(super) fn bytes(&mut self, span: Span) -> &mut [u8] {
         let from = span.from as usize;
-        &mut self.pieces[usize::from(span.buffer)].bytes[from..from + span.bytes as usize]
+        &mut self.pieces[span.buffer as usize].bytes[from..from + span.bytes as usize]
     }
 
     /// The pieces, for the answer.
@@ -300,4 +299,41 @@ fn len_u32(bytes: &[u8]) -> u32 {
         unreachable!("`Transfers::new` has checked the length")
     };
     len
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn very_many_pieces_cost_no_more_each_than_few() {
+        let begin = crate::clock::now().instant;
+        let piece = |number: u32| Piece {
+            offset: u64::from(number) * 24,
+            bytes: vec![1; 12],
+        };
+        let count = 300_000;
+        let mut transfers = Transfers::new((0..count).map(piece).collect());
+        let mut transferred = 0;
+        loop {
+            let spans: Vec<Span> = transfers.missing(13).collect();
+            if spans.is_empty() {
+                break;
+            }
+            for span in spans {
+                assert_eq!(
+                    span.offset,
+                    u64::from(span.buffer) * 24 + u64::from(span.from)
+                );
+                // The first half of each first.
+                let bytes = if span.from == 0 { 5 } else { span.bytes };
+                transfers.advance(span, bytes);
+                transferred += bytes;
+            }
+        }
+        assert_eq!(transferred, count * 12);
+        let took = crate::clock::now().instant - begin;
+        // Who looks at all pieces in every round takes minutes.
+        assert!(took.as_secs() < 10, "took {took:?}");
+    }
 }

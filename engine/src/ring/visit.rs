@@ -23,7 +23,7 @@ use crate::limits::{FILE_PIECES_MAX, FILE_REQUESTS_TOGETHER_MAX};
 const LINKED_TOGETHER_MAX: usize = FILE_REQUESTS_TOGETHER_MAX - 3;
 
 /// The buffer of the byte that is read before a write, apart from those that are written.
-const REACH_BUFFER: u16 = u16::MAX;
+const REACH_BUFFER: u32 = u32::MAX;
 const _: () = assert!(FILE_PIECES_MAX <= REACH_BUFFER as usize);
 
 /// What a visit is to do.

@@ -4,6 +4,8 @@
 //! Invariants: pieces are sorted by offset and none lies inside another, so that their ends are
 //! sorted too, and one look finds whatever is there.
 
+use std::cmp::Reverse;
+
 use crate::point::Point;
 use crate::ring::{ByteRange, Piece};
 
@@ -68,51 +70,32 @@ impl Image {
     /// Takes in what a read brought: the stretch that was `asked` for, and its `bytes`. Fewer
     /// bytes than asked mean that the file ends there.
     pub fn add(&mut self, asked: ByteRange, bytes: Vec<u8>) {
-        let found = bytes.len() as u64;
-        let wanted = u64::from(asked.len);
-        assert!(found <= wanted, "{found} bytes for a read of {wanted}");
-        let end = asked.offset + found;
-        if found < wanted {
-            self.file_end = Some(self.file_end.map_or(end, |known| known.min(end)));
+        self.add_all([(asked, bytes)]);
+    }
+
+    /// The same of many stretches at once, which costs a look at each piece and no more.
+    pub fn add_all(&mut self, read: impl IntoIterator<Item = (ByteRange, Vec<u8>)>) {
+        for (asked, bytes) in read {
+            let (offset, found) = (asked.offset, bytes.len() as u64);
+            let wanted = u64::from(asked.len);
+            assert!(found <= wanted, "{found} bytes for a read of {wanted}");
+            let end = offset + found;
+            if found < wanted {
+                self.file_end = Some(self.file_end.map_or(end, |known| known.min(end)));
+            }
+            if found > 0 {
+                self.pieces.push(Piece { offset, bytes });
+            }
         }
-        if bytes.is_empty() {
-            return;
-        }
-        if self
-            .pieces
-            .last()
-            .is_none_or(|last| end_of(last) <= asked.offset)
-        {
-            let offset = asked.offset;
-            self.pieces.push(Piece { offset, bytes });
-            return;
-        }
-        let place = self
-            .pieces
-            .partition_point(|piece| piece.offset < asked.offset);
-        if self.pieces[..place]
-            .last()
-            .is_some_and(|before| end_of(before) >= end)
-        {
-            return;
-        }
-        let inside = self.pieces[place..]
-            .iter()
-            .take_while(|piece| end_of(piece) <= end)
-            .count();
-        if inside == 0
-            && self
-                .pieces
-                .get(place)
-                .is_some_and(|at| at.offset == asked.offset)
-        {
-            return;
-        }
-        let piece = Piece {
-            offset: asked.offset,
-            bytes,
-        };
-        self.pieces.splice(place..place + inside, [piece]);
+        // Two sorted stretches as a rule: the stable sort merges them in one pass.
+        self.pieces
+            .sort_by_key(|piece| (piece.offset, Reverse(piece.bytes.len())));
+        let mut covered = 0;
+        self.pieces.retain(|piece| {
+            let reaches_further = end_of(piece) > covered;
+            covered = covered.max(end_of(piece));
+            reaches_further
+        });
     }
 
     /// Where the file ends, if a read came back short.

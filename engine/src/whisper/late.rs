@@ -5,7 +5,7 @@
 
 use super::header::Header;
 use super::image::Image;
-use super::plan::byte_range;
+use super::plan::{byte_range, merge};
 use crate::point::Point;
 use crate::ring::ByteRange;
 
@@ -14,7 +14,7 @@ use crate::ring::ByteRange;
 pub enum Late {
     /// These; the slots of the others hold their interval.
     Write(Vec<Point>),
-    /// Unknown until these stretches were read.
+    /// Unknown until these stretches were read. Sorted by offset, joined where they touch.
     Need(Vec<ByteRange>),
 }
 
@@ -22,8 +22,10 @@ pub enum Late {
 /// already, at the time `now` (Unix seconds). `image` is what was read of the file.
 pub fn late(header: &Header, points: &[Point], now: u32, image: &Image) -> Late {
     let (mut writes, mut needs) = (Vec::with_capacity(points.len()), Vec::new());
+    let numbers = 0..header.archives.len();
+    let bases: Vec<Option<u32>> = numbers.map(|number| image.base(header, number)).collect();
     for point in points {
-        match is_taken(header, *point, now, image) {
+        match is_taken(header, *point, now, (image, &bases)) {
             Ok(true) => {}
             Ok(false) => writes.push(*point),
             Err(range) => needs.push(range),
@@ -32,12 +34,19 @@ pub fn late(header: &Header, points: &[Point], now: u32, image: &Image) -> Late 
     if needs.is_empty() {
         Late::Write(writes)
     } else {
+        merge(&mut needs, 0);
         Late::Need(needs)
     }
 }
 
-/// Whether a coarser archive has the interval of a point that fits no finer one.
-fn is_taken(header: &Header, point: Point, now: u32, image: &Image) -> Result<bool, ByteRange> {
+/// Whether a coarser archive has the interval of a point that fits no finer one; what is known of the
+/// file, and of the base of each archive.
+fn is_taken(
+    header: &Header,
+    point: Point,
+    now: u32,
+    (image, bases): (&Image, &[Option<u32>]),
+) -> Result<bool, ByteRange> {
     let age = u64::from(now.saturating_sub(point.timestamp));
     let fits = |archive: &super::Archive| age <= archive.retention_s();
     let number = header.archives.iter().position(fits);
@@ -45,7 +54,7 @@ fn is_taken(header: &Header, point: Point, now: u32, image: &Image) -> Result<bo
         return Ok(false);
     };
     let archive = &header.archives[number];
-    let Some(base) = image.base(header, number) else {
+    let Some(base) = bases[number] else {
         return Err(byte_range(archive.offset, 1));
     };
     let interval = archive.align(point.timestamp);
@@ -96,6 +105,16 @@ mod tests {
             let writes = if is_kept { vec![] } else { vec![point(899)] };
             assert_eq!(said(899, &image), Late::Write(writes), "{timestamp}");
         }
+        // What several points need is asked for once, and what touches by one request.
+        let said_all = |image: &Image| {
+            let points: Vec<Point> = (1..20).map(|number| point(30_000 - 70 * number)).collect();
+            late(&header, &points, NOW, image)
+        };
+        assert_eq!(said_all(&Image::new()), Late::Need(vec![slot(0)]));
+        let mut image = Image::new();
+        image.add(slot(0), stored(NOW - 30_000));
+        let touching = byte_range(coarse.slot_offset(1), 4);
+        assert_eq!(said_all(&image), Late::Need(vec![touching]));
         let mut empty = Image::new();
         empty.add(slot(0), stored(0));
         assert_eq!(said(899, &empty), Late::Write(vec![point(899)]));

@@ -1,7 +1,8 @@
 //! Tests of the cache: single promises here, random operations in `model`, the write orders against
 //! Python's in `orders`, points in any order in `runs`, what is written of a point in `encoding`,
 //! series by number in `links`, who is passed over in `starved`, ages and the order `deadline` in
-//! `deadline`, who is not held in `backfill`, that of the disk in `sweep`, several data directories in `volumes`.
+//! `deadline`, who is not held in `backfill`, that of the disk in `sweep`, several data directories in `volumes`,
+//! series of very many points in `unfinished`.
 
 mod backfill;
 mod deadline;
@@ -12,6 +13,7 @@ mod orders;
 mod runs;
 mod starved;
 mod sweep;
+mod unfinished;
 mod volumes;
 
 use std::time::{Duration, Instant};

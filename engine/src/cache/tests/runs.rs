@@ -92,6 +92,92 @@ fn a_run_shrinks_from_more_blocks_than_are_counted() {
     }
 }
 
+proptest! {
+    /// The oldest points go, some each time, and others come in between.
+    #[test]
+    fn the_oldest_are_taken_away_bit_by_bit(
+        steps in prop::collection::vec(
+            (prop::collection::vec(0u32..2000, 0..400), any::<bool>(), 1u32..300),
+            1..12,
+        ),
+    ) {
+        let (mut blocks, mut run) = (Blocks::default(), Run::default());
+        let mut model = BTreeMap::new();
+        let mut value = 0.0;
+        for (mut timestamps, is_sorted, most) in steps {
+            if is_sorted {
+                timestamps.sort_unstable();
+            }
+            for timestamp in timestamps {
+                value += 1.0;
+                let put = blocks.put(7, &mut run, point(timestamp, value));
+                let was_there = model.insert(timestamp, value).is_some();
+                prop_assert_eq!(put == Put::Replaced, was_there);
+            }
+            let oldest = blocks.oldest(7, &run, most);
+            let expected: Vec<Point> = model.iter().map(|(at, value)| point(*at, *value)).collect();
+            let seen = expected.len().min(most as usize);
+            prop_assert_eq!(&oldest[..], &expected[..seen]);
+            let Some(cut) = oldest.last().map(|last| last.timestamp) else {
+                continue;
+            };
+            let mut out = Vec::new();
+            let older = blocks.detach_before(7, &mut run, (cut, &mut out));
+            prop_assert_eq!(&out[..], &expected[..seen - 1]);
+            let mut read = Vec::new();
+            blocks.read(&older, &mut read);
+            prop_assert_eq!(read, out);
+            blocks.release(older);
+            model = model.split_off(&cut);
+            let mut left = Vec::new();
+            blocks.read_all(7, &run, &mut left);
+            prop_assert_eq!(&left[..], &expected[seen - 1..]);
+            prop_assert_eq!(run.len() + blocks.late_len(7), u32::try_from(left.len()).unwrap());
+            for one in left.iter().step_by(7) {
+                prop_assert!(blocks.has(7, &run, one.timestamp));
+                prop_assert!(!blocks.has(7, &run, 2000));
+            }
+        }
+        let flight = blocks.detach(7, &mut run, &mut Vec::new());
+        blocks.release(flight);
+        prop_assert_eq!(blocks.used_bytes(), Blocks::default().used_bytes() + slack(&blocks));
+    }
+}
+
+#[test]
+fn taking_the_oldest_away_is_not_quadratic() {
+    let begin = begin();
+    for is_reversed in [false, true] {
+        let (mut blocks, mut run) = (Blocks::default(), Run::default());
+        let count = 400_000u32;
+        for index in 0..count {
+            let at = if is_reversed {
+                count - 1 - index
+            } else {
+                index
+            };
+            blocks.put(7, &mut run, point(at, 1.0));
+        }
+        for taken in (0..count - 100).step_by(100) {
+            assert_eq!(
+                blocks.oldest(7, &run, 101).last(),
+                Some(&point(taken + 100, 1.0))
+            );
+            let mut out = Vec::new();
+            let older = blocks.detach_before(7, &mut run, (taken + 100, &mut out));
+            assert_eq!(out.len(), 100);
+            blocks.release(older);
+        }
+        assert_eq!(run.len() + blocks.late_len(7), 100);
+    }
+    // Who steps over all that stay does it four thousand times.
+    assert!(
+        begin.elapsed() < Duration::from_secs(60),
+        "took {:?}",
+        begin.elapsed()
+    );
+}
+
 /// Lists that stay when all points are gone.
 fn slack(blocks: &Blocks) -> usize {
     assert!(

@@ -10,6 +10,7 @@ mod limits;
 mod recalled;
 mod routes;
 mod stops;
+mod year;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

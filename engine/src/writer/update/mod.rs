@@ -12,9 +12,10 @@ use std::time::{Duration, Instant};
 use super::faults::Fault;
 use crate::cache::SeriesId;
 use crate::clock::Now;
+use crate::limits::READ_GAP_MAX;
 use crate::point::Point;
 use crate::ring::{Access, ByteRange, FileError, FileOperation, FileOutcome, Piece, VisitId};
-use crate::whisper::{Header, Image, Kept, Late, Outcome, Plan, Planner, kept, late};
+use crate::whisper::{Header, Image, Kept, Late, Outcome, Plan, Planner, kept, late, merge};
 
 use super::layouts::Layouts;
 
@@ -145,9 +146,8 @@ impl Update {
 
     /// Takes in what was read.
     fn take(&mut self, pieces: Vec<Piece>) {
-        for (asked, piece) in self.asked.drain(..).zip(pieces) {
-            self.image.add(asked, piece.bytes);
-        }
+        let bytes = pieces.into_iter().map(|piece| piece.bytes);
+        self.image.add_all(self.asked.drain(..).zip(bytes));
     }
 
     fn plan(
@@ -247,7 +247,9 @@ impl Update {
         Ok((plan, self.recent.len()))
     }
 
-    fn read(&mut self, visit: VisitId, ranges: Vec<ByteRange>) -> Step {
+    /// Reads on; what lies near each other by one request.
+    fn read(&mut self, visit: VisitId, mut ranges: Vec<ByteRange>) -> Step {
+        merge(&mut ranges, READ_GAP_MAX);
         self.asked.clone_from(&ranges);
         Step::Operation(FileOperation::Read { visit, ranges })
     }
