@@ -31,6 +31,9 @@ pub(super) enum Fault {
     /// storage-schemas.conf asks for what Whisper cannot hold.
     #[error("its schema cannot be made: {0}")]
     Layout(#[source] LayoutError),
+    /// What was read of the file leads to no end.
+    #[error("each reading of it asks for another one")]
+    Restless,
     /// Its data directory is not where it was.
     #[error("its data directory is away (not mounted, or removed)")]
     Away,
@@ -69,7 +72,7 @@ pub(super) enum Cause {
     Foreign,
     Schema,
     Away,
-    /// Any other error number.
+    /// Any other error number; 0: it is none of the kernel's.
     Other(i32),
 }
 
@@ -197,6 +200,7 @@ impl Fault {
             Fault::Header(_) | Fault::Plan(PlanError::FileTooShort { .. }) => Cause::Broken,
             // A file that Python would write to, only not in pieces that we take.
             Fault::Plan(PlanError::WindowTooLong { .. }) => Cause::Foreign,
+            Fault::Restless => Cause::Other(0),
             Fault::Layout(_) => Cause::Schema,
             Fault::Away | Fault::NoAnswer => Cause::Away,
         }

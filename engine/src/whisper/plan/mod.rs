@@ -192,7 +192,8 @@ fn empty<T>(vector: &mut Vec<T>) {
     vector.shrink_to(PLANNER_KEPT_MAX);
 }
 
-fn check(header: &Header, image: &Image) -> Result<(), PlanError> {
+/// Whether a file with this header can be written to, as far as what was read of it says.
+pub fn check(header: &Header, image: &Image) -> Result<(), PlanError> {
     assert!(!header.archives.is_empty(), "a header has an archive");
     let needed = header.file_bytes();
     if let Some(found) = image.file_end()

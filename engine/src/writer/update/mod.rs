@@ -1,7 +1,7 @@
 //! One update in two phases: open and read, then write and close.
 //! The first phase asks for what `layouts` foresees; the plan is asked when that is there, and again
 //! after every further read until it has all it needs (at most three rounds, and two more where
-//! points are late).
+//! points are late; whatever else happens, after `UPDATE_READS_MAX` the update has failed).
 //! Points that were written a moment ago are looked for: a file that was replaced since then gets
 //! them again. Whatever fails, the file is closed and the fault comes out; the points are the
 //! caller's.
@@ -12,10 +12,10 @@ use std::time::{Duration, Instant};
 use super::faults::Fault;
 use crate::cache::SeriesId;
 use crate::clock::Now;
-use crate::limits::READ_GAP_MAX;
+use crate::limits::{READ_GAP_MAX, UPDATE_READS_MAX};
 use crate::point::Point;
 use crate::ring::{Access, ByteRange, FileError, FileOperation, FileOutcome, Piece, VisitId};
-use crate::whisper::{Header, Image, Kept, Late, Outcome, Plan, Planner, kept, late, merge};
+use crate::whisper::{Header, Image, Kept, Late, Outcome, Plan, Planner, check, kept, late, merge};
 
 use super::layouts::Layouts;
 
@@ -55,6 +55,8 @@ pub(super) struct Update {
     visit: Option<VisitId>,
     image: Image,
     asked: Vec<ByteRange>,
+    /// Reads so far, that of the open excepted.
+    reads: u32,
     end: Option<End>,
 }
 
@@ -73,6 +75,7 @@ impl Update {
             visit: None,
             image: Image::new(),
             asked: Vec::new(),
+            reads: 0,
             end: None,
         }
     }
@@ -217,6 +220,8 @@ impl Update {
         if !self.is_late {
             return (planner.plan(header, &self.points, now, image)).map_err(Fault::Plan);
         }
+        // As the plan does first: where the file ends before what is late, no reading brings that.
+        check(header, image).map_err(Fault::Plan)?;
         let writes = match late(header, &self.points, now, image) {
             Late::Write(writes) => writes,
             Late::Need(needs) => return Ok(Plan::Need(needs)),
@@ -247,8 +252,13 @@ impl Update {
         Ok((plan, self.recent.len()))
     }
 
-    /// Reads on; what lies near each other by one request.
+    /// Reads on, unless that has been of no use too often.
     fn read(&mut self, visit: VisitId, mut ranges: Vec<ByteRange>) -> Step {
+        if self.reads == UPDATE_READS_MAX {
+            self.end = Some(End::Failed(Fault::Restless));
+            return Step::Operation(FileOperation::Close { visit });
+        }
+        self.reads += 1;
         merge(&mut ranges, READ_GAP_MAX);
         self.asked.clone_from(&ranges);
         Step::Operation(FileOperation::Read { visit, ranges })

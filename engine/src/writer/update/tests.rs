@@ -320,3 +320,87 @@ fn late_points_leave_a_coarse_slot_that_has_their_interval() {
         .collect();
     assert_eq!(values, [1.0, 9.0]);
 }
+
+#[test]
+fn late_points_find_the_end_of_a_file_that_was_cut_short() {
+    let whole = file(&[(60, 10), (300, 100)]);
+    let header = Header::parse(&whole).unwrap();
+    let [first, coarse] =
+        [0, 1].map(|number| usize::try_from(header.archives[number].offset).unwrap());
+    let late = [1500, 900].map(|age_s| Point {
+        timestamp: NOW - NOW % 300 - age_s,
+        value: 1.0,
+    });
+    // Its header is whole. It ends before the coarse archive, in its first slot, before the slots that
+    // the points belong in, and before its own end.
+    for is_filled in [false, true] {
+        let mut sound = whole.clone();
+        if is_filled {
+            carry_out(&mut sound, &late[..1], &mut Layouts::default()).unwrap();
+        }
+        for length in [
+            first + 12,
+            coarse,
+            coarse + 5,
+            coarse + 12,
+            coarse + 40,
+            sound.len() - 1,
+        ] {
+            let now = Now {
+                unix_seconds: NOW,
+                ..clock::now()
+            };
+            for is_whole in [false, true] {
+                let mut cut = sound[..length].to_vec();
+                let update = Update::new(SeriesId(3), late.to_vec(), Vec::new(), now);
+                let update = update.late(true).whole(is_whole);
+                let done = carry_on(&mut cut, update, &mut Layouts::default());
+                // Who reads all of it sees the end, who needs nothing of what lacks writes.
+                let needs_more = length <= coarse + 12;
+                assert!(
+                    done.is_none() || !(is_whole || needs_more),
+                    "cut to {length}"
+                );
+                assert!(done.is_some() || cut == sound[..length], "cut to {length}");
+            }
+        }
+    }
+}
+
+#[test]
+fn an_update_whose_reads_bring_nothing_fails_in_the_end() {
+    let now = Now {
+        unix_seconds: NOW,
+        ..clock::now()
+    };
+    let (mut layouts, mut planner) = (Layouts::default(), Planner::default());
+    let bytes = file(&[(60, 10), (300, 100)]);
+    let late = points(NOW - 1500, 1);
+    let mut update = Update::new(SeriesId(3), late, Vec::new(), now).late(true);
+    let known = (&layouts, &mut planner);
+    let opened = update.open("/data/a.wsp".into(), Access::default(), known);
+    let FileOperation::Open { ranges, .. } = opened else {
+        panic!("{opened:?}")
+    };
+    let pieces = read(&bytes, &ranges);
+    let mut outcome = FileOutcome::Opened {
+        visit: VISIT,
+        pieces,
+    };
+    let mut reads = 0;
+    loop {
+        outcome = match update.step(Ok(outcome), false, (&mut layouts, &mut planner)) {
+            // Neither what was asked for nor the end of the file.
+            Step::Operation(FileOperation::Read { .. }) => FileOutcome::Read(Vec::new()),
+            Step::Operation(FileOperation::Close { visit: VISIT }) => FileOutcome::Closed,
+            Step::Failed(fault) => {
+                assert!(matches!(fault, Fault::Restless), "{fault}");
+                assert!(!fault.is_suspect());
+                return;
+            }
+            other @ (Step::Operation(_) | Step::Done(..)) => panic!("{other:?}"),
+        };
+        reads += 1;
+        assert!(reads <= UPDATE_READS_MAX + 1, "no end");
+    }
+}
