@@ -569,6 +569,9 @@ pub const JOURNAL_READS_AHEAD_MAX: usize = 4;
 /// pieces.
 pub const JOURNAL_REREAD_BYTES: u32 = 16 << 10;
 const _: () = assert!(JOURNAL_READ_BYTES.is_multiple_of(JOURNAL_REREAD_BYTES));
+/// How long the reads of a replay rest that failed for want of descriptors or memory: they are tried
+/// again until they succeed, and a shard with a journal has a turn so often (`DATA_SYNC_LOOK`).
+pub const JOURNAL_READ_RETRY: Duration = Duration::from_secs(1);
 /// Places of damage that a replay names one by one; the others it counts.
 pub const JOURNAL_HARMS_KEPT_MAX: usize = 256;
 

@@ -232,6 +232,7 @@ impl Shared {
                 data_sync: Arc::clone(&self.data_sync),
                 mount: start.mount,
                 is_past_bound: start.is_past_bound,
+                aside_bytes_max: 0,
             }),
         }
     }

@@ -404,6 +404,9 @@ impl World {
                 self.replayed += report.given;
             }
             Recalled::Refused(newer) => panic!("shard {shard}: {newer}"),
+            Recalled::Kept(kept) => {
+                panic!("shard {shard}: no read of a journal fails here: {kept:?}")
+            }
         }
     }
 

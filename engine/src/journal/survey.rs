@@ -3,7 +3,8 @@
 //! Pure: whoever surveys lists the directory and reads; `wants` says how much of each file.
 //! A journal of a newer version is an error that names the file: nothing of it may be used, and
 //! nothing beside it begun. A file whose first block is damaged stays in the list without a key, and
-//! the reading looks for its first sound block.
+//! the reading looks for its first sound block. What was set aside is no part of the journal any more,
+//! and is surveyed by itself.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -14,6 +15,23 @@ use super::walk::SegmentKey;
 
 /// Name of the file that the process which uses the directory has locked.
 pub const LOCK_NAME: &str = "lock";
+
+/// Ending of a file's name behind its own, once it is set aside: a shard could not read it, and its
+/// points may be missing.
+pub const ASIDE_ENDING: &str = ".aside";
+
+/// Is a file set aside?
+pub fn is_aside(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default();
+    name.as_encoded_bytes().ends_with(ASIDE_ENDING.as_bytes())
+}
+
+/// The name that a file gets which is set aside.
+pub fn aside(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(ASIDE_ENDING);
+    PathBuf::from(name)
+}
 
 /// A file of the directory, as its first bytes show it.
 #[derive(Clone, Debug)]
@@ -82,6 +100,8 @@ pub struct Survey {
     pub strangers: Vec<PathBuf>,
     /// Files that hold a segment that another file holds too; they are not read.
     pub twins: Vec<PathBuf>,
+    /// Files that an earlier run has set aside; they are not read.
+    pub aside: Vec<PathBuf>,
 }
 
 /// How many of a file's first bytes a survey needs, where these are not enough.
@@ -97,12 +117,28 @@ pub fn wants(first: &[u8], file_bytes: u64) -> Option<usize> {
 impl Survey {
     /// Takes the files of a directory, in any order.
     pub fn new(looked: impl IntoIterator<Item = Looked>) -> Result<Survey, NewerVersion> {
-        let mut looked: Vec<Looked> = looked.into_iter().collect();
+        let (aside, looked) = looked
+            .into_iter()
+            .partition(|it: &Looked| is_aside(&it.path));
+        let mut survey = Survey::of_all(looked)?;
+        let mut aside: Vec<PathBuf> = aside.into_iter().map(|it: Looked| it.path).collect();
+        aside.sort();
+        survey.aside = aside;
+        Ok(survey)
+    }
+
+    /// Takes those files of a directory that were set aside, and no others.
+    pub fn of_aside(looked: impl IntoIterator<Item = Looked>) -> Result<Survey, NewerVersion> {
+        let looked = looked.into_iter().filter(|it| is_aside(&it.path));
+        Survey::of_all(looked.collect())
+    }
+
+    fn of_all(mut looked: Vec<Looked>) -> Result<Survey, NewerVersion> {
         looked.sort_by(|one, other| one.path.cmp(&other.path));
         let mut survey = Survey::default();
         let mut keys = BTreeSet::new();
         for file in looked {
-            let named = epoch_of(&file.path);
+            let named = named(&file.path).map(|name| name.epoch);
             survey.epoch_highest = survey.epoch_highest.max(named);
             let key = match Block::parse(&file.first) {
                 Ok(block) => {
@@ -139,8 +175,8 @@ impl Survey {
     }
 }
 
-/// The epoch in the name of a segment's file; none of another file.
-fn epoch_of(path: &Path) -> Option<u32> {
+/// What the name of a segment's file says, also of one that is set aside; none of another file.
+pub fn named(path: &Path) -> Option<FileName> {
     let name = path.file_name()?.to_str()?;
-    FileName::parse(name).map(|name| name.epoch)
+    FileName::parse(name.strip_suffix(ASIDE_ENDING).unwrap_or(name))
 }

@@ -6,6 +6,8 @@
 
 use std::path::PathBuf;
 
+use rustix::io::Errno;
+
 /// The asker's own number for an operation; comes back with its answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct FileToken(pub u64);
@@ -267,4 +269,19 @@ pub struct FileError {
     pub stage: Stage,
     /// Positive errno.
     pub errno: i32,
+}
+
+impl FileError {
+    /// Does it say nothing of the file, and pass by itself: want of descriptors or memory, an
+    /// interruption?
+    pub fn is_passing(&self) -> bool {
+        let passing = [
+            Errno::MFILE,
+            Errno::NFILE,
+            Errno::NOMEM,
+            Errno::AGAIN,
+            Errno::INTR,
+        ];
+        passing.contains(&Errno::from_raw_os_error(self.errno))
+    }
 }

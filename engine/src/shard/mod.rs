@@ -20,6 +20,7 @@ mod receive;
 mod routes;
 #[cfg(test)]
 mod tests;
+mod unread;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -30,6 +31,7 @@ pub use inbox::Inbox;
 pub use message::{Answer, Ask, Message, Origin, PointBatch, Question, Reply};
 pub use recall::{Adopted, RecallConfig, Recalled, Together};
 pub use routes::{Guesses, Known, Trail};
+pub use unread::Kept;
 
 use crate::cache::{Cache, CacheConfig, Ledger, SeriesId, Usage, Volume};
 use crate::clock::Now;

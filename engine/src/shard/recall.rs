@@ -1,9 +1,9 @@
 //! Points that an earlier run of the daemon owed come back: each shard reads what there is, keeps
 //! what it owns, puts it into its cache behind what was received since, and journals it anew.
 //! When every shard has that on its disk, and what earlier runs have written to files is on theirs,
-//! the first says that earlier epochs owe nothing, and when that is on the disk their files go. Until
-//! then no file is written, so that a crash in between finds everything as it was. Where the cache
-//! has no room for all, or the journal's disk fails, files are written before, and until earlier
+//! the first says that earlier epochs owe nothing, and when that is on the disk their files go, but for
+//! those that a shard could not read (`unread`). Until then no file is written, so that a crash in
+//! between finds everything as it was. Where the cache has no room for all, or the journal's disk fails, files are written before, and until earlier
 //! epochs are at their end the journal says nothing of that and lets nothing go
 //! (`Journal::set_earlier_owing`): a crash in between writes points again, in their order. A shard
 //! whose journal has failed goes on once it is well again, so that earlier epochs end at last.
@@ -14,24 +14,29 @@
 //! read once more, and what is not known to be on the device comes back too.
 //! Nothing here holds up receivers or queries: a turn does a bounded piece.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::hint::black_box;
-use std::mem;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Instant;
+use std::{iter, mem};
 
 use super::Shard;
 use super::keep::Asker;
+use super::unread::{self, Kept};
 use crate::breaks::{self, Break};
 use crate::cache::SeriesId;
 use crate::journal::replay::{NameIndex, Owed, Owns, Progress, Replay, ReplayToken, Report};
-use crate::journal::survey::{NewerVersion, Survey};
+use crate::journal::survey::{self, NewerVersion, SegmentFile, Survey};
 use crate::journal::{DataSync, Journal, State};
-use crate::limits::{INSTANCES_MAX, RECALLED_PER_TURN_MAX, REMOVALS_IN_FLIGHT_MAX};
+use crate::limits::{
+    INSTANCES_MAX, JOURNAL_READ_RETRY, RECALLED_PER_TURN_MAX, REMOVALS_IN_FLIGHT_MAX,
+};
 use crate::metric::{Metric, ShardIndex, TaggedLeaf, owner};
 use crate::point::Point;
-use crate::ring::{FileError, FileOperation, FileOutcome, FileToken};
+use crate::quiet::Quiet;
+use crate::ring::{FileError, FileOperation, FileOutcome, FileToken, Stage};
 
 /// How far the shards of a process are together.
 #[derive(Debug)]
@@ -44,6 +49,8 @@ pub struct Together {
     is_released: AtomicBool,
     /// Earlier epochs owe nothing, on the disk.
     is_sealed: AtomicBool,
+    /// By shard that has arrived: the files that it could not read in whole.
+    unread: Box<[OnceLock<BTreeSet<PathBuf>>]>,
 }
 
 impl Together {
@@ -54,10 +61,20 @@ impl Together {
             failing: AtomicU16::new(0),
             is_released: AtomicBool::new(false),
             is_sealed: AtomicBool::new(false),
+            unread: (0..shards).map(|_| OnceLock::new()).collect(),
         }
     }
 
-    fn arrive(&self) {
+    /// What any of the shards that have arrived could not read.
+    fn unread(&self) -> BTreeSet<PathBuf> {
+        let unread = self.unread.iter().filter_map(OnceLock::get);
+        unread.flatten().cloned().collect()
+    }
+
+    /// A shard has all of its points on the disk, and could not read these files in whole.
+    fn arrive(&self, shard: ShardIndex, unread: BTreeSet<PathBuf>) {
+        let is_first = self.unread[usize::from(shard.0)].set(unread).is_ok();
+        assert!(is_first, "shard {} arrives a second time", shard.0);
         let before = self.left.fetch_sub(1, Ordering::SeqCst);
         assert!(before > 0, "more shards arrived than there are");
     }
@@ -115,6 +132,9 @@ pub struct RecallConfig {
     pub mount: u32,
     /// Earlier runs have left more than the journal's bound: senders wait until they owe nothing.
     pub is_past_bound: bool,
+    /// Bytes of files that may be set aside: what JOURNAL_MAX_BYTES leaves beside those that are so
+    /// already.
+    pub aside_bytes_max: u64,
 }
 
 /// A journal of another directory, which this one takes over.
@@ -151,6 +171,8 @@ pub enum Recalled {
     All(Report),
     /// Nothing can be read; the daemon must not go on.
     Refused(NewerVersion),
+    /// Files that not every shard could read do not go with the others.
+    Kept(Kept),
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -211,10 +233,23 @@ pub(super) struct Recall {
     is_failing: bool,
     /// The last turn's work was bounded: there is more to do at once.
     is_busy: bool,
+    /// The first shard's: files of earlier runs, which go or are set aside once those owe nothing.
+    segments: Vec<SegmentFile>,
+    /// Bytes of them that may be set aside.
+    aside_bytes_max: u64,
+    /// Files that are set aside now.
+    aside: Vec<PathBuf>,
+    /// Files that are removed now, or in the end.
     files: Vec<PathBuf>,
     removals: usize,
     removals_begun: u64,
     said: VecDeque<Recalled>,
+    /// Files that this shard could not read in whole.
+    unread: BTreeSet<PathBuf>,
+    /// When reads are tried again that were put off.
+    retry_at: Option<Instant>,
+    /// That they wait is said.
+    quiet: Quiet,
 }
 
 /// Says which metrics are this shard's.
@@ -251,14 +286,11 @@ impl Recall {
             replay.mounted(config.mount)
         };
         // The first shard removes them; a note last, though nothing hangs on that.
-        let paths = |survey: &Survey| -> Vec<PathBuf> {
-            survey.files.iter().map(|file| file.path.clone()).collect()
-        };
-        let mut files = Vec::new();
+        let (mut files, mut segments) = (Vec::new(), Vec::new());
         if index == ShardIndex(0) {
             files.extend(config.adopted.iter().map(|adopted| adopted.note.clone()));
-            files.extend(config.adopted.iter().flat_map(|it| paths(&it.survey)));
-            files.extend(paths(&config.survey));
+            let adopted = config.adopted.iter().flat_map(|it| &it.survey.files);
+            segments.extend(adopted.chain(&config.survey.files).cloned());
         }
         let adoptions = (1..).zip(config.adopted);
         let adoptions = adoptions.map(|(number, adopted)| Adoption {
@@ -268,6 +300,9 @@ impl Recall {
             replay: read(adopted.survey),
         });
         Recall {
+            segments,
+            aside_bytes_max: config.aside_bytes_max,
+            aside: Vec::new(),
             files,
             adoptions: adoptions.collect(),
             replay: read(config.survey),
@@ -284,6 +319,9 @@ impl Recall {
             removals: 0,
             removals_begun: 0,
             said: VecDeque::new(),
+            unread: BTreeSet::new(),
+            retry_at: None,
+            quiet: Quiet::default(),
         }
     }
 
@@ -303,6 +341,7 @@ impl Recall {
         (begun.again, begun.ticket) = (None, None);
         begun.is_failing = self.is_failing;
         begun.said = mem::take(&mut self.said);
+        begun.unread = mem::take(&mut self.unread);
         *self = begun;
     }
 
@@ -320,6 +359,51 @@ impl Recall {
     /// Is nothing that its replays asked for under way?
     fn is_quiet(&self) -> bool {
         self.replay.is_quiet() && self.adoptions.iter().all(|it| it.replay.is_quiet())
+    }
+
+    /// Reads that failed for want of something are tried again after a pause, for as long as it takes:
+    /// nothing goes before all is read.
+    fn try_reads_again(&mut self, now: Instant) {
+        let others = self.adoptions.iter_mut().map(|it| &mut it.replay);
+        let replays = iter::once(&mut self.replay).chain(others);
+        let mut waiting = replays.filter(|it| it.put_off().is_some()).peekable();
+        let Some((path, error)) = waiting.peek().and_then(|it| it.put_off()) else {
+            self.retry_at = None;
+            return;
+        };
+        if self.quiet.due(now).is_some() {
+            tracing::warn!(
+                "{} cannot be read just now: {error}; the journal is read on once it can be, and \
+                 nothing of it is lost meanwhile",
+                path.display()
+            );
+        }
+        if now >= *self.retry_at.get_or_insert(now + JOURNAL_READ_RETRY) {
+            self.retry_at = None;
+            waiting.for_each(Replay::try_again);
+        }
+    }
+
+    /// What a journal was found to hold, to be said.
+    fn say_all(&mut self, report: Report) {
+        self.unread.extend(report.unread.iter().cloned());
+        self.said.push_back(Recalled::All(report));
+    }
+
+    /// Earlier runs owe nothing: their files go, but for those that not every shard could read.
+    fn begin_removing(&mut self) {
+        let segments = mem::take(&mut self.segments);
+        let (gone, kept) = unread::sort(segments, self.together.unread(), self.aside_bytes_max);
+        self.files.extend(gone);
+        if let Some(kept) = kept {
+            self.aside.clone_from(&kept.aside);
+            self.said.push_back(Recalled::Kept(kept));
+        }
+        self.phase = Phase::Removing;
+    }
+
+    fn has_removed(&self) -> bool {
+        self.removals == 0 && self.aside.is_empty() && self.files.is_empty()
     }
 
     /// Which of the journals that are to be taken over are so already is known once the own one has
@@ -342,6 +426,7 @@ impl Shard {
         };
         recall.is_busy = false;
         self.look_for_failure(&mut recall);
+        recall.try_reads_again(self.now.instant);
         match recall.phase {
             Phase::Reading => self.recall_points(&mut recall),
             Phase::Settling(serial) => self.settle_recall(&mut recall, serial),
@@ -351,13 +436,12 @@ impl Shard {
                 let journal = self.ledger.journal();
                 if journal.is_some_and(Journal::has_sealed_epochs) {
                     recall.together.seal();
-                    recall.phase = Phase::Removing;
+                    recall.begin_removing();
                 }
             }
             Phase::Removing | Phase::Over => {}
         }
-        let is_removing = recall.removals > 0 || !recall.files.is_empty();
-        if recall.phase == Phase::Removing && !is_removing {
+        if recall.phase == Phase::Removing && recall.has_removed() {
             recall.phase = Phase::Over;
         }
         let is_over = recall.phase == Phase::Over && recall.said.is_empty();
@@ -417,7 +501,7 @@ impl Shard {
                 recall.own = Own::Given;
                 self.let_go(recall);
                 let report = recall.replay.report().clone();
-                recall.said.push_back(Recalled::All(report));
+                recall.say_all(report);
                 Progress::More
             } else {
                 progress
@@ -495,8 +579,7 @@ impl Shard {
         }
         if let Some(adoption) = recall.adoptions.pop_front() {
             recall.latest = recall.latest.max(adoption.replay.latest());
-            let report = adoption.replay.report().clone();
-            recall.said.push_back(Recalled::All(report));
+            recall.say_all(adoption.replay.report().clone());
         }
         Progress::More
     }
@@ -534,7 +617,8 @@ impl Shard {
                 }
                 return;
             }
-            recall.together.arrive();
+            let unread = mem::take(&mut recall.unread);
+            recall.together.arrive(self.index, unread);
             recall.phase = Phase::Waiting;
         }
     }
@@ -605,7 +689,7 @@ impl Shard {
     /// The recall's next operation.
     pub(super) fn next_of_recall(&mut self) -> Option<(FileToken, FileOperation)> {
         let recall = self.recall.as_mut()?;
-        let replays = std::iter::once((0, &mut recall.replay)).chain(
+        let replays = iter::once((0, &mut recall.replay)).chain(
             recall
                 .adoptions
                 .front_mut()
@@ -620,11 +704,16 @@ impl Shard {
         if recall.phase != Phase::Removing || recall.removals == REMOVALS_IN_FLIGHT_MAX {
             return None;
         }
-        let path = recall.files.pop()?;
+        let operation = if let Some(old) = recall.aside.pop() {
+            let path = survey::aside(&old);
+            FileOperation::Adopt { path, old }
+        } else {
+            let path = recall.files.pop()?;
+            FileOperation::Remove { path }
+        };
         recall.removals += 1;
         recall.removals_begun += 1;
-        let token = Asker::Removal(recall.removals_begun).token();
-        Some((token, FileOperation::Remove { path }))
+        Some((Asker::Removal(recall.removals_begun).token(), operation))
     }
 
     /// Takes the outcome of a read.
@@ -648,14 +737,19 @@ impl Shard {
         }
     }
 
-    /// Takes the outcome of a removal. A file that stays owes nothing all the same.
+    /// Takes the outcome of a removal, or of another name. A file that stays owes nothing all the same.
     pub(super) fn complete_of_removal(&mut self, result: &Result<FileOutcome, FileError>) {
         let Some(recall) = self.recall.as_mut() else {
             unreachable!("a removal after the last")
         };
         recall.removals -= 1;
-        if let Err(error) = result {
-            tracing::warn!("an old segment of the journal stays: {error}");
+        match result {
+            Err(error) if error.stage == Stage::Adopt => tracing::error!(
+                "a file of the journal that was to be set aside has its name yet: {error}; the next start \
+                 removes it"
+            ),
+            Err(error) => tracing::warn!("an old segment of the journal stays: {error}"),
+            Ok(_) => {}
         }
     }
 }

@@ -40,6 +40,7 @@ use accept::Accepting;
 use bulk::{Bulk, Waiting};
 pub(crate) use diary::Diary;
 pub(crate) use peers::{Ending, Parcel, Peers};
+pub(crate) use recalled::advice;
 
 /// How soon a message is offered again to an inbox that was full.
 const INBOX_RETRY: Duration = Duration::from_micros(200);
@@ -177,6 +178,7 @@ impl Core {
             None => {}
             Some(Recalled::All(report)) => recalled::say(self.index, &report),
             Some(Recalled::Refused(newer)) => self.peers.fail(newer.to_string()),
+            Some(Recalled::Kept(kept)) => recalled::say_kept(&kept),
         }
     }
 

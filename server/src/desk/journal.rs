@@ -32,7 +32,7 @@ use super::cut_off;
 use super::hold::{Held, LOCK_NAME};
 use super::volumes::{SYNC_PATIENCE, one_of_each};
 use crate::config::{DataDirectory, JournalSettings, JournalSync, Settings, Shutdown};
-use crate::core::Ending;
+use crate::core::{self, Ending};
 
 /// Segments of no given length are a multiple of this: a page of the page cache, many times.
 const SEGMENT_UNIT_BYTES: u64 = 64 << 10;
@@ -129,6 +129,8 @@ pub(super) struct Journal {
     pub(super) survey: Survey,
     /// That is more than the bound.
     is_past_bound: bool,
+    /// What the bound leaves for files that are set aside.
+    aside_bytes_max: u64,
     /// What is taken over from other directories.
     adopted: Vec<Adopted>,
 }
@@ -157,10 +159,17 @@ impl Journal {
                 stranger.display()
             );
         }
+        if !survey.aside.is_empty() {
+            let advice = core::advice(path, survey.aside.len());
+            tracing::warn!("the journal: {advice}");
+        }
+        let size = |path: &PathBuf| fs::metadata(path).map_or(0, |it| it.len());
+        let aside_bytes: u64 = survey.aside.iter().map(size).sum();
         let mut opened = Journal {
             directory: path.clone(),
             survey,
             is_past_bound,
+            aside_bytes_max: bytes_max.saturating_sub(aside_bytes),
             adopted: Vec::new(),
         };
         opened.adopted = adopted::find(settings, held.bare(), (path, opened.epoch()))?;
@@ -314,6 +323,7 @@ impl JournalPlan {
             survey,
             adopted,
             is_past_bound,
+            aside_bytes_max,
             ..
         } = &self.journal;
         (!survey.files.is_empty() || !adopted.is_empty()).then(|| RecallConfig {
@@ -323,6 +333,7 @@ impl JournalPlan {
             data_sync: Arc::clone(&self.data_sync),
             mount: self.mount,
             is_past_bound: *is_past_bound,
+            aside_bytes_max: *aside_bytes_max,
         })
     }
 

@@ -1,6 +1,7 @@
 //! A replay without a ring: its files are read by ordinary system calls, one after the other. For who
 //! looks at a journal before there are cores, and beside them.
-//! Changes nothing. What cannot be read is an answer to the replay, which says so in its report.
+//! Changes nothing. What cannot be read is an answer to the replay, which says so in its report; for want
+//! of descriptors or memory it waits.
 
 use std::fs::File;
 use std::io;
@@ -9,6 +10,7 @@ use std::path::Path;
 
 use benzene_engine::journal::replay::{Owed, Progress, Replay, ReplayToken};
 use benzene_engine::journal::survey::NewerVersion;
+use benzene_engine::limits::JOURNAL_READ_RETRY;
 use benzene_engine::ring::{
     ByteRange, FileError, FileOperation, FileOutcome, Piece, Stage, VisitId,
 };
@@ -32,12 +34,24 @@ pub(crate) fn drive<E: From<NewerVersion>>(
         for owed in points.drain(..) {
             sink(replay.name(owed.name), owed)?;
         }
+        if replay.put_off().is_some() {
+            pause();
+            replay.try_again();
+        }
         match progress {
             Progress::More | Progress::Waiting | Progress::Full => {}
             Progress::Done => return Ok(()),
             Progress::Refused(newer) => return Err(newer.into()),
         }
     }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "no core runs on this thread, which has nothing else to do"
+)]
+fn pause() {
+    std::thread::sleep(JOURNAL_READ_RETRY);
 }
 
 /// Reads a journal to its end, or to the first point that is given out: is there none?

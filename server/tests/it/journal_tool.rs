@@ -268,6 +268,37 @@ fn verify_names_the_damaged_place_and_ends_with_one() {
 }
 
 #[test]
+fn what_was_set_aside_is_read_where_it_is_asked_for_and_nowhere_else() {
+    let directory = tempfile::tempdir().unwrap();
+    journal(directory.path());
+    let whole = benzene(&["export", "--all"], directory.path());
+    let mut aside = directory.path().to_owned();
+    for entry in fs::read_dir(directory.path()).unwrap() {
+        let path = entry.unwrap().path();
+        aside = PathBuf::from(format!("{}.aside", path.display()));
+        fs::rename(path, &aside).unwrap();
+    }
+    let output = benzene(&["export", "--all"], directory.path());
+    assert_eq!(
+        (output.status.code(), output.stdout.len()),
+        (Some(0), 0),
+        "{output:?}"
+    );
+    fs::write(directory.path().join("00000008-00000-00000000.points"), "").unwrap();
+    let mut files: Vec<PathBuf> = fs::read_dir(directory.path())
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
+    files.retain(|path| path.extension() == aside.extension());
+    let mut command = Command::new(env!("CARGO_BIN_EXE_benzene"));
+    command.args(["journal", "export", "--all"]).args(&files);
+    let output = command.output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert_eq!(text(&output.stdout), text(&whole.stdout));
+    assert_eq!(text(&output.stdout).lines().count(), 12);
+}
+
+#[test]
 fn what_is_not_there_is_named() {
     let directory = tempfile::tempdir().unwrap();
     let missing = directory.path().join("none");

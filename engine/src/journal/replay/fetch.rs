@@ -3,12 +3,14 @@
 //! concerns no other, and no descriptor stays open while a shard waits for room.
 //! A piece that cannot be read is read again in small ones; those that fail again are given as
 //! zeros, in which no block is found, and named. A file that ends before it should is zeros there.
+//! What fails for want of descriptors or memory says nothing of the file: it is put off, and so are all
+//! reads, until `try_again`.
 //! Invariants: pieces come in the order of their offsets and without holes; never more than
 //! `JOURNAL_READS_AHEAD_MAX` operations are unanswered, closes apart; each visit that an answer
 //! begins is closed, also of a file that is done with by then.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::ReplayToken;
 use crate::limits::{JOURNAL_READ_BYTES, JOURNAL_READS_AHEAD_MAX, JOURNAL_REREAD_BYTES};
@@ -58,6 +60,8 @@ pub(super) struct Fetch {
     closes: Vec<VisitId>,
     tokens: u64,
     unreadable: Vec<Unreadable>,
+    /// Why nothing is read until `try_again`.
+    put_off: Option<FileError>,
 }
 
 impl Default for Fetch {
@@ -72,6 +76,7 @@ impl Default for Fetch {
             closes: Vec::new(),
             tokens: 0,
             unreadable: Vec::new(),
+            put_off: None,
         }
     }
 }
@@ -83,6 +88,17 @@ impl Fetch {
         (self.path, self.next, self.end) = (path, from, end);
         self.pieces.clear();
         self.unreadable.clear();
+        self.put_off = None;
+    }
+
+    /// Why nothing is read until `try_again`, and of which file.
+    pub(super) fn put_off(&self) -> Option<(&Path, FileError)> {
+        self.put_off.map(|error| (self.path.as_path(), error))
+    }
+
+    /// What was put off is asked for once more.
+    pub(super) fn try_again(&mut self) {
+        self.put_off = None;
     }
 
     /// What is to be done, while anything is.
@@ -92,7 +108,7 @@ impl Fetch {
             return Some((token, FileOperation::Close { visit }));
         }
         let reads = self.unanswered.values().filter(|reads| **reads).count();
-        if reads >= JOURNAL_READS_AHEAD_MAX {
+        if reads >= JOURNAL_READS_AHEAD_MAX || self.put_off.is_some() {
             return None;
         }
         let waiting = self.pieces.iter().position(|piece| piece.token.is_none());
@@ -143,6 +159,10 @@ impl Fetch {
             Ok(mut bytes) => {
                 bytes.resize(len as usize, 0);
                 self.pieces[index].bytes = Some(bytes);
+            }
+            Err(error) if error.is_passing() => {
+                self.pieces[index].token = None;
+                self.put_off = Some(error);
             }
             Err(error) if error.stage != Stage::Read => self.give_up(index, error),
             Err(_) if len > self.piece_bytes.1 => self.split(index),

@@ -22,7 +22,7 @@ mod unproven;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
 use std::mem;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::MOUNT_DOUBTFUL;
 use super::block::{Block, Head, Kind, block_bytes};
@@ -290,6 +290,17 @@ impl Replay {
         self.fetch.complete(token, answer);
     }
 
+    /// Why it reads nothing until `try_again`: the last read failed for a reason that passes, of this
+    /// file. Nothing is lost meanwhile.
+    pub fn put_off(&self) -> Option<(&Path, FileError)> {
+        self.fetch.put_off()
+    }
+
+    /// Asks once more for what was put off; after `limits::JOURNAL_READ_RETRY`.
+    pub fn try_again(&mut self) {
+        self.fetch.try_again();
+    }
+
     /// Is every operation answered? Once it is done and quiet, it may be dropped.
     pub fn is_quiet(&self) -> bool {
         self.fetch.is_quiet()
@@ -516,6 +527,7 @@ impl Replay {
         if points > 0 {
             self.report.lost += points;
             let path = self.files[file].path.clone();
+            self.report.unread.insert(path.clone());
             let what = Damage::Changed { points };
             self.report.harm(Harm { path, offset, what });
         }
@@ -538,8 +550,10 @@ impl Replay {
                 self.files[stretch.file].tail = tail;
             }
         }
+        let file = &mut self.files[stretch.file];
         for place in unreadable {
-            self.files[stretch.file].harm(
+            file.is_unread = true;
+            file.harm(
                 place.offset,
                 Damage::Unreadable {
                     bytes: place.bytes,

@@ -1,6 +1,7 @@
 //! What a replay found: how much was owed and given out, and everything that was not as it should be.
 //! Nothing that is missing is silent: it is a number here, and a place while there are not too many.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::path::PathBuf;
 
@@ -10,7 +11,8 @@ use crate::ring::FileError;
 
 /// What a replay found so far; final once it is done.
 /// What is said of names, of points owed, given and written is of the metrics that this shard owns;
-/// all else is of the whole journal, and the same in the replay of every shard.
+/// all else is of the whole journal, and the same in the replay of every shard whose reads succeed. What
+/// fails is this shard's own reading (`unread`), and so is what is lost by that.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Report {
     /// Names of this shard's metrics.
@@ -41,6 +43,9 @@ pub struct Report {
     pub harms: Vec<Harm>,
     /// How many more there are.
     pub harms_more: u64,
+    /// Files that count and that could not be read in whole, or not a second time: another reader may
+    /// find there what is missing.
+    pub unread: BTreeSet<PathBuf>,
 }
 
 impl Report {
@@ -110,6 +115,13 @@ pub enum Damage {
     },
     /// Another file holds the same segment; this one was not read.
     Twin,
+}
+
+impl Damage {
+    /// Is it of one shard's reading, so that another's may have succeeded?
+    pub fn is_of_reading(&self) -> bool {
+        matches!(self, Damage::Unreadable { .. } | Damage::Changed { .. })
+    }
 }
 
 impl fmt::Display for Harm {

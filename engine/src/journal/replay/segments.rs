@@ -37,6 +37,8 @@ pub(super) struct Segment {
     pub(super) points_owned: u64,
     /// Points gone inside it.
     pub(super) lost: u64,
+    /// A part of it could not be read.
+    pub(super) is_unread: bool,
     first: Option<First>,
     runs: Vec<Run>,
     harms: Vec<(u64, Damage)>,
@@ -52,6 +54,7 @@ impl Segment {
             tail: Tail::default(),
             points_owned: 0,
             lost: 0,
+            is_unread: false,
             first: None,
             runs: Vec::new(),
             harms: Vec::new(),
@@ -148,6 +151,9 @@ pub(super) fn settle(
                 report.harm(Harm { path, offset, what });
             }
             report.harms_more += std::mem::take(&mut file.harms_more);
+            if file.is_unread {
+                report.unread.insert(file.path.clone());
+            }
         }
     }
     order.retain(|index| counted[*index].is_some() && files[*index].is(Kind::Points));

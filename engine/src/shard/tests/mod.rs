@@ -10,6 +10,7 @@ mod limits;
 mod recalled;
 mod routes;
 mod stops;
+mod unread;
 mod year;
 
 use std::collections::BTreeMap;

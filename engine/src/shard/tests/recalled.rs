@@ -5,7 +5,7 @@ use crate::journal::survey::{Looked, Survey};
 use crate::journal::{DataSync, JournalConfig};
 use crate::shard::keep::Asker;
 
-const JOURNAL_DIR: &str = "/journal";
+pub(super) const JOURNAL_DIR: &str = "/journal";
 
 /// What the journal's directory holds.
 fn survey(disk: &Disk) -> Survey {
@@ -17,11 +17,16 @@ fn survey(disk: &Disk) -> Survey {
 impl World {
     /// One shard of a daemon that has just started over what an earlier one left on the disk.
     fn started(disk: Disk, data_sync: &Arc<DataSync>) -> World {
+        World::all_started(1, disk, data_sync)
+    }
+
+    /// All shards of one.
+    pub(super) fn all_started(shards: u16, disk: Disk, data_sync: &Arc<DataSync>) -> World {
         let survey = survey(&disk);
-        let together = Arc::new(Together::new(1));
-        let mut world = World::changed((1, None, 1 << 30), |config| {
+        let together = Arc::new(Together::new(shards));
+        let mut world = World::changed((shards, None, 1 << 30), |config| {
             config.journal = Some(JournalConfig {
-                shard: 0,
+                shard: config.index.0,
                 epoch: survey.epoch_highest.map_or(1, |highest| highest + 1),
                 segment_bytes: 64 << 10,
                 data_sync: Arc::clone(data_sync),
@@ -34,6 +39,7 @@ impl World {
                 data_sync: Arc::clone(data_sync),
                 mount: 1,
                 is_past_bound: false,
+                aside_bytes_max: 1 << 30,
             });
         });
         world.disk = disk;
@@ -102,6 +108,7 @@ fn a_failed_sync_begins_the_reading_anew_once_all_answers_are_there() {
     let given = said.map(|recalled| match recalled {
         Recalled::All(report) => report.given,
         Recalled::Refused(newer) => panic!("{newer}"),
+        Recalled::Kept(kept) => panic!("{kept:?}"),
     });
     assert_eq!(given.collect::<Vec<_>>(), [0, 2]);
     world.settle();

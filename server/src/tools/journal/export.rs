@@ -7,7 +7,7 @@ use std::io::{self, BufWriter, Write};
 
 use benzene_engine::journal::replay::{Owed, Replay, Wanted};
 
-use super::files::{Asked, JournalError, asked, survey};
+use super::files::{Asked, JournalError, asked, survey_asked};
 use super::say;
 use crate::cli::JournalExportOptions;
 use crate::desk::drive;
@@ -34,7 +34,7 @@ fn export_to(asked: &[Asked], all: bool, output: impl Write) -> Result<Exit, Jou
     let mut exit = Exit::Success;
     for asked in asked {
         let wanted = if all { Wanted::All } else { Wanted::Owed };
-        let survey = survey(&asked.directory)?;
+        let survey = survey_asked(asked)?;
         let replay = Replay::new(survey, Box::new(|_, _| true), 0);
         let mut replay = replay.wanting(wanted, asked.only.clone());
         drive(&mut replay, &mut |name, owed| {

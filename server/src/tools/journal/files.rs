@@ -6,7 +6,7 @@ use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use benzene_engine::journal::survey::{Looked, NewerVersion, Survey, wants};
+use benzene_engine::journal::survey::{Looked, NewerVersion, Survey, is_aside, wants};
 
 use crate::desk::{NOTES, read_at};
 
@@ -80,8 +80,25 @@ pub(super) fn list(directory: &Path) -> Result<Vec<(PathBuf, u64)>, JournalError
     Ok(files)
 }
 
+/// Surveys what was asked for: where that is files that were set aside, all such of their directory and
+/// nothing else.
+pub(super) fn survey_asked(asked: &Asked) -> Result<Survey, JournalError> {
+    let looked = look_through(&asked.directory)?;
+    let only = asked.only.iter().flatten();
+    let are_aside = asked.only.is_some() && only.map(PathBuf::as_path).all(is_aside);
+    Ok(if are_aside {
+        Survey::of_aside(looked)?
+    } else {
+        Survey::new(looked)?
+    })
+}
+
 /// Surveys a directory as a start of the daemon does.
 pub(super) fn survey(directory: &Path) -> Result<Survey, JournalError> {
+    Ok(Survey::new(look_through(directory)?)?)
+}
+
+fn look_through(directory: &Path) -> Result<Vec<Looked>, JournalError> {
     let is_part = |path: &Path| {
         let name = path.file_name().unwrap_or_default();
         !NOTES.iter().any(|note| name == *note)
@@ -93,7 +110,7 @@ pub(super) fn survey(directory: &Path) -> Result<Survey, JournalError> {
         let first = first_bytes(&path, bytes).unwrap_or_default();
         Looked { path, bytes, first }
     });
-    Ok(Survey::new(looked)?)
+    Ok(looked.collect())
 }
 
 /// A file's first bytes, as many as tell whether a block is there.

@@ -8,10 +8,9 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use benzene_engine::journal::FileName;
 use benzene_engine::journal::block::{HEAD_BYTES, Kind};
 use benzene_engine::journal::replay::{Replay, Report};
-use benzene_engine::journal::survey::{SegmentFile, Survey};
+use benzene_engine::journal::survey::{SegmentFile, Survey, named};
 
 use super::files::{Asked, JournalError, first_bytes, survey};
 use super::inspect::FileReport;
@@ -140,7 +139,7 @@ fn streams(survey: &Survey, kind: Kind) -> BTreeSet<(u32, u16)> {
     let stream = |file: &SegmentFile| {
         let known = file.key.map(|key| (key.kind, key.epoch, key.shard));
         let is_torn = || kind == Kind::Points && !begins_blank(&file.path);
-        let torn = || segment_name(&file.path).filter(|_| is_torn());
+        let torn = || named(&file.path).filter(|_| is_torn());
         known.or_else(|| torn().map(|name| (name.kind, name.epoch, name.shard)))
     };
     let streams = survey.files.iter().filter_map(stream);
@@ -162,13 +161,8 @@ fn fakes(directory: &Path, survey: &Survey) -> Result<Vec<PathBuf>, JournalError
 
 /// Has this file nothing of a segment, and is not one that was never written?
 fn is_no_segment(file: &FileReport) -> bool {
-    let is_unwritten = || segment_name(&file.path).is_some() && begins_blank(&file.path);
+    let is_unwritten = || named(&file.path).is_some() && begins_blank(&file.path);
     file.blocks == 0 && file.torn_bytes == 0 && file.damaged.is_empty() && !is_unwritten()
-}
-
-/// What a file's name says, where it is a segment's.
-fn segment_name(path: &Path) -> Option<FileName> {
-    FileName::parse(path.file_name()?.to_str()?)
 }
 
 /// Does a file begin with zeros, where its first block would be?

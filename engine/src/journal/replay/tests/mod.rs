@@ -3,6 +3,7 @@
 
 mod history;
 mod model;
+mod scarce;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -27,6 +28,8 @@ struct Disk<'a> {
     files: Option<&'a BTreeMap<PathBuf, Vec<u8>>>,
     broken: Vec<(PathBuf, u64)>,
     locked: Vec<PathBuf>,
+    /// Opens and reads that fail by turns for want of something, the next ones.
+    scarce: Vec<FileError>,
     open: u32,
 }
 
@@ -39,6 +42,9 @@ impl Disk<'_> {
         let FileOperation::Open { path, ranges, .. } = operation else {
             panic!("{operation:?}")
         };
+        if let Some(error) = self.scarce.pop() {
+            return Err(error);
+        }
         let files = self.files.unwrap();
         if self.locked.contains(&path) {
             let (stage, errno) = (Stage::Open, 13);
@@ -81,6 +87,11 @@ fn run(replay: &mut Replay, disk: &mut Disk<'_>, dice: &mut Dice) -> (Vec<Given>
                 matches!(operation, FileOperation::Open { .. })
             };
             assert!(asked.iter().filter(reads).count() <= JOURNAL_READS_AHEAD_MAX);
+        }
+        if replay.put_off().is_some() && (asked.is_empty() || dice.one_in(3)) {
+            replay.try_again();
+            waits = false;
+            continue;
         }
         assert!(!waits || !asked.is_empty(), "it waits for nothing");
         let mut points = Vec::new();
