@@ -192,7 +192,12 @@ fn before_segment(
     let (Some(key), Some(first)) = (file.key, file.first) else {
         unreachable!("only what was read is settled")
     };
-    let expected = match before {
+    // Files that were used again hold others than the oldest: what lay between owes nothing.
+    let follows = |before: &&Segment| {
+        let next = before.key.map(|before| before.segment + 1);
+        next == Some(key.segment) || Some(key.segment) > retired
+    };
+    let expected = match before.filter(follows) {
         Some(before) => Some(before.serial_end()),
         None if key.segment == 0 => Some(0),
         None => None,

@@ -3,6 +3,7 @@
 
 mod history;
 mod model;
+mod retired;
 mod scarce;
 
 use std::collections::BTreeMap;
