@@ -12,10 +12,11 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use benzene_engine::journal::survey::{Looked, Survey};
+use benzene_engine::journal::survey::Survey;
 use benzene_engine::shard::Adopted;
 
-use super::journal::{JournalError, lies_in, look_through};
+use super::journal::JournalError;
+use super::look::{lies_in, list, look_through};
 use crate::config::Settings;
 
 /// The note of a directory that is being taken over: the journal that does, and its epochs, a line each.
@@ -63,7 +64,7 @@ pub(super) fn find(
     } else {
         say_orphans(settings, &known);
     }
-    let own_written = last_written(&look_through(own).map_err(at(own))?);
+    let own_written = last_written(list(own).map_err(at(own))?.iter().map(|(path, _)| path));
     found.sort_by_key(|(written, _)| *written);
     let found = found.into_iter().map(|(written, adopted)| Adopted {
         is_later: written > own_written,
@@ -73,11 +74,8 @@ pub(super) fn find(
 }
 
 /// When a journal was last written.
-fn last_written(files: &[Looked]) -> SystemTime {
-    let written = files.iter().filter_map(|looked| {
-        let metadata = fs::metadata(&looked.path).ok()?;
-        metadata.modified().ok()
-    });
+fn last_written<'a>(files: impl Iterator<Item = &'a PathBuf>) -> SystemTime {
+    let written = files.filter_map(|path| fs::metadata(path).ok()?.modified().ok());
     written.max().unwrap_or(SystemTime::UNIX_EPOCH)
 }
 
@@ -134,8 +132,8 @@ fn take_over(
     own: &Path,
     epoch: u32,
 ) -> Result<Option<(SystemTime, Adopted)>, JournalError> {
-    let files = look_through(directory).map_err(at(directory))?;
-    let written = last_written(&files);
+    let files = look_through(directory)?;
+    let written = last_written(files.iter().map(|looked| &looked.path));
     let survey = Survey::new(files).map_err(JournalError::Newer)?;
     let note = directory.join(TAKEN_NAME);
     if survey.files.is_empty() {

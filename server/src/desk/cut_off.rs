@@ -16,7 +16,8 @@ use benzene_engine::journal::replay::Replay;
 use benzene_engine::journal::survey::{SegmentFile, Survey};
 use benzene_engine::ring::host;
 
-use super::journal::{JournalError, look_through};
+use super::journal::JournalError;
+use super::look::look_through;
 use super::reading::is_without_points;
 
 /// Keeps a journal of earlier runs within its bound, as far as that loses nothing: what is left, and
@@ -44,12 +45,7 @@ pub(super) fn remove(
             removed += of.files.iter().map(remove_file).sum::<u64>();
         }
     }
-    let unusable = |source| JournalError::Directory {
-        path: directory.to_owned(),
-        source,
-    };
-    let looked = look_through(directory).map_err(unusable)?;
-    let mut left = Survey::new(looked).map_err(JournalError::Newer)?;
+    let mut left = Survey::new(look_through(directory)?).map_err(JournalError::Newer)?;
     // What was removed is not to come back under a number that is used anew.
     left.epoch_highest = survey.epoch_highest;
     let (bytes, mib) = (bytes(&left), |bytes: u64| bytes >> 20);

@@ -10,7 +10,8 @@ use std::path::{Path, PathBuf};
 
 use benzene_engine::ring::host;
 
-use super::journal::{self, JournalError};
+use super::journal::JournalError;
+use super::look;
 use crate::config::Settings;
 
 /// The file that the process which uses the directory holds a lock on; has its number in it.
@@ -115,7 +116,7 @@ impl Held {
                     directory.display()
                 );
             }
-            if is_known || !journal::lies_in(directory) {
+            if is_known || !look::lies_in(directory) {
                 continue;
             }
             match hold(directory, settings) {

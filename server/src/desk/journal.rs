@@ -6,14 +6,14 @@
 //! opened each time, so that each can be unmounted.
 //! A directory that another process holds, or that a newer version has written, ends the start.
 
-use std::fs::{self, File};
-use std::os::unix::fs::FileExt;
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use benzene_engine::clock;
-use benzene_engine::journal::survey::{self, Looked, NewerVersion, Survey};
+use benzene_engine::journal::survey::{NewerVersion, Survey};
 use benzene_engine::journal::{DataSync, JournalConfig, MOUNT_DOUBTFUL, OnError, State, Sync};
 use benzene_engine::limits::{
     DATA_SYNC_EVERY, DATA_SYNC_LOOK, JOURNAL_SEGMENT_BYTES, JOURNAL_SEGMENT_BYTES_MIN,
@@ -30,6 +30,7 @@ use super::Desk;
 use super::adopted::{self, TAKEN_NAME, TOGETHER_NAME};
 use super::cut_off;
 use super::hold::{Held, LOCK_NAME};
+use super::look::{lies_in, look_through};
 use super::volumes::{SYNC_PATIENCE, one_of_each};
 use crate::config::{DataDirectory, JournalSettings, JournalSync, Settings, Shutdown};
 use crate::core::{self, Ending};
@@ -57,7 +58,19 @@ pub(crate) enum JournalError {
         /// The directory, or a file in it.
         path: PathBuf,
         /// What the kernel said.
-        source: std::io::Error,
+        source: io::Error,
+    },
+    /// One of its files cannot be read by this user.
+    #[error(
+        "the journal's file {} cannot be read: {source}; give it, and all files beside it, to the user of \
+         the daemon (chown), or move it away to give up the points that are in no other file",
+        path.display()
+    )]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What the kernel said.
+        source: io::Error,
     },
     /// Another process uses it.
     #[error(
@@ -143,13 +156,9 @@ impl Journal {
         held: &Held,
     ) -> Result<Journal, JournalError> {
         let path = &journal.dir;
-        let unusable = |source| JournalError::Directory {
-            path: path.clone(),
-            source,
-        };
         // One that was left behind asks for nothing any more.
         Journal::takes_drain_note(path);
-        let files = look_through(path).map_err(unusable)?;
+        let files = look_through(path)?;
         let survey = Survey::new(files).map_err(JournalError::Newer)?;
         let bytes_max = Journal::bytes_max(journal)?;
         let (survey, is_past_bound) = cut_off::remove(path, survey, bytes_max)?;
@@ -473,35 +482,6 @@ pub(super) fn say_left_behind(directory: &Path) {
     }
 }
 
-/// Whether a directory has a journal in it. One that cannot be read by this version is one too.
-pub(super) fn lies_in(directory: &Path) -> bool {
-    let files = look_through(directory).unwrap_or_default();
-    Survey::new(files).map_or(true, |survey| !survey.files.is_empty())
-}
-
-/// The files of the directory with their first bytes.
-pub(super) fn look_through(directory: &Path) -> std::io::Result<Vec<Looked>> {
-    let mut files = Vec::new();
-    for entry in fs::read_dir(directory)? {
-        let entry = entry?;
-        let name = entry.file_name();
-        let is_ours = NOTES.iter().any(|note| name == *note);
-        if is_ours || !entry.file_type()?.is_file() {
-            continue;
-        }
-        let (path, bytes) = (entry.path(), entry.metadata()?.len());
-        let file = File::open(&path)?;
-        let mut first = Vec::new();
-        while let Some(wanted) = survey::wants(&first, bytes) {
-            let mut more = vec![0; wanted - first.len()];
-            file.read_exact_at(&mut more, first.len() as u64)?;
-            first.extend(more);
-        }
-        files.push(Looked { path, bytes, first });
-    }
-    Ok(files)
-}
-
 /// The number of a data directory's mount (see `host::mount_number`).
 fn mount_of(data_dir: &Path) -> u32 {
     host::mount_number(data_dir).unwrap_or_else(|error| {
@@ -580,7 +560,7 @@ impl Patience {
     }
 
     /// A sync has failed.
-    fn failed(&mut self, path: PathBuf, error: &std::io::Error, is_passed_over: bool) {
+    fn failed(&mut self, path: PathBuf, error: &io::Error, is_passed_over: bool) {
         let (directory, means) = (
             path.display(),
             if is_passed_over {
@@ -601,7 +581,7 @@ impl Patience {
 fn sync_through(
     directory: &Path,
     held: Option<FileSystem>,
-) -> (std::io::Result<()>, Option<FileSystem>) {
+) -> (io::Result<()>, Option<FileSystem>) {
     let held = held.filter(|held| held.is_at(directory));
     match held.map_or_else(|| FileSystem::of(directory), Ok) {
         Ok(file_system) => (file_system.sync(), Some(file_system)),

@@ -10,6 +10,7 @@ mod disk;
 mod doors;
 mod hold;
 mod journal;
+mod look;
 mod reading;
 mod reload;
 mod rules;
@@ -56,7 +57,7 @@ use hold::Held;
 pub(crate) use hold::{Holder, LOCK_NAME, rival};
 use journal::JournalPlan;
 pub(crate) use journal::{DRAIN_NAME, NOTES, segments as journal_segments};
-pub(crate) use reading::{drive, read_at};
+pub(crate) use reading::{drive, first_bytes, read_at};
 pub(crate) use start::{core_ring, shards_of};
 
 /// How often the desk looks whether the cores have written everything out.

@@ -9,7 +9,7 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use benzene_engine::journal::replay::{Owed, Progress, Replay, ReplayToken};
-use benzene_engine::journal::survey::NewerVersion;
+use benzene_engine::journal::survey::{NewerVersion, wants};
 use benzene_engine::limits::JOURNAL_READ_RETRY;
 use benzene_engine::ring::{
     ByteRange, FileError, FileOperation, FileOutcome, Piece, Stage, VisitId,
@@ -106,4 +106,18 @@ pub(crate) fn read_at(file: &File, offset: u64, bytes: usize) -> io::Result<Vec<
     }
     read.truncate(at);
     Ok(read)
+}
+
+/// A file's first bytes, as many as tell whether a block is there.
+pub(crate) fn first_bytes(path: &Path, file_bytes: u64) -> io::Result<Vec<u8>> {
+    let file = File::open(path)?;
+    let mut first = Vec::new();
+    while let Some(wanted) = wants(&first, file_bytes) {
+        let read = read_at(&file, 0, wanted)?;
+        if read.len() <= first.len() {
+            break;
+        }
+        first = read;
+    }
+    Ok(first)
 }

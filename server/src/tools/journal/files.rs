@@ -2,13 +2,12 @@
 //! reads. Nothing is changed, nothing is locked: a daemon may be writing there.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use benzene_engine::journal::survey::{Looked, NewerVersion, Survey, is_aside, wants};
+use benzene_engine::journal::survey::{Looked, NewerVersion, Survey, is_aside};
 
-use crate::desk::{NOTES, read_at};
+use crate::desk::{NOTES, first_bytes};
 
 /// Why a journal cannot be looked at.
 #[derive(Debug, thiserror::Error)]
@@ -111,18 +110,4 @@ fn look_through(directory: &Path) -> Result<Vec<Looked>, JournalError> {
         Looked { path, bytes, first }
     });
     Ok(looked.collect())
-}
-
-/// A file's first bytes, as many as tell whether a block is there.
-pub(super) fn first_bytes(path: &Path, file_bytes: u64) -> io::Result<Vec<u8>> {
-    let file = File::open(path)?;
-    let mut first = Vec::new();
-    while let Some(wanted) = wants(&first, file_bytes) {
-        let read = read_at(&file, 0, wanted)?;
-        if read.len() <= first.len() {
-            break;
-        }
-        first = read;
-    }
-    Ok(first)
 }

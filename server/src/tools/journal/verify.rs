@@ -12,10 +12,10 @@ use benzene_engine::journal::block::{HEAD_BYTES, Kind};
 use benzene_engine::journal::replay::{Replay, Report};
 use benzene_engine::journal::survey::{SegmentFile, Survey, named};
 
-use super::files::{Asked, JournalError, first_bytes, survey};
+use super::files::{Asked, JournalError, survey};
 use super::inspect::FileReport;
 use super::{inspect, print};
-use crate::desk::drive;
+use crate::desk::{drive, first_bytes};
 use crate::exit::Exit;
 
 /// What is said of a file that is something else.
