@@ -460,6 +460,11 @@ pub struct JournalExportOptions {
     /// Every point that is there, whether it is written or not
     #[arg(long)]
     pub all: bool,
+    /// Believe of every point that the journal calls written that it is in its file, also after a power
+    /// cut or where the data are elsewhere; without this they are printed until a sync of the data
+    /// proves it
+    #[arg(long)]
+    pub trust_written: bool,
     /// Write the lines into this file, whose contents are replaced
     #[arg(long, value_name = "FILE")]
     pub output: Option<PathBuf>,

@@ -17,6 +17,7 @@ use benzene_engine::shard::Adopted;
 
 use super::journal::JournalError;
 use super::look::{lies_in, list, look_through};
+use super::mounts::DATA_NAME;
 use crate::config::Settings;
 
 /// The note of a directory that is being taken over: the journal that does, and its epochs, a line each.
@@ -132,6 +133,9 @@ fn take_over(
     own: &Path,
     epoch: u32,
 ) -> Result<Option<(SystemTime, Adopted)>, JournalError> {
+    // Nobody writes here any more: where its data are mounted is not known, and nothing is believed for it.
+    let data = directory.join(DATA_NAME);
+    remove(&data).map_err(at(&data))?;
     let files = look_through(directory)?;
     let written = last_written(files.iter().map(|looked| &looked.path));
     let survey = Survey::new(files).map_err(JournalError::Newer)?;

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use benzene_engine::clock;
 use benzene_engine::journal::survey::{NewerVersion, Survey};
-use benzene_engine::journal::{DataSync, JournalConfig, MOUNT_DOUBTFUL, OnError, State, Sync};
+use benzene_engine::journal::{DataSync, JournalConfig, OnError, State, Sync};
 use benzene_engine::limits::{
     DATA_SYNC_EVERY, DATA_SYNC_LOOK, JOURNAL_SEGMENT_BYTES, JOURNAL_SEGMENT_BYTES_MIN,
     JOURNAL_SEGMENTS_MIN, JOURNAL_SEGMENTS_USUAL_MIN,
@@ -31,6 +31,7 @@ use super::adopted::{self, TAKEN_NAME, TOGETHER_NAME};
 use super::cut_off;
 use super::hold::{Held, LOCK_NAME};
 use super::look::{lies_in, look_through};
+use super::mounts::{self, DATA_NAME};
 use super::volumes::{SYNC_PATIENCE, one_of_each};
 use crate::config::{DataDirectory, JournalSettings, JournalSync, Settings, Shutdown};
 use crate::core::{self, Ending};
@@ -42,7 +43,7 @@ const SYNC_RETRY: Duration = Duration::from_secs(10);
 /// The file that asks the next stop to write everything out (`benzene stop --drain`).
 pub(crate) const DRAIN_NAME: &str = "drain";
 /// Files of the directory that are no part of the journal.
-pub(crate) const NOTES: [&str; 4] = [LOCK_NAME, DRAIN_NAME, TAKEN_NAME, TOGETHER_NAME];
+pub(crate) const NOTES: [&str; 5] = [LOCK_NAME, DRAIN_NAME, TAKEN_NAME, TOGETHER_NAME, DATA_NAME];
 
 /// Why the journal cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -192,10 +193,7 @@ impl Journal {
         data: &[DataDirectory],
         shards: u16,
     ) -> Result<JournalPlan, JournalError> {
-        // Where one of several was mounted anew, what was written last is written again to all.
-        let mounts = data.iter().map(|directory| mount_of(&directory.path));
-        let mount = mounts.fold(0, |all: u32, mount| all.rotate_left(7) ^ mount);
-        let mount = mount.max(MOUNT_DOUBTFUL + 1);
+        let mount = mounts::note(&self.directory, data)?;
         let bytes_max = Journal::bytes_max(settings)?;
         let (segment_bytes, segments_max) = segments(settings, bytes_max, shards)?;
         tracing::info!(
@@ -480,18 +478,6 @@ pub(super) fn say_left_behind(directory: &Path) {
             directory.display()
         );
     }
-}
-
-/// The number of a data directory's mount (see `host::mount_number`).
-fn mount_of(data_dir: &Path) -> u32 {
-    host::mount_number(data_dir).unwrap_or_else(|error| {
-        tracing::warn!(
-            "the mount of the data directory {} is not to be had: {error}; what was written last is \
-             written again after each start",
-            data_dir.display()
-        );
-        std::process::id()
-    })
 }
 
 /// Syncs file systems side by side, and remembers which of them fail, and since when.

@@ -11,6 +11,7 @@ mod doors;
 mod hold;
 mod journal;
 mod look;
+mod mounts;
 mod reading;
 mod reload;
 mod rules;
@@ -57,6 +58,7 @@ use hold::Held;
 pub(crate) use hold::{Holder, LOCK_NAME, rival};
 use journal::JournalPlan;
 pub(crate) use journal::{DRAIN_NAME, NOTES, segments as journal_segments};
+pub(crate) use mounts::noted as noted_mount;
 pub(crate) use reading::{drive, first_bytes, read_at};
 pub(crate) use start::{core_ring, shards_of};
 

@@ -10,6 +10,7 @@ use benzene_engine::journal::block::{HEAD_BYTES, Head, Kind};
 use benzene_engine::journal::entry::PointEncoder;
 use benzene_engine::journal::name_entry::NameEncoder;
 use benzene_engine::point::Point;
+use benzene_engine::ring::host::mount_number;
 use serde_json::Value;
 
 const AT_S: u32 = 1_700_000_000;
@@ -46,6 +47,11 @@ fn head(kind: Kind, block: u32, serial: u64, entries: u32) -> Head {
 /// A journal of three names and four blocks of points; the last says that the first name is written
 /// up to there, but for a point that comes behind.
 fn journal(directory: &Path) -> PathBuf {
+    journal_through(directory, 1)
+}
+
+/// The same, written through a mount of the data.
+fn journal_through(directory: &Path, mount: u32) -> PathBuf {
     let mut encoder = NameEncoder::new(Vec::new());
     for (id, name) in (0..).zip(NAMES) {
         encoder.name(id, name);
@@ -66,7 +72,8 @@ fn journal(directory: &Path) -> PathBuf {
             encoder.point(id, Point { timestamp, value });
         }
         let mut sealed = encoder.finish();
-        head(Kind::Points, block, u64::from(block) * 3, 3).seal(&mut sealed);
+        let head = head(Kind::Points, block, u64::from(block) * 3, 3);
+        Head { mount, ..head }.seal(&mut sealed);
         bytes.extend(sealed);
     }
     bytes.resize(4096, 0);
@@ -128,7 +135,7 @@ fn a_journal_is_inspected() {
 fn export_is_what_is_owed_as_python_reads_it() {
     let directory = tempfile::tempdir().unwrap();
     let file = journal(directory.path());
-    let output = benzene(&["export"], directory.path());
+    let output = benzene(&["export", "--trust-written"], directory.path());
     assert_eq!(output.status.code(), Some(0), "{output:?}");
     assert!(
         text(&output.stderr).contains("4 points have spaces"),
@@ -168,7 +175,12 @@ fn export_goes_into_a_file_and_a_closed_pipe_is_no_error() {
     let directory = tempfile::tempdir().unwrap();
     let file = journal(directory.path());
     let target = directory.path().join("target");
-    let words = ["export", "--output", target.to_str().unwrap()];
+    let words = [
+        "export",
+        "--trust-written",
+        "--output",
+        target.to_str().unwrap(),
+    ];
     let output = benzene(&words, directory.path());
     assert_eq!(
         (output.status.code(), output.stdout.len()),
@@ -265,6 +277,31 @@ fn verify_names_the_damaged_place_and_ends_with_one() {
         text(&output.stdout).contains("9 owed points have no name"),
         "{output:?}"
     );
+}
+
+#[test]
+fn what_nothing_proves_to_be_written_is_exported() {
+    let directory = tempfile::tempdir().unwrap();
+    journal(directory.path());
+    let exported = |mount: &[u8]| {
+        fs::write(directory.path().join("data"), mount).unwrap();
+        let output = benzene(&["export"], directory.path());
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        text(&output.stdout).lines().count()
+    };
+    // Three points are written, through another mount than any of here.
+    assert_eq!(exported(b"/"), 12);
+    assert_eq!(exported(b"/nowhere"), 12);
+    fs::remove_file(directory.path().join("data")).unwrap();
+    let output = benzene(&["export"], directory.path());
+    assert_eq!(text(&output.stdout).lines().count(), 12, "{output:?}");
+    let output = benzene(&["export", "--trust-written"], directory.path());
+    assert_eq!(text(&output.stdout).lines().count(), 9, "{output:?}");
+    // Through the one that is noted.
+    let here = mount_number(Path::new("/")).unwrap();
+    journal_through(directory.path(), here);
+    assert_eq!(exported(b"/"), 9);
+    assert_eq!(exported(b"/\n/"), 12, "of two directories");
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! `benzene journal export`: points as lines of carbon's line protocol, `name value timestamp`, in the
-//! order in which a start of the daemon would take them. Python's float() reads a value as the same
-//! double.
+//! order in which a start of the daemon would take them, and those that it would: what was written is
+//! believed as far as the data is mounted as it was, or a mark proves it. In doubt a point is printed.
+//! Python's float() reads a value as the same double.
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
@@ -10,7 +11,7 @@ use benzene_engine::journal::replay::{Owed, Replay, Wanted};
 use super::files::{Asked, JournalError, asked, survey_asked};
 use super::say;
 use crate::cli::JournalExportOptions;
-use crate::desk::drive;
+use crate::desk::{drive, noted_mount};
 use crate::exit::Exit;
 
 /// Bytes of lines that are written at once.
@@ -22,21 +23,34 @@ pub(super) fn export(options: &JournalExportOptions) -> Result<Exit, JournalErro
     match &options.output {
         Some(path) => {
             let file = File::create(path).map_err(JournalError::at(path))?;
-            export_to(&asked, options.all, file)
+            export_to(&asked, options, file)
         }
-        None => export_to(&asked, options.all, io::stdout().lock()),
+        None => export_to(&asked, options, io::stdout().lock()),
     }
 }
 
-fn export_to(asked: &[Asked], all: bool, output: impl Write) -> Result<Exit, JournalError> {
+fn export_to(
+    asked: &[Asked],
+    options: &JournalExportOptions,
+    output: impl Write,
+) -> Result<Exit, JournalError> {
     let mut output = BufWriter::with_capacity(BUFFER_BYTES, output);
     let mut spaced = 0_u64;
     let mut exit = Exit::Success;
     for asked in asked {
-        let wanted = if all { Wanted::All } else { Wanted::Owed };
+        let wanted = if options.all {
+            Wanted::All
+        } else {
+            Wanted::Owed
+        };
         let survey = survey_asked(asked)?;
         let replay = Replay::new(survey, Box::new(|_, _| true), 0);
-        let mut replay = replay.wanting(wanted, asked.only.clone());
+        let replay = replay.wanting(wanted, asked.only.clone());
+        let mut replay = match noted_mount(&asked.directory) {
+            _ if options.trust_written => replay,
+            Some(mount) => replay.mounted(mount),
+            None => replay.in_doubt(),
+        };
         drive(&mut replay, &mut |name, owed| {
             spaced += u64::from(name.contains(char::is_whitespace));
             line(&mut output, name, owed).map_err(JournalError::Output)

@@ -1,0 +1,63 @@
+//! Through which mounts the data are written: one number for all data directories and this run of the
+//! machine, which stands in the journal's blocks, and the paths behind it in a note beside them, so that
+//! the journal's tool knows it without carbon.conf.
+//! A note that is old, cut or gone makes nobody believe more: a number that is not that of the blocks
+//! proves nothing.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf, absolute};
+
+use benzene_engine::journal::MOUNT_DOUBTFUL;
+use benzene_engine::ring::host;
+
+use super::journal::JournalError;
+use crate::config::DataDirectory;
+
+/// The note in a journal's directory: the data directories of the run that was last, a line each.
+pub(super) const DATA_NAME: &str = "data";
+
+/// The number of the data directories' mounts, which are noted in the journal's directory.
+pub(super) fn note(journal: &Path, data: &[DataDirectory]) -> Result<u32, JournalError> {
+    let paths: Vec<PathBuf> = data
+        .iter()
+        .map(|it| absolute(&it.path).unwrap_or_else(|_| it.path.clone()))
+        .collect();
+    let lines: Vec<&[u8]> = paths.iter().map(|it| it.as_os_str().as_bytes()).collect();
+    let path = journal.join(DATA_NAME);
+    fs::write(&path, lines.join(&b'\n'))
+        .map_err(|source| JournalError::Directory { path, source })?;
+    Ok(number(paths.iter().map(|it| mount_of(it))))
+}
+
+/// The number of the mounts that are noted in a journal's directory, as they are now; none where that is
+/// not to be had.
+pub(crate) fn noted(journal: &Path) -> Option<u32> {
+    let note = fs::read(journal.join(DATA_NAME)).ok()?;
+    let paths = note.split(|byte| *byte == b'\n').map(OsStr::from_bytes);
+    let mounts: io::Result<Vec<u32>> = paths
+        .map(|path| host::mount_number(Path::new(path)))
+        .collect();
+    mounts.ok().map(|mounts| number(mounts.into_iter()))
+}
+
+/// One number of all. Where one of several was mounted anew, what was written last is written again to
+/// all.
+fn number(mounts: impl Iterator<Item = u32>) -> u32 {
+    let number = mounts.fold(0, |all: u32, mount| all.rotate_left(7) ^ mount);
+    number.max(MOUNT_DOUBTFUL + 1)
+}
+
+/// The number of a data directory's mount (see `host::mount_number`).
+fn mount_of(data_dir: &Path) -> u32 {
+    host::mount_number(data_dir).unwrap_or_else(|error| {
+        tracing::warn!(
+            "the mount of the data directory {} is not to be had: {error}; what was written last is \
+             written again after each start",
+            data_dir.display()
+        );
+        std::process::id()
+    })
+}
