@@ -2,7 +2,7 @@
 //! a free visit, creates that wait for another to end, answers that nobody has fetched yet.
 //! Nothing here does I/O or knows who runs a machine: the ring (`files`) and the threads
 //! (`threads`) both take from here what may run, and give back what it held.
-//! Invariants: a visit is free exactly when nobody holds its file; an operation that was admitted
+//! Invariants: a visit is free exactly when nobody holds its file, or is never used again; an operation that was admitted
 //! is let go exactly once; every operation is answered once.
 
 use std::collections::VecDeque;
@@ -51,6 +51,8 @@ enum VisitState {
     Idle,
     /// An operation works on it.
     Busy,
+    /// It holds a file that the kernel would not close, and is not used again.
+    Stuck,
 }
 
 /// What waits for a free visit.
@@ -335,8 +337,14 @@ impl Admission {
         slot.state = VisitState::Busy;
     }
 
-    /// An operation is over: what it held is free again, but for a file that stays open.
-    pub(super) fn let_go(&mut self, holds: Holds, result: &Result<FileOutcome, FileError>) {
+    /// An operation is over: what it held is free again, but for a file that stays open, and for one that
+    /// could not be closed (`Machine::is_stuck`): whoever came next would read the wrong file.
+    pub(super) fn let_go(
+        &mut self,
+        holds: Holds,
+        result: &Result<FileOutcome, FileError>,
+        is_stuck: bool,
+    ) {
         match holds {
             Holds::Nothing => {}
             Holds::Create => self.creates -= 1,
@@ -351,12 +359,28 @@ impl Admission {
                     slot.seen = end_of(pieces).unwrap_or(0).max(slot.seen);
                 } else if holds == Holds::Kept(visit) {
                     slot.state = VisitState::Idle;
+                } else if is_stuck {
+                    slot.state = VisitState::Stuck;
+                    self.say_stuck();
                 } else {
                     slot.state = VisitState::Free;
                     self.visits_free.push(visit.slot);
                 }
             }
         }
+    }
+}
+
+impl Admission {
+    /// One more slot is not used again. Each took many refusals by the kernel, so that this is rare.
+    fn say_stuck(&self) {
+        let is_stuck = |slot: &&VisitSlot| slot.state == VisitState::Stuck;
+        let stuck = self.visits.iter().filter(is_stuck).count();
+        tracing::warn!(
+            "the kernel does not close a file; {stuck} of {} places for open files are lost until \
+             the next start",
+            self.visits.len()
+        );
     }
 }
 
@@ -384,4 +408,50 @@ fn refuse(token: FileToken, error: FileError, events: &mut VecDeque<Event>) {
         token,
         result: Err(error),
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The slot that the next open gets; none where it waits.
+    fn open(admission: &mut Admission) -> Option<Holds> {
+        let mut events = VecDeque::new();
+        let operation = FileOperation::Open {
+            path: "/data/a.wsp".into(),
+            access: Access::default(),
+            ranges: Vec::new(),
+        };
+        assert!(
+            admission
+                .begin(FileToken(1), operation, &mut events)
+                .is_none()
+        );
+        Some(admission.next(&mut events)?.holds)
+    }
+
+    fn slot(holds: Option<Holds>) -> Option<u32> {
+        match holds? {
+            Holds::Visit(visit) => Some(visit.slot),
+            other @ (Holds::Nothing | Holds::Kept(_) | Holds::Create) => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_slot_whose_file_was_not_closed_is_not_used_again() {
+        let mut admission = Admission::new(2, true, 1);
+        let failed = Err(FileError {
+            stage: Stage::Write,
+            errno: 4,
+        });
+        let first = open(&mut admission);
+        admission.let_go(first.unwrap(), &failed, false);
+        let again = open(&mut admission);
+        assert_eq!(slot(again), slot(first), "the one that was let go last");
+        admission.let_go(again.unwrap(), &failed, true);
+        let other = open(&mut admission);
+        assert_ne!(slot(other), slot(first));
+        admission.let_go(other.unwrap(), &Ok(FileOutcome::Written), true);
+        assert_eq!(open(&mut admission), None, "all are lost");
+    }
 }

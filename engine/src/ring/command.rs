@@ -147,6 +147,11 @@ pub(super) trait Machine: std::fmt::Debug + Send {
     fn buffer(&mut self, span: Span) -> &mut [u8];
     /// A temporary name that the operation has left behind, when it is cut short.
     fn leftover(&self) -> Option<&CStr>;
+    /// Whether the operation ends with a file in its direct slot that the kernel would not close: the
+    /// slot is never to be used again.
+    fn is_stuck(&self) -> bool {
+        false
+    }
 }
 
 /// How often errors that pass by themselves are still forgiven: rounds, not answers, because one
@@ -177,14 +182,18 @@ impl Patience {
 
     /// Whether the command may be asked for again after this error.
     pub(super) fn forgives(&mut self, errno: i32) -> bool {
-        let passing = [Errno::INTR, Errno::AGAIN, Errno::NOMEM, Errno::CANCELED];
-        let passes = passing
-            .iter()
-            .any(|passing| passing.raw_os_error() == errno);
-        let forgiven = passes && self.rounds_left > 0;
+        let forgiven = passes(errno) && self.rounds_left > 0;
         self.stumbled |= forgiven;
         forgiven
     }
+}
+
+/// Whether an error passes by itself. A command for a direct slot that has it was not carried out.
+pub(super) fn passes(errno: i32) -> bool {
+    let passing = [Errno::INTR, Errno::AGAIN, Errno::NOMEM, Errno::CANCELED];
+    passing
+        .iter()
+        .any(|passing| passing.raw_os_error() == errno)
 }
 
 /// Keeps the first failure of an operation.

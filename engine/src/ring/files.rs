@@ -3,7 +3,7 @@
 //! A slot owns its machine, and with it every path, buffer and descriptor that its entries name,
 //! until the last completion of the round; only then is the machine touched again.
 //! Invariants: `outstanding` of a slot is the number of its entries that the kernel has; a visit is
-//! free exactly when its direct slot in the kernel is empty.
+//! free only while its direct slot in the kernel is empty.
 #![expect(unsafe_code, reason = "entries name paths and buffers by address")]
 
 use std::collections::VecDeque;
@@ -183,9 +183,10 @@ impl Files {
                 Next::Linked => true,
                 Next::Done(result) => {
                     let (token, holds) = (running.token, running.holds);
+                    let is_stuck = running.machine.is_stuck();
                     let ended = self.running.remove(key);
                     self.rounds.extend(ended.map(|running| running.round));
-                    self.admission.let_go(holds, &result);
+                    self.admission.let_go(holds, &result, is_stuck);
                     events.push_back(Event::File { token, result });
                     return;
                 }

@@ -24,6 +24,7 @@ use super::segment::Segment;
 use super::uring::adopt_descriptor;
 use super::visit::Visit;
 use super::*;
+use crate::limits::TRANSIENT_RETRIES_MAX;
 
 /// What the played kernel does to a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -496,12 +497,15 @@ fn an_error_that_never_passes_is_an_answer_in_the_end() {
             bytes: vec![1; 8],
         };
         let mut kernel = Played::new(vec![0; 8], true, moods.clone());
-        let answer = kernel.play(&mut Visit::write(visit(), vec![piece], 0, false));
+        let mut write = Visit::write(visit(), vec![piece], 0, false);
+        let answer = kernel.play(&mut write);
         let error = FileError {
             stage: Stage::Reach,
             errno: errno.raw_os_error(),
         };
         assert_eq!(answer, Err(error));
+        // Not even its close was carried out.
+        assert!(kernel.open && write.is_stuck());
         let mut kernel = Played::new(Vec::new(), false, moods);
         let answer = kernel.play(&mut create(Way::Nameless, Allocation::Zeros, 100, true));
         let error = FileError {
@@ -509,6 +513,59 @@ fn an_error_that_never_passes_is_an_answer_in_the_end() {
             errno: errno.raw_os_error(),
         };
         assert_eq!(answer, Err(error));
+    }
+}
+
+#[test]
+fn a_close_that_was_cut_off_with_its_chain_is_asked_for_alone() {
+    use Mood::{Refuses, Willing};
+    let forgiven = TRANSIENT_RETRIES_MAX as usize;
+    let piece = Piece {
+        offset: 0,
+        bytes: vec![1; 8],
+    };
+    for errno in [Errno::INTR, Errno::AGAIN, Errno::NOMEM, Errno::CANCELED] {
+        let (stage, errno_raw) = (Stage::Write, errno.raw_os_error());
+        let error = FileError {
+            stage,
+            errno: errno_raw,
+        };
+        // The write is refused until it has failed, and then the close alone, as often as is forgiven.
+        for closes in [0, 1, forgiven - 1] {
+            let moods = vec![Refuses(errno); forgiven + 1 + closes];
+            let mut kernel = Played::new(vec![0; 8], true, moods);
+            let mut write = Visit::write(visit(), vec![piece.clone()], 8, false);
+            assert_eq!(kernel.play(&mut write), Err(error));
+            assert!(!kernel.open && !write.is_stuck(), "{closes} closes");
+        }
+        // What is written is written, whatever becomes of the close.
+        for refused in [forgiven, forgiven + 1] {
+            let mut moods = vec![Willing];
+            moods.extend(vec![Refuses(errno); refused]);
+            let mut kernel = Played::new(vec![0; 8], true, moods.clone());
+            let mut write = Visit::write(visit(), vec![piece.clone()], 8, false);
+            assert_eq!(kernel.play(&mut write), Ok(FileOutcome::Written));
+            assert_eq!(kernel.bytes, [1; 8]);
+            assert_eq!(kernel.open, write.is_stuck());
+            let mut kernel = Played::new(vec![0; 8], true, moods.split_off(1));
+            let mut close = Visit::close(visit());
+            assert_eq!(kernel.play(&mut close), Ok(FileOutcome::Closed));
+            assert_eq!(kernel.open, close.is_stuck());
+            assert_eq!(close.is_stuck(), refused > forgiven);
+        }
+        // A segment is made and cannot be allocated.
+        let path = CString::new("/journal/0.points").unwrap();
+        for (closes, is_open) in [(1, false), (1000, true)] {
+            let mut moods = vec![Willing];
+            moods.extend(vec![Refuses(errno); forgiven + 1 + closes]);
+            let mut kernel = Played::new(Vec::new(), false, moods);
+            let mut reserve = Segment::reserve(visit(), path.clone(), 1 << 20);
+            assert_eq!(
+                kernel.play(&mut reserve).unwrap_err().stage,
+                Stage::Allocate
+            );
+            assert_eq!((kernel.open, reserve.is_stuck()), (is_open, is_open));
+        }
     }
 }
 

@@ -3,14 +3,16 @@
 //! It is made by its name at once, for it counts by what stands in it: one that was half made, or
 //! never written, reads as empty. Where it cannot be allocated for want of room, its name goes again.
 //! Invariants: `open` says whether the direct slot holds the file; a segment that could not be made
-//! leaves it empty, one that could not be written stays open.
+//! leaves it empty or stuck (`visit`), one that could not be written stays open.
 
 use std::ffi::{CStr, CString};
 use std::os::fd::{BorrowedFd, OwnedFd};
 
 use rustix::io::Errno;
 
-use super::command::{Command, Handle, Machine, Next, PathOf, Patience, Span, Transfers, note};
+use super::command::{
+    Command, Handle, Machine, Next, PathOf, Patience, Span, Transfers, note, passes,
+};
 use super::operation::{FileError, FileOutcome, Piece, Stage, VisitId};
 
 /// What a segment's operation is to do.
@@ -39,6 +41,8 @@ pub(super) struct Segment {
     intent: Intent,
     id: VisitId,
     open: bool,
+    /// It could not be closed, and nobody asks for that again.
+    stuck: bool,
     transfers: Transfers,
     failure: Option<FileError>,
     patience: Patience,
@@ -81,6 +85,7 @@ impl Segment {
             intent,
             id,
             open: true,
+            stuck: false,
             transfers: Transfers::new(pieces),
             failure: None,
             patience: Patience::new(),
@@ -94,6 +99,10 @@ impl Segment {
 
     fn fail(&mut self, stage: Stage, errno: i32) {
         if !self.patience.forgives(errno) {
+            // What is left to do is forgiven as much as all before.
+            if self.failure.is_none() {
+                self.patience.renew();
+            }
             note(&mut self.failure, stage, errno);
         }
     }
@@ -110,7 +119,7 @@ impl Segment {
         };
         let slot = self.id.slot;
         if let Some(failure) = self.failure {
-            if self.open {
+            if self.open && !self.stuck {
                 round.push(Command::CloseVisit(slot));
             }
             if named {
@@ -205,7 +214,9 @@ impl Machine for Segment {
             (Command::Sync(_), Ok(_), Intent::Append { synced, .. } | Intent::Sync { synced }) => {
                 *synced = true;
             }
-            (Command::CloseVisit(_), Err(errno), _) if self.patience.forgives(errno) => {}
+            (Command::CloseVisit(_), Err(errno), _) if passes(errno) => {
+                self.stuck = !self.patience.forgives(errno);
+            }
             // Whatever else it answers, the slot is empty afterwards.
             (Command::CloseVisit(_), _, _) => self.open = false,
             (Command::Unlink, Err(errno), _) if self.patience.forgives(errno) => {}
@@ -241,5 +252,9 @@ impl Machine for Segment {
 
     fn leftover(&self) -> Option<&CStr> {
         None
+    }
+
+    fn is_stuck(&self) -> bool {
+        self.stuck
     }
 }

@@ -193,7 +193,8 @@ impl Threads {
         if job.workbench.opened_with_trace {
             self.admission.opened_with_trace();
         }
-        self.admission.let_go(job.holds, &result);
+        let is_stuck = job.machine.is_stuck();
+        self.admission.let_go(job.holds, &result, is_stuck);
         if let Holds::Visit(visit) | Holds::Kept(visit) = job.holds {
             self.files[visit.slot as usize] = job.workbench.file;
         } else {

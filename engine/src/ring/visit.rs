@@ -6,15 +6,19 @@
 //! that was read shows that the file reaches as far as the pieces do, the chain begins with a read of
 //! the last byte to be written, which cuts it where the file ends before that byte. Where a chain is
 //! cut, the next round asks for what is still missing.
-//! Invariant: `open` says whether the direct slot holds a file; no machine ends with an error
-//! before it is empty, and a write never ends with it full.
+//! A close that is cut off, or refused by an error that passes, has not happened, however often: it is
+//! asked for alone, and where that is refused for too long the operation ends and the slot is *stuck*.
+//! Invariant: `open` says whether the direct slot holds a file; no machine ends with an error, and no
+//! write or close ends, before it is empty or stuck.
 
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::io::Errno;
 
-use super::command::{Command, Handle, Machine, Next, PathOf, Patience, Span, Transfers, note};
+use super::command::{
+    Command, Handle, Machine, Next, PathOf, Patience, Span, Transfers, note, passes,
+};
 use super::operation::{Access, ByteRange, FileError, FileOutcome, Piece, Stage, VisitId};
 use crate::limits::{FILE_PIECES_MAX, FILE_REQUESTS_TOGETHER_MAX};
 
@@ -58,6 +62,10 @@ pub(super) struct Visit {
     id: VisitId,
     /// The direct slot holds the file.
     open: bool,
+    /// The round that is out is a close and nothing else.
+    closes_alone: bool,
+    /// That was refused for so long that nobody asks for it again.
+    stuck: bool,
     /// Only between the open and the lock of a file to be locked.
     plain: Option<OwnedFd>,
     transfers: Transfers,
@@ -131,6 +139,8 @@ impl Visit {
             intent,
             id,
             open: true,
+            closes_alone: false,
+            stuck: false,
             plain: None,
             transfers: Transfers::new(pieces),
             last: [0],
@@ -231,7 +241,60 @@ impl Visit {
 
     fn fail(&mut self, stage: Stage, errno: i32) {
         if !self.patience.forgives(errno) {
-            note(&mut self.failure, stage, errno);
+            self.give_up(stage, errno);
+        }
+    }
+
+    /// The operation has failed; its close is forgiven as much as all before.
+    fn give_up(&mut self, stage: Stage, errno: i32) {
+        if self.failure.is_none() {
+            self.patience.renew();
+        }
+        note(&mut self.failure, stage, errno);
+    }
+
+    /// Is there a file in the slot that can be closed yet?
+    fn is_to_close(&self) -> bool {
+        self.open && !self.stuck
+    }
+
+    fn next_round(&mut self, round: &mut Vec<Command>) -> Next {
+        let slot = self.id.slot;
+        if let Some(failure) = self.failure {
+            self.plain = None;
+            if !self.is_to_close() {
+                return Next::Done(Err(failure));
+            }
+            round.push(Command::CloseVisit(slot));
+            return Next::Together;
+        }
+        match self.intent {
+            Intent::Open { .. } => self.next_open(round),
+            Intent::Read => {
+                let spans = self.transfers.missing(FILE_REQUESTS_TOGETHER_MAX);
+                round.extend(spans.map(|span| Command::Read(slot, span)));
+                if round.is_empty() {
+                    return Next::Done(Ok(FileOutcome::Read(self.transfers.take())));
+                }
+                Next::Together
+            }
+            Intent::Write { .. } if self.is_to_close() => self.next_write(round),
+            Intent::Write { sync, .. } => {
+                // A chain that the kernel took in two parts (out of memory) may close too early.
+                if sync || self.transfers.missing(1).next().is_some() {
+                    let errno = Errno::CANCELED.raw_os_error();
+                    return Next::Done(Err(FileError {
+                        stage: Stage::Write,
+                        errno,
+                    }));
+                }
+                Next::Done(Ok(FileOutcome::Written))
+            }
+            Intent::Close if !self.is_to_close() => Next::Done(Ok(FileOutcome::Closed)),
+            Intent::Close => {
+                round.push(Command::CloseVisit(slot));
+                Next::Together
+            }
         }
     }
 }
@@ -256,54 +319,16 @@ fn empty(ranges: &[ByteRange]) -> Vec<Piece> {
 impl Machine for Visit {
     fn next(&mut self, round: &mut Vec<Command>) -> Next {
         self.patience.begin_round();
-        let slot = self.id.slot;
-        if let Some(failure) = self.failure {
-            self.plain = None;
-            if !self.open {
-                return Next::Done(Err(failure));
-            }
-            round.push(Command::CloseVisit(slot));
-            return Next::Together;
-        }
-        match self.intent {
-            Intent::Open { .. } => self.next_open(round),
-            Intent::Read => {
-                let spans = self.transfers.missing(FILE_REQUESTS_TOGETHER_MAX);
-                round.extend(spans.map(|span| Command::Read(slot, span)));
-                if round.is_empty() {
-                    return Next::Done(Ok(FileOutcome::Read(self.transfers.take())));
-                }
-                Next::Together
-            }
-            Intent::Write { .. } if self.open => self.next_write(round),
-            Intent::Write { sync, .. } => {
-                // A chain that the kernel took in two parts (out of memory) may close too early.
-                if sync || self.transfers.missing(1).next().is_some() {
-                    let errno = Errno::CANCELED.raw_os_error();
-                    return Next::Done(Err(FileError {
-                        stage: Stage::Write,
-                        errno,
-                    }));
-                }
-                Next::Done(Ok(FileOutcome::Written))
-            }
-            Intent::Close if !self.open => Next::Done(Ok(FileOutcome::Closed)),
-            Intent::Close => {
-                round.push(Command::CloseVisit(slot));
-                Next::Together
-            }
-        }
+        let next = self.next_round(round);
+        self.closes_alone = matches!(round[..], [Command::CloseVisit(_)]);
+        next
     }
 
     fn answered(&mut self, command: Command, answer: Result<u32, i32>) {
         match (command, answer) {
             (Command::Read(_, span), Ok(bytes)) if span.buffer == REACH_BUFFER => {
                 if bytes == 0 {
-                    note(
-                        &mut self.failure,
-                        Stage::Reach,
-                        Errno::NODATA.raw_os_error(),
-                    );
+                    self.give_up(Stage::Reach, Errno::NODATA.raw_os_error());
                 } else if let Intent::Write { unseen, .. } = &mut self.intent {
                     self.patience.renew();
                     *unseen = None;
@@ -343,7 +368,9 @@ impl Machine for Visit {
                     *write_back &= !done;
                 }
             }
-            (Command::CloseVisit(_), Err(errno)) if self.patience.forgives(errno) => {}
+            (Command::CloseVisit(_), Err(errno)) if passes(errno) => {
+                self.stuck = !self.patience.forgives(errno) && self.closes_alone;
+            }
             // Whatever else it answers, the slot is empty afterwards.
             (Command::CloseVisit(_), _) => self.open = false,
             (Command::OpenVisit { noatime: true, .. }, Err(errno))
@@ -357,7 +384,7 @@ impl Machine for Visit {
                 self.fail(Stage::Open, errno);
             }
             // Never forgiven: somebody else's lock answers EAGAIN, and waiting is not ours.
-            (Command::Lock(_), Err(errno)) => note(&mut self.failure, Stage::Lock, errno),
+            (Command::Lock(_), Err(errno)) => self.give_up(Stage::Lock, errno),
             (Command::Read(_, span), Err(errno)) if span.buffer == REACH_BUFFER => {
                 self.fail(Stage::Reach, errno);
             }
@@ -399,5 +426,9 @@ impl Machine for Visit {
 
     fn leftover(&self) -> Option<&CStr> {
         None
+    }
+
+    fn is_stuck(&self) -> bool {
+        self.stuck
     }
 }
