@@ -120,13 +120,14 @@ impl Writer {
                 if !is_broken || !self.broken.is_certain(series, look, now.instant) {
                     return self.park(ledger, series, &suspect.fault, now);
                 }
+                let aside = aside(&suspect.path, now.unix_seconds);
                 let operation = FileOperation::SetAside {
                     path: suspect.path.clone(),
-                    aside: aside(&suspect.path, now.unix_seconds),
+                    aside: aside.clone(),
                     look,
                 };
                 let volume = ledger.volume(series);
-                let token = self.jobs.insert(volume, Job::SetAside(suspect));
+                let token = self.jobs.insert(volume, Job::SetAside(suspect, aside));
                 self.operations.push((token, operation));
             }
             // Somebody took it away: it is looked for again like any other.
@@ -139,11 +140,11 @@ impl Writer {
         }
     }
 
-    /// Takes the answer to a rename: a new file is made, or the old one goes on waiting.
+    /// Takes the answer to a rename to this name: a new file is made, or the old one goes on waiting.
     pub(super) fn step_aside(
         &mut self,
         ledger: &mut Ledger,
-        suspect: &Suspect,
+        (suspect, aside): (&Suspect, &Path),
         result: Result<FileOutcome, FileError>,
         now: Now,
     ) {
@@ -152,9 +153,8 @@ impl Writer {
         let renamed = match result {
             Ok(FileOutcome::SetAside) => {
                 ledger.count(Counter::SetAside, 1);
-                let to = aside(&suspect.path, now.unix_seconds);
                 self.faults
-                    .say_aside(&suspect.path, &to, &suspect.fault, now.instant);
+                    .say_aside(&suspect.path, aside, &suspect.fault, now.instant);
                 Ok(())
             }
             Ok(outcome) => unreachable!("a rename was answered with {outcome:?}"),

@@ -31,8 +31,8 @@ pub(super) enum Job {
     Inspect(Inspect),
     /// Is the broken file still the same?
     Look(Suspect),
-    /// Give the broken file another name.
-    SetAside(Suspect),
+    /// Give the broken file this name.
+    SetAside(Suspect, PathBuf),
 }
 
 #[derive(Debug, Default)]
@@ -152,7 +152,7 @@ impl Counts {
             Job::Probe { .. } | Job::Adopt { .. } => Some(&mut self.probes),
             Job::Create(_) => Some(&mut self.creates),
             Job::Update(_) => Some(&mut self.updates),
-            Job::Look(_) | Job::SetAside(_) => Some(&mut self.looks),
+            Job::Look(_) | Job::SetAside(..) => Some(&mut self.looks),
             Job::Locate { .. } | Job::SecondLook { .. } => Some(&mut self.locates),
             Job::Inspect(_) => None,
         }

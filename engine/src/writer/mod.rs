@@ -396,7 +396,9 @@ impl Writer {
                 self.step_inspect(step);
             }
             (Job::Look(suspect), result) => self.step_look(ledger, suspect, result, now),
-            (Job::SetAside(suspect), result) => self.step_aside(ledger, &suspect, result, now),
+            (Job::SetAside(suspect, aside), result) => {
+                self.step_aside(ledger, (&suspect, &aside), result, now);
+            }
             (job, Ok(outcome)) => unreachable!("{job:?} was answered with {outcome:?}"),
         }
     }

@@ -1,6 +1,8 @@
 //! Files that no update can use, on a disk of vectors and a clock set by hand: what is set aside,
 //! when, and what is not.
 
+use std::sync::mpsc::{Sender, channel};
+
 use super::*;
 
 const FILE: &str = "/data/a.wsp";
@@ -226,4 +228,62 @@ fn a_stop_gives_a_broken_files_points_up_and_keeps_the_file() {
     pass(&mut world, 30);
     assert!(world.shards[0].is_drained());
     assert_eq!(world.count(Counter::DroppedAtStop), 2);
+}
+
+/// Hears what is said by this thread.
+#[derive(Clone)]
+struct Ear(Sender<String>);
+
+impl tracing::field::Visit for Ear {
+    fn record_debug(&mut self, field: &tracing::field::Field, value: &dyn std::fmt::Debug) {
+        if field.name() == "message" {
+            self.0.send(format!("{value:?}")).unwrap();
+        }
+    }
+}
+
+impl tracing::Subscriber for Ear {
+    fn enabled(&self, _: &tracing::Metadata<'_>) -> bool {
+        true
+    }
+
+    fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
+        tracing::span::Id::from_u64(1)
+    }
+
+    fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
+
+    fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
+
+    fn event(&self, event: &tracing::Event<'_>) {
+        event.record(&mut self.clone());
+    }
+
+    fn enter(&self, _: &tracing::span::Id) {}
+
+    fn exit(&self, _: &tracing::span::Id) {}
+}
+
+#[test]
+fn the_name_that_is_said_is_the_one_the_file_has() {
+    let (ear, heard) = channel();
+    let (mut world, _) = world_with(&[]);
+    tracing::subscriber::with_default(Ear(ear), || {
+        for _ in 0..100 {
+            world.later(1);
+            while world.turn() {
+                // The disk takes its time for a rename.
+                let is_rename =
+                    |(_, _, operation): &_| matches!(operation, FileOperation::SetAside { .. });
+                if world.held.iter().any(is_rename) {
+                    world.later(3);
+                }
+            }
+        }
+    });
+    let asides = asides(&world);
+    assert_eq!(asides.len(), 1);
+    let said = heard.try_iter().find(|said| said.contains(".broken-"));
+    let said = said.expect("a line about it");
+    assert!(said.contains(&asides[0]), "{said} of {asides:?}");
 }
