@@ -528,6 +528,9 @@ const _: () = assert!(JOURNAL_BLOCK_BYTES_NEAR <= JOURNAL_BLOCK_BYTES);
 /// the journal is congested (a turn's lines, and `TURN_PARCEL_POINTS_MAX` points of other shards with
 /// a message, each with the longest new name), and the ends of updates that were in flight.
 pub const JOURNAL_OVERRUN_BYTES: usize = 5 << 20;
+/// Part of that (one in so many) at which other shards' points wait too; the rest is what one more turn
+/// may bring.
+pub const JOURNAL_OVERRUN_PART: usize = 5;
 const _: () =
     assert!(JOURNAL_BLOCK_BYTES + JOURNAL_OVERRUN_BYTES <= JOURNAL_PAYLOAD_BYTES_MAX as usize);
 const _: () = assert!(
@@ -640,10 +643,20 @@ pub const STARVED_LOOKED_AT_PER_TURN_MAX: u32 = 16_384;
 pub const STARVED_SERIES_MAX: usize = 4096;
 /// What a point that is journaled once more takes at most: tag, id, timestamp and value, and an age.
 pub const JOURNAL_CARRIED_POINT_BYTES: u64 = 20;
+/// Points of one series that are journaled once more together, whatever room the block has: a series
+/// with more is noted in parts, over as many turns as that takes. With its name it fits beyond a full
+/// block before what other shards have accepted does.
+pub const JOURNAL_CARRIED_PART_POINTS: usize = 4096;
+const _: () = assert!(
+    JOURNAL_CARRIED_PART_POINTS as u64 * JOURNAL_CARRIED_POINT_BYTES
+        + 2 * METRIC_NAME_BYTES_MAX as u64
+        <= (JOURNAL_OVERRUN_BYTES / JOURNAL_OVERRUN_PART) as u64
+);
 /// Part of a shard's journal (one in so many) that points may take which cannot be written: metrics
 /// that wait for their create, files that are parked. Beyond it they are dropped and counted.
 pub const JOURNAL_CARRIED_SHARE: u64 = 4;
-/// Series that are journaled once more in a turn after the journal's disk has recovered.
+/// Series that are journaled once more in a turn after the journal's disk has recovered: fewer where
+/// their points fill a block before.
 pub const JOURNALED_AGAIN_PER_TURN_MAX: u32 = 512;
 /// Series that are looked at in a turn once what was written of them may be noted: a tenth of a
 /// millisecond or two.

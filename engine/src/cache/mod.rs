@@ -52,7 +52,7 @@ use std::time::Instant;
 use hashbrown::HashMap;
 
 pub use insert::{Insert, Inserted};
-pub use ledger::Ledger;
+pub use ledger::{Again, Ledger};
 pub use order::Strategy;
 pub use series::Standing;
 pub use standing::Dropped;

@@ -8,7 +8,7 @@
 use std::collections::VecDeque;
 
 use super::{Cache, Hands, Place, SeriesId, Volume};
-use crate::limits::{PINNED_SERIES_MAX, PINS_LOOKED_AT_PER_TURN_MAX};
+use crate::limits::PINNED_SERIES_MAX;
 use crate::point::Point;
 
 /// What was found so far.
@@ -40,20 +40,20 @@ impl Pins {
 }
 
 impl Cache {
-    /// Looks on for series with unwritten points received up to `until`. Says which of them cannot
-    /// be written now; not of this very second, for what was carried in it would be found again, and
-    /// fill segment after segment.
-    pub(super) fn look_for_pins(&mut self, until: u32) -> Vec<SeriesId> {
+    /// Looks on for series with unwritten points received up to `until`, at so many at most. Says which
+    /// is the next that cannot be written now; not one of this very second, for what was carried in it
+    /// would be found again, and fill segment after segment.
+    pub(super) fn next_stuck(&mut self, until: u32, looks: &mut usize) -> Option<SeriesId> {
         self.pins.until = until;
-        let mut stuck = Vec::new();
         if self.ages.oldest().is_none_or(|oldest| oldest > until) {
-            return stuck;
+            return None;
         }
-        for _ in 0..PINS_LOOKED_AT_PER_TURN_MAX {
+        while *looks > 0 {
             // One directory whose disk is slow keeps nobody else's from being found.
             if (self.pins.ready.iter()).all(|ready| ready.len() >= PINNED_SERIES_MAX) {
                 break;
             }
+            *looks -= 1;
             let id = self.pins.cursor;
             self.pins.cursor = if id < self.ages.end_of_pages() {
                 id + 1
@@ -73,10 +73,15 @@ impl Cache {
                     }
                 }
                 (Hands::Ours, _) if self.ages.stamp(id) == self.ages.present() => {}
-                (Hands::Ours, _) => stuck.push(SeriesId(id)),
+                (Hands::Ours, _) => return Some(SeriesId(id)),
             }
         }
-        stuck
+        None
+    }
+
+    /// The next look begins with a series, of which points are to be carried yet.
+    pub(super) fn look_again_at(&mut self, id: SeriesId) {
+        self.pins.cursor = id.0;
     }
 
     /// The next pinned series of a data directory that can still be written.
@@ -101,13 +106,36 @@ impl Cache {
         self.pins.ready[volume.index()].len()
     }
 
-    /// The cached points of a series, and how many seconds ago the oldest was received at most.
-    pub(super) fn owed(&self, id: SeriesId) -> (Vec<Point>, u32) {
+    /// The cached points of a series.
+    pub(super) fn owed(&self, id: SeriesId) -> Vec<Point> {
         self.assert_known(id);
         let mut points = Vec::new();
         self.blocks
             .read_all(id.0, &self.table.records()[id.0].cached, &mut points);
-        (points, self.ages.present() - self.ages.stamp(id.0))
+        points
+    }
+
+    /// How many seconds ago the oldest point of a series was received at most that is in no file.
+    pub(super) fn owed_age_s(&self, id: SeriesId) -> u32 {
+        self.ages.present() - self.ages.stamp(id.0)
+    }
+
+    /// Of the points of a series that are in no file, those in flight included, the newest up to a
+    /// second: at most so many, sorted by time, of two in one second the one received later. What that
+    /// costs is as bounded, but where many are in flight.
+    pub(super) fn owed_until(&self, id: SeriesId, until: u32, most: usize) -> Vec<Point> {
+        self.assert_known(id);
+        let mut points = Vec::new();
+        if let Some(flight) = self.flights.get(&id.0) {
+            self.blocks
+                .read_until(flight.run(), until, most, &mut points);
+        }
+        let cached = &self.table.records()[id.0].cached;
+        self.blocks
+            .read_all_until(id.0, cached, (until, most), &mut points);
+        super::keep_latest(&mut points, 0);
+        points.drain(..points.len().saturating_sub(most));
+        points
     }
 
     /// Has a number a series with points that are in no file?
@@ -136,9 +164,11 @@ impl Cache {
         self.ages.end_of_pages()
     }
 
-    /// All that is cached of a series was journaled once more just now: no older segment matters.
-    pub(super) fn carried(&mut self, id: SeriesId) {
-        self.ages.set(id.0, self.ages.present());
+    /// All that is cached of a series was journaled once more, since this second: no older segment
+    /// matters.
+    pub(super) fn carried(&mut self, id: SeriesId, since: u32) {
+        let stamp = since.max(self.ages.stamp(id.0));
+        self.ages.set(id.0, stamp);
     }
 }
 
@@ -160,13 +190,14 @@ mod tests {
         let id = cache.insert("stuck", point).outcome.series();
         assert_eq!(cache.set_standing(id, Standing::Parked).total(), 0);
         let second = cache.present();
-        assert!(cache.look_for_pins(second).is_empty(), "of this second");
+        let stuck = |cache: &mut Cache, until| cache.next_stuck(until, &mut 5000);
+        assert_eq!(stuck(&mut cache, second), None, "of this second");
         cache.begin_turn(crate::cache::tests::at(began + Duration::from_secs(2)));
-        assert_eq!(cache.look_for_pins(second), [id]);
-        cache.carried(id);
+        assert_eq!(stuck(&mut cache, second), Some(id));
+        cache.carried(id, cache.present());
         let until = cache.present();
-        assert!(cache.look_for_pins(until).is_empty(), "carried just now");
+        assert_eq!(stuck(&mut cache, until), None, "carried just now");
         cache.begin_turn(crate::cache::tests::at(began + Duration::from_secs(4)));
-        assert_eq!(cache.look_for_pins(until), [id]);
+        assert_eq!(stuck(&mut cache, until), Some(id));
     }
 }

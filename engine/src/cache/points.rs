@@ -175,6 +175,31 @@ impl Blocks {
         }
     }
 
+    /// The same for the newest points of a run up to a second, at most so many.
+    pub(super) fn read_until(&self, run: &Run, until: u32, most: usize, out: &mut Vec<Point>) {
+        run.read_until(&self.pool, until, most, out);
+    }
+
+    /// The same for the points of `series`: of those in its run and of those outside it at most so many
+    /// each, the latter behind the former, which they overrule.
+    pub(super) fn read_all_until(
+        &self,
+        series: u32,
+        run: &Run,
+        (until, most): (u32, usize),
+        out: &mut Vec<Point>,
+    ) {
+        let near = self.early(series, run, |early| early.newest().timestamp >= until);
+        near.read_until(&self.pool, until, most, out);
+        if let Some(deep) = self.deep.get(&series) {
+            let late = deep.late.range(..=until).rev().take(most);
+            out.extend(late.map(|(timestamp, value)| Point {
+                timestamp: *timestamp,
+                value: *value,
+            }));
+        }
+    }
+
     /// Frees the blocks of a run.
     pub(super) fn release(&mut self, run: Run) {
         run.release(&mut self.pool);

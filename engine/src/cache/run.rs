@@ -360,6 +360,23 @@ impl Run {
         self.blocks = blocks_u8(self.chain(pool).take(BLOCKS_COUNTED.into()).count());
     }
 
+    /// Adds the newest points up to a second to `out`, at most so many, in order.
+    pub(super) fn read_until(&self, pool: &Pool, until: u32, most: usize, out: &mut Vec<Point>) {
+        let begin = out.len();
+        let mut at = *self;
+        while at.count > 0 && out.len() - begin < most {
+            let newest = at.newest();
+            if newest.timestamp <= until {
+                out.push(newest);
+            }
+            if at.count == 1 {
+                break;
+            }
+            at.back(pool);
+        }
+        out[begin..].reverse();
+    }
+
     /// Frees the blocks.
     pub(super) fn release(self, pool: &mut Pool) {
         let (mut block, mut freed) = (self.tail, 0u8);

@@ -3,7 +3,7 @@
 use super::lane::Lane;
 use super::segments::Kept;
 use super::{Earlier, Intake, Journal, OnError, State, Sync};
-use crate::limits::{JOURNAL_OVERRUN_BYTES, JOURNAL_PUSH_QUARTERS};
+use crate::limits::{JOURNAL_OVERRUN_BYTES, JOURNAL_OVERRUN_PART, JOURNAL_PUSH_QUARTERS};
 use crate::ring::FileError;
 use crate::stats::Stats;
 
@@ -82,10 +82,17 @@ impl Journal {
                 || is_full(self.names.payload_bytes(), &self.name_lane))
     }
 
+    /// Whether points may be noted once more in this turn: until the block that is being filled is full.
+    /// Nobody waits for them, and what lies beyond is for points that must be taken.
+    pub fn has_room_to_carry(&self) -> bool {
+        let noted = self.points.payload_bytes().max(self.names.payload_bytes());
+        self.is_noting() && noted < self.block_bytes_full()
+    }
+
     /// Whether not even points that others have accepted have room: what its buffers take beyond their
     /// bound is used up to what one more turn may bring.
     pub fn is_overrun(&self) -> bool {
-        let most = self.block_bytes_full() + JOURNAL_OVERRUN_BYTES / 5;
+        let most = self.block_bytes_full() + JOURNAL_OVERRUN_BYTES / JOURNAL_OVERRUN_PART;
         self.is_noting() && self.points.payload_bytes().max(self.names.payload_bytes()) >= most
     }
 
@@ -120,6 +127,11 @@ impl Journal {
             .iter()
             .filter(|kept| kept.retires.is_none() && Some(kept.segment) != present);
         pinned.next().and_then(|kept| kept.last_second)
+    }
+
+    /// Whether its oldest segment owes nothing, and goes once its disk and the data's know that.
+    pub fn is_leaving(&self) -> bool {
+        self.kept.front().is_some_and(|kept| kept.retires.is_some())
     }
 
     /// How it is.

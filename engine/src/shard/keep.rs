@@ -7,6 +7,7 @@ use std::collections::VecDeque;
 use std::time::Instant;
 
 use super::{Answer, Shard};
+use crate::cache::Again;
 use crate::journal::{Journal, JournalToken, Pressure, State};
 use crate::latency::Latency;
 use crate::limits::{DATA_SYNC_LOOK, JOURNAL_CARRIED_SHARE, STOP_UPDATES_WAIT};
@@ -56,8 +57,8 @@ impl Asker {
 pub(super) struct Keep {
     /// Bytes of the journal that points may take which cannot be written.
     pub(super) carried_bytes_max: u64,
-    /// Points are journaled once more: after how many failures, and the next series.
-    again: Option<(u32, u32)>,
+    /// Points are journaled once more: after how many failures, and where to go on.
+    again: Option<(u32, Again)>,
     /// Series are noted whose points were written while earlier epochs owed points: the next one.
     unsaid: Option<u32>,
     /// The daemon ends, and what is cached stays in the journal.
@@ -179,15 +180,12 @@ impl Shard {
             return;
         };
         let failures = journal.failures();
-        // Where only segments are missing, what is carried goes into one past the bound: none retires
-        // before all is carried.
-        if journal.is_blocked() {
-            return;
-        }
         let from = match self.keep.again {
             Some((known, from)) if known == failures => from,
-            _ => 0,
+            _ => Again::at(0),
         };
+        // Where only segments are missing, what is carried goes into one past the bound: none retires
+        // before all is carried.
         let next = self.ledger.journal_again(from);
         self.keep.again = next.map(|next| (failures, next));
         if next.is_none()

@@ -15,6 +15,8 @@ mod journaled;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+pub use journaled::Again;
+
 use super::keeper::Keeper;
 use super::{Cache, Dropped, Insert, Inserted, SeriesId, Standing, Usage, Volume};
 use crate::breaks::{self, Break};
@@ -25,6 +27,7 @@ use crate::limiter::Room;
 use crate::point::Point;
 use crate::stats::{Counter, Stats};
 use crate::whisper::Outcome;
+use journaled::Carrying;
 
 /// Points of room that are reserved at once.
 const CREDIT_POINTS: u32 = 64;
@@ -46,6 +49,8 @@ pub struct Ledger {
     /// What was last published of the cache's bytes.
     published_bytes: u64,
     expire_at: Option<Instant>,
+    /// Whose points are carried in parts.
+    carrying: Option<Carrying>,
 }
 
 impl Ledger {
@@ -60,6 +65,7 @@ impl Ledger {
             credit: 0,
             published_bytes: 0,
             expire_at: None,
+            carrying: None,
         }
     }
 

@@ -480,7 +480,7 @@ impl World {
                     && !series.cached.is_empty()
                     && self.clocked.cache.standing(id) == Standing::Parked
                 {
-                    self.clocked.cache.carried(id);
+                    self.clocked.cache.carried(id, self.second);
                     series.carried = self.second;
                 }
             }

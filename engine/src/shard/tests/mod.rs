@@ -3,6 +3,7 @@
 //! and checks the accounts after every turn.
 
 mod broken;
+mod carried;
 mod firsts;
 mod held;
 mod judged;

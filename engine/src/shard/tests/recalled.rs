@@ -8,7 +8,7 @@ use crate::shard::keep::Asker;
 pub(super) const JOURNAL_DIR: &str = "/journal";
 
 /// What the journal's directory holds.
-fn survey(disk: &Disk) -> Survey {
+pub(super) fn survey(disk: &Disk) -> Survey {
     let files = (disk.files.iter()).filter(|(path, _)| path.starts_with(JOURNAL_DIR));
     let looked = files.map(|(path, bytes)| Looked::of(path.clone(), bytes));
     Survey::new(looked).unwrap()
