@@ -379,7 +379,9 @@ pub const HELD_BYTES_MAX: usize = 256 << 10;
 /// Bytes of one read at a stop; a datagram fits.
 pub const LAST_READ_BYTES_MAX: usize = 64 << 10;
 /// Bytes that a stop reads from one socket in all: more than the kernel keeps for it by default
-/// (tcp_rmem: 6 MiB), so that only a sender that goes on sending is cut off.
+/// (tcp_rmem: 6 MiB), so that only a sender that goes on sending is cut off. Where the cache is full
+/// and stays in the journal, this much of each goes beyond its bound; the kernel keeps far less for
+/// all sockets together (tcp_mem: some tenth of the memory).
 pub const LAST_READ_TOTAL_BYTES_MAX: usize = 8 << 20;
 
 /// Percent of MAX_CACHE_BYTES that the caches may count. The rest is for what they do not: pages of

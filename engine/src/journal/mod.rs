@@ -339,7 +339,7 @@ impl Journal {
     }
 
     /// Whether entries are taken.
-    fn is_noting(&self) -> bool {
+    pub fn is_noting(&self) -> bool {
         !matches!(self.state, State::Failed(_))
     }
 

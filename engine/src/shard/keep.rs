@@ -233,6 +233,14 @@ impl Shard {
         }
     }
 
+    /// The same, and however full the cache is: what is cached stays in the journal, and no data disk is
+    /// waited for. What comes beyond the bound is what the senders' sockets hold, at most
+    /// `limits::LAST_READ_TOTAL_BYTES_MAX` of each.
+    pub fn take_all_past_bound(&mut self) {
+        self.take_all();
+        self.ledger.take_past_bound();
+    }
+
     /// The daemon ends and what is cached, if anything, stays in the journal: no further update
     /// begins. Those that are under way are waited for, but not for ever: the journal owes their points
     /// until they are noted as written.

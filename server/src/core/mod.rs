@@ -449,12 +449,15 @@ impl Core {
             self.peers.end_accepting();
         }
         self.front.stop();
-        self.shard.take_all();
-        if ending == Ending::Drain {
-            // Nobody else is to have the disk now, and the kernel puts what is dirty in a better order
-            // than one file's pages at a time: 20,000 files took half as long.
-            self.ring.write_back(false);
-            self.shard.drain();
+        match ending {
+            Ending::Rest => self.shard.take_all_past_bound(),
+            Ending::Drain => {
+                self.shard.take_all();
+                // Nobody else is to have the disk now, and the kernel puts what is dirty in a better
+                // order than one file's pages at a time: 20,000 files took half as long.
+                self.ring.write_back(false);
+                self.shard.drain();
+            }
         }
     }
 

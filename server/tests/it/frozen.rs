@@ -1,5 +1,5 @@
 //! A data disk that answers nothing, with the journal on another disk: what is accepted meanwhile is in
-//! the journal, and a stop does not wait for the data.
+//! the journal, and a stop does not wait for the data, also where the cache is full.
 //! The file system is frozen, as a snapshot or a dead controller does it: each write waits in the
 //! kernel until it is thawed. Root is needed, and fsfreeze, mkfs.ext4 and losetup.
 
@@ -11,6 +11,7 @@ use crate::faults::lines;
 use crate::first_use::now;
 use crate::journal::{benzene, came_back, journal_dir, setup, wait_for_recall};
 use crate::power::Disk;
+use crate::stop::number_before;
 use crate::vitals::file_points;
 
 /// More than a core has updates in flight at once.
@@ -90,6 +91,51 @@ fn a_data_disk_that_hangs_keeps_neither_points_from_the_journal_nor_a_stop_from_
         assert!(
             later.keys().copied().eq([start + 2]),
             "later.m{metric}: {later:?}"
+        );
+    }
+    drop(ended);
+    disk.unmount();
+}
+
+/// Rounds of points, far more than the cache has room for; the sender's socket holds what is not read.
+const ROUNDS: u32 = 10;
+
+#[test]
+fn a_stop_reads_what_sockets_hold_though_the_cache_is_full_and_the_data_disk_hangs() {
+    let disk = Disk::new("ext4");
+    disk.mount();
+    let root = tempfile::tempdir().unwrap();
+    std::os::unix::fs::symlink(&disk.at, root.path().join("whisper")).unwrap();
+    let mut daemon = Daemon::start_in(&setup(2, "MAX_CACHE_SIZE = 1000\n"), root);
+    let start = now() - 100;
+    daemon.send(&lines("full", METRICS, start));
+    let has_file = |metric| daemon.file(&format!("full.m{metric}")).exists();
+    wait_for(|| (0..METRICS).all(has_file).then_some(())).expect("the files are not made");
+
+    let frozen = Frozen::new(&disk);
+    let text: String = (1..ROUNDS)
+        .map(|round| lines("full", METRICS, start + round))
+        .collect();
+    daemon.send(&text);
+    wait_for(|| (journaled(&daemon, "full.") >= 900).then_some(()))
+        .unwrap_or_else(|| panic!("the cache is not full: {}", daemon.log()));
+    daemon.signal("TERM");
+    daemon.wait_for_log("cached + ");
+    drop(frozen);
+    let ended = daemon.wait();
+    assert!(ended.status.success(), "{}", ended.log);
+    let all = METRICS as u64 * u64::from(ROUNDS);
+    assert_eq!(number_before(&ended.log, " received"), all, "{}", ended.log);
+
+    let daemon = Daemon::start_in(&setup(2, "SHUTDOWN = drain\n"), ended.root);
+    wait_for_recall(&daemon, 2);
+    let ended = daemon.stop();
+    for metric in 0..METRICS {
+        let points = file_points(&ended.data().join("full").join(format!("m{metric}.wsp")));
+        let points = points.unwrap();
+        assert!(
+            points.keys().copied().eq(start..start + ROUNDS),
+            "full.m{metric}: {points:?}"
         );
     }
     drop(ended);

@@ -46,6 +46,8 @@ pub struct Ledger {
     room: Arc<Room>,
     /// Points for which room is reserved and which have not come yet.
     credit: u32,
+    /// What senders were read of is taken beyond the bound too.
+    takes_past_bound: bool,
     /// What was last published of the cache's bytes.
     published_bytes: u64,
     expire_at: Option<Instant>,
@@ -63,6 +65,7 @@ impl Ledger {
             latencies: Box::default(),
             room,
             credit: 0,
+            takes_past_bound: false,
             published_bytes: 0,
             expire_at: None,
             carrying: None,
@@ -82,7 +85,25 @@ impl Ledger {
     /// Reserves room for one point; false when the cache is full.
     #[inline(always)]
     pub fn reserve(&mut self) -> bool {
-        self.reserve_unless(Keeper::is_congested)
+        self.reserve_unless(Keeper::is_congested) || self.reserve_past_bound()
+    }
+
+    #[cold]
+    fn reserve_past_bound(&mut self) -> bool {
+        let takes = self.takes_past_bound() && !self.keeper.is_congested();
+        if takes {
+            self.room.take_anyway(1);
+        }
+        takes
+    }
+
+    /// From now on a point is taken also beyond the bound, as long as the journal keeps it.
+    pub fn take_past_bound(&mut self) {
+        self.takes_past_bound = true;
+    }
+
+    fn takes_past_bound(&self) -> bool {
+        self.takes_past_bound && self.keeper.journal().is_some_and(Journal::is_noting)
     }
 
     /// The same for a point of an earlier run.
@@ -113,12 +134,13 @@ impl Ledger {
 
     /// True where there are as many points or bytes as there may be.
     pub fn is_full(&self) -> bool {
-        self.credit == 0 && self.room.is_full()
+        self.credit == 0 && self.room.is_full() && !self.takes_past_bound()
     }
 
     /// True where a point that found no room may be offered again.
     pub fn has_room(&self) -> bool {
-        self.credit > 0 || (!self.room.is_full() && !self.keeper.is_congested())
+        let has_place = !self.room.is_full() || self.takes_past_bound();
+        self.credit > 0 || (has_place && !self.keeper.is_congested())
     }
 
     /// Are bytes so near their bound that what nobody needs is to be forgotten?

@@ -8,7 +8,12 @@ use crate::shard::keep::Asker;
 impl World {
     /// One shard with a journal.
     fn journaled() -> World {
-        World::changed((1, None, 1 << 30), |config| {
+        World::journaled_with_room(None)
+    }
+
+    /// One with room for so many points.
+    fn journaled_with_room(points_max: Option<u64>) -> World {
+        World::changed((1, points_max, 1 << 30), |config| {
             config.journal = Some(JournalConfig {
                 shard: 0,
                 segment_bytes: 64 << 10,
@@ -87,4 +92,58 @@ fn an_update_that_ends_behind_the_stop_stays_owed() {
     world.settle();
     assert_eq!(world.disk.points("/data/a/b.wsp"), [first, point]);
     assert!(world.shards[0].is_at_rest());
+}
+
+#[test]
+fn a_stop_takes_what_was_read_past_a_full_cache_that_stays_in_the_journal() {
+    let mut world = World::journaled_with_room(Some(100));
+    for age in 0..100 {
+        let point = world.point(age, 1.0);
+        world.take("a.b", point);
+    }
+    world.settle_journal();
+    assert!(!world.held.is_empty(), "the data disk answers nothing");
+    let over = world.point(200, 1.0);
+    assert_eq!(world.offer("a.b", over), Accept::Full);
+    // A stop that writes everything out waits for the disk, with what the bound allows.
+    world.shards[0].take_all();
+    assert_eq!(world.offer("a.b", over), Accept::Full);
+    assert!(!world.shards[0].has_room());
+
+    world.shards[0].take_all_past_bound();
+    assert!(world.shards[0].has_room() && !world.shards[0].is_full());
+    for age in 200..400 {
+        let point = world.point(age, 1.0);
+        world.take("a.b", point);
+    }
+    assert_eq!(world.room.points(), 300);
+    world.shards[0].rest();
+    world.later(STOP_UPDATES_WAIT.as_secs());
+    for _ in 0..3 {
+        world.settle_journal();
+        world.later(1);
+    }
+    assert!(world.shards[0].is_at_rest());
+    let status = world.shards[0].report().journal.unwrap();
+    assert_eq!((status.serial, status.synced_serial), (300, 300));
+}
+
+#[test]
+fn nothing_is_taken_past_the_bound_that_the_journal_does_not_keep() {
+    let mut world = World::journaled_with_room(Some(100));
+    for age in 0..100 {
+        let point = world.point(age, 1.0);
+        world.take("a.b", point);
+    }
+    world.disk.failing = vec![(Stage::Write, EIO), (Stage::Create, EIO)];
+    world.settle_journal();
+    let status = world.shards[0].report().journal.unwrap();
+    assert!(
+        matches!(status.state, crate::journal::State::Failed(_)),
+        "{status:?}"
+    );
+    world.shards[0].take_all_past_bound();
+    let over = world.point(200, 1.0);
+    assert_eq!(world.offer("a.b", over), Accept::Full);
+    assert!(!world.shards[0].has_room());
 }
