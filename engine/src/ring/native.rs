@@ -124,10 +124,11 @@ impl Native {
         self.wakes.send(&mut self.uring, target, word);
     }
 
-    /// Submits everything and waits for a completion, unless some lie here already.
+    /// Submits everything and waits for a completion, unless some lie here already, or sockets wait for
+    /// the buffers that those just fed may leave free: none of these need ever have anything to receive.
     pub(super) fn turn(&mut self, wait: Option<Duration>) {
-        self.sockets.feed(&mut self.uring, &self.buffers);
-        self.uring.enter(if self.reaped.is_empty() {
+        let is_left = self.sockets.feed(&mut self.uring, &self.buffers);
+        self.uring.enter(if self.reaped.is_empty() && !is_left {
             wait
         } else {
             Some(Duration::ZERO)

@@ -5,7 +5,7 @@
 //! Invariant: `in_flight` counts the accept, receive and send of a socket that the kernel has.
 //! One long file, because the four share one state and every completion looks at all of it.
 //! A receive that finds no buffer of its lane waits in that lane's `starved`, first come first
-//! served, until one is free.
+//! served, until one is free. Of those who wait, each gets one buffer before any gets a second.
 #![expect(
     unsafe_code,
     reason = "sends name bytes by address, accepts answer raw descriptors"
@@ -81,10 +81,19 @@ enum Receive {
     Idle,
     /// The kernel has the request.
     Armed,
-    /// Every buffer was in use; waits for one, the kernel has nothing.
+    /// Every buffer was in use; waits for one (`feed`), the kernel has nothing.
     Starved,
     /// The kernel has the request and its cancel.
     Stopping,
+}
+
+/// How much a receive takes, where the kernel can do both.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Shots {
+    /// One buffer.
+    One,
+    /// Whatever comes, as long as there are buffers.
+    Many,
 }
 
 #[derive(Debug)]
@@ -203,7 +212,7 @@ impl Sockets {
             socket.receive
         );
         socket.lane = buffers.lane();
-        self.arm_receive(uring, id, buffers);
+        self.arm_receive(uring, id, (buffers, Shots::Many));
     }
 
     pub(super) fn stop_receive(
@@ -293,18 +302,35 @@ impl Sockets {
         let _kept: &mut Slots<Socket> = Box::leak(Box::new(slots));
     }
 
-    /// Gives free buffers to those who wait for one: one each.
-    pub(super) fn feed(&mut self, uring: &mut Uring, lanes: &Lanes) {
+    /// Gives free buffers to those who wait for one: one each. True where there are more who wait: one
+    /// that was fed may have nothing to receive, and leave its buffer to the next.
+    pub(super) fn feed(&mut self, uring: &mut Uring, lanes: &Lanes) -> bool {
+        let mut is_left = false;
         for lane in [Lane::Urgent, Lane::Bulk] {
             let buffers = lanes.of(lane);
+            // A multishot receive takes all that are free, and whoever does so would come first again.
+            let shots = match self.starved(lane).len() {
+                ..=1 => Shots::Many,
+                _ => Shots::One,
+            };
             for _ in 0..buffers.unleased() {
-                let Some(id) = self.starved(lane).pop_front() else {
+                let Some(id) = self.next_starved(lane) else {
                     break;
                 };
-                let starved = self.slots.get(id.key()).filter(|socket| !socket.closing);
-                if starved.is_some_and(|socket| socket.receive == Receive::Starved) {
-                    self.arm_receive(uring, id, buffers);
-                }
+                self.arm_receive(uring, id, (buffers, shots));
+            }
+            is_left |= buffers.unleased() > 0 && !self.starved(lane).is_empty();
+        }
+        is_left
+    }
+
+    /// Who has waited longest for a buffer of a lane, and still does.
+    fn next_starved(&mut self, lane: Lane) -> Option<SocketId> {
+        loop {
+            let id = self.starved(lane).pop_front()?;
+            let starved = self.slots.get(id.key()).filter(|socket| !socket.closing);
+            if starved.is_some_and(|socket| socket.receive == Receive::Starved) {
+                return Some(id);
             }
         }
     }
@@ -446,7 +472,8 @@ impl Sockets {
             }
             Err(errno) if errno == Errno::CANCELED.raw_os_error() && stopping => None,
             Err(errno) if errno == Errno::NOBUFS.raw_os_error() => {
-                if !stopping && buffers.unleased() == 0 {
+                // Also where some are free by now: whoever is armed at once is armed before those who wait.
+                if !stopping {
                     socket.receive = Receive::Starved;
                     self.starved(lane).push_back(id);
                     return;
@@ -466,7 +493,7 @@ impl Sockets {
             cause
         };
         match cause {
-            None => self.arm_receive(uring, id, buffers),
+            None => self.arm_receive(uring, id, (buffers, Shots::Many)),
             Some(cause) => {
                 held(&mut self.slots, id).receive = Receive::Idle;
                 events.push_back(Event::Ended { socket: id, cause });
@@ -557,8 +584,13 @@ impl Sockets {
         unsafe { uring.push(&[entry.user_data(id.tag(Kind::Accept).encode())]) }
     }
 
-    fn arm_receive(&mut self, uring: &mut Uring, id: SocketId, buffers: &Buffers) {
-        let multishot = self.multishot_receive;
+    fn arm_receive(
+        &mut self,
+        uring: &mut Uring,
+        id: SocketId,
+        (buffers, shots): (&Buffers, Shots),
+    ) {
+        let multishot = self.multishot_receive && shots == Shots::Many;
         let socket = held(&mut self.slots, id);
         let descriptor = types::Fd(socket.descriptor.as_raw_fd());
         let entry = if multishot {
