@@ -181,6 +181,15 @@ enum Heard {
     Reload,
 }
 
+/// What began a stop.
+#[derive(Clone, Copy)]
+enum Begun {
+    /// The signal of this name.
+    BySignal(&'static str),
+    /// The daemon itself, for this reason.
+    ByItself(&'static str),
+}
+
 impl Signals {
     fn listen() -> std::io::Result<Self> {
         Ok(Self {
@@ -218,6 +227,17 @@ impl Signals {
             }
         }
     }
+
+    /// Waits, during a stop, for the signal that cuts it short: the second one. Who sends the first may
+    /// not know that the daemon ends by itself.
+    async fn second(&mut self, begun: Begun) -> &'static str {
+        let reload = || tracing::info!("SIGHUP: too late, the daemon stops");
+        if let Begun::ByItself(_) = begun {
+            let name = self.end(reload).await;
+            tracing::info!("{name}: the daemon stops already; a second signal cuts that short");
+        }
+        self.end(reload).await
+    }
 }
 
 impl Desk {
@@ -252,19 +272,19 @@ impl Desk {
 
     async fn serve(&self, signals: &mut Signals, read_again: &ReadAgain<'_>) -> Exit {
         let hangup = Hangup::new();
-        let (name, exit) = tokio::select! {
-            name = signals.end(|| hangup.notify_one()) => (name, Exit::Success),
+        let (begun, exit) = tokio::select! {
+            name = signals.end(|| hangup.notify_one()) => (Begun::BySignal(name), Exit::Success),
             () = Box::pin(self.follow_files(read_again, &hangup)) => unreachable!("it never ends"),
             () = Box::pin(self.report_own_metrics()) => unreachable!("it never ends"),
             () = Box::pin(self.watch_lateness()) => unreachable!("it never ends"),
             () = self.tune() => unreachable!("it never ends"),
             () = Box::pin(self.pet_watchdog()) => unreachable!("it never ends"),
             () = Box::pin(self.watch_volumes()) => unreachable!("it never ends"),
-            name = Box::pin(self.watch_journal()) => (name, Exit::Journal),
+            why = Box::pin(self.watch_journal()) => (Begun::ByItself(why), Exit::Journal),
         };
         self.notify.stopping();
         let stopped = tokio::select! {
-            stopped = Box::pin(self.stop(name, signals)) => stopped,
+            stopped = Box::pin(self.stop(begun, signals)) => stopped,
             () = Box::pin(self.pet_watchdog()) => unreachable!("it never ends"),
         };
         if stopped == Exit::Success {
@@ -426,10 +446,11 @@ impl Desk {
     }
 
     /// Reads what the sockets hold, writes everything out, ends the cores.
-    async fn stop(&self, signal: &str, signals: &mut Signals) -> Exit {
+    async fn stop(&self, begun: Begun, signals: &mut Signals) -> Exit {
         let ending = Box::pin(self.ending()).await;
+        let (Begun::BySignal(why) | Begun::ByItself(why)) = begun;
         tracing::info!(
-            "{signal}: receivers stop, what is cached {}",
+            "{why}: receivers stop, what is cached {}",
             match ending {
                 Ending::Drain => "is written out",
                 Ending::Rest => "stays in the journal",
@@ -442,7 +463,7 @@ impl Desk {
         self.tell_all(|| Parcel::Stop(ending)).await;
         let cut_short = tokio::select! {
             ((), ()) = async { tokio::join!(self.drained(), self.flush_relay()) } => None,
-            signal = signals.end(|| tracing::info!("SIGHUP: too late, the daemon stops")) => Some(signal),
+            signal = signals.second(begun) => Some(signal),
             // What has come back from the journal is written once earlier writes are on the device.
             () = self.sync_data() => unreachable!("it never ends"),
             () = Box::pin(self.watch_volumes()) => unreachable!("it never ends"),

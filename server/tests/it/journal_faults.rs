@@ -190,6 +190,37 @@ fn a_full_journal_disk_ends_the_daemon_where_that_is_asked_for() {
     drop(mount);
 }
 
+/// Who sends the first signal to a daemon that ends by itself does not mean the second one, which
+/// leaves behind what is not written yet.
+#[test]
+fn the_first_signal_does_not_cut_short_a_stop_that_the_journal_began() {
+    let (mut daemon, mount, _) = on_a_full_disk(
+        "JOURNAL_ON_ERROR = stop\nMAX_UPDATES_PER_SECOND = 1\n\
+         MAX_UPDATES_PER_SECOND_ON_SHUTDOWN = 200\n",
+    );
+    let load = Rounds::new(1_000, 1_000);
+    let (sent, stop) = (AtomicU32::new(0), AtomicBool::new(false));
+    let ended = std::thread::scope(|scope| {
+        let (address, load, sent, stop) = (daemon.line, &load, &sent, &stop);
+        scope.spawn(move || load.send(address, sent, stop));
+        daemon.wait_for_log("JOURNAL_ON_ERROR = stop: receivers stop");
+        daemon.signal("TERM");
+        daemon.wait_for_log("SIGTERM: the daemon stops already");
+        let ended = daemon.wait();
+        stop.store(true, Ordering::SeqCst);
+        ended
+    });
+    assert_eq!(ended.status.code(), Some(8), "{}", ended.log);
+    let received = crate::stop::number_before(&ended.log, " received");
+    assert_eq!(
+        load.points_in_files(&ended.data()) + 1,
+        received,
+        "{}",
+        ended.log
+    );
+    drop(mount);
+}
+
 #[test]
 fn senders_wait_at_the_bound_and_nothing_is_lost() {
     const SMALL: &str = "JOURNAL_SEGMENT_BYTES = 64k\nJOURNAL_MAX_BYTES = 512k\n";
