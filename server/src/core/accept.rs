@@ -6,6 +6,8 @@
 //! accepted when the last place went waits here, at most one of each. Cache queries are not counted.
 //! An accept that fails rests, too. Whoever rests looks ten times a second whether it can go on;
 //! what keeps it is said once a minute.
+//! Invariant: while a connection waits here, the listener that accepted it rests, however many senders
+//! other cores close meanwhile: so it is looked at again.
 
 use std::collections::VecDeque;
 use std::os::fd::OwnedFd;
@@ -77,18 +79,15 @@ impl Core {
         if !self.peers.counts_senders(entrance.service) {
             return self.place(entrance, socket);
         }
-        if self.peers.has_sender_room() {
-            self.place(entrance, socket);
-        } else {
-            self.accepting.waiting.push_back((entrance, socket));
-        }
+        self.accepting.waiting.push_back((entrance, socket));
+        self.place_waiting();
         // Others that wait already, without a turn of the ring for each.
         for _ in 1..ACCEPTS_PER_TURN_MAX {
-            if !self.peers.has_sender_room() || !self.take_waiting(listener, entrance) {
+            if !self.has_place() || !self.take_waiting(listener, entrance) {
                 break;
             }
         }
-        if self.peers.has_sender_room() {
+        if self.has_place() {
             return self.arm(listener, entrance.service);
         }
         self.accepting.rest(listener, now);
@@ -101,6 +100,20 @@ impl Core {
                  open files (ulimit -Hn, LimitNOFILE= under systemd), or see who connects (ss -tn)",
                 self.peers.senders_max(),
             );
+        }
+    }
+
+    /// Whether one more sender may be served, and none that is accepted waits for that.
+    fn has_place(&self) -> bool {
+        self.accepting.waiting.is_empty() && self.peers.has_sender_room()
+    }
+
+    /// Places those that wait here, as long as there are places.
+    fn place_waiting(&mut self) {
+        while self.peers.has_sender_room()
+            && let Some((entrance, socket)) = self.accepting.waiting.pop_front()
+        {
+            self.place(entrance, socket);
         }
     }
 
@@ -159,11 +172,7 @@ impl Core {
         if self.accepting.again.is_empty() {
             return;
         }
-        while self.peers.has_sender_room()
-            && let Some((entrance, socket)) = self.accepting.waiting.pop_front()
-        {
-            self.place(entrance, socket);
-        }
+        self.place_waiting();
         let due: Vec<SocketId> = self
             .accepting
             .again
@@ -174,7 +183,7 @@ impl Core {
             let Some(Entrance { service, .. }) = self.accepting.entrance_of(listener) else {
                 unreachable!("{listener:?} rests, and is no listener")
             };
-            if self.peers.counts_senders(service) && !self.peers.has_sender_room() {
+            if self.peers.counts_senders(service) && !self.has_place() {
                 self.accepting.rest(listener, now);
             } else {
                 self.arm(listener, service);
@@ -200,5 +209,96 @@ impl Core {
                 .again
                 .retain(|(_, resting)| *resting != listener);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{SocketAddr, TcpStream};
+    use std::path::Path;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use benzene_engine::clock;
+    use benzene_engine::metric::ShardIndex;
+    use benzene_engine::ring::{Driver, Ring, RingConfig, socket};
+    use benzene_engine::schemas::{Aggregations, Schemas};
+    use benzene_engine::shard::{Shard, ShardConfig};
+
+    use super::super::Peers;
+    use super::*;
+    use crate::front::{Front, FrontConfig, Intake};
+
+    const LINE: Entrance = Entrance {
+        service: Service::Line,
+        instance: 0,
+    };
+
+    /// A core that accepts senders of lines, as many as the peers allow, and where.
+    fn core(peers: Arc<Peers>, now: Now) -> (Core, SocketAddr) {
+        let ring = Ring::new(RingConfig {
+            driver: Driver::PollSync,
+            file_threads: 1,
+            ..RingConfig::default()
+        });
+        let schemas = Schemas::parse("[all]\npattern = .*\nretentions = 1s:1h\n").unwrap();
+        let aggregations = Arc::new(Aggregations::parse("").unwrap().0);
+        let shard = ShardConfig::alone(Path::new("/"), Arc::new(schemas.0), aggregations, now);
+        let front = FrontConfig {
+            intake: Intake::new(1, true, now),
+            pickle_frame_bytes_max: 1 << 20,
+            client_idle: None,
+            tells_answers: false,
+            tells_refused: false,
+            memory: Arc::default(),
+            instances: 1,
+        };
+        let (shard, front) = (Shard::new(shard, now), Front::new(front, now));
+        let mut core = Core::new(ShardIndex(0), ring.unwrap(), shard, front, peers);
+        let listener = socket::listen_tcp(SocketAddr::from(([127, 0, 0, 1], 0)), 1024).unwrap();
+        let address = socket::local_addr(&listener).unwrap();
+        core.listen(LINE, listener);
+        (core, address)
+    }
+
+    /// Other cores open and close senders all the while: also between two looks at one accept.
+    #[test]
+    fn whoever_waits_for_a_place_has_a_listener_that_is_looked_at_again() {
+        // As many as the listener keeps, where none finds a place.
+        const ROUNDS: usize = 1_000;
+        let peers = Arc::new(Peers::new(1, Some(1)));
+        let now = clock::now();
+        let (mut core, address) = core(Arc::clone(&peers), now);
+        let is_over = AtomicBool::new(false);
+        let (mut paused, mut later) = (0, now);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !is_over.load(Ordering::Relaxed) {
+                    peers.sender_came(Service::Line);
+                    peers.sender_left(Service::Line);
+                }
+            });
+            for _ in 0..ROUNDS {
+                let sender = TcpStream::connect(address).unwrap();
+                core.ring.turn(Some(Duration::from_millis(1)));
+                while let Some(event) = core.ring.next_event() {
+                    core.dispatch(event, now);
+                }
+                let accepting = &core.accepting;
+                let (waits, rests) = (accepting.waiting.len(), accepting.again.len());
+                if waits > 0 && rests == 0 {
+                    is_over.store(true, Ordering::Relaxed);
+                    panic!("{waits} wait, and no listener rests");
+                }
+                paused += waits;
+                drop(sender);
+                later.instant += ACCEPT_RETRY;
+                core.accept_again(later);
+                core.work_bulk();
+                core.obey_front();
+            }
+            is_over.store(true, Ordering::Relaxed);
+        });
+        assert!(paused > 0, "there was a place for each: nothing was tried");
     }
 }
