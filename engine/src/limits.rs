@@ -358,7 +358,7 @@ pub const TURN_BYTES_PER_ITEM: usize = 40;
 /// cores together), so that an inbox fills up only where one core owns most of what all receive.
 /// By number a point takes some 40 ns.
 pub const TURN_PARCEL_POINTS_MAX: usize = 1024;
-/// What a question, an answer or a connection in the inbox counts in a turn, in points.
+/// What a question or a connection in the inbox counts in a turn, in points.
 pub const TURN_POINTS_PER_PARCEL: usize = 32;
 const _: () = assert!(TURN_PARCEL_POINTS_MAX >= BATCH_POINTS_MAX);
 

@@ -92,7 +92,7 @@ struct Change {
 }
 
 /// Points under the numbers of their routes, and between them what these numbers mean.
-/// Messages arrive in the order sent, so that a number always means what was said of it last.
+/// They arrive in the order sent, so that a number always means what was said of it last.
 #[derive(Debug, Default)]
 pub struct PointBatch {
     origin: Origin,

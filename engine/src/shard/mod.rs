@@ -6,8 +6,8 @@
 //! `begin_turn`, hands in what came (`accept`, `deliver`, `complete`), calls `end_turn`, and then
 //! takes out operations, messages and answers. So a simulator can run many of them from one seed.
 //! Invariants: a point is counted as received where it enters its owner's cache, so that every
-//! shard's own accounts balance at any moment; messages to one shard arrive in the order sent, so
-//! that a question never overtakes the points that were accepted before it.
+//! shard's own accounts balance at any moment; points and questions to one shard arrive in the order
+//! sent, so that a question never overtakes the points that were accepted before it.
 
 mod alone;
 mod inbound;

@@ -141,8 +141,7 @@ impl Core {
         }
         match self
             .peers
-            .inbox(target)
-            .push(Parcel::Connection(entrance, socket))
+            .push(target, Parcel::Connection(entrance, socket))
         {
             Ok(()) => self.wake(target),
             Err(Parcel::Connection(entrance, socket)) => {

@@ -5,7 +5,8 @@
 //! slice of what receivers brought, which queues in `bulk`, and the ring is entered again without
 //! waiting while there is more. Nothing in a turn blocks and each part of it is bounded:
 //! `TURN_PARCEL_POINTS_MAX` points out of the inbox and `TURN_BYTES_MAX` of fresh bytes (some 60 us
-//! each, and no more once either has taken `TURN_TIME_MAX`, a slice more or less), as many held
+//! each, and no more once either has taken `TURN_TIME_MAX`, a slice more or less),
+//! `INBOX_MESSAGES_MAX` parcels that wait behind no points, as many held
 //! bytes where connections had to wait, `TURN_JUDGING_MAX` of asking the lists for new names, and the
 //! queries and completions that lie in the ring: some 0.3 ms of processor time under a flood. A query
 //! for this core's metrics waits for at most one turn. One for another core's waits for a turn here,
@@ -185,7 +186,10 @@ impl Core {
     /// Submits, fetches what has completed, and waits for it where there is nothing else to do.
     fn enter_ring(&mut self) {
         let wait = self.wait();
-        let sleeps = wait != Some(Duration::ZERO) && self.peers.fall_asleep(self.index);
+        // What the journal has no room for is no reason to stay awake: its disk's answer is an event.
+        let express_only = self.shard.is_journal_overrun();
+        let sleeps =
+            wait != Some(Duration::ZERO) && self.peers.fall_asleep(self.index, express_only);
         self.ring
             .turn(if sleeps { wait } else { Some(Duration::ZERO) });
         if sleeps {
@@ -246,13 +250,19 @@ impl Core {
     }
 
     fn take_parcels(&mut self) {
+        for _ in 0..INBOX_MESSAGES_MAX {
+            let Some(parcel) = self.peers.pop_express(self.index) else {
+                break;
+            };
+            self.take(parcel);
+        }
         let (mut points, deadline) = (0, clock::now().instant + TURN_TIME_MAX);
         while points < TURN_PARCEL_POINTS_MAX && (points == 0 || clock::now().instant < deadline) {
             // What others have accepted waits in the inbox while the journal's buffers are full.
             if self.shard.is_journal_overrun() {
                 return;
             }
-            let Some(parcel) = self.peers.inbox(self.index).pop() else {
+            let Some(parcel) = self.peers.pop(self.index) else {
                 return;
             };
             points += match &parcel {
@@ -419,7 +429,7 @@ impl Core {
         for target in self.peers.indices() {
             let mut pushed = false;
             while let Some(message) = self.shard.next_message(target) {
-                match self.peers.inbox(target).push(Parcel::Shard(message)) {
+                match self.peers.push(target, Parcel::Shard(message)) {
                     Ok(()) => pushed = true,
                     Err(parcel) => {
                         self.shard.return_message(target, unwrap_message(parcel));
@@ -481,7 +491,7 @@ impl Core {
 
     /// True when no connection is on its way here from the core that accepts.
     fn has_all_connections(&self) -> bool {
-        self.peers.is_accepting_ended() && self.peers.inbox(self.index).is_empty()
+        self.peers.is_accepting_ended() && self.peers.is_empty(self.index)
     }
 
     /// Goes on to the next phase of stopping when this one is done.
@@ -494,9 +504,7 @@ impl Core {
             self.phase = Phase::Quiet;
             self.peers.quiet();
         }
-        if self.phase != Phase::Quiet
-            || !self.peers.all_quiet()
-            || !self.peers.inbox(self.index).is_empty()
+        if self.phase != Phase::Quiet || !self.peers.all_quiet() || !self.peers.is_empty(self.index)
         {
             return;
         }

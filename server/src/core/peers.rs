@@ -54,9 +54,32 @@ pub(crate) enum Parcel {
     Exit,
 }
 
+impl Parcel {
+    /// Whether it may come before points that others have accepted, which wait while the journal's
+    /// buffers are full: what the desk wants of a core then, the end most of all, and answers, which
+    /// show no points of this core's. A question may not: it is asked behind the points it is to find.
+    fn is_express(&self) -> bool {
+        match self {
+            Parcel::Report(_)
+            | Parcel::Latencies(..)
+            | Parcel::Stop(_)
+            | Parcel::Exit
+            | Parcel::Shard(Message::Answer(_)) => true,
+            Parcel::Shard(Message::Points(..) | Message::Question(_))
+            | Parcel::Connection(..)
+            | Parcel::Own(_)
+            | Parcel::Lists(_)
+            | Parcel::Rules(..)
+            | Parcel::Logged(_) => false,
+        }
+    }
+}
+
 #[derive(Debug, Default)]
 struct Peer {
     inbox: Inbox<Parcel>,
+    /// What does not wait behind points.
+    express: Inbox<Parcel>,
     /// How to wake it: set once its ring is made.
     handle: OnceLock<(RingHandle, Waker)>,
     /// It blocks in its ring, or is about to, and nobody has set out to wake it.
@@ -110,8 +133,29 @@ impl Peers {
             .map(ShardIndex)
     }
 
-    pub(crate) fn inbox(&self, index: ShardIndex) -> &Inbox<Parcel> {
-        &self.peer(index).inbox
+    /// Puts a parcel into a core's inbox, or gives it back where that is full.
+    pub(crate) fn push(&self, index: ShardIndex, parcel: Parcel) -> Result<(), Parcel> {
+        let peer = self.peer(index);
+        if parcel.is_express() {
+            peer.express.push(parcel)
+        } else {
+            peer.inbox.push(parcel)
+        }
+    }
+
+    /// The oldest parcel that does not wait behind points.
+    pub(crate) fn pop_express(&self, index: ShardIndex) -> Option<Parcel> {
+        self.peer(index).express.pop()
+    }
+
+    /// The oldest of the others.
+    pub(crate) fn pop(&self, index: ShardIndex) -> Option<Parcel> {
+        self.peer(index).inbox.pop()
+    }
+
+    /// True where none of the others waits.
+    pub(crate) fn is_empty(&self, index: ShardIndex) -> bool {
+        self.peer(index).inbox.is_empty()
     }
 
     /// Makes a core known to the others, once, when its ring is there.
@@ -125,18 +169,18 @@ impl Peers {
         self.peer(index).handle.get().map(|(handle, _)| handle)
     }
 
-    /// Says that a core is about to block. False where a parcel has come meanwhile: then it must
-    /// not, and nothing was said.
+    /// Says that a core is about to block. False where a parcel has come meanwhile that it takes
+    /// (`express_only`: it would leave points lying): then it must not, and nothing was said.
     ///
     /// A parcel is never left lying: its sender pushes it, then reads `asleep`; the core writes
     /// `asleep`, then looks into its inbox. Between the two steps of each stands a SeqCst fence,
     /// and of two such fences one is first: so the sender reads what the core wrote, or the core
     /// sees the parcel, or both. Relaxed accesses do, as nothing else is read through the flag.
-    pub(crate) fn fall_asleep(&self, index: ShardIndex) -> bool {
+    pub(crate) fn fall_asleep(&self, index: ShardIndex, express_only: bool) -> bool {
         let peer = self.peer(index);
         peer.asleep.store(true, Ordering::Relaxed);
         fence(Ordering::SeqCst);
-        if peer.inbox.is_empty() {
+        if peer.express.is_empty() && (express_only || peer.inbox.is_empty()) {
             return true;
         }
         peer.asleep.store(false, Ordering::Relaxed);
@@ -275,19 +319,37 @@ mod tests {
     fn only_a_sleeper_is_woken_and_once() {
         let peers = Peers::new(1, None);
         assert!(!peers.must_wake(SLEEPER));
-        assert!(peers.fall_asleep(SLEEPER));
+        assert!(peers.fall_asleep(SLEEPER, false));
         assert!(peers.must_wake(SLEEPER));
         assert!(!peers.must_wake(SLEEPER), "a second sender wakes it again");
-        peers
-            .inbox(SLEEPER)
-            .push(Parcel::Stop(Ending::Drain))
-            .unwrap();
-        assert!(!peers.fall_asleep(SLEEPER), "it sleeps over a parcel");
+        peers.push(SLEEPER, Parcel::Stop(Ending::Drain)).unwrap();
+        assert!(
+            !peers.fall_asleep(SLEEPER, false),
+            "it sleeps over a parcel"
+        );
         assert!(!peers.must_wake(SLEEPER), "it is awake");
-        peers.inbox(SLEEPER).pop().unwrap();
-        assert!(peers.fall_asleep(SLEEPER));
+        peers.pop_express(SLEEPER).unwrap();
+        assert!(peers.fall_asleep(SLEEPER, false));
         peers.woke_up(SLEEPER);
         assert!(!peers.must_wake(SLEEPER), "it is awake");
+    }
+
+    /// A journal whose buffers are full keeps points in the inbox: they neither keep the core awake nor
+    /// its end from it.
+    #[test]
+    fn points_that_wait_keep_nothing_else_waiting() {
+        let peers = Peers::new(1, None);
+        while peers.push(SLEEPER, Parcel::Own(Vec::new())).is_ok() {}
+        assert!(!peers.fall_asleep(SLEEPER, false), "it sleeps over points");
+        assert!(peers.fall_asleep(SLEEPER, true));
+        peers.push(SLEEPER, Parcel::Stop(Ending::Rest)).unwrap();
+        peers.push(SLEEPER, Parcel::Exit).unwrap();
+        assert!(peers.must_wake(SLEEPER));
+        assert!(!peers.fall_asleep(SLEEPER, true), "it sleeps over a stop");
+        let express = || peers.pop_express(SLEEPER);
+        assert!(matches!(express(), Some(Parcel::Stop(Ending::Rest))));
+        assert!(matches!(express(), Some(Parcel::Exit)));
+        assert!(express().is_none() && !peers.is_empty(SLEEPER));
     }
 
     /// A core that takes `parcels` out of its inbox and blocks whenever there is none. Answers how
@@ -295,10 +357,10 @@ mod tests {
     fn take_all(peers: &Peers, parcels: usize) -> usize {
         let (mut taken, mut naps) = (0, 0);
         while taken < parcels {
-            while peers.inbox(SLEEPER).pop().is_some() {
+            while peers.pop_express(SLEEPER).is_some() || peers.pop(SLEEPER).is_some() {
                 taken += 1;
             }
-            if taken < parcels && peers.fall_asleep(SLEEPER) {
+            if taken < parcels && peers.fall_asleep(SLEEPER, false) {
                 naps += 1;
                 std::thread::park_timeout(Duration::from_secs(30));
                 peers.woke_up(SLEEPER);
@@ -309,15 +371,17 @@ mod tests {
 
     /// Sends parcels one by one, each once the inbox is empty again.
     fn send(peers: &Peers, sleeper: &std::thread::Thread, parcels: usize) {
-        for _ in 0..parcels {
-            peers
-                .inbox(SLEEPER)
-                .push(Parcel::Stop(Ending::Drain))
-                .unwrap();
+        for parcel in 0..parcels {
+            let parcel = if parcel % 2 == 0 {
+                Parcel::Stop(Ending::Drain)
+            } else {
+                Parcel::Own(Vec::new())
+            };
+            peers.push(SLEEPER, parcel).unwrap();
             if peers.must_wake(SLEEPER) {
                 sleeper.unpark();
             }
-            while !peers.inbox(SLEEPER).is_empty() {
+            while !peers.is_empty(SLEEPER) || !peers.peer(SLEEPER).express.is_empty() {
                 std::thread::yield_now();
             }
         }

@@ -248,7 +248,9 @@ impl Journal {
 
     /// Whether the last `benzene stop` asked for everything to be written out; it is forgotten.
     fn takes_drain_note(directory: &Path) -> bool {
-        fs::remove_file(directory.join(DRAIN_NAME)).is_ok()
+        // Looked for first: a disk that hangs may know what is there, and does not take a removal.
+        let path = directory.join(DRAIN_NAME);
+        path.exists() && fs::remove_file(path).is_ok()
     }
 
     /// Most bytes of all files.

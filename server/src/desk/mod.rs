@@ -302,7 +302,7 @@ impl Desk {
 
     /// Puts a parcel into one core's inbox, waiting while it is full.
     async fn tell(&self, index: ShardIndex, mut parcel: Parcel) {
-        while let Err(back) = self.peers.inbox(index).push(parcel) {
+        while let Err(back) = self.peers.push(index, parcel) {
             parcel = back;
             self.peers.wake(index);
             sleep(Duration::from_millis(1)).await;

@@ -1,10 +1,17 @@
 //! A data disk that answers nothing, with the journal on another disk: what is accepted meanwhile is in
-//! the journal, and a stop does not wait for the data, also where the cache is full.
+//! the journal, and a stop does not wait for the data, also where the cache is full. And a journal's disk
+//! that answers nothing: then a second signal ends the daemon.
 //! The file system is frozen, as a snapshot or a dead controller does it: each write waits in the
 //! kernel until it is thawed. Root is needed, and fsfreeze, mkfs.ext4 and losetup.
 
+#![expect(clippy::disallowed_methods, reason = "a test waits and has senders")]
+
+use std::io::Write;
+use std::net::TcpStream;
 use std::path::PathBuf;
 use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use crate::daemon::{Daemon, wait_for};
 use crate::faults::lines;
@@ -140,4 +147,74 @@ fn a_stop_reads_what_sockets_hold_though_the_cache_is_full_and_the_data_disk_han
     }
     drop(ended);
     disk.unmount();
+}
+
+/// One core's buffers are full of what another has received for it: no more of that is taken, and all
+/// that is asked of the core comes through.
+#[test]
+fn a_journal_disk_that_hangs_keeps_no_second_signal_waiting() {
+    const CONNECTIONS: u32 = 4;
+    let disk = Disk::new("ext4");
+    disk.mount();
+    let root = tempfile::tempdir().unwrap();
+    std::os::unix::fs::symlink(&disk.at, root.path().join("journal")).unwrap();
+    let daemon = Daemon::start_in(&setup(2, ""), root);
+    daemon.send(&format!("one.metric 1 {}\n", now()));
+    daemon.wait_for_points("one.metric", 1);
+    let frozen = Frozen::new(&disk);
+    // One metric, so that one core owns all that both receive.
+    let sockets: Vec<TcpStream> = (0..CONNECTIONS).map(|_| daemon.connect()).collect();
+    let (sent, start) = (AtomicUsize::new(0), now() - 10_000);
+    std::thread::scope(|scope| {
+        // In this order, so that a failure thaws before it ends the daemon.
+        let (mut daemon, frozen) = (daemon, frozen);
+        for socket in sockets {
+            let sent = &sent;
+            scope.spawn(move || send_one_metric(socket, start, sent));
+        }
+        let mut before = 0;
+        let stands = || {
+            std::thread::sleep(Duration::from_millis(500));
+            let sent = sent.load(Ordering::Relaxed);
+            (sent == std::mem::replace(&mut before, sent)).then_some(())
+        };
+        wait_for(stands).unwrap_or_else(|| panic!("senders go on: {}", daemon.log()));
+        let begun = cpu_ticks(daemon.pid());
+        std::thread::sleep(Duration::from_secs(2));
+        let used = cpu_ticks(daemon.pid()) - begun;
+        // Of the 200 that one core has; looking for room five thousand times a second takes some.
+        assert!(used < 150, "{used} ticks: a core spins");
+        daemon.signal("TERM");
+        daemon.wait_for_log("SIGTERM: receivers stop");
+        daemon.signal("TERM");
+        daemon.wait_for_log("a second signal (SIGTERM) cut the stop short");
+        drop(frozen);
+        let ended = daemon.wait();
+        assert_eq!(ended.status.code(), Some(7), "{}", ended.log);
+    });
+    disk.unmount();
+}
+
+/// Sends points of one metric until the connection ends; `sent` counts them in hundreds.
+fn send_one_metric(mut socket: TcpStream, start: u32, sent: &AtomicUsize) {
+    for second in (start..start + 10_000).cycle() {
+        let text = format!("one.metric 1 {second}\n").repeat(100);
+        if socket.write_all(text.as_bytes()).is_err() {
+            return;
+        }
+        sent.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// Processor time that a process has used, in hundredths of a second.
+fn cpu_ticks(pid: u32) -> u64 {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    let fields: Vec<&str> = stat
+        .rsplit(')')
+        .next()
+        .unwrap()
+        .split_whitespace()
+        .collect();
+    let ticks = |field: usize| fields[field].parse::<u64>().unwrap();
+    ticks(11) + ticks(12)
 }
