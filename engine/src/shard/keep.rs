@@ -52,6 +52,17 @@ impl Asker {
     }
 }
 
+/// Whether the daemon ends, and what is cached stays in the journal.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Rest {
+    #[default]
+    NotAsked,
+    /// It is to, and the journal has failed.
+    Refused,
+    /// It does: no update begins any more.
+    Granted,
+}
+
 /// What a shard knows of its journal besides.
 #[derive(Debug, Default)]
 pub(super) struct Keep {
@@ -61,8 +72,9 @@ pub(super) struct Keep {
     again: Option<(u32, Again)>,
     /// Series are noted whose points were written while earlier epochs owed points: the next one.
     unsaid: Option<u32>,
-    /// The daemon ends, and what is cached stays in the journal.
-    pub(super) is_resting: bool,
+    rest: Rest,
+    /// The journal has failed in that, and all is written out instead.
+    is_written_out: bool,
     /// Until then it waits for updates that are under way.
     waits_until: Option<Instant>,
     /// The journal was told so.
@@ -78,6 +90,11 @@ impl Keep {
             ..Keep::default()
         }
     }
+
+    /// Does the daemon end with what is cached in the journal?
+    pub(super) fn is_resting(&self) -> bool {
+        self.rest == Rest::Granted
+    }
 }
 
 impl Shard {
@@ -88,6 +105,7 @@ impl Shard {
             self.press();
             self.recover();
         }
+        self.settle_rest();
         let oldest = self.ledger.oldest_unwritten();
         let is_resting = self.may_rest() && self.keep.unsaid.is_none();
         if is_resting && !self.keep.has_stopped {
@@ -131,7 +149,7 @@ impl Shard {
     /// record would find no room.
     pub(super) fn may_write(&self) -> bool {
         let journal = self.ledger.journal();
-        !self.keep.is_resting
+        !self.keep.is_resting()
             && !self.is_held_by_recall()
             && !journal.is_some_and(Journal::is_blocked)
     }
@@ -244,10 +262,42 @@ impl Shard {
     /// The daemon ends and what is cached, if anything, stays in the journal: no further update
     /// begins. Those that are under way are waited for, but not for ever: the journal owes their points
     /// until they are noted as written.
+    /// Where the journal has failed, or fails before it has everything on its disk, all is written out
+    /// instead, as by `drain`.
     pub fn rest(&mut self) {
-        self.keep.is_resting = true;
-        let until = self.now.instant + STOP_UPDATES_WAIT;
-        self.keep.waits_until.get_or_insert(until);
+        self.keep.rest = Rest::Granted;
+        self.settle_rest();
+    }
+
+    /// Whether the journal keeps what is cached is asked anew in each turn until the end: its disk may
+    /// fail with the last block, or the last sync.
+    fn settle_rest(&mut self) {
+        if self.keep.rest == Rest::NotAsked {
+            return;
+        }
+        if self.is_kept() {
+            self.keep.rest = Rest::Granted;
+            let until = self.now.instant + STOP_UPDATES_WAIT;
+            self.keep.waits_until.get_or_insert(until);
+            return;
+        }
+        self.keep.rest = Rest::Refused;
+        self.keep.waits_until = None;
+        if !self.keep.is_written_out {
+            self.keep.is_written_out = true;
+            self.drain();
+        }
+    }
+
+    /// Is nothing cached but what the journal has, or will have?
+    fn is_kept(&self) -> bool {
+        let state = self.ledger.journal().map(Journal::state);
+        state.is_none_or(|state| state == State::Healthy) || self.is_drained()
+    }
+
+    /// Has the journal failed while the daemon ends, so that what was to stay there is written out?
+    pub fn is_written_out(&self) -> bool {
+        self.keep.is_written_out
     }
 
     /// Has the daemon to end, and no update is waited for any more?
@@ -257,7 +307,7 @@ impl Shard {
             .waits_until
             .is_some_and(|at| self.now.instant >= at);
         let has_journal = self.ledger.journal().is_some();
-        self.keep.is_resting && (self.writer.is_idle() || (is_late && has_journal))
+        self.keep.is_resting() && (self.writer.is_idle() || (is_late && has_journal))
     }
 
     fn say_left_behind(&self) {
@@ -284,6 +334,7 @@ impl Shard {
             && self.may_rest()
             && !self.has_messages()
             && journal.is_none_or(Journal::is_quiet)
+            && self.is_kept()
     }
 }
 

@@ -418,7 +418,7 @@ impl Shard {
     /// A turn's part of the recall.
     pub(super) fn recall(&mut self) {
         // What ends fast leaves the rest to the next run, and with it all that earlier ones left.
-        if self.keep.is_resting {
+        if self.keep.is_resting() {
             return;
         }
         let Some(mut recall) = self.recall.take() else {

@@ -494,6 +494,15 @@ impl Core {
         self.peers.is_accepting_ended() && self.peers.is_empty(self.index)
     }
 
+    /// Where the journal fails in the stop the disk is for what is written out, as in a drain.
+    fn look_for_failure(&mut self) {
+        if self.shard.is_written_out() && self.stop_asked == Some(Ending::Rest) {
+            self.stop_asked = Some(Ending::Drain);
+            self.ring.write_back(false);
+            self.peers.write_out();
+        }
+    }
+
     /// Goes on to the next phase of stopping when this one is done.
     fn advance(&mut self) {
         if self.phase == Phase::Stopping
@@ -511,6 +520,7 @@ impl Core {
         // After a drain too the journal has last words: what is in files now.
         if self.stop_asked == Some(Ending::Rest) || self.shard.is_drained() {
             self.shard.rest();
+            self.look_for_failure();
         }
         if self.shard.is_at_rest() {
             self.phase = Phase::Drained;

@@ -101,6 +101,8 @@ pub(crate) struct Peers {
     quiet: AtomicUsize,
     /// Cores that have written everything out since all were quiet.
     drained: AtomicUsize,
+    /// The journal of a core failed while it was to keep what is cached: that is written out.
+    is_written_out: AtomicBool,
     /// Why the daemon cannot go on.
     failure: OnceLock<String>,
 }
@@ -118,6 +120,7 @@ impl Peers {
             accepting_ended: AtomicBool::new(false),
             quiet: AtomicUsize::new(0),
             drained: AtomicUsize::new(0),
+            is_written_out: AtomicBool::new(false),
             failure: OnceLock::new(),
         }
     }
@@ -288,6 +291,16 @@ impl Peers {
     /// One more core has written everything out.
     pub(crate) fn drained(&self) {
         self.drained.fetch_add(1, Ordering::Release);
+    }
+
+    /// What a core has cached was to stay in the journal, and is written out.
+    pub(crate) fn write_out(&self) {
+        self.is_written_out.store(true, Ordering::Release);
+    }
+
+    /// True when a core writes out what was to stay in the journal.
+    pub(crate) fn is_written_out(&self) -> bool {
+        self.is_written_out.load(Ordering::Acquire)
     }
 
     /// Something makes going on impossible; the desk ends the process.

@@ -28,6 +28,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use benzene_engine::clock;
+use benzene_engine::journal::State;
 use benzene_engine::latency::Latencies;
 use benzene_engine::limiter::Room;
 use benzene_engine::metric::ShardIndex;
@@ -457,12 +458,11 @@ impl Desk {
             }
         );
         if ending == Ending::Drain {
-            let rate = self.updates_per_second_on_shutdown.get();
-            self.volumes.iter().for_each(|volume| volume.stop(rate));
+            self.lift_limits();
         }
         self.tell_all(|| Parcel::Stop(ending)).await;
         let cut_short = tokio::select! {
-            ((), ()) = async { tokio::join!(self.drained(), self.flush_relay()) } => None,
+            ((), ()) = async { tokio::join!(self.drained(ending), self.flush_relay()) } => None,
             signal = signals.second(begun) => Some(signal),
             // What has come back from the journal is written once earlier writes are on the device.
             () = self.sync_data() => unreachable!("it never ends"),
@@ -486,10 +486,20 @@ impl Desk {
         }
     }
 
+    /// The disks are for what is written out.
+    fn lift_limits(&self) {
+        let rate = self.updates_per_second_on_shutdown.get();
+        self.volumes.iter().for_each(|volume| volume.stop(rate));
+    }
+
     /// Says what became of every point, and how the process is to end.
     fn say_end(totals: &Totals, ending: Ending, cut_short: Option<&str>) -> Exit {
         let is_kept = ending == Ending::Rest && cut_short.is_none();
-        let cached = if is_kept { 0 } else { totals.usage.points };
+        let cached = if is_kept {
+            totals.journal.unkept
+        } else {
+            totals.usage.points
+        };
         let lost = cached + totals.stats.get(Counter::DroppedAtStop);
         let count = |counter| totals.stats.get(counter);
         let counts: Vec<String> = Counter::ALL
@@ -508,6 +518,12 @@ impl Desk {
             count(Counter::Superseded),
             totals.stats.dropped(),
         );
+        // One that had failed before was told of then.
+        if ending == Ending::Rest
+            && let State::Failed(error) = totals.journal.state()
+        {
+            tracing::error!("the journal failed in the stop: {error}");
+        }
         if let Some(signal) = cut_short {
             tracing::error!("a second signal ({signal}) cut the stop short");
         }
@@ -518,12 +534,19 @@ impl Desk {
         Exit::Success
     }
 
-    /// Waits until every core has written everything out, and says how far it is.
-    async fn drained(&self) {
+    /// Waits until every core has written everything out, or has it in the journal, and says how far it
+    /// is.
+    async fn drained(&self, ending: Ending) {
         let mut said = clock::now().instant;
         let mut before = u64::MAX;
+        let mut may_fail = ending == Ending::Rest;
         while !self.peers.all_drained() {
             sleep(DRAIN_LOOK).await;
+            if may_fail && self.peers.is_written_out() {
+                may_fail = false;
+                tracing::error!("the journal has failed: what is cached is written out instead");
+                self.lift_limits();
+            }
             let now = clock::now().instant;
             if now.duration_since(said) >= DRAIN_SAY {
                 said = now;
@@ -539,5 +562,69 @@ impl Desk {
                 );
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use benzene_engine::cache::Usage;
+    use benzene_engine::journal::Status;
+    use benzene_engine::metric::ShardIndex;
+    use benzene_engine::ring::{FileError, Stage};
+    use benzene_engine::shard::Report;
+    use benzene_engine::stats::Stats;
+
+    use super::*;
+
+    /// What a core with so many cached points says, whose journal is in this state.
+    fn report(points: u64, state: State) -> Report {
+        Report {
+            index: ShardIndex(0),
+            stats: Stats::default(),
+            usage: Usage {
+                points,
+                ..Usage::default()
+            },
+            journal: Some(Status {
+                state,
+                bytes: 0,
+                memory_bytes: 0,
+                segments: 0,
+                doubtful_segments: 0,
+                name_segments: 0,
+                serial: 0,
+                committed_serial: 0,
+                synced_serial: 0,
+            }),
+            volumes: Vec::new(),
+        }
+    }
+
+    fn end(reports: &[Report], ending: Ending, cut_short: Option<&str>) -> Exit {
+        let mut totals = Totals::default();
+        for report in reports {
+            totals.add(report, &[]);
+        }
+        Desk::say_end(&totals, ending, cut_short)
+    }
+
+    #[test]
+    fn what_no_journal_keeps_is_lost() {
+        let failed = State::Failed(FileError {
+            stage: Stage::Write,
+            errno: 28,
+        });
+        let (kept, written, lost) = (
+            report(7, State::Healthy),
+            report(0, failed),
+            report(1, failed),
+        );
+        let all = [kept, written, lost];
+        assert_eq!(end(&all[..1], Ending::Rest, None), Exit::Success);
+        assert_eq!(end(&all[..2], Ending::Rest, None), Exit::Success);
+        assert_eq!(end(&all, Ending::Rest, None), Exit::PointsLost);
+        let kept = &all[..1];
+        assert_eq!(end(kept, Ending::Drain, None), Exit::PointsLost);
+        assert_eq!(end(kept, Ending::Rest, Some("SIGINT")), Exit::PointsLost);
     }
 }

@@ -109,6 +109,8 @@ pub(crate) struct JournalTotals {
     doubtful: u64,
     /// Points noted that are not on the journal's device.
     unsynced: u64,
+    /// Points cached by shards whose journal has failed.
+    pub(super) unkept: u64,
 }
 
 impl JournalTotals {
@@ -126,7 +128,10 @@ impl JournalTotals {
         }
     }
 
-    fn add(&mut self, status: &Status) {
+    fn add(&mut self, status: &Status, cached: u64) {
+        if matches!(status.state, State::Failed(_)) {
+            self.unkept += cached;
+        }
         let is_worse = |known: State| Self::severity(known) < Self::severity(status.state);
         if self.worst.is_none_or(is_worse) {
             self.worst = Some(status.state);
@@ -163,7 +168,7 @@ impl Totals {
             total.report += *report;
         }
         if let Some(status) = &report.journal {
-            self.journal.add(status);
+            self.journal.add(status, report.usage.points);
         }
     }
 

@@ -1,7 +1,7 @@
 //! A stop that leaves points in the journal while the data disk does not answer.
 
 use super::*;
-use crate::journal::JournalConfig;
+use crate::journal::{JournalConfig, State};
 use crate::limits::STOP_UPDATES_WAIT;
 use crate::shard::keep::Asker;
 
@@ -138,12 +138,64 @@ fn nothing_is_taken_past_the_bound_that_the_journal_does_not_keep() {
     world.disk.failing = vec![(Stage::Write, EIO), (Stage::Create, EIO)];
     world.settle_journal();
     let status = world.shards[0].report().journal.unwrap();
-    assert!(
-        matches!(status.state, crate::journal::State::Failed(_)),
-        "{status:?}"
-    );
+    assert!(matches!(status.state, State::Failed(_)), "{status:?}");
     world.shards[0].take_all_past_bound();
     let over = world.point(200, 1.0);
     assert_eq!(world.offer("a.b", over), Accept::Full);
     assert!(!world.shards[0].has_room());
+}
+
+/// A shard that is told to rest, and whose journal's disk fails at this stage before it has everything.
+fn journal_fails_in_a_stop(stage: Stage) {
+    const NAMES: [&str; 10] = ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j"];
+    let mut world = World::journaled();
+    let first = world.point(1000, 0.5);
+    for name in NAMES {
+        world.take(name, first);
+    }
+    world.settle();
+    // Where no segment can be made the present one has room yet, and all is well.
+    world.disk.failing.push((stage, ENOSPC));
+    let second = world.point(999, 1.5);
+    world.take("a", second);
+    world.now.instant += Duration::from_millis(20);
+    world.settle();
+    let journal_is = |world: &World| world.shards[0].report().journal.unwrap().state;
+    assert_eq!(journal_is(&world), State::Healthy);
+    // What the sockets still hold is more than a segment.
+    world.shards[0].take_all();
+    let last = |name: u32| {
+        let value = move |age_s: u32| 1.0 / (f64::from(age_s + name) + 3.0);
+        (0..900).rev().map(move |age_s| (age_s, value(age_s)))
+    };
+    for (index, name) in (0..).zip(NAMES) {
+        for (age_s, value) in last(index) {
+            let point = world.point(age_s, value);
+            world.take(name, point);
+        }
+    }
+    world.shards[0].rest();
+    assert!(!world.shards[0].is_written_out());
+    for _ in 0..4 {
+        world.settle();
+        world.later(1);
+    }
+    assert!(matches!(journal_is(&world), State::Failed(_)));
+    assert!(world.shards[0].is_written_out() && world.shards[0].is_at_rest());
+    assert_eq!(world.shards[0].report().usage.points, 0);
+    for (index, name) in (0..).zip(NAMES) {
+        let points = world.disk.points(&format!("/data/{name}.wsp"));
+        let values = points.iter().rev().take(900).rev().map(|point| point.value);
+        assert!(values.eq(last(index).map(|(_, value)| value)), "{name}");
+    }
+}
+
+#[test]
+fn a_journal_that_cannot_go_on_in_a_stop_has_all_written_out() {
+    journal_fails_in_a_stop(Stage::Create);
+}
+
+#[test]
+fn a_journal_whose_last_sync_fails_has_all_written_out() {
+    journal_fails_in_a_stop(Stage::Sync);
 }
