@@ -212,7 +212,8 @@ impl Owner {
         let cached = self.cached.iter().flat_map(BTreeMap::values);
         self.rig.oldest_unwritten = cached.map(|cached| cached.second).min();
         self.rig.end_turn();
-        if !self.is_noting() {
+        // It may be well again within one turn.
+        if self.rig.journal.failures() > 0 {
             self.has_failed = true;
         }
         let journal = &self.rig.journal;
