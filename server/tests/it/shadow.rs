@@ -331,7 +331,14 @@ fn ctrl_c_stores_all_that_was_received() {
 fn a_session_that_drops_ends_the_shadow_in_order() {
     let daemon = Daemon::start(&Setup::default());
     let scratch = tempfile::tempdir().unwrap();
-    let mut shadow = Shadow::of(&daemon, scratch.path(), &["--json"]);
+    let program = program();
+    // These tests themselves may run under nohup.
+    let mut default = Command::new("env");
+    default.arg("--default-signal=HUP");
+    default.arg(program.get_program()).args(program.get_args());
+    let config = daemon.config();
+    let flags = ["--json", "--config", config.to_str().unwrap()];
+    let mut shadow = Shadow::start_as(&mut default, &daemon, scratch.path(), &flags);
     shadow.send(&many(10));
     shadow.stderr = None;
     let line = shadow.line;
