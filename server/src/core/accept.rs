@@ -226,7 +226,7 @@ mod tests {
 
     use super::super::Peers;
     use super::*;
-    use crate::front::{Front, FrontConfig, Intake};
+    use crate::front::{Front, FrontConfig};
 
     const LINE: Entrance = Entrance {
         service: Service::Line,
@@ -243,16 +243,8 @@ mod tests {
         let schemas = Schemas::parse("[all]\npattern = .*\nretentions = 1s:1h\n").unwrap();
         let aggregations = Arc::new(Aggregations::parse("").unwrap().0);
         let shard = ShardConfig::alone(Path::new("/"), Arc::new(schemas.0), aggregations, now);
-        let front = FrontConfig {
-            intake: Intake::new(1, true, now),
-            pickle_frame_bytes_max: 1 << 20,
-            client_idle: None,
-            tells_answers: false,
-            tells_refused: false,
-            memory: Arc::default(),
-            instances: 1,
-        };
-        let (shard, front) = (Shard::new(shard, now), Front::new(front, now));
+        let front = Front::new(FrontConfig::quiet(now), now);
+        let shard = Shard::new(shard, now);
         let mut core = Core::new(ShardIndex(0), ring.unwrap(), shard, front, peers);
         let listener = socket::listen_tcp(SocketAddr::from(([127, 0, 0, 1], 0)), 1024).unwrap();
         let address = socket::local_addr(&listener).unwrap();

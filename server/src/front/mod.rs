@@ -118,6 +118,22 @@ pub(crate) struct FrontConfig {
     pub(crate) instances: usize,
 }
 
+#[cfg(test)]
+impl FrontConfig {
+    /// One that tells nothing.
+    pub(crate) fn quiet(now: Now) -> Self {
+        Self {
+            intake: Intake::new(1, true, now),
+            pickle_frame_bytes_max: 1 << 20,
+            client_idle: None,
+            tells_answers: false,
+            tells_refused: false,
+            memory: Arc::default(),
+            instances: 1,
+        }
+    }
+}
+
 /// The connections of one core.
 #[derive(Debug)]
 pub(crate) struct Front {
@@ -537,33 +553,39 @@ impl Front {
     /// Closes the connection that has been silent longest of those that hold something of this use. One
     /// that waits for us is not silent. False where there is none.
     fn close_silent(&mut self, kind: Use, shard: &mut Shard) -> bool {
-        let holders = self
-            .connections
-            .iter()
-            .filter(|(_, it)| it.has_noted(kind) && !it.is_behind());
-        let oldest = holders
-            .min_by_key(|(_, connection)| connection.heard)
-            .map(|(id, _)| *id);
-        if let Some(socket) = oldest {
-            shard.count(Counter::ClosedUnfinished, 1);
-            self.close(socket);
-        }
-        oldest.is_some()
+        let since = |_, it: &Connection| {
+            let is_silent = it.has_noted(kind) && !it.is_behind();
+            is_silent.then_some(it.heard)
+        };
+        self.close_longest(since, Counter::ClosedUnfinished, shard)
     }
 
     /// Closes the connection whose reply has waited longest to be read, `except` for one.
     fn close_unread(&mut self, except: SocketId, shard: &mut Shard) {
-        let holders = self
-            .connections
-            .iter()
-            .filter(|(id, it)| it.has_noted(Use::Replies) && **id != except);
-        let oldest = holders
-            .min_by_key(|(_, connection)| connection.replied)
-            .map(|(id, _)| *id);
-        if let Some(socket) = oldest {
-            shard.count(Counter::ClosedUnread, 1);
+        let since = |socket, it: &Connection| {
+            let is_unread = it.has_noted(Use::Replies) && socket != except;
+            is_unread.then_some(it.replied)
+        };
+        self.close_longest(since, Counter::ClosedUnread, shard);
+    }
+
+    /// Closes the connection of which something has been so for longest, and counts it; false where it
+    /// is so of none.
+    fn close_longest(
+        &mut self,
+        since: impl Fn(SocketId, &Connection) -> Option<Instant>,
+        counter: Counter,
+        shard: &mut Shard,
+    ) -> bool {
+        let all = self.connections.iter();
+        let oldest = all
+            .filter_map(|(socket, it)| Some((since(*socket, it)?, *socket)))
+            .min_by_key(|(since, _)| *since);
+        if let Some((_, socket)) = oldest {
+            shard.count(counter, 1);
             self.close(socket);
         }
+        oldest.is_some()
     }
 
     /// An answer from the shard to a question of a query connection.

@@ -15,7 +15,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::daemon::{Daemon, Querier, Setup, file_of, wait_for};
+use crate::daemon::{Daemon, Ended, Querier, Setup, file_of, wait_for};
 use crate::faults::{Mount, files_below};
 use crate::first_use::now;
 use crate::journal::{balance, benzene, journal_dir, kill, known, setup, wait_for_recall};
@@ -87,6 +87,18 @@ impl Rounds {
                 .unwrap_or_else(|| panic!("{name} has not all: {}", daemon.log()));
         }
     }
+}
+
+/// All that was received is in the files, first.point among it; says how much.
+fn all_in_files(load: &Rounds, ended: &Ended) -> u64 {
+    let received = crate::stop::number_before(&ended.log, " received");
+    assert_eq!(
+        load.points_in_files(&ended.data()) + 1,
+        received,
+        "{}",
+        ended.log
+    );
+    received
 }
 
 /// A daemon whose journal is on a full disk of its own, with room for its first segments only.
@@ -178,14 +190,7 @@ fn a_full_journal_disk_ends_the_daemon_where_that_is_asked_for() {
         "{}",
         ended.log
     );
-    // first.point is one of them.
-    let received = crate::stop::number_before(&ended.log, " received");
-    assert_eq!(
-        load.points_in_files(&ended.data()) + 1,
-        received,
-        "{}",
-        ended.log
-    );
+    let received = all_in_files(&load, &ended);
     assert!(received > 10_000, "{}", ended.log);
     drop(mount);
 }
@@ -211,13 +216,7 @@ fn the_first_signal_does_not_cut_short_a_stop_that_the_journal_began() {
         ended
     });
     assert_eq!(ended.status.code(), Some(8), "{}", ended.log);
-    let received = crate::stop::number_before(&ended.log, " received");
-    assert_eq!(
-        load.points_in_files(&ended.data()) + 1,
-        received,
-        "{}",
-        ended.log
-    );
+    all_in_files(&load, &ended);
     drop(mount);
 }
 

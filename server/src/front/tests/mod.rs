@@ -117,16 +117,7 @@ fn front(ring: &mut Ring, connections: usize) -> (Front, Vec<SocketId>) {
 
 fn front_of(ring: &mut Ring, services: &[Service]) -> (Front, Vec<SocketId>) {
     let now = clock::now();
-    let config = FrontConfig {
-        intake: Intake::new(1, true, now),
-        pickle_frame_bytes_max: 1 << 20,
-        client_idle: None,
-        tells_answers: false,
-        tells_refused: false,
-        memory: Arc::default(),
-        instances: 1,
-    };
-    let mut front = Front::new(config, now);
+    let mut front = Front::new(FrontConfig::quiet(now), now);
     let sockets = services.iter().map(|service| {
         let (ours, _theirs) = std::os::unix::net::UnixStream::pair().unwrap();
         let socket = ring.adopt(ours.into());
