@@ -238,7 +238,8 @@ impl Cache {
 
     /// The write order's choice among the writable series of a data directory with cached
     /// points and nothing in flight; before it come those that keep the journal, those that the order
-    /// passes over for too long, and those that an update has left unfinished. Asked again it chooses the same, until that series is taken or set aside (the
+    /// passes over for too long, and those that an update has left unfinished. Asked again it chooses
+    /// the same, until that series is taken or set aside (the
     /// random order excepted, and who is found to come before). None: nothing to write, or with the
     /// order by time and a lag, nothing old enough; or the choice is still under way
     /// (`is_choosing`), for no call looks at more than a bounded number of series.

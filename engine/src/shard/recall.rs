@@ -3,7 +3,8 @@
 //! When every shard has that on its disk, and what earlier runs have written to files is on theirs,
 //! the first says that earlier epochs owe nothing, and when that is on the disk their files go, but for
 //! those that a shard could not read (`unread`). Until then no file is written, so that a crash in
-//! between finds everything as it was. Where the cache has no room for all, or the journal's disk fails, files are written before, and until earlier
+//! between finds everything as it was. Where the cache has no room for all, or the journal's disk
+//! fails, files are written before, and until earlier
 //! epochs are at their end the journal says nothing of that and lets nothing go
 //! (`Journal::set_earlier_owing`): a crash in between writes points again, in their order. A shard
 //! whose journal has failed goes on once it is well again, so that earlier epochs end at last.
