@@ -20,6 +20,7 @@ mod receive;
 mod routes;
 #[cfg(test)]
 mod tests;
+mod together;
 mod unread;
 
 use std::sync::Arc;
@@ -29,8 +30,9 @@ use hashbrown::HashMap;
 
 pub use inbox::Inbox;
 pub use message::{Answer, Ask, Message, Origin, PointBatch, Question, Reply};
-pub use recall::{Adopted, RecallConfig, Recalled, Together};
+pub use recall::{Adopted, RecallConfig, Recalled};
 pub use routes::{Guesses, Known, Trail};
+pub use together::Together;
 pub use unread::Kept;
 
 use crate::cache::{Cache, CacheConfig, Ledger, SeriesId, Usage, Volume};
