@@ -1,5 +1,5 @@
 //! The control thread: everything that is not per point. It starts the cores, waits for signals,
-//! reports the daemon's own metrics, and leads the stop.
+//! reports the daemon's own metrics, and leads the stop (`stop`).
 //! It shares no state with the cores but `Peers`; what it wants of them it puts into their inboxes.
 
 mod adopted;
@@ -17,6 +17,7 @@ mod reload;
 mod rules;
 mod selfmetrics;
 mod start;
+mod stop;
 mod tuning;
 mod volumes;
 mod watch;
@@ -28,7 +29,6 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use benzene_engine::clock;
-use benzene_engine::journal::State;
 use benzene_engine::latency::Latencies;
 use benzene_engine::limiter::Room;
 use benzene_engine::metric::ShardIndex;
@@ -41,7 +41,7 @@ use tokio::sync::{Notify as Hangup, mpsc};
 use tokio::time::{MissedTickBehavior, interval_at, sleep};
 
 use crate::config::{Conf, ConfigError, Loaded, Rate, Rules, Settings, Written};
-use crate::core::{Ending, Parcel, Peers};
+use crate::core::{Parcel, Peers};
 use crate::exit::Exit;
 use crate::logging::{Log, Logs};
 use crate::process::{Notify, Process};
@@ -49,6 +49,7 @@ use crate::relay::Relay;
 use crate::tagdb::TagDb;
 use selfmetrics::{Totals, VolumeTotals};
 use start::Running;
+use stop::Begun;
 use volumes::DataVolume;
 pub(crate) use volumes::overlap as overlap_of_data;
 use watch::Watch;
@@ -62,11 +63,6 @@ pub(crate) use journal::{DRAIN_NAME, NOTES, segments as journal_segments};
 pub(crate) use mounts::noted as noted_mount;
 pub(crate) use reading::{drive, first_bytes, read_at};
 pub(crate) use start::{core_ring, shards_of};
-
-/// How often the desk looks whether the cores have written everything out.
-const DRAIN_LOOK: Duration = Duration::from_millis(10);
-/// How often the desk says how far the stop has come.
-const DRAIN_SAY: Duration = Duration::from_secs(2);
 
 /// Starts the daemon and serves until a signal ends it; `read_again` is asked what carbon.conf says
 /// when that may have changed.
@@ -180,15 +176,6 @@ enum Heard {
     End(&'static str),
     /// That the files are read again.
     Reload,
-}
-
-/// What began a stop.
-#[derive(Clone, Copy)]
-enum Begun {
-    /// The signal of this name.
-    BySignal(&'static str),
-    /// The daemon itself, for this reason.
-    ByItself(&'static str),
 }
 
 impl Signals {
@@ -444,187 +431,5 @@ impl Desk {
             let named = points.into_iter();
             named.map(move |(name, value)| (index, name, value))
         })
-    }
-
-    /// Reads what the sockets hold, writes everything out, ends the cores.
-    async fn stop(&self, begun: Begun, signals: &mut Signals) -> Exit {
-        let ending = Box::pin(self.ending()).await;
-        let (Begun::BySignal(why) | Begun::ByItself(why)) = begun;
-        tracing::info!(
-            "{why}: receivers stop, what is cached {}",
-            match ending {
-                Ending::Drain => "is written out",
-                Ending::Rest => "stays in the journal",
-            }
-        );
-        if ending == Ending::Drain {
-            self.lift_limits();
-        }
-        self.tell_all(|| Parcel::Stop(ending)).await;
-        let cut_short = tokio::select! {
-            ((), ()) = async { tokio::join!(self.drained(ending), self.flush_relay()) } => None,
-            signal = signals.second(begun) => Some(signal),
-            // What has come back from the journal is written once earlier writes are on the device.
-            () = self.sync_data() => unreachable!("it never ends"),
-            () = Box::pin(self.watch_volumes()) => unreachable!("it never ends"),
-        };
-        if let Some(relay) = &self.relay {
-            relay.end().await;
-        }
-        let totals = Box::pin(self.totals()).await;
-        self.tell_all(|| Parcel::Exit).await;
-        let exit = Self::say_end(&totals, ending, cut_short);
-        if exit == Exit::Success && ending == Ending::Drain {
-            adopted::forget_several(&self.settings.journal_dir);
-        }
-        exit
-    }
-
-    async fn flush_relay(&self) {
-        if let Some(relay) = &self.relay {
-            relay.flush().await;
-        }
-    }
-
-    /// The disks are for what is written out.
-    fn lift_limits(&self) {
-        let rate = self.updates_per_second_on_shutdown.get();
-        self.volumes.iter().for_each(|volume| volume.stop(rate));
-    }
-
-    /// Says what became of every point, and how the process is to end.
-    fn say_end(totals: &Totals, ending: Ending, cut_short: Option<&str>) -> Exit {
-        let is_kept = ending == Ending::Rest && cut_short.is_none();
-        let cached = if is_kept {
-            totals.journal.unkept
-        } else {
-            totals.usage.points
-        };
-        let lost = cached + totals.stats.get(Counter::DroppedAtStop);
-        let count = |counter| totals.stats.get(counter);
-        let counts: Vec<String> = Counter::ALL
-            .iter()
-            .filter(|counter| count(**counter) > 0)
-            .map(|counter| format!("{} {}", counter.label(), count(*counter)))
-            .collect();
-        tracing::info!("counted: {}", counts.join(", "));
-        tracing::info!(
-            "stopped: {} received + {} own + {} replayed = {} committed + {} cached + {} superseded + {} dropped",
-            count(Counter::Received),
-            count(Counter::Own),
-            count(Counter::Replayed),
-            count(Counter::Committed),
-            totals.usage.points,
-            count(Counter::Superseded),
-            totals.stats.dropped(),
-        );
-        // One that had failed before was told of then.
-        if ending == Ending::Rest
-            && let State::Failed(error) = totals.journal.state()
-        {
-            tracing::error!("the journal failed in the stop: {error}");
-        }
-        if let Some(signal) = cut_short {
-            tracing::error!("a second signal ({signal}) cut the stop short");
-        }
-        if lost > 0 {
-            tracing::error!("stopped with {lost} points that are in no file");
-            return Exit::PointsLost;
-        }
-        Exit::Success
-    }
-
-    /// Waits until every core has written everything out, or has it in the journal, and says how far it
-    /// is.
-    async fn drained(&self, ending: Ending) {
-        let mut said = clock::now().instant;
-        let mut before = u64::MAX;
-        let mut may_fail = ending == Ending::Rest;
-        while !self.peers.all_drained() {
-            sleep(DRAIN_LOOK).await;
-            if may_fail && self.peers.is_written_out() {
-                may_fail = false;
-                tracing::error!("the journal has failed: what is cached is written out instead");
-                self.lift_limits();
-            }
-            let now = clock::now().instant;
-            if now.duration_since(said) >= DRAIN_SAY {
-                said = now;
-                let usage = self.totals().await.usage;
-                // A disk that takes nothing any more is to be given up at the manager's own time.
-                if usage.points < std::mem::replace(&mut before, usage.points) {
-                    self.notify.still_stopping(usage.points);
-                }
-                tracing::info!(
-                    "{} points of {} metrics to write",
-                    usage.points,
-                    usage.queues
-                );
-            }
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use benzene_engine::cache::Usage;
-    use benzene_engine::journal::Status;
-    use benzene_engine::metric::ShardIndex;
-    use benzene_engine::ring::{FileError, Stage};
-    use benzene_engine::shard::Report;
-    use benzene_engine::stats::Stats;
-
-    use super::*;
-
-    /// What a core with so many cached points says, whose journal is in this state.
-    fn report(points: u64, state: State) -> Report {
-        Report {
-            index: ShardIndex(0),
-            stats: Stats::default(),
-            usage: Usage {
-                points,
-                ..Usage::default()
-            },
-            journal: Some(Status {
-                state,
-                bytes: 0,
-                memory_bytes: 0,
-                segments: 0,
-                doubtful_segments: 0,
-                name_segments: 0,
-                serial: 0,
-                committed_serial: 0,
-                synced_serial: 0,
-            }),
-            volumes: Vec::new(),
-        }
-    }
-
-    fn end(reports: &[Report], ending: Ending, cut_short: Option<&str>) -> Exit {
-        let mut totals = Totals::default();
-        for report in reports {
-            totals.add(report, &[]);
-        }
-        Desk::say_end(&totals, ending, cut_short)
-    }
-
-    #[test]
-    fn what_no_journal_keeps_is_lost() {
-        let failed = State::Failed(FileError {
-            stage: Stage::Write,
-            errno: 28,
-        });
-        let (kept, written, lost) = (
-            report(7, State::Healthy),
-            report(0, failed),
-            report(1, failed),
-        );
-        let all = [kept, written, lost];
-        assert_eq!(end(&all[..1], Ending::Rest, None), Exit::Success);
-        assert_eq!(end(&all[..2], Ending::Rest, None), Exit::Success);
-        assert_eq!(end(&all, Ending::Rest, None), Exit::PointsLost);
-        let kept = &all[..1];
-        assert_eq!(end(kept, Ending::Drain, None), Exit::PointsLost);
-        assert_eq!(end(kept, Ending::Rest, Some("SIGINT")), Exit::PointsLost);
     }
 }
