@@ -2,13 +2,17 @@
 //! Where the data was mounted anew since, after a power cut most likely, what was written last may be
 //! gone from the files. Such entries wait here until the journal says that a mark behind them was
 //! reached by a sync of the data; what waits in the end does not count, and its points are owed.
+//! Memory: 32 bytes for each that names an owned metric; the other shards keep theirs.
 
 use std::collections::{BTreeMap, VecDeque};
 
 use super::Stream;
-use super::coverage::{Coverage, Ids};
+use super::coverage::{Coverage, Ids, Whose};
 use crate::journal::entry::Entry;
 use crate::journal::walk::Effort;
+
+/// So many ids of an entry are looked at to learn whether one of them is owned.
+const LOOKED_THROUGH_MAX: u32 = 64;
 
 /// Where a record stands.
 #[derive(Clone, Copy, Debug)]
@@ -59,6 +63,9 @@ impl Stream {
                 if is_believed {
                     return Some(ids);
                 }
+                if self.are_foreign(generation, ids) {
+                    return None;
+                }
                 self.unproven.0.push_back(Unproven::Ids {
                     generation,
                     ids,
@@ -70,7 +77,7 @@ impl Stream {
                 if is_believed {
                     let known = self.generations.entry(generation).or_default();
                     self.coverage.cover_part(known, id, part, back == 0);
-                } else {
+                } else if !self.are_foreign(generation, (id, id)) {
                     self.unproven.0.push_back(Unproven::Part {
                         generation,
                         id,
@@ -86,9 +93,23 @@ impl Stream {
         }
         None
     }
+
+    /// Are all of these ids names of other shards, which keep what is written of them? Not looked
+    /// through where there are many: such an entry stands for as many.
+    fn are_foreign(&self, generation: u32, (first, last): (u32, u32)) -> bool {
+        let known = self.generations.get(&generation);
+        let is_foreign = |id: u32| known.is_some_and(|it| it.whose(id) == Whose::Foreign);
+        last - first < LOOKED_THROUGH_MAX && (first..=last).all(is_foreign)
+    }
 }
 
 impl Waiting {
+    /// How many entries and marks wait.
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
     /// What was written before this mark is on the data's device.
     fn prove(&mut self, mark: u32, generations: &mut BTreeMap<u32, Ids>, coverage: &mut Coverage) {
         let is_meant = |it: &Unproven| matches!(it, Unproven::Mark(known) if *known <= mark);

@@ -573,3 +573,31 @@ fn after_a_failed_sync_only_what_a_mark_proves_counts_as_written() {
         "the process knows it by itself"
     );
 }
+
+#[test]
+fn what_is_written_of_names_of_other_shards_does_not_wait_for_a_proof() {
+    let waiting = |of: &'static [u32]| {
+        let blocks = [
+            points(0, 0, 3),
+            points(1, 3, 3),
+            records(2, 1, |it| {
+                it.written(0, 1);
+                it.written(1, 2);
+                it.written_part(2, 0, AT_S);
+            }),
+        ];
+        let mut history = History::default();
+        history.files.insert(PathBuf::from(FILE), blocks.concat());
+        history.files.insert(PathBuf::from(NAMES_FILE), names(3));
+        let owns = move |name: &str| of.iter().any(|index| name == name_of(*index));
+        let mut replay = replay_of(&history, owns).in_doubt();
+        let (given, _) = run(&mut replay, &mut disk(&history), &mut Dice(1));
+        assert_eq!(given.len(), 2 * of.len(), "none is proven");
+        let streams = replay.streams.values();
+        streams.map(|stream| stream.unproven.len()).sum::<usize>()
+    };
+    assert_eq!(waiting(&[0, 1, 2]), 3);
+    assert_eq!(waiting(&[0]), 1);
+    assert_eq!(waiting(&[2]), 2, "an entry of two names, one of which is owned");
+    assert_eq!(waiting(&[]), 0);
+}
