@@ -1,5 +1,7 @@
 //! Messages for one other shard that have not left yet.
 //! Points are gathered into batches, so that a message and a wake-up serve hundreds of them.
+//! Answers leave before all else: a target that takes no points, for its journal's disk hangs, takes
+//! them, and who asked there does not wait for that disk.
 //! Bounded: past `limits::OUTBOX_MESSAGES_MAX` messages the shard takes no more points for that
 //! target. Questions and answers are bounded by the connections that wait for them.
 
@@ -15,6 +17,8 @@ use crate::metric::ShardIndex;
 pub(super) struct Outbox {
     /// Whose messages these are.
     from: ShardIndex,
+    answers: VecDeque<Message>,
+    /// All others.
     queue: VecDeque<Message>,
     batch: PointBatch,
 }
@@ -24,6 +28,7 @@ impl Outbox {
     pub(super) fn new(from: ShardIndex) -> Self {
         Self {
             from,
+            answers: VecDeque::new(),
             queue: VecDeque::new(),
             batch: PointBatch::default(),
         }
@@ -50,7 +55,7 @@ impl Outbox {
 
     /// True when nothing waits.
     pub(super) fn is_empty(&self) -> bool {
-        self.queue.is_empty() && self.batch.is_empty()
+        self.answers.is_empty() && self.queue.is_empty() && self.batch.is_empty()
     }
 
     /// Adds a point of a route that has begun.
@@ -79,19 +84,30 @@ impl Outbox {
         self.batch.end(route);
     }
 
-    /// Adds a message behind everything pushed so far.
+    /// Adds a message behind everything pushed so far; an answer behind the answers.
     pub(super) fn push(&mut self, message: Message) {
-        self.seal();
-        self.queue.push_back(message);
+        match message {
+            Message::Answer(_) => self.answers.push_back(message),
+            Message::Question(_) | Message::Points(..) => {
+                self.seal();
+                self.queue.push_back(message);
+            }
+        }
     }
 
     /// Puts a message back that could not be delivered.
     pub(super) fn push_front(&mut self, message: Message) {
-        self.queue.push_front(message);
+        match message {
+            Message::Answer(_) => self.answers.push_front(message),
+            Message::Question(_) | Message::Points(..) => self.queue.push_front(message),
+        }
     }
 
-    /// Takes the oldest message.
+    /// Takes the oldest answer, and where there is none the oldest message.
     pub(super) fn pop(&mut self) -> Option<Message> {
+        if let Some(answer) = self.answers.pop_front() {
+            return Some(answer);
+        }
         if self.queue.is_empty() {
             self.seal();
         }
@@ -103,5 +119,55 @@ impl Outbox {
             self.queue
                 .push_back(Message::Points(self.from, std::mem::take(&mut self.batch)));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::point::Point;
+    use crate::shard::{Answer, Reply};
+
+    fn answer(ticket: u64) -> Message {
+        Message::Answer(Answer {
+            ticket,
+            reply: Reply::Points(Vec::new()),
+        })
+    }
+
+    fn ticket(message: Option<Message>) -> Option<u64> {
+        match message? {
+            Message::Answer(answer) => Some(answer.ticket),
+            Message::Question(_) | Message::Points(..) => None,
+        }
+    }
+
+    #[test]
+    fn answers_leave_before_points_that_find_no_room() {
+        let mut outbox = Outbox::new(ShardIndex(0));
+        let point = Point {
+            timestamp: 1,
+            value: 1.0,
+        };
+        let point = RoutePoint::new(RouteId(0), point);
+        outbox.begin_route("a", point, Origin::Received);
+        outbox.push(answer(1));
+        assert_eq!(ticket(outbox.pop()), Some(1));
+        let points = outbox.pop().unwrap();
+        assert!(outbox.is_empty());
+        outbox.push_front(points);
+        outbox.push(answer(2));
+        outbox.push(answer(3));
+        assert_eq!(ticket(outbox.pop()), Some(2));
+        let third = outbox.pop().unwrap();
+        outbox.push_front(third);
+        assert_eq!(
+            ticket(outbox.pop()),
+            Some(3),
+            "one that found no room goes first"
+        );
+        assert_eq!(outbox.received(), 1);
+        assert!(matches!(outbox.pop(), Some(Message::Points(..))));
+        assert!(outbox.is_empty());
     }
 }
