@@ -198,7 +198,8 @@ impl Intake {
     fn taken(&self, accept: &Accept, shard: &mut Shard) -> Taken {
         match accept {
             Accept::Taken => Taken::Done,
-            Accept::Full if self.flow_control || shard.has_room() => Taken::NoRoom,
+            // Where it is the journal that is waited for, nothing is dropped.
+            Accept::Full if self.flow_control || !shard.is_full() => Taken::NoRoom,
             Accept::Full => {
                 shard.drop_full();
                 Taken::Done

@@ -4,9 +4,11 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use benzene_engine::cache::{CacheConfig, Strategy};
 use benzene_engine::clock;
+use benzene_engine::journal::{DataSync, JournalConfig, OnError, Sync};
 use benzene_engine::limiter::{Budget, Room};
 use benzene_engine::limits::{METRIC_NAME_BYTES_MAX, TURN_BYTES_MAX, TURN_SLICE_BYTES};
 use benzene_engine::metric::ShardIndex;
@@ -30,6 +32,10 @@ fn shard(points_max: u64) -> Shard {
 }
 
 fn shard_of(shards: u16, points_max: u64) -> Shard {
+    shard_with(shards, points_max, None)
+}
+
+fn shard_with(shards: u16, points_max: u64, journal: Option<JournalConfig>) -> Shard {
     let now = clock::now();
     let budget = || Arc::new(Budget::new(None, 0.1, now.instant));
     let schemas = Schemas::parse("[all]\npattern = .*\nretentions = 1s:1h\n").unwrap();
@@ -53,7 +59,7 @@ fn shard_of(shards: u16, points_max: u64) -> Shard {
         },
         further: Further::default(),
         room: Arc::new(Room::new(Some(points_max), 1 << 30)),
-        journal: None,
+        journal,
         recall: None,
     };
     Shard::new(config, now)
@@ -116,8 +122,15 @@ fn front(ring: &mut Ring, connections: usize) -> (Front, Vec<SocketId>) {
 }
 
 fn front_of(ring: &mut Ring, services: &[Service]) -> (Front, Vec<SocketId>) {
-    let now = clock::now();
-    let mut front = Front::new(FrontConfig::quiet(now), now);
+    front_with(ring, services, FrontConfig::quiet(clock::now()))
+}
+
+fn front_with(
+    ring: &mut Ring,
+    services: &[Service],
+    config: FrontConfig,
+) -> (Front, Vec<SocketId>) {
+    let mut front = Front::new(config, clock::now());
     let sockets = services.iter().map(|service| {
         let (ours, _theirs) = std::os::unix::net::UnixStream::pair().unwrap();
         let socket = ring.adopt(ours.into());
@@ -293,4 +306,45 @@ fn a_name_too_long_for_a_metric_is_refused_and_not_searched() {
     assert!(!front.has_work());
     assert_eq!(shard.counted(Counter::RefusedName), 1);
     assert_eq!(shard.counted(Counter::ListGaveUp), 0);
+}
+
+/// A journal whose disk has not answered yet.
+fn silent_journal() -> JournalConfig {
+    JournalConfig {
+        directory: "/journal".into(),
+        shard: 0,
+        epoch: 1,
+        segment_bytes: 64 << 20,
+        segments_max: 8,
+        commit: Duration::from_millis(10),
+        sync: Sync::Every(Duration::from_secs(1)),
+        on_error: OnError::Continue,
+        data_sync: Arc::new(DataSync::default()),
+        mount: 1,
+    }
+}
+
+#[test]
+fn without_flow_control_nothing_is_dropped_because_the_journal_is_waited_for() {
+    let (mut ring, points_max) = (ring(), 1 << 30);
+    let mut shard = shard_with(1, points_max, Some(silent_journal()));
+    let config = FrontConfig {
+        intake: Intake::new(1, false, clock::now()),
+        ..FrontConfig::quiet(clock::now())
+    };
+    let (mut front, sockets) = front_with(&mut ring, &[Service::Line], config);
+    let time = clock::now().unix_seconds;
+    let mut sent = 0;
+    while shard.has_room() {
+        let lines = (sent..sent + 200).map(|at| format!("a {at}.25 {}\n", time - at % 3000));
+        shard.begin_turn(clock::now());
+        front.received(sockets[0], lines.collect::<String>().as_bytes(), &mut shard);
+        shard.end_turn();
+        sent += 200;
+        assert!(sent < 10_000_000, "the journal's buffers are never full");
+    }
+    assert!(!shard.is_full());
+    front.received(sockets[0], format!("b 1 {time}\n").as_bytes(), &mut shard);
+    assert_eq!(front.stalled, [sockets[0]]);
+    assert_eq!(shard.counted(Counter::DroppedCacheFull), 0);
 }
