@@ -274,10 +274,20 @@ fn usual(text: &str) -> Option<(Item<'_>, usize)> {
 }
 
 /// The seconds of the line before, as text and as number: most lines have the same.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub struct Clock {
     text: [u8; 10],
     seconds: u32,
+}
+
+impl Default for Clock {
+    /// As behind a line of the second 0: text and number are those of one time always.
+    fn default() -> Self {
+        Self {
+            text: *b"0000000000",
+            seconds: 0,
+        }
+    }
 }
 
 impl Clock {

@@ -115,6 +115,14 @@ fn lines_that_are_refused() {
     assert_eq!(line::parse(long.as_bytes()), Err(Refusal::LineLength));
 }
 
+#[test]
+fn the_first_clock_of_a_piece_takes_no_bytes_for_a_time() {
+    let first = |line: &[u8]| line::known(line, b"a", &mut line::Clock::default());
+    assert_eq!(first(b"a 1 \0\0\0\0\0\0\0\0\0\0\n"), None);
+    assert_eq!(first(b"a 1 1600000000\n"), Some((1.0, 1_600_000_000, 15)));
+    assert_eq!(first(b"a 1 0000000000\n"), Some((1.0, 0, 15)));
+}
+
 /// Lines or frames, in order.
 type Said<E> = Vec<Result<Vec<u8>, E>>;
 
