@@ -2,8 +2,8 @@
 //! A core reserves room for points before it accepts them, so that MAX_CACHE_SIZE is exact however
 //! many cores receive; room is given back when a point is superseded, written or dropped. Bytes are
 //! published by the shards as they change: a soft bound, passed by what is on its way.
-//! Who finds no room stops reading until both are below the low mark: then `is_full` says so, one
-//! load that any core can afford before each read.
+//! Who finds no room stops reading until both are below the low mark, and nobody finds any before:
+//! `is_full` says so, one load that any core can afford before each read.
 //! Invariant: `is_full` never outlasts both being below the low mark, whatever the interleaving.
 
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
@@ -36,9 +36,13 @@ impl Room {
     }
 
     /// Reserves room for up to `wanted` points. Says for how many; fewer than wanted means that
-    /// the cache is full now.
+    /// the cache is full now. Once it is, there is none for anybody until both are below the low mark:
+    /// who comes anew would else take each place that becomes free before those that wait.
     pub fn take(&self, wanted: u32) -> u32 {
         let mut granted = 0;
+        if self.is_full() {
+            return granted;
+        }
         if self.bytes() < self.bytes_max {
             let mut points = self.points();
             loop {

@@ -228,6 +228,7 @@ fn room_is_exact_and_reading_goes_on_below_the_low_mark() {
     assert!(room.is_full() && !room.try_take());
     room.give(5);
     assert!(room.is_full(), "95 is not below the low mark");
+    assert_eq!(room.take(1), 0, "what is free is for nobody yet");
     room.give(1);
     assert!(!room.is_full() && room.has_room());
     room.take_anyway(20);
