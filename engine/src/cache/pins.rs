@@ -7,6 +7,7 @@
 
 use std::collections::VecDeque;
 
+use super::due::Due;
 use super::{Cache, Hands, Place, SeriesId, Volume};
 use crate::limits::PINNED_SERIES_MAX;
 use crate::point::Point;
@@ -167,8 +168,20 @@ impl Cache {
     /// All that is cached of a series was journaled once more, since this second: no older segment
     /// matters.
     pub(super) fn carried(&mut self, id: SeriesId, since: u32) {
-        let stamp = since.max(self.ages.stamp(id.0));
+        let before = self.ages.stamp(id.0);
+        let stamp = since.max(before);
         self.ages.set(id.0, stamp);
+        if self.orders.is_deadline() {
+            // The last take is as long ago as it was, though it is reckoned from the stamp.
+            let record = &mut self.table.records_mut()[id.0];
+            let due = record.due();
+            let passed_s = u16::try_from(stamp - before).unwrap_or(u16::MAX);
+            let taken_after_s = due.taken_after_s.saturating_sub(passed_s);
+            record.set_due(Due {
+                taken_after_s,
+                ..due
+            });
+        }
     }
 }
 

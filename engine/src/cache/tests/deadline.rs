@@ -619,3 +619,31 @@ proptest! {
         prop_assert!(world.clocked.cache.is_empty());
     }
 }
+
+#[test]
+fn what_was_carried_has_a_stamp_no_later_than_what_came_behind() {
+    let mut clocked = Clocked::new();
+    clocked.at(100.0);
+    let id = clocked.put("carried", &[1010]);
+    clocked.at(115.0);
+    clocked.put("carried", &[1025]);
+    clocked.at(116.0);
+    assert_eq!(clocked.write(id), [1010], "cut where a slot begins");
+    clocked.at(130.0);
+    stand(&mut clocked.cache, id, Standing::Parked);
+    let second = clocked.cache.present();
+    clocked.cache.carried(id, second);
+    stand(&mut clocked.cache, id, Standing::Writable);
+    clocked.at(140.0);
+    let received = clocked.cache.present();
+    clocked.put("carried", &[1050]);
+    clocked.at(145.0);
+    clocked.put("carried", &[1055]);
+    clocked.at(146.0);
+    assert_eq!(clocked.write(id), [1025]);
+    let stamp = clocked.cache.ages.stamp(id.0);
+    assert!(
+        stamp <= received,
+        "{stamp} of a point that came in {received}"
+    );
+}
