@@ -70,6 +70,9 @@ pub const PICKLE_TEXT_FACTOR_MAX: usize = 16;
 pub const QUERY_REPLY_BYTES_MAX: usize = 32 << 20;
 const _: () = assert!(QUERY_REPLY_BYTES_MAX / 15 * 3 <= PICKLE_OBJECTS_MAX);
 const _: () = assert!(QUERY_REPLY_BYTES_MAX > QUERY_FRAME_BYTES_MAX);
+/// Points that a core collects for one question: no reply has room for more. A request of megabytes may
+/// name one metric in a hundred thousand ways.
+pub const QUERY_POINTS_MAX: usize = QUERY_REPLY_BYTES_MAX / 15;
 /// Longest text of an error reply: it quotes what the client sent, which may be megabytes.
 pub const QUERY_ERROR_BYTES_MAX: usize = 1024;
 /// Largest configuration file that is read: 100,000 schemas fit, /dev/zero does not.

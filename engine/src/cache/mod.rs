@@ -231,6 +231,14 @@ impl Cache {
         self.cached_len(id.0) + self.flights.get(&id.0).map_or(0, Flight::len)
     }
 
+    /// A query sees no more points of a series than this: those of one second count as often as they
+    /// came.
+    pub fn seen_len(&self, id: SeriesId) -> usize {
+        let recent = self.table.records()[id.0].recent;
+        let runs = self.recent.runs(id.0, recent);
+        self.len(id) as usize + runs.map(|run| run.len() as usize).sum::<usize>()
+    }
+
     /// Has the cache no point that must still be written?
     pub fn is_empty(&self) -> bool {
         self.points == 0

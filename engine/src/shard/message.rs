@@ -248,6 +248,8 @@ pub struct Answer {
 pub enum Reply {
     /// Per metric the asker's index and its points, sorted by time.
     Points(Vec<(u32, Vec<Point>)>),
+    /// There are more points than a reply holds (`limits::QUERY_POINTS_MAX`).
+    TooManyPoints,
     /// The header's method, or why it could not be read or changed.
     Metadata(MetadataAnswer),
 }

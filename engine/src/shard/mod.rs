@@ -40,8 +40,9 @@ use crate::clock::Now;
 use crate::journal::{Journal, JournalConfig, Status};
 use crate::latency::{Latencies, Latency};
 use crate::limiter::Room;
-use crate::limits::WARMED_TOGETHER_MAX;
+use crate::limits::{QUERY_POINTS_MAX, WARMED_TOGETHER_MAX};
 use crate::metric::{Metric, NameError, ShardIndex, TaggedLeaf, owner};
+use crate::point::Point;
 use crate::ring::{FileError, FileOperation, FileOutcome, FileToken};
 use crate::schemas::{Aggregations, Schemas};
 use crate::stats::{Counter, Stats};
@@ -382,15 +383,9 @@ impl Shard {
         let Question { from, ticket, ask } = question;
         match ask {
             Ask::Points(names) => {
-                let points = names
-                    .into_iter()
-                    .map(|(index, name)| (index, self.ledger.points(&name)))
-                    .collect();
-                let answer = Answer {
-                    ticket,
-                    reply: Reply::Points(points),
-                };
-                self.reply_when_safe(from, answer);
+                let found = self.points_of(names);
+                let reply = found.map_or(Reply::TooManyPoints, Reply::Points);
+                self.reply_when_safe(from, Answer { ticket, reply });
             }
             Ask::Metadata { name, inspection } => {
                 self.inspections_begun += 1;
@@ -401,6 +396,17 @@ impl Shard {
                     .inspect(&self.ledger, self.inspections_begun, wanted);
             }
         }
+    }
+
+    /// What a query sees of metrics, by the asker's index of each; none where no reply holds so much.
+    fn points_of(&self, names: Vec<(u32, String)>) -> Option<Vec<(u32, Vec<Point>)>> {
+        let mut left = QUERY_POINTS_MAX;
+        let points = names.into_iter().map(|(index, name)| {
+            let points = self.ledger.points(&name, left)?;
+            left -= points.len();
+            Some((index, points))
+        });
+        points.collect()
     }
 
     fn reply(&mut self, to: ShardIndex, answer: Answer) {

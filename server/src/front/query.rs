@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use std::time::{Duration, Instant};
 
 use benzene_engine::clock;
-use benzene_engine::limits::METRIC_NAME_BYTES_MAX;
+use benzene_engine::limits::{METRIC_NAME_BYTES_MAX, QUERY_REPLY_BYTES_MAX};
 use benzene_engine::point::Point;
 use benzene_engine::ring::SocketId;
 use benzene_engine::shard::{Reply, Shard};
@@ -14,7 +14,7 @@ use benzene_engine::whisper::Aggregation;
 use benzene_engine::writer::Inspection;
 
 use super::refused::quoted;
-use crate::wire::carbonlink::{self, Request};
+use crate::wire::carbonlink::{self, FrameTooLong, Request};
 
 /// The metadata key that Python carbon knows.
 const KEY: &str = "aggregationMethod";
@@ -32,6 +32,8 @@ pub(super) struct Pending {
 enum Kind {
     One(String, Vec<Point>),
     Bulk(Vec<(String, Vec<Point>)>),
+    /// There are more points than a reply holds.
+    TooMany,
     Metadata(Vec<u8>),
 }
 
@@ -160,6 +162,8 @@ impl Pending {
         assert!(self.missing > 0, "an answer too many");
         self.missing -= 1;
         match (&mut self.kind, reply) {
+            (Kind::One(..) | Kind::Bulk(_), Reply::TooManyPoints) => self.kind = Kind::TooMany,
+            (Kind::TooMany, Reply::Points(_) | Reply::TooManyPoints) => {}
             (Kind::One(_, found), Reply::Points(parts)) => {
                 found.extend(parts.into_iter().flat_map(|(_, points)| points));
             }
@@ -194,7 +198,7 @@ impl Pending {
                     "bulk for \"{metrics}\" metrics returned {points} values"
                 ))
             }
-            Kind::Metadata(_) => None,
+            Kind::TooMany | Kind::Metadata(_) => None,
         }
     }
 
@@ -203,6 +207,7 @@ impl Pending {
         match &self.kind {
             Kind::One(_, points) => !points.is_empty(),
             Kind::Bulk(found) => found.iter().any(|(_, points)| !points.is_empty()),
+            Kind::TooMany => true,
             Kind::Metadata(_) => false,
         }
     }
@@ -218,6 +223,10 @@ impl Pending {
                     .map(|(name, points)| (name.as_str(), points.as_slice())),
                 &mut out,
             ),
+            Kind::TooMany => Err(FrameTooLong {
+                bytes: QUERY_REPLY_BYTES_MAX + 1,
+                bound_bytes: QUERY_REPLY_BYTES_MAX,
+            }),
             Kind::Metadata(bytes) => return bytes,
         };
         encoded.map_or_else(|too_long| error(&too_long.to_string()), |()| out)

@@ -318,13 +318,17 @@ impl Ledger {
         self.cache.unlink(series);
     }
 
-    /// What a query sees of a metric: recent, in flight and cached points, sorted by time.
-    pub fn points(&self, name: &str) -> Vec<Point> {
+    /// What a query sees of a metric: recent, in flight and cached points, sorted by time. None where
+    /// they may be more than `most`.
+    pub fn points(&self, name: &str, most: usize) -> Option<Vec<Point>> {
         let mut points = Vec::new();
         if let Some(series) = self.cache.find(name) {
+            if self.cache.seen_len(series) > most {
+                return None;
+            }
             self.cache.points(series, &mut points);
         }
-        points
+        Some(points)
     }
 
     /// The points of a series that were written a moment ago, sorted by time.

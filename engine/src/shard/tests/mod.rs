@@ -8,6 +8,7 @@ mod firsts;
 mod held;
 mod judged;
 mod limits;
+mod questions;
 mod recalled;
 mod routes;
 mod stops;
@@ -490,31 +491,6 @@ fn every_shard_gets_its_own_and_questions_find_them() {
         (world.disk.files.len(), world.count(Counter::Committed)),
         (400, 400)
     );
-}
-
-#[test]
-fn a_bulk_question_keeps_the_askers_order() {
-    let mut world = World::new(3, None);
-    let names: Vec<String> = (0..30).map(|metric| format!("bulk.m{metric}")).collect();
-    for (metric, name) in (0..).zip(&names) {
-        let point = world.point(1, f64::from(metric));
-        world.take(name, point);
-    }
-    world.hold = true;
-    world.settle();
-    let parts = world.shards[0].ask_points(9, names.iter().map(String::as_str));
-    world.settle();
-    let mut found = vec![f64::NAN; names.len()];
-    for _ in 0..parts {
-        let answer = world.shards[0].next_answer().unwrap();
-        let Reply::Points(parts) = answer.reply else {
-            panic!("{answer:?}")
-        };
-        for (index, points) in parts {
-            found[index as usize] = points[0].value;
-        }
-    }
-    assert_eq!(found, (0..30).map(f64::from).collect::<Vec<_>>());
 }
 
 #[test]
