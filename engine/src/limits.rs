@@ -235,6 +235,10 @@ pub const BUDGET_BURST_S_MAX: f64 = 60.0;
 /// Updates of one shard in flight: beyond this, more depth bought nothing on the disks measured
 /// (design: 128 chains), and each holds a direct descriptor and its planned bytes.
 pub const UPDATES_IN_FLIGHT_MAX: usize = 128;
+/// Updates of a shard in flight however few files may be open, where each takes a descriptor (`sync`):
+/// twice as many as there are threads for them on flash, so that none waits for the shard's next turn.
+pub const UPDATES_IN_FLIGHT_LEAST: usize = 8;
+const _: () = assert!(UPDATES_IN_FLIGHT_LEAST <= UPDATES_IN_FLIGHT_MAX);
 /// Data directories at most (LOCAL_DATA_DIRS): more disks than a machine of this kind has, and a
 /// number fits beside "nobody knows" in a byte, a set of them in 32 bits.
 pub const VOLUMES_MAX: usize = 16;
@@ -445,8 +449,8 @@ pub const UDP_SOCKET_BUFFER_BYTES: usize = 8 << 20;
 /// that some twenty cores have in flight.
 pub const OPEN_FILES_WANTED: u64 = 16 << 10;
 const _: () = assert!(OPEN_FILES_WANTED >= 10_000 + 20 * FILES_OF_CORE);
-/// Descriptors that senders leave to each core, but for half of what the limit allows: without one no
-/// file is made, and the journal cannot go on in its next segment.
+/// Descriptors that senders leave to each core at least, but for half of what the limit allows: without
+/// one no file is made, and the journal cannot go on in its next segment.
 pub const FILES_OF_CORE: u64 =
     (UPDATES_IN_FLIGHT_MAX + CREATES_IN_FLIGHT_MAX * 2) as u64 + JOURNAL_VISITS_MAX as u64;
 /// Most descriptors that any process can have (fs.nr_open's own bound, a little more than that many):

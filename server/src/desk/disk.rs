@@ -10,6 +10,7 @@ use benzene_engine::limits::{
 };
 use benzene_engine::ring::{Access, mount};
 
+use super::files::Backend;
 use crate::config::{Chosen, DataDirectory, Rate, Settings};
 
 /// How the disk of the data directory is treated.
@@ -63,7 +64,7 @@ pub(super) fn journal_said(settings: &Settings, found: &[Found]) -> Option<Strin
 
 impl Treatment {
     /// How the disk below a data directory is to be treated.
-    pub(super) fn find(settings: &Settings, directory: &DataDirectory) -> Found {
+    pub(super) fn find(settings: &Settings, directory: &DataDirectory, backend: Backend) -> Found {
         let name = directory.name.as_deref();
         let called = name.map_or_else(String::new, |name| format!("{name}: "));
         let directory = &directory.path;
@@ -73,7 +74,7 @@ impl Treatment {
             (None, Ok(disk)) => (disk.class, disk.reason.to_string()),
             (None, Err(error)) => (Class::Unknown, error.to_string()),
         };
-        let treatment = Treatment::of(settings, class);
+        let treatment = Treatment::of(settings, class, backend);
         let watch = found.as_ref().ok().and_then(|disk| Watch::new(&disk.disks));
         let mut said = vec![format!(
             "{called}{} is on {}: class {}{} ({because})",
@@ -105,7 +106,7 @@ impl Treatment {
     }
 
     /// How a disk of a class is treated with these settings.
-    fn of(settings: &Settings, class: Class) -> Treatment {
+    pub(super) fn of(settings: &Settings, class: Class, backend: Backend) -> Treatment {
         let (disk, usual) = (&settings.disk, Profile::of(class));
         let usual = if settings.data.len() == 1 {
             *usual
@@ -117,9 +118,10 @@ impl Treatment {
             updates: disk.updates.of(class),
             creates: disk.creates.of(class),
             profile: Profile {
-                updates_in_flight: disk
-                    .updates_in_flight_max
-                    .unwrap_or(usual.updates_in_flight),
+                updates_in_flight: backend.updates(
+                    disk.updates_in_flight_max
+                        .unwrap_or(usual.updates_in_flight),
+                ),
                 kernel_workers: disk.kernel_workers_max.unwrap_or(usual.kernel_workers),
                 in_disk_order: disk.in_disk_order.unwrap_or(usual.in_disk_order),
                 read_wait_ms: disk.read_wait_ms.unwrap_or(usual.read_wait_ms),

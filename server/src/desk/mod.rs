@@ -8,6 +8,7 @@ mod cores;
 mod cut_off;
 mod disk;
 mod doors;
+mod files;
 mod hold;
 mod journal;
 mod look;
@@ -56,13 +57,14 @@ use watch::Watch;
 
 use doors::SocketFiles;
 pub(crate) use doors::attempt as attempt_door;
+pub(crate) use files::core_ring;
 use hold::Held;
 pub(crate) use hold::{Holder, LOCK_NAME, rival};
 use journal::JournalPlan;
 pub(crate) use journal::{DRAIN_NAME, NOTES, segments as journal_segments};
 pub(crate) use mounts::noted as noted_mount;
 pub(crate) use reading::{drive, first_bytes, read_at};
-pub(crate) use start::{core_ring, shards_of};
+pub(crate) use start::shards_of;
 
 /// Starts the daemon and serves until a signal ends it; `read_again` is asked what carbon.conf says
 /// when that may have changed.

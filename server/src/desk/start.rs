@@ -13,9 +13,8 @@ use benzene_engine::cache::CacheConfig;
 use benzene_engine::clock;
 use benzene_engine::limiter::Room;
 use benzene_engine::limits::{
-    AGES_BEFORE_START, COUNTED_PERCENT, DATA_DIR_BYTES_MAX, FILE_THREADS_MAX, FILES_OF_CORE,
-    JOURNAL_THREADS, JOURNAL_VISITS_MAX, OPEN_FILES_WANTED, RECENT_SHARE, RING_ENTRIES,
-    RING_ENTRIES_MIN, RING_WORKERS_MAX, SHARDS_MAX, UPDATES_IN_FLIGHT_MAX, WAITING_SHARE,
+    AGES_BEFORE_START, COUNTED_PERCENT, DATA_DIR_BYTES_MAX, OPEN_FILES_WANTED, RECENT_SHARE,
+    RING_ENTRIES_MIN, RING_WORKERS_MAX, SHARDS_MAX, WAITING_SHARE,
 };
 use benzene_engine::metric::{ShardIndex, TaggedLeaf};
 use benzene_engine::ring::{Driver, Ring, RingConfig, RingError, host};
@@ -26,6 +25,7 @@ use benzene_engine::writer::{
 
 use super::disk::{self, Found, Treatment};
 use super::doors::{Bound, DoorError, Doors, SocketFiles};
+use super::files::{Backend, Files};
 use super::hold::Held;
 use super::journal::{self, Journal, JournalError, JournalPlan};
 use super::rules::{listed, said};
@@ -161,7 +161,7 @@ pub(super) fn start(loaded: &Loaded, process: &mut Process) -> Result<Running, S
 
     let journal = open_journal(settings, &held, count)?;
     let is_logged = process.logs().is_some();
-    let plan = Plan::new(loaded, count, (journal, is_logged), &problems);
+    let plan = Plan::new(loaded, (count, driver), (journal, is_logged), &problems);
     let mut threads = Vec::new();
     let (send, ready) = mpsc::channel();
     let (mut sockets, socket_files) = doors.dealt(count);
@@ -225,9 +225,9 @@ fn raise_open_files() {
 
 /// How many senders may be served at once: those of carbon.conf, or as many as leave each core the
 /// descriptors of its files.
-fn senders_max(settings: &Settings, shards: u16) -> Option<usize> {
+fn senders_max(settings: &Settings, shards: u16, files_of_core: u64) -> Option<usize> {
     let by_files = host::open_files().soft.map(|limit| {
-        let left = limit.saturating_sub(u64::from(shards) * FILES_OF_CORE);
+        let left = limit.saturating_sub(u64::from(shards) * files_of_core);
         usize::try_from(left.max(limit / 2)).unwrap_or(usize::MAX)
     });
     [settings.senders_max, by_files].into_iter().flatten().min()
@@ -308,22 +308,6 @@ fn choose_driver(drive: Drive) -> Result<Driver, StartError> {
          this warning, RING_DRIVER = uring refuses to start)"
     );
     Ok(fallback)
-}
-
-/// The ring of a core.
-pub(crate) fn core_ring(driver: Driver, kernel_workers_max: u32) -> RingConfig {
-    RingConfig {
-        driver,
-        entries: RING_ENTRIES,
-        visits_max: visits(UPDATES_IN_FLIGHT_MAX),
-        kernel_workers_max,
-        ..RingConfig::default()
-    }
-}
-
-fn visits(updates: usize) -> u32 {
-    let updates = u32::try_from(updates).unwrap_or(u32::MAX);
-    updates.saturating_add(JOURNAL_VISITS_MAX)
 }
 
 /// Makes a small ring and drops it: where that is not allowed, nobody is to connect to us first.
@@ -435,7 +419,7 @@ struct Plan {
 impl Plan {
     fn new(
         loaded: &Loaded,
-        shards: u16,
+        (shards, driver): (u16, Driver),
         (journal, is_logged): (Option<JournalPlan>, bool),
         problems: &[Option<String>],
     ) -> Self {
@@ -443,8 +427,10 @@ impl Plan {
             settings, rules, ..
         } = loaded;
         let now = clock::now().instant;
+        let open_files = host::open_files().soft;
+        let backend = Backend::of(driver, shards, settings.data.len(), open_files);
         let mut found: Vec<Found> = (settings.data.iter())
-            .map(|directory| Treatment::find(settings, directory))
+            .map(|directory| Treatment::find(settings, directory, backend))
             .collect();
         let journal_said = disk::journal_said(settings, &found);
         let mut treatment_said: Vec<String> = Vec::new();
@@ -467,13 +453,15 @@ impl Plan {
         }
         let cache_bytes_max = settings.cache_bytes(host::memory_bytes());
         let counted_bytes = cache_bytes_max / 100 * COUNTED_PERCENT;
+        let files = Files::new(settings, &treatments);
+        let senders_max = senders_max(settings, shards, files.descriptors(driver));
         Self {
-            peers: Arc::new(Peers::new(shards, senders_max(settings, shards))),
+            peers: Arc::new(Peers::new(shards, senders_max)),
             sync_creates: (settings.data.iter())
                 .map(|directory| sync_creates(settings, &directory.path))
                 .collect(),
             away: Arc::new(volumes::away_of(&volumes)),
-            files: Files::new(settings, &treatments),
+            files,
             volumes,
             treatments,
             room: Arc::new(Room::new(settings.cache_points_max, counted_bytes)),
@@ -593,61 +581,6 @@ fn leaf(settings: &Settings) -> TaggedLeaf {
         TaggedLeaf::Hashed
     } else {
         TaggedLeaf::Readable
-    }
-}
-
-/// How a core's ring serves the files of all data directories.
-#[derive(Clone, Copy)]
-struct Files {
-    kernel_workers: u32,
-    /// Threads, where files are served by system calls; None: as usual.
-    threads: Option<usize>,
-    /// Threads of the journal, where there is one.
-    apart: usize,
-    updates: usize,
-    /// Some disk has heads; who writes to another one says so (`Access::lazy`).
-    write_back: bool,
-}
-
-impl Files {
-    /// Of several directories each has as many workers as it may have operations in flight, so that one
-    /// whose disk answers late takes none of another's.
-    fn new(settings: &Settings, treatments: &[Treatment]) -> Files {
-        let write_back = treatments.iter().any(|it| it.profile.write_back);
-        let apart = if settings.journal.is_some() {
-            JOURNAL_THREADS
-        } else {
-            0
-        };
-        if let [one] = treatments {
-            return Files {
-                kernel_workers: one.profile.kernel_workers,
-                threads: None,
-                apart,
-                updates: UPDATES_IN_FLIGHT_MAX,
-                write_back,
-            };
-        }
-        let profiles = treatments.iter().map(|it| it.profile);
-        let workers = profiles.clone().map(|it| it.kernel_workers).sum::<u32>();
-        let threads = usize::try_from(workers).unwrap_or(FILE_THREADS_MAX);
-        Files {
-            kernel_workers: settings.disk.kernel_workers_max.unwrap_or(workers),
-            threads: Some(threads.min(FILE_THREADS_MAX)),
-            apart,
-            updates: profiles.map(|it| it.updates_in_flight).sum(),
-            write_back,
-        }
-    }
-
-    fn ring(self, driver: Driver) -> RingConfig {
-        let usual = core_ring(driver, self.kernel_workers);
-        RingConfig {
-            file_threads: self.threads.unwrap_or(usual.file_threads),
-            apart_threads: self.apart,
-            visits_max: visits(self.updates.max(UPDATES_IN_FLIGHT_MAX)),
-            ..usual
-        }
     }
 }
 

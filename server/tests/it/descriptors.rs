@@ -1,11 +1,17 @@
 //! A limit of 1,024 open files, which many systems set, and far more metrics than that: a file is
-//! open only while it is made or written, so that the metrics may be any number.
+//! open only while it is made or written, so that the metrics may be any number; and where threads open
+//! them, no more are open than the limit has room for beside senders.
 #![expect(clippy::disallowed_methods, reason = "a test looks while others work")]
 
+use std::net::TcpStream;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use benzene_engine::limits::{CREATES_IN_FLIGHT_MAX, UPDATES_IN_FLIGHT_MAX};
+use benzene_engine::limits::{
+    CREATES_IN_FLIGHT_MAX, FILE_THREADS, JOURNAL_VISITS_MAX, UPDATES_IN_FLIGHT_LEAST,
+    UPDATES_IN_FLIGHT_MAX,
+};
+use benzene_engine::ring::host;
 
 use crate::daemon::{Daemon, Setup, Way};
 use crate::faults::{files_below, lines};
@@ -15,6 +21,15 @@ use crate::vitals::{Own, accounts, is_long};
 const SHARDS: usize = 2;
 /// The test's own connections: one that sends, one that asks for the daemon's metrics.
 const CONNECTIONS: usize = 2;
+/// So many shards that the files which all of them might have open, and senders, are more than 1,024.
+const MANY_SHARDS: usize = 8;
+/// Senders that take most of their half.
+const SENDERS: usize = 450;
+/// What is written at once, and an own metric for each second.
+const CONF: &str = "CARBON_METRIC_INTERVAL = 1\nMAX_CREATES_PER_MINUTE = inf\n\
+                    MAX_UPDATES_PER_SECOND = inf\n";
+const SCHEMAS: &str = "[own]\npattern = ^carbon\\.\nretentions = 1s:1h\n\
+                       [all]\npattern = .*\nretentions = 60s:1h\n";
 
 /// How many metrics; `BENZENE_LONG` asks for a million.
 fn metrics() -> usize {
@@ -38,27 +53,12 @@ fn descriptors(pid: u32) -> usize {
         .count()
 }
 
-#[test]
-fn a_thousand_open_files_are_enough_for_any_number_of_metrics() {
-    let count = metrics();
-    let daemon = Daemon::start(&Setup {
-        conf: "CARBON_METRIC_INTERVAL = 1\nMAX_CREATES_PER_MINUTE = inf\n\
-               MAX_UPDATES_PER_SECOND = inf"
-            .to_owned(),
-        schemas: Some(
-            "[own]\npattern = ^carbon\\.\nretentions = 1s:1h\n\
-             [all]\npattern = .*\nretentions = 60s:1h\n"
-                .to_owned(),
-        ),
-        shards: Some(SHARDS),
-        open_files: Some(1024),
-        ..Setup::default()
-    });
-    let mut own = Own::of(&daemon);
-    own.wait_until(&["benzene.committed"], |_| true);
-    let (pid, quiet) = (daemon.pid(), descriptors(daemon.pid()));
+/// Sends three rounds of points of so many metrics, each when the one before is written. The most
+/// descriptors that the daemon had meanwhile.
+fn most_open(daemon: &Daemon, own: &mut Own, count: usize) -> usize {
+    let pid = daemon.pid();
     let is_done = AtomicBool::new(false);
-    let most = std::thread::scope(|scope| {
+    std::thread::scope(|scope| {
         let watch = scope.spawn(|| {
             let mut most = 0;
             while !is_done.load(Ordering::Relaxed) {
@@ -76,11 +76,11 @@ fn a_thousand_open_files_are_enough_for_any_number_of_metrics() {
         }
         is_done.store(true, Ordering::Relaxed);
         watch.join().unwrap()
-    });
-    let allowed = quiet + CONNECTIONS + budget();
-    assert!(allowed < 1024, "a budget of {allowed} is none");
-    assert!(most > quiet, "no file was seen open beside {quiet}");
-    assert!(most <= allowed, "{most} open, {allowed} allowed");
+    })
+}
+
+/// Stops it: it never lacked a descriptor, and all of these metrics' points are in their files.
+fn ends_well(daemon: Daemon, count: usize) {
     let files = files_below(&daemon.data().join("many")).len();
     assert_eq!(files, count);
     let ended = daemon.stop();
@@ -89,4 +89,51 @@ fn a_thousand_open_files_are_enough_for_any_number_of_metrics() {
     let accounts = accounts(&ended.log);
     assert_eq!(accounts.dropped + accounts.cached, 0, "{}", ended.log);
     assert!(accounts.committed >= 3 * count as u64, "{}", ended.log);
+}
+
+#[test]
+fn a_thousand_open_files_are_enough_for_any_number_of_metrics() {
+    let count = metrics();
+    let daemon = Daemon::start(&Setup {
+        conf: CONF.to_owned(),
+        schemas: Some(SCHEMAS.to_owned()),
+        shards: Some(SHARDS),
+        open_files: Some(1024),
+        ..Setup::default()
+    });
+    let mut own = Own::of(&daemon);
+    own.wait_until(&["benzene.committed"], |_| true);
+    let quiet = descriptors(daemon.pid());
+    let most = most_open(&daemon, &mut own, count);
+    let allowed = quiet + CONNECTIONS + budget();
+    assert!(allowed < 1024, "a budget of {allowed} is none");
+    assert!(most > quiet, "no file was seen open beside {quiet}");
+    assert!(most <= allowed, "{most} open, {allowed} allowed");
+    ends_well(daemon, count);
+}
+
+#[test]
+fn threads_of_many_shards_open_no_more_files_than_senders_leave() {
+    const METRICS: usize = 4000;
+    host::raise_open_files().unwrap();
+    let daemon = Daemon::start(&Setup {
+        conf: format!("{CONF}DEVICE_CLASS = ssd\n"),
+        schemas: Some(SCHEMAS.to_owned()),
+        shards: Some(MANY_SHARDS),
+        open_files: Some(1024),
+        way: Some(Way::Poll),
+        ..Setup::default()
+    });
+    let said = format!("in flight up to {UPDATES_IN_FLIGHT_LEAST} updates a shard");
+    assert!(daemon.log().contains(&said), "{}", daemon.log());
+    let mut own = Own::of(&daemon);
+    let senders: Vec<TcpStream> = (0..SENDERS).map(|_| daemon.connect()).collect();
+    own.wait_until(&["activeConnections"], |values| values[0] >= SENDERS as u64);
+    let quiet = descriptors(daemon.pid());
+    let most = most_open(&daemon, &mut own, METRICS);
+    let of_core = UPDATES_IN_FLIGHT_LEAST + FILE_THREADS + JOURNAL_VISITS_MAX as usize;
+    let allowed = quiet + CONNECTIONS + MANY_SHARDS * of_core;
+    assert!(most <= allowed, "{most} open, {allowed} allowed");
+    drop(senders);
+    ends_well(daemon, METRICS);
 }

@@ -1,0 +1,231 @@
+//! How a core's ring serves the files of the data directories: by the kernel's workers, or by threads of
+//! the core (`sync`); and how many of them may be open at a time.
+//! The kernel's workers open files into the ring's own table. What threads open takes a descriptor of the
+//! process from its open to its write, so that with them the updates in flight follow from the limit on
+//! open files: the files have half of it at least, as the senders have.
+//! Invariant: some updates go on however small the limit is; past what it has room for they wait, and
+//! do not fail.
+
+use benzene_engine::limits::{
+    CREATES_IN_FLIGHT_MAX, FILE_THREADS_MAX, FILES_OF_CORE, JOURNAL_THREADS, JOURNAL_VISITS_MAX,
+    RING_ENTRIES, UPDATES_IN_FLIGHT_LEAST, UPDATES_IN_FLIGHT_MAX, VOLUME_CREATES,
+};
+use benzene_engine::ring::{Driver, RingConfig};
+
+use super::disk::Treatment;
+use crate::config::Settings;
+
+/// The ring of a core.
+pub(crate) fn core_ring(driver: Driver, kernel_workers_max: u32) -> RingConfig {
+    RingConfig {
+        driver,
+        entries: RING_ENTRIES,
+        visits_max: visits(UPDATES_IN_FLIGHT_MAX),
+        kernel_workers_max,
+        ..RingConfig::default()
+    }
+}
+
+fn visits(updates: usize) -> u32 {
+    let updates = u32::try_from(updates).unwrap_or(u32::MAX);
+    updates.saturating_add(JOURNAL_VISITS_MAX)
+}
+
+/// Who carries out what a core does to files (WRITER_BACKEND).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Backend {
+    /// The kernel's workers, whose files are the ring's.
+    Uring,
+    /// Threads of the core, whose files take descriptors of the process.
+    Sync {
+        /// Updates of a shard in one data directory that these have room for.
+        updates_max: usize,
+    },
+}
+
+impl Backend {
+    /// That of a driver, where so many shards write to so many data directories and `open_files` is the
+    /// limit on open files, if there is one.
+    pub(super) fn of(
+        driver: Driver,
+        shards: u16,
+        directories: usize,
+        open_files: Option<u64>,
+    ) -> Backend {
+        match driver {
+            Driver::Uring => Backend::Uring,
+            Driver::UringSync | Driver::PollSync => Backend::Sync {
+                updates_max: open_files.map_or(UPDATES_IN_FLIGHT_MAX, |open_files| {
+                    let of_core = open_files / 2 / u64::from(shards.max(1));
+                    let of_core = usize::try_from(of_core).unwrap_or(usize::MAX);
+                    let left = of_core.saturating_sub(beside_updates(directories));
+                    let updates = left.max(UPDATES_IN_FLIGHT_LEAST) / directories.max(1);
+                    updates.clamp(1, UPDATES_IN_FLIGHT_MAX)
+                }),
+            },
+        }
+    }
+
+    /// How many updates of a shard go on at once in a data directory that would have so many.
+    pub(super) fn updates(self, wanted: usize) -> usize {
+        match self {
+            Backend::Uring => wanted,
+            Backend::Sync { updates_max } => wanted.min(updates_max),
+        }
+    }
+}
+
+/// Descriptors of a core for what is no update: its creates, with two each at most, and its journal.
+fn beside_updates(directories: usize) -> usize {
+    let creates = match directories {
+        1 => CREATES_IN_FLIGHT_MAX,
+        several => several * VOLUME_CREATES,
+    };
+    creates * 2 + JOURNAL_VISITS_MAX as usize
+}
+
+/// How a core's ring serves the files of all data directories.
+#[derive(Clone, Copy)]
+pub(super) struct Files {
+    kernel_workers: u32,
+    /// Threads, where files are served by system calls; None: as usual.
+    threads: Option<usize>,
+    /// Threads of the journal, where there is one.
+    apart: usize,
+    updates: usize,
+    /// Descriptors for what is no update.
+    beside: usize,
+    /// Some disk has heads; who writes to another one says so (`Access::lazy`).
+    pub(super) write_back: bool,
+}
+
+impl Files {
+    /// Of several directories each has as many workers as it may have operations in flight, so that one
+    /// whose disk answers late takes none of another's.
+    pub(super) fn new(settings: &Settings, treatments: &[Treatment]) -> Files {
+        let write_back = treatments.iter().any(|it| it.profile.write_back);
+        let apart = if settings.journal.is_some() {
+            JOURNAL_THREADS
+        } else {
+            0
+        };
+        let beside = beside_updates(treatments.len());
+        if let [one] = treatments {
+            return Files {
+                kernel_workers: one.profile.kernel_workers,
+                threads: None,
+                apart,
+                updates: one.profile.updates_in_flight,
+                beside,
+                write_back,
+            };
+        }
+        let profiles = treatments.iter().map(|it| it.profile);
+        let workers = profiles.clone().map(|it| it.kernel_workers).sum::<u32>();
+        let threads = usize::try_from(workers).unwrap_or(FILE_THREADS_MAX);
+        Files {
+            kernel_workers: settings.disk.kernel_workers_max.unwrap_or(workers),
+            threads: Some(threads.min(FILE_THREADS_MAX)),
+            apart,
+            updates: profiles.map(|it| it.updates_in_flight).sum(),
+            beside,
+            write_back,
+        }
+    }
+
+    /// A core's ring. Where threads open the files, no more are open than there may be updates.
+    pub(super) fn ring(self, driver: Driver) -> RingConfig {
+        let usual = core_ring(driver, self.kernel_workers);
+        RingConfig {
+            file_threads: self.threads.unwrap_or(usual.file_threads),
+            apart_threads: self.apart,
+            visits_max: match driver {
+                Driver::Uring => visits(self.updates.max(UPDATES_IN_FLIGHT_MAX)),
+                Driver::UringSync | Driver::PollSync => visits(self.updates),
+            },
+            ..usual
+        }
+    }
+
+    /// Descriptors that the files of a core may take.
+    pub(super) fn descriptors(self, driver: Driver) -> u64 {
+        let updates = match driver {
+            Driver::Uring => 0,
+            Driver::UringSync | Driver::PollSync => self.updates,
+        };
+        FILES_OF_CORE.max((updates + self.beside) as u64)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use benzene_engine::device::Class;
+
+    use super::*;
+    use crate::cli::CacheOptions;
+    use crate::config;
+
+    const SEVERAL: &str = "LOCAL_DATA_DIRS = a=/srv/a/whisper, b=/srv/b/whisper\n";
+
+    /// Of directories on disks of a class, with a carbon.conf, shards and a limit on open files.
+    fn files(conf: &str, class: Class, driver: Driver, limits: (u16, Option<u64>)) -> Files {
+        let conf = format!("[cache]\n{conf}");
+        let options = CacheOptions {
+            config: Some("carbon.conf".into()),
+            ..CacheOptions::default()
+        };
+        let read = |_: &Path| Ok(conf.clone());
+        let settings = config::load_conf(&options, &|_| None, &read);
+        let settings = settings.unwrap().settings;
+        let directories = settings.data.len();
+        let (shards, open_files) = limits;
+        let backend = Backend::of(driver, shards, directories, open_files);
+        let treatment = Treatment::of(&settings, class, backend);
+        Files::new(&settings, &vec![treatment; directories])
+    }
+
+    #[test]
+    fn threads_open_no_more_than_the_limit_has_room_for() {
+        let several_of_many = format!("{SEVERAL}UPDATES_IN_FLIGHT = 128\n");
+        for (conf, limits, updates) in [
+            ("", (1, None), 128),
+            ("", (64, Some(65_536)), 128),
+            ("", (1, Some(1024)), 128),
+            ("", (4, Some(1024)), 48),
+            ("UPDATES_IN_FLIGHT = 20\n", (4, Some(1024)), 20),
+            ("", (8, Some(1024)), 8),
+            ("", (1024, Some(1024)), 8),
+            (SEVERAL, (8, Some(1024)), 16),
+            (SEVERAL, (64, Some(1024)), 8),
+            (&*several_of_many, (8, Some(1024)), 16),
+            (&*several_of_many, (8, Some(65_536)), 256),
+        ] {
+            for driver in [Driver::PollSync, Driver::UringSync] {
+                let ring = files(conf, Class::Ssd, driver, limits).ring(driver);
+                let wanted = updates + JOURNAL_VISITS_MAX;
+                assert_eq!(ring.visits_max, wanted, "{conf} {limits:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_ring_s_own_table_has_no_such_limit() {
+        let files = files("", Class::Ssd, Driver::Uring, (64, Some(1024)));
+        assert_eq!(
+            files.ring(Driver::Uring).visits_max,
+            128 + JOURNAL_VISITS_MAX
+        );
+        assert_eq!(files.descriptors(Driver::Uring), FILES_OF_CORE);
+    }
+
+    #[test]
+    fn senders_leave_what_the_files_of_several_directories_take() {
+        let conf = format!("{SEVERAL}UPDATES_IN_FLIGHT = 128\n");
+        let limits = (4, Some(4096));
+        let files = files(&conf, Class::Ssd, Driver::PollSync, limits);
+        // Two times 128 updates, two times eight creates of two each, and the journal's 16.
+        assert_eq!(files.descriptors(Driver::PollSync), 256 + 32 + 16);
+    }
+}
