@@ -500,14 +500,17 @@ pub const DIRECTORY_STEPS_MAX: usize = 2 * PATH_BYTES_MAX;
 pub const DIRECTORY_ROUNDS_MAX: u32 = 3;
 /// How many temporary names a create tries when they are taken.
 pub const TEMPORARY_NAMES_MAX: u32 = 16;
-/// Threads for files of a core whose ring has none of its own (`sync`): as many as a ring's kernel
-/// workers. More only wait for the same disk, or for the same cores.
+/// Threads for files of a ring that has none of its own (`sync`), where its maker names no other number:
+/// as many as a ring's kernel workers over flash. More only wait for the same cores there.
 pub const FILE_THREADS: usize = 4;
+const _: () = assert!(FILE_THREADS == RING_WORKERS_MAX as usize);
 /// Threads for the files of a core's journal: a block of points and one of names are written while two
 /// files are synced, and nobody waits for a fifth.
 pub const JOURNAL_THREADS: usize = 4;
-/// Most threads for files of one ring: with several data directories each has its own share.
+/// Most threads for files of one ring: as many as KERNEL_WORKERS may ask for, and with several data
+/// directories each has its own share.
 pub const FILE_THREADS_MAX: usize = 256;
+const _: () = assert!(KERNEL_WORKERS_MAX as usize <= FILE_THREADS_MAX);
 const _: () = assert!(FILE_THREADS <= FILE_THREADS_MAX);
 /// Most file operations with the threads at once; others wait in the ring. All updates and creates
 /// that a core has in flight fit.

@@ -385,7 +385,7 @@ pub const OPTIONS: &[ConfOption] = &[
         "KERNEL_WORKERS",
         WORKERS,
         "auto",
-        "Most threads of the kernel that wait for the disk for a shard. Default: by the disk, 4 (ssd) or 32 (hdd)",
+        "Most threads that wait for the disk for a shard, the kernel's or, with WRITER_BACKEND = sync, its own. Default: by the disk, 4 (ssd) or 32 (hdd)",
     )
     .unit("threads"),
     ConfOption::new(

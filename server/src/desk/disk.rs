@@ -87,7 +87,7 @@ impl Treatment {
                 ""
             },
         )];
-        let profile = treatment.profile_said(settings.strategy);
+        let profile = treatment.profile_said(settings.strategy, backend);
         said.push(format!("{called}{profile}"));
         said.extend(treatment.held_back());
         if treatment.updates.rate == Rate::Auto && watch.is_none() {
@@ -141,7 +141,7 @@ impl Treatment {
         }
     }
 
-    fn profile_said(&self, strategy: Strategy) -> String {
+    fn profile_said(&self, strategy: Strategy, backend: Backend) -> String {
         let class = match self.class {
             Class::Ssd | Class::Unknown => "ssd",
             Class::Hdd => "hdd",
@@ -170,7 +170,7 @@ impl Treatment {
         };
         format!(
             "profile {class}: {} updates/s, {} creates/min; in flight up to {updates_in_flight} \
-             updates a shard, {kernel_workers} kernel workers; {held}",
+             updates a shard, {kernel_workers} {}; {held}",
             match self.updates.rate {
                 Rate::Auto => format!(
                     "tuned (reads wait at most {} ms)",
@@ -178,7 +178,8 @@ impl Treatment {
                 ),
                 rate @ (Rate::Unlimited | Rate::Limited(_)) => said(rate),
             },
-            said(self.creates.rate)
+            said(self.creates.rate),
+            backend.workers()
         )
     }
 

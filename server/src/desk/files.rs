@@ -15,13 +15,15 @@ use benzene_engine::ring::{Driver, RingConfig};
 use super::disk::Treatment;
 use crate::config::Settings;
 
-/// The ring of a core.
-pub(crate) fn core_ring(driver: Driver, kernel_workers_max: u32) -> RingConfig {
+/// The ring of a core: so many wait for the disk, workers of the kernel or threads.
+pub(crate) fn core_ring(driver: Driver, workers_max: u32) -> RingConfig {
+    let threads = usize::try_from(workers_max).unwrap_or(FILE_THREADS_MAX);
     RingConfig {
         driver,
+        file_threads: threads.min(FILE_THREADS_MAX),
         entries: RING_ENTRIES,
         visits_max: visits(UPDATES_IN_FLIGHT_MAX),
-        kernel_workers_max,
+        kernel_workers_max: workers_max,
         ..RingConfig::default()
     }
 }
@@ -66,6 +68,14 @@ impl Backend {
         }
     }
 
+    /// What those are called who wait for its disks.
+    pub(super) fn workers(self) -> &'static str {
+        match self {
+            Backend::Uring => "kernel workers",
+            Backend::Sync { .. } => "file threads",
+        }
+    }
+
     /// How many updates of a shard go on at once in a data directory that would have so many.
     pub(super) fn updates(self, wanted: usize) -> usize {
         match self {
@@ -87,9 +97,8 @@ fn beside_updates(directories: usize) -> usize {
 /// How a core's ring serves the files of all data directories.
 #[derive(Clone, Copy)]
 pub(super) struct Files {
-    kernel_workers: u32,
-    /// Threads, where files are served by system calls; None: as usual.
-    threads: Option<usize>,
+    /// Who wait for the disks, of the kernel or of the core.
+    workers: u32,
     /// Threads of the journal, where there is one.
     apart: usize,
     updates: usize,
@@ -112,8 +121,7 @@ impl Files {
         let beside = beside_updates(treatments.len());
         if let [one] = treatments {
             return Files {
-                kernel_workers: one.profile.kernel_workers,
-                threads: None,
+                workers: one.profile.kernel_workers,
                 apart,
                 updates: one.profile.updates_in_flight,
                 beside,
@@ -122,10 +130,8 @@ impl Files {
         }
         let profiles = treatments.iter().map(|it| it.profile);
         let workers = profiles.clone().map(|it| it.kernel_workers).sum::<u32>();
-        let threads = usize::try_from(workers).unwrap_or(FILE_THREADS_MAX);
         Files {
-            kernel_workers: settings.disk.kernel_workers_max.unwrap_or(workers),
-            threads: Some(threads.min(FILE_THREADS_MAX)),
+            workers: settings.disk.kernel_workers_max.unwrap_or(workers),
             apart,
             updates: profiles.map(|it| it.updates_in_flight).sum(),
             beside,
@@ -135,15 +141,13 @@ impl Files {
 
     /// A core's ring. Where threads open the files, no more are open than there may be updates.
     pub(super) fn ring(self, driver: Driver) -> RingConfig {
-        let usual = core_ring(driver, self.kernel_workers);
         RingConfig {
-            file_threads: self.threads.unwrap_or(usual.file_threads),
             apart_threads: self.apart,
             visits_max: match driver {
                 Driver::Uring => visits(self.updates.max(UPDATES_IN_FLIGHT_MAX)),
                 Driver::UringSync | Driver::PollSync => visits(self.updates),
             },
-            ..usual
+            ..core_ring(driver, self.workers)
         }
     }
 
@@ -207,6 +211,26 @@ mod tests {
                 let wanted = updates + JOURNAL_VISITS_MAX;
                 assert_eq!(ring.visits_max, wanted, "{conf} {limits:?}");
             }
+        }
+    }
+
+    #[test]
+    fn as_many_threads_wait_for_a_disk_as_workers_would() {
+        let several_of_few = format!("{SEVERAL}KERNEL_WORKERS = 12\n");
+        for (conf, class, threads) in [
+            ("", Class::Ssd, 4),
+            ("", Class::Hdd, 32),
+            ("KERNEL_WORKERS = 16\n", Class::Hdd, 16),
+            ("KERNEL_WORKERS = 256\n", Class::Ssd, FILE_THREADS_MAX),
+            (SEVERAL, Class::Hdd, 2 * (24 + 8 + 16)),
+            (&*several_of_few, Class::Hdd, 12),
+        ] {
+            for driver in [Driver::PollSync, Driver::UringSync] {
+                let ring = files(conf, class, driver, (2, None)).ring(driver);
+                assert_eq!(ring.file_threads, threads, "{conf} {class:?}");
+            }
+            let ring = files(conf, class, Driver::Uring, (2, None)).ring(Driver::Uring);
+            assert_eq!(usize::try_from(ring.kernel_workers_max), Ok(threads));
         }
     }
 

@@ -9,7 +9,7 @@ use std::process::Command;
 
 use benzene_engine::device::{Class, Disk, Layer};
 
-use crate::daemon::{Daemon, Setup};
+use crate::daemon::{Daemon, Setup, Way};
 use crate::faults::Mount;
 use crate::power;
 
@@ -56,7 +56,13 @@ fn a_loop_device_and_a_bind_mount_have_the_class_of_what_they_stand_on() {
         seen.place()
     ));
     daemon.wait_for_log("profile hdd: at most 90 updates/s, as many creates/min");
-    daemon.wait_for_log("32 kernel workers");
+    daemon.wait_for_log(match Way::of_this_run() {
+        Way::Uring => "32 kernel workers",
+        Way::Sync | Way::Poll | Way::Forbidden => "32 file threads",
+    });
+    if Way::of_this_run() != Way::Uring {
+        daemon.wait_for_log("files by 32 threads (sync)");
+    }
     daemon.wait_for_log("MAX_UPDATES_PER_SECOND_HDD = 90 is obeyed, as line");
     drop(daemon);
     loop_disk.unmount();
