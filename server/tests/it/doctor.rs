@@ -444,27 +444,38 @@ fn under_the_profile_the_daemon_serves_and_stops() {
     assert!(read().contains("stopped: 1 received"), "{}", read());
 }
 
-#[test]
-fn a_filter_that_forbids_io_uring_is_told_apart_from_the_sysctl() {
-    let directory = tempfile::tempdir().unwrap();
+/// A directory with schemas, and a profile that leaves io_uring out.
+fn forbidding(directory: &Path) -> PathBuf {
     let whole = std::fs::read_to_string(profile()).unwrap();
     let mut without: Value = serde_json::from_str(&whole).unwrap();
     for rule in without["syscalls"].as_array_mut().unwrap() {
         let names = rule["names"].as_array_mut().unwrap();
         names.retain(|name| !IO_URING.contains(&name.as_str().unwrap()));
     }
-    let path = directory.path().join("default.json");
+    let path = directory.join("default.json");
     std::fs::write(&path, without.to_string()).unwrap();
     let schemas = "[all]\npattern = .*\nretentions = 60s:1d\n";
-    std::fs::write(directory.path().join("storage-schemas.conf"), schemas).unwrap();
+    std::fs::write(directory.join("storage-schemas.conf"), schemas).unwrap();
+    path
+}
+
+/// What is said under a profile with a RING_DRIVER, and how it ends.
+fn said_with(driver: &str, profile: &Path, directory: &Path) -> (String, Option<i32>) {
+    let conf = format!("[cache]\nRING_DRIVER = {driver}\n");
+    std::fs::write(directory.join("carbon.conf"), conf).unwrap();
+    let conf = ["doctor", "--config", "carbon.conf", "--data-dir", "whisper"];
+    let words = [&conf[..], &ANY_PORTS].concat();
+    let output = confined(profile, directory, &words).output().unwrap();
+    (text(&output), output.status.code())
+}
+
+#[test]
+fn a_filter_that_forbids_io_uring_is_told_apart_from_the_sysctl() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = forbidding(directory.path());
     for (driver, exit, level) in [("auto", 0, "warn"), ("uring", 5, "fail")] {
-        let conf = format!("[cache]\nRING_DRIVER = {driver}\n");
-        std::fs::write(directory.path().join("carbon.conf"), conf).unwrap();
-        let conf = ["doctor", "--config", "carbon.conf", "--data-dir", "whisper"];
-        let words = [&conf[..], &ANY_PORTS].concat();
-        let output = confined(&path, directory.path(), &words).output().unwrap();
-        let said = text(&output);
-        assert_eq!(output.status.code(), Some(exit), "{said}");
+        let (said, code) = said_with(driver, &path, directory.path());
+        assert_eq!(code, Some(exit), "{said}");
         let found = lines(&said, level);
         let found = found.iter().find(|line| line.contains("io_uring:"));
         let found = found.unwrap_or_else(|| panic!("nothing of io_uring in {said}"));
@@ -477,4 +488,32 @@ fn a_filter_that_forbids_io_uring_is_told_apart_from_the_sysctl() {
             assert!(found.contains(word), "no {word:?} in {said}");
         }
     }
+}
+
+#[test]
+fn poll_that_is_asked_for_is_what_is_proven() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = forbidding(directory.path());
+    let (said, code) = said_with("poll", &path, directory.path());
+    assert_eq!(code, Some(0), "{said}");
+    let found = |what: &str| {
+        let lines = lines(&said, "ok").into_iter();
+        let mut of_it = lines.filter(|line| line.contains(what));
+        match (of_it.next(), of_it.next()) {
+            (Some(one), None) => one.to_owned(),
+            other => panic!("{what}: {other:?} in {said}"),
+        }
+    };
+    let driver = found("  ring driver: ");
+    assert!(driver.contains("ring driver: poll (epoll) on "), "{driver}");
+    assert!(driver.contains("RING_DRIVER = poll asks"), "{driver}");
+    let io_uring = found("  io_uring: ");
+    for word in [
+        "Operation not permitted",
+        "a seccomp filter",
+        "does without it",
+    ] {
+        assert!(io_uring.contains(word), "no {word:?} in {io_uring}");
+    }
+    assert!(!io_uring.contains("every operation"), "{io_uring}");
 }

@@ -1,6 +1,7 @@
 //! The kernel, its io_uring, the limits of this process, processors, memory and the clock.
-//! io_uring is proven as the daemon will use it: as many rings as there will be shards, at once,
-//! dropped again. What forbids it is told apart by what /proc shows.
+//! The ring driver is proven as the daemon will use it: as many rings as there will be shards, at once,
+//! dropped again. What forbids io_uring is told apart by what /proc shows; where poll is asked for by
+//! name, it is told and hurts nobody.
 
 use benzene_engine::clock;
 use benzene_engine::limits::{OPEN_FILES_WANTED, RING_WORKERS_MAX, SHARDS_MAX};
@@ -40,13 +41,9 @@ pub(super) fn findings(settings: Option<&Settings>) -> Vec<Finding> {
         },
         |settings| settings.drive,
     );
-    vec![
-        kernel(&host::kernel_release()),
-        io_uring(
-            prove_rings(drive.first, shards),
-            shards,
-            drive.fallback.is_none(),
-        ),
+    let mut findings = vec![kernel(&host::kernel_release())];
+    findings.extend(drivers(drive, shards));
+    findings.extend([
         locked_memory(host::locked_memory()),
         open_files(host::open_files()),
         cores(cpus, host::cpu_quota(), shards),
@@ -59,7 +56,8 @@ pub(super) fn findings(settings: Option<&Settings>) -> Vec<Finding> {
         dirty_pages(),
         time(clock::now().unix_seconds),
         synchronised(host::is_clock_synchronised()),
-    ]
+    ]);
+    findings
 }
 
 /// How many shards there will be.
@@ -95,6 +93,46 @@ fn prove_rings(driver: Driver, shards: usize) -> Result<String, RingError> {
         rings.push(Ring::new(desk::core_ring(driver, RING_WORKERS_MAX))?);
     }
     Ok(rings.first().map(Ring::description).unwrap_or_default())
+}
+
+/// What the daemon begins with; and io_uring, also where it is left alone.
+fn drivers(drive: Drive, shards: usize) -> Vec<Finding> {
+    let proven = prove_rings(drive.first, shards);
+    match drive.first {
+        Driver::Uring | Driver::UringSync => {
+            vec![io_uring(proven, shards, drive.fallback.is_none())]
+        }
+        Driver::PollSync => {
+            let unused = io_uring(prove_rings(Driver::Uring, shards), shards, false);
+            vec![poll(proven, shards), without_use(unused)]
+        }
+    }
+}
+
+/// Epoll and threads, where the configuration names them.
+fn poll(proven: Result<String, RingError>, shards: usize) -> Finding {
+    const WHAT: &str = "ring driver";
+    match proven {
+        Ok(description) => {
+            let means = format!("as RING_DRIVER = poll asks, for {shards} shards");
+            Finding::ok(WHAT, description, means)
+        }
+        Err(error) => {
+            let means =
+                format!("poll and threads for {shards} shards are not to be had in this process");
+            Finding::ok(WHAT, error.to_string(), means).fails(
+                Exit::Failure,
+                "raise TasksMax= and LimitNOFILE= under systemd, --pids-limit and --ulimit \
+                 nofile=65536 for docker, ulimit -u and -n in a shell; or set SHARDS to fewer",
+            )
+        }
+    }
+}
+
+/// What was found of io_uring, for who does without it.
+fn without_use(found: Finding) -> Finding {
+    let means = format!("{}; RING_DRIVER = poll does without it", found.means);
+    Finding::ok(found.what, found.seen, means)
 }
 
 /// `is_asked_for`: the configuration names uring, so that nothing stands in for it.
@@ -245,7 +283,11 @@ fn open_files(limit: Limit) -> Finding {
             "the daemon raises the soft limit to the hard one; enough for ten thousand connections",
         );
     }
-    found("connections past it are refused, and files wait for each other").but(format!(
+    found(
+        "connections past it wait to be accepted, and fewer files are written side by side with \
+         WRITER_BACKEND = sync",
+    )
+    .but(format!(
         "LimitNOFILE=65536 under systemd, --ulimit nofile=65536:65536 for docker, ulimit -Hn in a \
          shell; {OPEN_FILES_WANTED} is what it wants"
     ))
@@ -415,12 +457,35 @@ mod tests {
     }
 
     #[test]
+    fn io_uring_that_nobody_uses_keeps_nobody_from_starting() {
+        let refused = RingError::NotPermitted { errno: 1 };
+        let short = RingError::Resources {
+            attempt: "making the ring",
+            errno: 12,
+        };
+        for proven in [Ok("io_uring".to_owned()), Err(refused), Err(short)] {
+            let found = without_use(io_uring(proven, 2, false));
+            assert_eq!((found.level, found.exit), (Level::Ok, None), "{found:?}");
+            assert_eq!((found.what, found.mend), ("io_uring", None));
+        }
+        let short = RingError::Resources {
+            attempt: "starting a thread for files",
+            errno: 11,
+        };
+        let found = poll(Err(short), 2);
+        assert_eq!(found.exit, Some(Exit::Failure));
+        assert!(found.line().contains("TasksMax="), "{found:?}");
+    }
+
+    #[test]
     fn limits_are_judged_by_the_hard_one() {
         let limit = |soft, hard| Limit { soft, hard };
         assert_eq!(open_files(limit(Some(1024), None)).level, Level::Ok);
         let few = open_files(limit(Some(1024), Some(4096)));
         assert_eq!(few.level, Level::Warn);
         assert_eq!(few.seen, "1024 (hard limit 4096)");
+        assert!(few.means.contains("wait to be accepted"), "{few:?}");
+        assert!(!few.means.contains("refused"), "{few:?}");
         assert_eq!(said(limit(None, None), bytes), "no limit");
     }
 
