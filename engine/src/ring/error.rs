@@ -61,6 +61,16 @@ impl RingError {
         RingError::register("making the ring", errno)
     }
 
+    /// Sorts the same for the plainest flags that we have: a kernel that does not know them says EINVAL.
+    pub(super) fn plainest_setup(errno: i32) -> RingError {
+        if errno == Errno::INVAL.raw_os_error() {
+            return RingError::TooOld {
+                missing: vec!["setup flags of Linux 5.6"],
+            };
+        }
+        RingError::setup(errno)
+    }
+
     /// A thread for files could not be started: whatever the reason, it is one of the limits.
     pub(super) fn thread(error: &std::io::Error) -> RingError {
         let errno = error.raw_os_error();
@@ -125,5 +135,10 @@ mod tests {
         }
         let missing = vec!["linkat"];
         assert!(RingError::TooOld { missing }.is_unavailable());
+        // Linux 5.4 does not know CLAMP.
+        let error = RingError::plainest_setup(Errno::INVAL.raw_os_error());
+        assert!(matches!(error, RingError::TooOld { .. }), "{error}");
+        let error = RingError::plainest_setup(Errno::NOMEM.raw_os_error());
+        assert!(!error.is_unavailable(), "{error}");
     }
 }

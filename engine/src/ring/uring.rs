@@ -376,7 +376,8 @@ fn errno_of(error: &std::io::Error) -> i32 {
         .unwrap_or_else(|| Errno::INVAL.raw_os_error())
 }
 
-/// The setup flags in order of preference; a kernel that does not know one answers EINVAL.
+/// The setup flags in order of preference; a kernel that does not know one answers EINVAL. The plainest
+/// need Linux 5.6 (CQSIZE is of 5.5, CLAMP of 5.6): one that refuses these, too, is too old.
 fn build(entries: u32) -> Result<(IoUring, &'static str), RingError> {
     let entries = entries
         .clamp(RING_ENTRIES_MIN, RING_ENTRIES_MAX)
@@ -408,7 +409,7 @@ fn build(entries: u32) -> Result<(IoUring, &'static str), RingError> {
             break;
         }
     }
-    Err(RingError::setup(refusal))
+    Err(RingError::plainest_setup(refusal))
 }
 
 /// An interrupted or starved `io_uring_enter` is tried again by the next turn. Anything else means

@@ -117,6 +117,8 @@ pub(crate) struct Setup {
     pub(crate) soft_open_files: Option<u32>,
     /// How it reaches the kernel, where that is not as in the whole run.
     pub(crate) way: Option<Way>,
+    /// What io_uring_setup answers to it.
+    pub(crate) refusal: Option<Errno>,
 }
 
 impl Setup {
@@ -124,6 +126,14 @@ impl Setup {
         Self {
             conf: lines.to_owned(),
             ..Self::default()
+        }
+    }
+
+    /// What stands before the program on the command line, but for limits.
+    fn wrapper(&self, way: Way) -> Vec<String> {
+        match self.refusal {
+            Some(errno) => forbidden::wrapper(errno),
+            None => way.wrapper(),
         }
     }
 }
@@ -193,7 +203,7 @@ impl Daemon {
         let soft = setup
             .soft_open_files
             .map(|limit| format!("ulimit -S -n {limit}"));
-        let mut wrapper = way.wrapper();
+        let mut wrapper = setup.wrapper(way);
         if let Some(limit) = both.or(soft) {
             let script = format!("{limit}; exec \"$@\"");
             let shell = ["sh".to_owned(), "-c".to_owned(), script, "sh".to_owned()];

@@ -176,6 +176,36 @@ fn who_asks_for_io_uring_and_cannot_have_it_is_refused() {
     }
 }
 
+/// Linux 5.1 to 5.5 do not know the setup flags without which we make no ring.
+#[test]
+fn a_kernel_that_does_not_know_our_flags_is_too_old_and_served_otherwise() {
+    let said = "too old, Linux 6.1 is needed; missing: setup flags of Linux 5.6";
+    let daemon = Daemon::start(&Setup {
+        way: Some(Way::Forbidden),
+        refusal: Some(Errno::INVAL),
+        ..Setup::default()
+    });
+    let time = now();
+    daemon.send(&format!("too.old 4.5 {time}\n"));
+    assert_eq!(daemon.wait_for_points("too.old", 1), [(time, 4.5)]);
+    let ended = daemon.stop();
+    assert!(ended.status.success(), "{}", ended.log);
+    let warnings = lines_of(&ended.log, "io_uring");
+    let [warning] = warnings[..] else {
+        panic!("{warnings:?}")
+    };
+    for word in ["WARN", said, "RING_DRIVER = poll", "by threads"] {
+        assert!(warning.contains(word), "no {word:?} in {warning}");
+    }
+    for lines in ["RING_DRIVER = uring", "WRITER_BACKEND = uring"] {
+        let directory = tempfile::tempdir().unwrap();
+        let output = try_forbidden((SETUP, Errno::INVAL), lines, directory.path(), &[]);
+        let log = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(5), "{lines}: {log}");
+        assert!(log.contains(said), "{lines}: {log}");
+    }
+}
+
 #[test]
 fn a_want_of_resources_is_no_reason_to_fall_back() {
     for errno in [Errno::NOMEM, Errno::MFILE] {
