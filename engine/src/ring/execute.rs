@@ -5,7 +5,7 @@
 //! Invariant: a workbench holds the visit's file exactly while the machine believes it open.
 #![expect(
     unsafe_code,
-    reason = "a plain descriptor is closed by its number, which the machine then forgets"
+    reason = "descriptors are closed by their numbers, so that the answer of the close is heard"
 )]
 #![expect(
     clippy::wildcard_enum_match_arm,
@@ -13,7 +13,7 @@
 )]
 
 use std::ffi::CStr;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, IntoRawFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::fs::{
@@ -22,7 +22,7 @@ use rustix::fs::{
 use rustix::io::Errno;
 
 use super::aside;
-use super::command::{Command, Handle, Machine, Next, PathOf};
+use super::command::{Command, Handle, Machine, Next, PathOf, passes};
 use super::entry::{
     DIRECTORY_MODE, FILE_MODE, SYNC_FILE_RANGE_WRITE, SYNC_FILE_RANGE_WRITE_AND_WAIT, ZEROS,
 };
@@ -192,10 +192,7 @@ fn whole(
         Command::WriteBack(_) => write_out(visit(file.as_ref())?, SYNC_FILE_RANGE_WRITE),
         Command::Sync(Handle::Visit(_)) => rustix::fs::fdatasync(visit(file.as_ref())?),
         Command::Sync(Handle::Plain) => rustix::fs::fdatasync(plain(machine)?),
-        Command::CloseVisit(_) => {
-            *file = None;
-            Ok(())
-        }
+        Command::CloseVisit(_) => file.take().map_or(Ok(()), close),
         Command::ClosePlain => {
             let number = plain(machine)?.as_raw_fd();
             // SAFETY: the machine owns this descriptor and forgets it, without closing it, when it
@@ -224,6 +221,24 @@ fn whole(
         | Command::Write(..)
         | Command::Zero { .. }
         | Command::Locate => unreachable!("{command:?} answers a number"),
+    }
+}
+
+/// Closes a file and answers what its file system says to that: one behind a network, or served by a
+/// program, tells only now that what was written found no room. Whatever the answer, the descriptor is
+/// gone, so that no answer may ask for another close.
+fn close(file: OwnedFd) -> rustix::io::Result<()> {
+    // SAFETY: its owner has just given the number up, so that nobody else closes it.
+    let answer = unsafe { libc::close(file.into_raw_fd()) };
+    if answer == 0 {
+        return Ok(());
+    }
+    let error = std::io::Error::last_os_error();
+    match Errno::from_io_error(&error) {
+        // Nothing was lost: the kernel goes on with what it was about to write.
+        Some(Errno::INTR) => Ok(()),
+        Some(errno) if !passes(errno.raw_os_error()) => Err(errno),
+        Some(_) | None => Err(Errno::IO),
     }
 }
 
@@ -257,4 +272,20 @@ fn narrow(bytes: usize) -> u32 {
         unreachable!("a span has 32 bits of bytes at most")
     };
     bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::FromRawFd;
+
+    use super::*;
+
+    #[test]
+    fn a_close_answers_what_the_kernel_says() {
+        let null = std::fs::File::open("/dev/null").unwrap();
+        assert_eq!(close(null.into()), Ok(()));
+        // SAFETY: no process may have so many descriptors: this one is nobody's.
+        let nobodys = unsafe { OwnedFd::from_raw_fd(i32::MAX) };
+        assert_eq!(close(nobodys), Err(Errno::BADF));
+    }
 }

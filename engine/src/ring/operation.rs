@@ -239,7 +239,7 @@ pub enum Stage {
     Read,
     /// Making sure that it reaches as far as is to be written (ENODATA: it ends before).
     Reach,
-    /// Writing it.
+    /// Writing it, and closing what was written.
     Write,
     /// Syncing it.
     Sync,

@@ -8,6 +8,8 @@
 //! cut, the next round asks for what is still missing.
 //! A close that is cut off, or refused by an error that passes, has not happened, however often: it is
 //! asked for alone, and where that is refused for too long the operation ends and the slot is *stuck*.
+//! Any other error of a close comes when the file is gone from its slot. After a write it is the answer:
+//! a file system behind a network tells only then that what was written found no room.
 //! Invariant: `open` says whether the direct slot holds a file; no machine ends with an error, and no
 //! write or close ends, before it is empty or stuck.
 
@@ -253,6 +255,17 @@ impl Visit {
         note(&mut self.failure, stage, errno);
     }
 
+    /// Whatever a close answers that is not to be asked for again, the slot is empty.
+    fn closed(&mut self, answer: Result<u32, i32>) {
+        self.open = false;
+        let is_written = matches!(self.intent, Intent::Write { .. });
+        if let Err(errno) = answer
+            && is_written
+        {
+            self.give_up(Stage::Write, errno);
+        }
+    }
+
     /// Is there a file in the slot that can be closed yet?
     fn is_to_close(&self) -> bool {
         self.open && !self.stuck
@@ -371,8 +384,7 @@ impl Machine for Visit {
             (Command::CloseVisit(_), Err(errno)) if passes(errno) => {
                 self.stuck = !self.patience.forgives(errno) && self.closes_alone;
             }
-            // Whatever else it answers, the slot is empty afterwards.
-            (Command::CloseVisit(_), _) => self.open = false,
+            (Command::CloseVisit(_), answer) => self.closed(answer),
             (Command::OpenVisit { noatime: true, .. }, Err(errno))
                 if errno == Errno::PERM.raw_os_error() =>
             {
@@ -430,5 +442,60 @@ impl Machine for Visit {
 
     fn is_stuck(&self) -> bool {
         self.stuck
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ID: VisitId = VisitId {
+        slot: 0,
+        generation: 1,
+    };
+
+    /// How a write of eight bytes ends whose close answers this.
+    fn written(closed: Result<u32, i32>) -> Result<FileOutcome, FileError> {
+        let piece = Piece {
+            offset: 0,
+            bytes: vec![1; 8],
+        };
+        let mut write = Visit::write(ID, vec![piece], 8, false);
+        let mut round = Vec::new();
+        assert!(matches!(write.next(&mut round), Next::Linked));
+        let [piece @ Command::Write(..), close @ Command::CloseVisit(0)] = round[..] else {
+            panic!("{round:?}")
+        };
+        write.answered(piece, Ok(8));
+        write.answered(close, closed);
+        assert!(!write.open && !write.is_stuck());
+        round.clear();
+        let Next::Done(result) = write.next(&mut round) else {
+            panic!("{round:?}")
+        };
+        result
+    }
+
+    #[test]
+    fn a_full_disk_that_only_the_close_tells_of_fails_the_write() {
+        assert_eq!(written(Ok(0)), Ok(FileOutcome::Written));
+        for errno in [Errno::NOSPC, Errno::DQUOT, Errno::IO] {
+            let (stage, errno) = (Stage::Write, errno.raw_os_error());
+            assert_eq!(written(Err(errno)), Err(FileError { stage, errno }));
+        }
+    }
+
+    #[test]
+    fn what_the_close_of_a_file_answers_that_was_only_read_is_no_failure() {
+        let mut close = Visit::close(ID);
+        let mut round = Vec::new();
+        assert!(matches!(close.next(&mut round), Next::Together));
+        assert_eq!(round, [Command::CloseVisit(0)]);
+        close.answered(Command::CloseVisit(0), Err(Errno::IO.raw_os_error()));
+        round.clear();
+        let Next::Done(result) = close.next(&mut round) else {
+            panic!("{round:?}")
+        };
+        assert_eq!(result, Ok(FileOutcome::Closed));
     }
 }

@@ -373,7 +373,10 @@ fn file_system(mount: &Mount) -> Finding {
     if REMOTE.contains(&kind) || kind.starts_with("fuse") {
         let means = "files lie behind a network or another program: updates wait for it, new files \
                      go by a temporary name, and what a power cut leaves is not ours to say";
-        return Finding::ok(WHAT, seen, means).but("keep Whisper files on a local ext4 or XFS");
+        return Finding::ok(WHAT, seen, means).but(
+            "keep Whisper files on a local ext4 or XFS; if they must be here, set WRITER_BACKEND = sync: \
+             that it is full such a file system may say only at a file's close, and io_uring's does not ask",
+        );
     }
     let means = if NAMELESS.contains(&kind) {
         "new files are made without a name (O_TMPFILE) and appear whole"
@@ -592,6 +595,7 @@ mod tests {
             ("overlay", Level::Warn, "mount a volume"),
             ("nfs4", Level::Warn, "network"),
             ("fuse.sshfs", Level::Warn, "network"),
+            ("cifs", Level::Warn, "WRITER_BACKEND = sync"),
         ] {
             let found = file_system(&mounted(kind, &[]));
             assert_eq!(found.level, level, "{found:?}");
