@@ -251,9 +251,9 @@ pub const DATA_DIR_LOOK_EVERY: Duration = Duration::from_millis(250);
 /// is back sooner; for longer the share of points that wait would have to hold what all new metrics send.
 pub const DATA_DIR_PATIENCE: Duration = Duration::from_secs(60);
 const _: () = assert!(DATA_DIR_PATIENCE.as_millis() > DATA_DIR_LOOK_EVERY.as_millis());
-/// Operations of a shard that may wait for one of several disks at once, by kind: as many kernel
-/// workers are had for each, so that a disk that answers late, or never, takes none of another's.
-/// For flash, where workers wait for one another more than for the disk.
+/// Operations of a shard that may wait for one of several disks at once, by kind: as many threads are
+/// had for each, so that a disk that answers late, or never, takes none of another's (a ring's workers
+/// promise less: docs/decisions/0020). For flash, where they wait for one another more than for the disk.
 pub const VOLUME_UPDATES_SSD: usize = 8;
 /// The same for a disk with heads: what it can put in order.
 pub const VOLUME_UPDATES_HDD: usize = 24;

@@ -236,6 +236,7 @@ pub(super) fn settle(
         config_file: low.file.clone(),
         storage_dir: directories.storage,
         conf_dir: directories.conf,
+        drive: drive(low, directories.data.len() > 1)?,
         data: directories.data,
         log_dir: directories.logs,
         log_rotation: low.switch("ENABLE_LOGROTATION"),
@@ -280,7 +281,6 @@ pub(super) fn settle(
         metric_interval_s: seconds(low, "CARBON_METRIC_INTERVAL"),
         relay: relay::relay(low)?,
         shards: shards(low, options)?,
-        drive: drive(low)?,
     })
 }
 
@@ -332,8 +332,10 @@ fn socket_mode(low: &Low) -> Result<u32, ConfigError> {
         .ok_or_else(|| low.refuse(NAME, Fault::NotMode))
 }
 
-/// What is named is had or refused; only what is left open may fall back.
-fn drive(low: &Low) -> Result<Drive, ConfigError> {
+/// What is named is had or refused; only what is left open may fall back. Several data directories are
+/// left to threads where nobody says otherwise: a disk that hangs would hold up the others' files in the
+/// workers of a ring, which are for all of them (docs/decisions/0020).
+fn drive(low: &Low, are_several: bool) -> Result<Drive, ConfigError> {
     const BACKEND: &str = "WRITER_BACKEND";
     let (sockets, files) = (low.text("RING_DRIVER"), low.text(BACKEND));
     let (first, fallback) = match (sockets.as_deref(), files.as_deref()) {
@@ -347,6 +349,8 @@ fn drive(low: &Low) -> Result<Drive, ConfigError> {
             ));
         }
         (Some("poll"), _) => (Driver::PollSync, None),
+        (None, None) if are_several => (Driver::UringSync, Some(Driver::PollSync)),
+        (_, None) if are_several => (Driver::UringSync, None),
         (None, None) => (Driver::Uring, Some(Driver::PollSync)),
         (None, Some("sync")) => (Driver::UringSync, Some(Driver::PollSync)),
         (_, Some("sync")) => (Driver::UringSync, None),

@@ -5,6 +5,7 @@
 use std::fmt::Write as _;
 
 use benzene_engine::cache::Strategy;
+use benzene_engine::ring::Driver;
 
 use super::Settings;
 use super::address::{Door, Service};
@@ -128,6 +129,7 @@ pub(super) fn misleading(low: &Low, settings: &Settings) -> Vec<String> {
         ));
     }
     warnings.extend(no_new_files(low));
+    warnings.extend(one_ring_for_all(low, settings));
     warnings.extend(tags::nowhere(low));
     let storage = low
         .written("STORAGE_DIR")
@@ -172,6 +174,18 @@ fn no_new_files(low: &Low) -> Option<String> {
          their share of the cache, and are dropped where that is full",
         written.place, written.option.name, written.text
     ))
+}
+
+/// A way to the files by which one disk can hold up another.
+fn one_ring_for_all(low: &Low, settings: &Settings) -> Option<String> {
+    let written = low.written("WRITER_BACKEND")?;
+    (settings.data.len() > 1 && settings.drive.first == Driver::Uring).then(|| {
+        format!(
+            "{}: WRITER_BACKEND = uring has the files of all data directories written by the same workers \
+             of the kernel, where a disk that hangs holds up the others; auto has threads for them",
+            written.place
+        )
+    })
 }
 
 /// A list that was named and is not asked.

@@ -1,7 +1,7 @@
 //! Several data directories (LOCAL_DATA_DIRS): files are found where they are, new ones go by `volume`
-//! and by hash; a directory that is full, held back or gone stops its own metrics and no other's, and
-//! goes on by itself afterwards; kills lose nothing.
-//! Root is needed, for mounts, and mkfs.ext4.
+//! and by hash; a directory that is full, held back, gone or hangs stops its own metrics and no other's,
+//! and goes on by itself afterwards; kills lose nothing.
+//! Root is needed, for mounts, and mkfs.ext4, losetup and fsfreeze.
 #![expect(clippy::disallowed_methods, reason = "a test reads files simply")]
 
 use std::collections::BTreeMap;
@@ -15,6 +15,7 @@ use crate::clients::counted;
 use crate::daemon::{Daemon, Ended, Querier, Setup, file_of, program, wait_for};
 use crate::faults::{Mount, assert_whole, files_below, lines};
 use crate::first_use::now;
+use crate::frozen::Frozen;
 use crate::journal::{balance, kill, wait_for_recall};
 use crate::power::Disk;
 use crate::vitals::{file_points, is_long};
@@ -299,6 +300,43 @@ fn a_directory_that_goes_away_gets_nothing_and_comes_back() {
     assert_ended_well(&ended);
     assert!(counted(&ended.log)["errors.away"] > 0, "{}", ended.log);
     disk.unmount();
+}
+
+/// Of the ring's workers one writes at a time to each of 64 sets of files, whatever directory they are of:
+/// some updates of the other directory would wait behind the disk that hangs, and soon all.
+#[test]
+fn a_directory_whose_disk_hangs_holds_up_no_other() {
+    const METRICS: usize = 400;
+    const ROUNDS: u32 = 5;
+    let disks = ["ext4"; 2].map(Disk::new);
+    for disk in &disks {
+        disk.mount();
+    }
+    let data = disks.each_ref().map(|disk| disk.at.clone());
+    let root = tempfile::tempdir().unwrap();
+    let daemon = Daemon::start_in(&setup(&data[0], &data[1], ""), root);
+    let time = now() - 100;
+    for (directory, prefix) in data.iter().zip(["one", "two"]) {
+        daemon.send(&lines(prefix, METRICS, time));
+        wait_for_all(&daemon, directory, (prefix, METRICS), time);
+    }
+    let frozen = Frozen::new(&disks[0]);
+    daemon.send(&lines("one", METRICS, time + 1));
+    // Until as many updates hang as may be in flight there.
+    std::thread::sleep(std::time::Duration::from_secs(1));
+    for round in 1..=ROUNDS {
+        daemon.send(&lines("two", METRICS, time + round));
+        wait_for_all(&daemon, &data[1], ("two", METRICS), time + round);
+    }
+    let hung = points(&data[0], "one.m0").unwrap();
+    assert!(!hung.contains_key(&(time + 1)), "the disk did not hang");
+    drop(frozen);
+    wait_for_all(&daemon, &data[0], ("one", METRICS), time + 1);
+    let ended = daemon.stop();
+    assert_ended_well(&ended);
+    for disk in &disks {
+        disk.unmount();
+    }
 }
 
 #[test]

@@ -25,10 +25,10 @@ use crate::vitals::file_points;
 const METRICS: usize = 400;
 
 /// A file system that takes no write until this is dropped.
-struct Frozen(PathBuf);
+pub(crate) struct Frozen(PathBuf);
 
 impl Frozen {
-    fn new(disk: &Disk) -> Frozen {
+    pub(crate) fn new(disk: &Disk) -> Frozen {
         let status = Command::new("fsfreeze").arg("-f").arg(&disk.at).status();
         assert!(status.unwrap().success(), "this test needs root: fsfreeze");
         Frozen(disk.at.clone())

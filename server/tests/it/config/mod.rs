@@ -319,3 +319,28 @@ fn only_a_driver_that_nobody_named_falls_back() {
     let alone = Start::without_config().settings().drive;
     assert_eq!((alone.first, alone.fallback), (Driver::Uring, poll));
 }
+
+#[test]
+fn several_data_directories_are_written_by_threads_unless_uring_is_named() {
+    let poll = Some(Driver::PollSync);
+    for (sockets, files, first, fallback) in [
+        ("auto", "auto", Driver::UringSync, poll),
+        ("auto", "sync", Driver::UringSync, poll),
+        ("auto", "uring", Driver::Uring, None),
+        ("uring", "auto", Driver::UringSync, None),
+        ("uring", "uring", Driver::Uring, None),
+        ("poll", "auto", Driver::PollSync, None),
+    ] {
+        let conf = format!(
+            "[cache]\nLOCAL_DATA_DIRS = /srv/a, /srv/b\nRING_DRIVER = {sockets}\n\
+             WRITER_BACKEND = {files}\n"
+        );
+        let loaded = Start::with(&conf).load().unwrap();
+        assert_eq!(loaded.settings.drive, Drive { first, fallback }, "{conf}");
+        let is_warned = |said: &String| said.contains("a disk that hangs holds up the others");
+        let warned = loaded.warnings.iter().any(is_warned);
+        assert_eq!(warned, first == Driver::Uring, "{:?}", loaded.warnings);
+    }
+    let one = "[cache]\nLOCAL_DATA_DIRS = /srv/a\n";
+    assert_eq!(Start::with(one).settings().drive.first, Driver::Uring);
+}
