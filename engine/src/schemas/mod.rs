@@ -1,6 +1,8 @@
 //! storage-schemas.conf and storage-aggregation.conf: which archives and which method a new file gets.
 //! Sections are tried in the order of the file; the first whose pattern occurs in the canonical
-//! name wins, and a default takes the rest. Asked once per new metric; existing files never change.
+//! name wins, and a default takes the rest. `[DEFAULT]` is a section among them where it has a pattern,
+//! beside lending its keys to the others, as in Python carbon. Asked once per new metric; existing files
+//! never change.
 //! Never reads a file and never logs: text in, rules and warnings out.
 //! Invariant: the archives of every rule can be laid out in a Whisper file, finest first.
 //! On failure: what stops Python carbon's start is a `SchemaError`; what makes it skip a section is
@@ -18,7 +20,7 @@ pub use error::{Reason, SchemaError, Warning};
 pub use rules::Chosen;
 
 use crate::whisper::{Aggregation, Header, Retention};
-use ini::{IniFile, Section};
+use ini::{DEFAULT_SECTION, IniFile, Section};
 use pattern::Pattern;
 use rules::Rules;
 
@@ -226,7 +228,7 @@ impl<R> Survey<R> {
         let (file, faults) = IniFile::survey(text);
         self.errors
             .extend(faults.into_iter().map(SchemaError::from));
-        for section in file.sections() {
+        for section in file.rules() {
             if !section.is_alone {
                 self.warnings.push(Warning {
                     line: section.line,
@@ -242,9 +244,15 @@ impl<R> Survey<R> {
                     continue;
                 }
             };
-            values.warn_of_unknown(known, &mut self.warnings);
+            let is_default = section.name == DEFAULT_SECTION;
+            // What only `%(KEY)s` of other sections refers to is in its place there.
+            if !is_default {
+                values.warn_of_unknown(known, &mut self.warnings);
+            }
             match read(&values) {
                 Ok(Ok((pattern, rule))) => keep(&mut self.rules, &section.name, pattern, rule),
+                // Without a pattern it is there for the other sections alone.
+                Ok(Err(_)) if is_default && values.get("pattern").is_none() => {}
                 Ok(Err(warning)) => self.warnings.push(warning),
                 Err(error) => self.errors.push(error),
             }

@@ -93,6 +93,37 @@ fn values_are_resolved() {
     assert_eq!(archives(text, "bb"), ("b".to_owned(), vec![(20, 60)]));
 }
 
+/// Python carbon goes over `[DEFAULT]` as over every section, beside lending its keys.
+#[test]
+fn the_default_section_is_a_rule_where_it_has_a_pattern() {
+    let text = "[a]\npattern = ^a\nretentions = 10:6\n[DEFAULT]\npattern = .*\n\
+                retentions = 60s:1y\n[z]\npattern = ^z\nretentions = 1:1\n";
+    for (metric, name, expected) in [
+        ("a.b", "a", (10, 6)),
+        ("x", "DEFAULT", (60, 525_600)),
+        ("z.b", "DEFAULT", (60, 525_600)),
+    ] {
+        let expected = (name.to_owned(), vec![expected]);
+        assert_eq!(archives(text, metric), expected, "{metric}");
+    }
+    assert_eq!(Schemas::parse(text).unwrap().1, []);
+    let text = "[DEFAULT]\npattern = s$\naggregationMethod = sum\n[a]\npattern = .\n";
+    let (aggregations, _) = Aggregations::parse(text).unwrap();
+    assert_eq!(aggregations.rule("hits").rule.name, "DEFAULT");
+    assert_eq!(aggregations.rule("x").rule.name, "a");
+    for (text, warned) in [
+        ("[DEFAULT]\nstep = 60\n", false),
+        ("[DEFAULT]\nretentions = 1:1\n", false),
+        ("[DEFAULT]\npattern = .*\n", true),
+    ] {
+        let (schemas, warnings) = Schemas::parse(text).unwrap();
+        assert_eq!(schemas.iter().count(), 1, "{text}");
+        assert_eq!(!warnings.is_empty(), warned, "{text}");
+    }
+    let refused = Schemas::parse("[a]\n[DEFAULT]\nretentions = 1x:1\n").unwrap_err();
+    assert_eq!(refused.line(), 3);
+}
+
 #[test]
 fn archives_come_finest_first() {
     let text = "[a]\npattern = .\nretentions = 5m:1y,60:1d";

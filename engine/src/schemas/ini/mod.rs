@@ -25,6 +25,8 @@ const BYTE_ORDER_MARK: char = '\u{feff}';
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct IniFile {
     defaults: Section,
+    /// How many sections stand above the `[DEFAULT]` that is alone on its line, where there is one.
+    defaults_at: usize,
     sections: Vec<Section>,
 }
 
@@ -103,14 +105,24 @@ impl IniFile {
         &self.sections
     }
 
+    /// The sections as Python carbon goes over the rules of its storage files: in the order of the file,
+    /// and `[DEFAULT]` is one of them, in the place where it first stands alone on its line.
+    pub fn rules(&self) -> impl Iterator<Item = &Section> {
+        let (above, below) = self.sections.split_at(self.defaults_at);
+        let listed = self.defaults.is_alone.then_some(&self.defaults);
+        above.iter().chain(listed).chain(below)
+    }
+
     /// The entries of `[DEFAULT]`, which every section has unless it sets them itself.
     pub fn defaults(&self) -> &Section {
         &self.defaults
     }
 
-    /// The section of that name; case counts.
+    /// The section of that name, `[DEFAULT]` too where the file has one; case counts.
     pub fn section(&self, name: &str) -> Option<&Section> {
-        self.sections.iter().find(|section| section.name == name)
+        let defaults = (self.defaults.line > 0).then_some(&self.defaults);
+        let mut all = self.sections.iter().chain(defaults);
+        all.find(|section| section.name == name)
     }
 
     /// The value of a key with its references resolved, from the section or else from `[DEFAULT]`;
@@ -239,9 +251,14 @@ impl Reader {
     fn open_section(&mut self, line: usize, name: &str, is_alone: bool) -> Result<(), IniError> {
         self.open = false;
         if name == DEFAULT_SECTION {
-            if self.file.defaults.line == 0 {
-                name.clone_into(&mut self.file.defaults.name);
-                self.file.defaults.line = line;
+            let defaults = &mut self.file.defaults;
+            if defaults.line == 0 {
+                name.clone_into(&mut defaults.name);
+                defaults.line = line;
+            }
+            if is_alone && !defaults.is_alone {
+                defaults.is_alone = true;
+                self.file.defaults_at = self.file.sections.len();
             }
             self.place = Some(Place::Defaults);
             return Ok(());

@@ -149,6 +149,29 @@ fn sections_keep_order_case_and_lines() {
     );
 }
 
+/// `OrderedConfigParser.sections` of carbon 1.1.10 lists every head that is alone on its line.
+#[test]
+fn rules_have_the_default_section_in_its_place() {
+    for (text, heads) in [
+        ("[a]\n[DEFAULT]\nk = 1\n[z]", vec!["a", "DEFAULT", "z"]),
+        ("[DEFAULT]\n[a]", vec!["DEFAULT", "a"]),
+        (
+            "[a]\n[DEFAULT] # ours\n[b]\n[DEFAULT]",
+            vec!["a", "b", "DEFAULT"],
+        ),
+        ("[DEFAULT] # ours\n[a]", vec!["a"]),
+        ("[default]\n[a]", vec!["default", "a"]),
+        ("", vec![]),
+    ] {
+        let file = IniFile::parse(text).unwrap();
+        let found: Vec<_> = file.rules().map(|section| section.name.as_str()).collect();
+        assert_eq!(found, heads, "{text:?}");
+    }
+    let file = IniFile::parse("[DEFAULT]\na = 1\nk = %(a)s\n[s]\na = 2\n").unwrap();
+    assert_eq!(file.get("DEFAULT", "k"), Ok(Some("1".to_owned())));
+    assert_eq!(file.get("s", "k"), Ok(Some("2".to_owned())));
+}
+
 #[test]
 fn fallbacks_come_last() {
     let file = IniFile::parse("[DEFAULT]\nb = 2\n[s]\nk = %(A)s%(b)s\n").unwrap();

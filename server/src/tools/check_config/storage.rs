@@ -50,7 +50,7 @@ pub(super) fn schemas(
             notes.used(section.line, means);
         }
     }
-    if ini.sections().is_empty() {
+    if ini.sections().is_empty() && written == 0 {
         let text = "it has no section, so every new file gets 60s:7d; write one with a pattern and \
                     retentions";
         notes.whole(Level::Warning, text);
@@ -103,7 +103,7 @@ fn faults(errors: &[SchemaError], warnings: &[Warning], notes: &mut Notes) {
 /// Sections that no metric comes to, and keys without effect.
 fn reach(ini: &IniFile, notes: &mut Notes) {
     let mut before: Vec<(&str, String)> = Vec::new();
-    for section in ini.sections().iter().filter(|section| section.is_alone) {
+    for section in ini.rules().filter(|section| section.is_alone) {
         let pattern = value(ini, &section.name, "pattern").unwrap_or_default();
         let name = &section.name;
         let all = before.iter().find(|(_, earlier)| takes_all(earlier));

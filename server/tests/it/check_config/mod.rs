@@ -162,6 +162,27 @@ fn a_data_directory_that_carbon_conf_does_not_list_is_named() {
     assert_eq!(check(&[&schemas]).0, 0);
 }
 
+/// `[DEFAULT]` with a pattern is a rule in its place, as in Python carbon.
+#[test]
+fn a_default_section_that_takes_every_metric_is_named() {
+    let directory = tempfile::tempdir().unwrap();
+    let at = directory.path();
+    let conf = write(at, "carbon.conf", "[cache]\n");
+    let schemas = "[a]\npattern = ^a\nretentions = 10s:1h\n[DEFAULT]\npattern = .*\n\
+                   retentions = 60s:1y\n[z]\npattern = ^z\nretentions = 1s:1h\n";
+    let schemas = write(at, "storage-schemas.conf", schemas);
+    write(at, "storage-aggregation.conf", "");
+    let (code, report) = check(&[&conf, "--metric", "z.b"]);
+    let found = messages(&report, &schemas);
+    assert_eq!((code, found.len()), (0, 1), "{found:?}");
+    let (level, line, text) = &found[0];
+    assert_eq!((level.as_str(), *line), ("warning", 7), "{text}");
+    let said = "[z] is never reached: [DEFAULT] above takes every metric";
+    assert!(text.starts_with(said), "{text}");
+    assert_eq!(report["metrics"][0]["schema"]["section"], "DEFAULT");
+    assert_eq!(report["metrics"][0]["schema"]["line"], 4);
+}
+
 #[test]
 fn a_metric_is_followed_through_lists_schemas_and_rules() {
     let directory = tempfile::tempdir().unwrap();
