@@ -1,18 +1,19 @@
 //! The log files, written by a thread of their own, which alone waits for the log disk.
 //! A file is made when its first line comes. It is opened again when its name leads elsewhere, as after
-//! logrotate, and with ENABLE_LOGROTATION it gets the name of its day when that is over. What cannot be
-//! written, because the disk is full say, is counted as dropped and said when there is room again: it
-//! never holds up the daemon.
+//! logrotate, and with ENABLE_LOGROTATION it gets the name of its day when that is over; so does another
+//! user's that is in the way. What cannot be written, because the disk is full say, is counted as
+//! dropped and said when there is room again: it never holds up the daemon.
 
 use std::fs::{File, Metadata};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
 use benzene_engine::clock;
 use benzene_engine::quiet::Quiet;
+use benzene_engine::ring::host;
 use chrono::NaiveDate;
 
 use super::line::{self, Head};
@@ -237,12 +238,46 @@ fn identity(found: &Metadata) -> (u64, u64) {
     (found.dev(), found.ino())
 }
 
-fn open(path: &std::path::Path) -> io::Result<File> {
-    File::options()
-        .append(true)
-        .create(true)
-        .mode(0o644)
-        .open(path)
+fn open(path: &Path) -> io::Result<File> {
+    let attempt = || {
+        File::options()
+            .append(true)
+            .create(true)
+            .mode(0o644)
+            .open(path)
+    };
+    let opened = match attempt() {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied && set_aside(path) => {
+            attempt()
+        }
+        opened => opened,
+    };
+    opened.map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))
+}
+
+/// Gives another user's file the name of its day: Python carbon that root has started leaves its
+/// console.log to root, in the directory of the user whom it becomes. Whether it did.
+fn set_aside(path: &Path) -> bool {
+    let Ok(found) = std::fs::symlink_metadata(path) else {
+        return false;
+    };
+    if !found.is_file() || found.uid() == host::user() {
+        return false;
+    }
+    let day = line::day(u32::try_from(found.mtime()).unwrap_or(0));
+    let mut aside = line::of_day(path, day);
+    if aside.exists() {
+        // A second one of that day has the second of its last line, too.
+        let mut name = aside.into_os_string();
+        name.push(format!(".{}", found.mtime()));
+        aside = name.into();
+    }
+    if aside.exists() || std::fs::rename(path, &aside).is_err() {
+        return false;
+    }
+    let (path, aside) = (path.display(), aside.display());
+    tracing::info!("{path} was another user's, and is {aside} from now on");
+    true
 }
 
 /// In the foreground somebody may read standard error; it is no log file then.

@@ -2,7 +2,8 @@
 //! while the process lives, removed as the last thing it does and only while it is its own.
 //! Whoever holds the lock is the daemon; a file that nobody has locked may be Python carbon's, and
 //! then counts as long as the process that it names lives and is older than the file: a number that
-//! another process got since, after a restart of the machine say, is not the daemon's.
+//! another process got since, after a restart of the machine say, is not the daemon's. A stale one that
+//! is not this user's to write is removed, where its directory lets.
 //! A path is never followed through a link at its end: the directory may belong to another user.
 
 use std::fs::{File, OpenOptions, TryLockError};
@@ -74,7 +75,17 @@ impl PidFile {
             source,
         };
         for _ in 0..TRIES_MAX {
-            let mut file = open(path, true).map_err(failed)?;
+            let (mut file, is_ours) = match open(path, true) {
+                Ok(file) => (file, true),
+                // Python carbon writes its own as root, also in the directory of the user whom it becomes.
+                Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                    let Ok(file) = open(path, false) else {
+                        return Err(failed(error));
+                    };
+                    (file, false)
+                }
+                Err(error) => return Err(failed(error)),
+            };
             match whose(&mut file).map_err(failed)? {
                 Whose::Alive(pid) => {
                     let path = path.to_owned();
@@ -84,6 +95,10 @@ impl PidFile {
                 Whose::Nobody => {
                     // Whoever held it may have removed it since it was opened.
                     if !leads_to(path, &file) {
+                        continue;
+                    }
+                    if !is_ours {
+                        std::fs::remove_file(path).map_err(failed)?;
                         continue;
                     }
                     file.set_len(0).map_err(failed)?;

@@ -342,6 +342,37 @@ fn root_looks_as_the_user_whom_the_daemon_becomes() {
     assert_eq!(rooted.run("cache").0, code, "as the daemon");
 }
 
+/// A log file that Python carbon has left to root, in a directory of its user and in one of root's.
+#[test]
+fn a_log_file_of_roots_is_looked_at() {
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    let rooted = Rooted::new("nobody");
+    std::fs::create_dir(rooted.at("logs")).unwrap();
+    let console = rooted.at("logs/console.log");
+    std::fs::write(&console, "python's\n").unwrap();
+    std::fs::set_permissions(&console, PermissionsExt::from_mode(0o644)).unwrap();
+    let nobody = Some(65534);
+    std::os::unix::fs::chown(rooted.at("logs"), nobody, nobody).unwrap();
+    let (code, said) = rooted.run("doctor");
+    assert_eq!(code, Some(0), "{said}");
+    let words =
+        "it is uid 0's, and uid 65534 may not write it; the start gives it the name of its day";
+    assert!(said.contains(words), "{said}");
+    assert!(console.exists(), "nothing is changed");
+    std::os::unix::fs::chown(&console, nobody, nobody).unwrap();
+    assert!(!rooted.run("doctor").1.contains("log file:"));
+    std::fs::set_permissions(&console, PermissionsExt::from_mode(0o444)).unwrap();
+    let (code, said) = rooted.run("doctor");
+    assert_eq!(code, Some(1), "{said}");
+    let failed = lines(&said, "fail");
+    assert!(
+        failed[0].contains("logs/console.log && chmod u+w"),
+        "{said}"
+    );
+}
+
 #[test]
 fn a_user_that_cannot_be_taken_on_is_no_start() {
     let rooted = Rooted::new("no-such-user-here");

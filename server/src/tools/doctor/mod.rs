@@ -13,7 +13,7 @@ mod user;
 
 use std::io::Write as _;
 
-use crate::cli::DoctorOptions;
+use crate::cli::{CacheOptions, DoctorOptions};
 use crate::config::{self, Settings};
 use crate::desk;
 use crate::exit::Exit;
@@ -27,10 +27,7 @@ pub fn run(options: &DoctorOptions) -> Exit {
     let findings = match config::load(&options.daemon, &environment, &config::read_file) {
         Ok(loaded) => {
             let mut findings = configuration(&loaded.settings, &loaded.warnings);
-            findings.extend(with_settings(
-                &loaded.settings,
-                options.daemon.logdir.is_some(),
-            ));
+            findings.extend(with_settings(&loaded.settings, &options.daemon));
             findings
         }
         Err(error) => {
@@ -85,9 +82,9 @@ fn configuration(settings: &Settings, warnings: &[String]) -> Vec<Finding> {
     findings
 }
 
-/// The findings, in the order in which the daemon meets them. `wants_logs`: log files are written even
-/// in the foreground.
-fn with_settings(settings: &Settings, wants_logs: bool) -> Vec<Finding> {
+/// The findings, in the order in which the daemon meets them. What the command line names, log files and a
+/// pid file, is written even in the foreground.
+fn with_settings(settings: &Settings, named: &CacheOptions) -> Vec<Finding> {
     let (mut attempts, mut looks) = (Attempts::default(), Looks::default());
     let (user, found) = user::take_on(settings.user.as_deref(), |user| {
         attempts.make(settings, |at| user.leaves_binding_to_root(at));
@@ -96,7 +93,9 @@ fn with_settings(settings: &Settings, wants_logs: bool) -> Vec<Finding> {
     looks.user = user;
     let machine = machine::findings(Some(settings));
     let mut bound = ports::findings(settings, attempts);
+    let wants_logs = named.logdir.is_some();
     bound.push(storage::of_logs(&looks, &settings.log_dir, wants_logs));
+    bound.extend(storage::of_files(&looks, settings, named));
     let held = vec![instances(settings)];
     // Who becomes another user can tell what that one may have only when the ports are bound.
     let first = if looks.user.is_some() {

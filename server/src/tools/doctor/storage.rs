@@ -1,18 +1,22 @@
 //! The data directory, the journal's and the one of the log files: whether files can be made in them,
 //! and what they lie on. Asked, never tried: no directory and no file is made. Where it does not exist
 //! yet, the daemon makes it, so the nearest directory above it that exists is looked at in its place.
+//! Of files, those that the start opens by name: Python carbon may have left them to root.
 
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use benzene_engine::device::{Class, Disk};
 use benzene_engine::limits::DATA_DIR_BYTES_MAX;
 use benzene_engine::ring::host;
 use benzene_engine::ring::mount::{self, Free, Mount};
+use rustix::fs::{Access, AtFlags, CWD};
 
 use super::bytes;
 use super::finding::Finding;
 use super::machine;
+use crate::cli::CacheOptions;
 use crate::config::{DataDirectory, JournalSettings, Settings};
 use crate::desk;
 use crate::exit::Exit;
@@ -46,6 +50,9 @@ const LOGS: Place = Place {
     options: "LOG_DIR in carbon.conf (or --logdir)",
     exit: Exit::Failure,
 };
+
+/// What a failure that `start` alone meets means for the foreground.
+const ONLY_START: &str = "only `benzene cache start` needs it, which would not start";
 
 /// As whom it is looked.
 #[derive(Default)]
@@ -87,9 +94,57 @@ pub(super) fn of_logs(looks: &Looks, directory: &Path, are_wanted: bool) -> Find
         Err(finding) => finding,
     };
     if !are_wanted {
-        found.soften("only `benzene cache start` needs it, which would not start");
+        found.soften(ONLY_START);
     }
     found
+}
+
+/// The files of `start` that are there and that the daemon's user may not write. One that the command line
+/// names is written in the foreground, too.
+pub(super) fn of_files(looks: &Looks, settings: &Settings, named: &CacheOptions) -> Vec<Finding> {
+    let console = settings.log_dir.join("console.log");
+    let pid_file = settings.pid_file.as_path();
+    let user = looks.user.as_ref();
+    // There root takes it, before the user is taken on.
+    let is_roots = user.is_some_and(|user| user.leaves_to_root(directory_of(pid_file)));
+    let aside = "the start gives it the name of its day, and makes a new one";
+    let anew = "the start makes it anew, where its process does not run";
+    let mut log = in_the_way("log file", &console, aside);
+    let mut pid = in_the_way("pid file", pid_file, anew).filter(|_| !is_roots);
+    if let (Some(found), None) = (&mut log, &named.logdir) {
+        found.soften(ONLY_START);
+    }
+    if let (Some(found), None) = (&mut pid, &named.pidfile) {
+        found.soften(ONLY_START);
+    }
+    log.into_iter().chain(pid).collect()
+}
+
+/// A file that is there and that this user may not write. Another user's makes room where its directory
+/// lets; any other is no start.
+fn in_the_way(what: &'static str, file: &Path, room: &str) -> Option<Finding> {
+    let found = std::fs::metadata(file).ok()?;
+    if rustix::fs::accessat(CWD, file, Access::WRITE_OK, AtFlags::EACCESS).is_ok() {
+        return None;
+    }
+    let (user, owner, seen) = (host::user(), found.uid(), file.display().to_string());
+    let means = format!("it is uid {owner}'s, and uid {user} may not write it");
+    let makes_room = found.is_file() && owner != user;
+    if makes_room && mount::may_make_files(directory_of(file)).is_ok() {
+        return Some(Finding::ok(what, seen, format!("{means}; {room}")));
+    }
+    let mend = format!("as root: chown {user} {seen} && chmod u+w {seen}");
+    Some(Finding::ok(what, seen, means).fails(Exit::Failure, mend))
+}
+
+/// Where a file lies.
+fn directory_of(file: &Path) -> &Path {
+    let directory = file.parent().unwrap_or(Path::new(""));
+    if directory.as_os_str().is_empty() {
+        Path::new(".")
+    } else {
+        directory
+    }
 }
 
 /// Everything about the directories of the instances' journals, of which the first is the process's; nothing

@@ -99,6 +99,45 @@ fn low_ports_and_roots_directories_can_be_had() {
     assert_eq!(left.trim(), pid.to_string());
 }
 
+/// Python carbon, started by root, leaves console.log and a killed one its pid file to root, in the
+/// directories of the user whom it becomes.
+#[test]
+fn what_python_left_to_root_makes_room() {
+    if host::user() != 0 {
+        return;
+    }
+    let place = open_place("USER = nobody");
+    let (uid, gid) = ids_of("nobody");
+    let logs = "storage/log/carbon-cache/carbon-cache-a";
+    std::fs::create_dir_all(place.path(logs)).unwrap();
+    for directory in place.path(logs).ancestors().take(4) {
+        std::os::unix::fs::chown(directory, Some(uid), Some(gid)).unwrap();
+    }
+    let console = place.path(logs).join("console.log");
+    // No process has that number.
+    for (file, text) in [(&console, "python's\n"), (&place.pid_file(), "99999999")] {
+        std::fs::write(file, text).unwrap();
+        let of_root = std::fs::Permissions::from_mode(0o644);
+        std::fs::set_permissions(file, of_root).unwrap();
+    }
+    let started = place.run(&["start"]);
+    assert_eq!(started.code, Some(0), "{started:?}");
+    for file in [&console, &place.pid_file()] {
+        let found = std::fs::metadata(file).unwrap();
+        assert_eq!(found.uid(), uid, "{}", file.display());
+    }
+    let kept: Vec<String> = std::fs::read_dir(place.path(logs))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.display().to_string().contains("console.log."))
+        .map(|path| std::fs::read_to_string(path).unwrap())
+        .collect();
+    assert_eq!(kept, ["python's\n"]);
+    let said = || place.console().contains("was another user's");
+    wait_for(|| said().then_some(())).expect("it is said in the new one");
+    assert_eq!(place.run(&["stop"]).code, Some(0));
+}
+
 /// Sockets in a directory of root's and in one of the user's, and the journals of two instances in a
 /// directory of root's that is there.
 #[test]
