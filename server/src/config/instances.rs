@@ -21,7 +21,7 @@ use super::table::OPTIONS;
 use super::value::{Kind, Rate, Value};
 
 /// The option that names the instances.
-const INSTANCES: &str = "INSTANCES";
+pub(super) const INSTANCES: &str = "INSTANCES";
 
 /// An instance of carbon.conf that this process answers for.
 #[derive(Clone, Debug, PartialEq, Eq)]

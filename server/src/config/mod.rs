@@ -221,6 +221,7 @@ fn instances_of(
 }
 
 /// What is written: what holds for the process, and where each instance has its own, what each says.
+/// INSTANCES are those that come of it, for sections bring them, too.
 fn written(told: &Instances) -> Written {
     let mut all = Written::new();
     for it in &told.all {
@@ -241,6 +242,9 @@ fn written(told: &Instances) -> Written {
             }
         }
     }
+    let mut names: Vec<&str> = told.all.iter().map(|it| it.name.as_str()).collect();
+    names.sort_unstable();
+    all.insert(instances::INSTANCES, names.join(", "));
     all
 }
 

@@ -1,9 +1,11 @@
 //! What changes while the daemon runs: on SIGHUP, and when a configuration file has changed.
 //! Of carbon.conf the limits on updates and creates, the level of the log and what goes into the log
-//! files are taken over; what else has changed is named, for it waits for the next start. The files of
-//! rules are `rules`'.
+//! files are taken over; what else has changed is named, for it waits for the next start. So do the limits
+//! where the file has other instances than this process answers for: they are the sums of all. The files
+//! of rules are `rules`'.
 //! A file that cannot be read or is wrong changes nothing, and is told like at a start.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use benzene_engine::clock;
@@ -16,12 +18,12 @@ use super::disk::creates_per_s;
 use super::watch::Source;
 use super::{Desk, ReadAgain};
 use crate::cli::LogLevel;
-use crate::config::{Conf, ConfigError, Written};
+use crate::config::{Conf, ConfigError, Settings, Written};
 use crate::core::Parcel;
 use crate::logging::Logs;
 
-/// What can change while the daemon runs.
-const CHANGES: [&str; 14] = [
+/// What can change while the daemon runs, as long as it answers for the instances of the file.
+const RATES: [&str; 8] = [
     "MAX_UPDATES_PER_SECOND",
     "MAX_UPDATES_PER_SECOND_SSD",
     "MAX_UPDATES_PER_SECOND_HDD",
@@ -30,6 +32,9 @@ const CHANGES: [&str; 14] = [
     "MAX_CREATES_PER_MINUTE",
     "MAX_CREATES_PER_MINUTE_SSD",
     "MAX_CREATES_PER_MINUTE_HDD",
+];
+/// What can in any case.
+const LOG: [&str; 6] = [
     LOG_LEVEL,
     "LOG_UPDATES",
     "LOG_CREATES",
@@ -112,24 +117,16 @@ impl Desk {
             tracing::warn!("{warning}");
         }
         let settings = conf.settings;
-        for volume in &self.volumes {
-            let (class, budgets) = (volume.class, &volume.budgets);
-            let read_wait_ms = settings.disk.read_wait_ms;
-            volume.tuning.borrow_mut().reload(
-                settings.disk.updates.of(class).rate,
-                read_wait_ms.unwrap_or(Profile::of(class).read_wait_ms),
-                &budgets.updates,
-            );
-            let creates = creates_per_s(settings.disk.creates.of(class).rate, class);
-            budgets.creates.set_rate(creates, clock::now().instant);
+        let takes_rates = instances(&settings) == instances(&self.settings);
+        if takes_rates {
+            self.take_rates(&settings);
         }
-        // A core that was granted nothing may have gone to sleep for long.
-        self.wake_all();
-        self.updates_per_second_on_shutdown
-            .set(settings.updates_per_second_on_shutdown);
         self.tell_all(|| Parcel::Logged(settings.logged)).await;
         let before = self.written.replace(conf.written);
-        let (mut now, later) = changed(&before, &self.written.borrow());
+        let (mut now, later) = changed(&before, &self.written.borrow(), takes_rates);
+        if !takes_rates {
+            keep_rates(&before, &mut self.written.borrow_mut());
+        }
         let level = settings.log_level.unwrap_or_default();
         let overrides = self.log.overrides();
         for text in now.iter_mut().filter(|text| text.starts_with(LOG_LEVEL)) {
@@ -146,6 +143,25 @@ impl Desk {
         }
     }
 
+    /// Lets the limits on updates and creates hold from now on.
+    fn take_rates(&self, settings: &Settings) {
+        for volume in &self.volumes {
+            let (class, budgets) = (volume.class, &volume.budgets);
+            let read_wait_ms = settings.disk.read_wait_ms;
+            volume.tuning.borrow_mut().reload(
+                settings.disk.updates.of(class).rate,
+                read_wait_ms.unwrap_or(Profile::of(class).read_wait_ms),
+                &budgets.updates,
+            );
+            let creates = creates_per_s(settings.disk.creates.of(class).rate, class);
+            budgets.creates.set_rate(creates, clock::now().instant);
+        }
+        // A core that was granted nothing may have gone to sleep for long.
+        self.wake_all();
+        self.updates_per_second_on_shutdown
+            .set(settings.updates_per_second_on_shutdown);
+    }
+
     fn set_log_level(&self, level: LogLevel, cause: &str) {
         if let Err(error) = self.log.set(level) {
             tracing::error!("{cause}: LOG_LEVEL stays as it is: {error}");
@@ -153,18 +169,40 @@ impl Desk {
     }
 }
 
+/// The names of the instances, in whatever order their sections stand.
+fn instances(settings: &Settings) -> BTreeSet<&str> {
+    let instances = settings.instances.iter();
+    instances.map(|it| it.name.as_str()).collect()
+}
+
 /// What differs: what holds now, and what waits for the next start.
-fn changed(before: &Written, after: &Written) -> (Vec<String>, Vec<&'static str>) {
+fn changed(
+    before: &Written,
+    after: &Written,
+    takes_rates: bool,
+) -> (Vec<String>, Vec<&'static str>) {
     let names = before
         .keys()
         .chain(after.keys().filter(|name| !before.contains_key(*name)));
     let differing = names.filter(|name| before.get(*name) != after.get(*name));
-    let (now, later): (Vec<&str>, Vec<&str>) = differing.partition(|name| CHANGES.contains(name));
+    let (now, later): (Vec<&str>, Vec<&str>) =
+        differing.partition(|name| LOG.contains(name) || takes_rates && RATES.contains(name));
     let now = now.into_iter().map(|name| match after.get(name) {
         Some(text) => format!("{name} = {text}"),
         None => format!("{name} is not set any more"),
     });
     (now.collect(), later)
+}
+
+/// What is written of the rates stays what holds: they have changed as long as they wait.
+fn keep_rates(before: &Written, after: &mut Written) {
+    for name in RATES {
+        if let Some(text) = before.get(name) {
+            after.insert(name, text.clone());
+        } else {
+            after.remove(name);
+        }
+    }
 }
 
 fn said(now: &[String], later: &[&str]) -> String {
@@ -208,19 +246,26 @@ mod tests {
             ("MAX_CACHE_SIZE", "inf"),
             ("LINE_RECEIVER_PORT", "2103"),
         ]);
-        let (now, later) = changed(&before, &after);
-        let said = said(&now, &later);
+        let (now, later) = changed(&before, &after, true);
+        let told = said(&now, &later);
         assert_eq!(
-            said,
+            told,
             "from now on MAX_CREATES_PER_MINUTE is not set any more, MAX_UPDATES_PER_SECOND = 3000; \
              changed, but as before until the next start: SHARDS, LINE_RECEIVER_PORT"
+        );
+        let (now, later) = changed(&before, &after, false);
+        let told = said(&now, &later);
+        assert_eq!(
+            told,
+            "changed, but as before until the next start: MAX_CREATES_PER_MINUTE, \
+             MAX_UPDATES_PER_SECOND, SHARDS, LINE_RECEIVER_PORT"
         );
     }
 
     #[test]
     fn nothing_new_is_said_too() {
         let same = written(&[("SHARDS", "2")]);
-        let (now, later) = changed(&same, &same);
+        let (now, later) = changed(&same, &same, true);
         assert_eq!(
             said(&now, &later),
             "carbon.conf was read again and says what it said"

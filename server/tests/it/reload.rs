@@ -163,6 +163,32 @@ fn limits_and_the_level_of_the_log_follow_carbon_conf() {
     assert_eq!(ended.log.matches("everything stays as it is").count(), 1);
 }
 
+/// The limits of several instances add up, and one that is new in the file is the next start's.
+#[test]
+fn instances_that_wait_for_the_next_start_bring_no_rates() {
+    let conf = "MAX_UPDATES_PER_SECOND = 500\nCARBON_METRIC_INTERVAL = 1\n";
+    let mut daemon = Daemon::start(&Setup::conf(conf));
+    let mut own = Own::of(&daemon);
+    let names = ["benzene.writer.updatesPerSecondMax", "benzene.own"];
+    own.wait_until(&names, |values| values[0] == 500);
+    let path = daemon.config();
+    let text = std::fs::read_to_string(&path).unwrap();
+    let waits = "changed, but as before until the next start: INSTANCES, MAX_UPDATES_PER_SECOND";
+    noticed(&mut daemon, waits, || {
+        std::fs::write(&path, format!("{text}[cache:b]\n")).unwrap();
+    });
+    let reported = own.value("benzene.own");
+    let values = own.wait_until(&names, |values| values[1] > reported);
+    assert_eq!(values[0], 500, "{}", daemon.log());
+    let said = "from now on MAX_UPDATES_PER_SECOND = 700; changed, but as before until the next start: \
+                INSTANCES";
+    noticed(&mut daemon, said, || {
+        std::fs::write(&path, text.replace("= 500", "= 700")).unwrap();
+    });
+    own.wait_until(&names, |values| values[0] == 700);
+    assert!(daemon.stop().status.success());
+}
+
 #[test]
 fn what_was_read_a_moment_ago_is_not_taken_for_changed() {
     let mut daemon = Daemon::start(&Setup::conf(
