@@ -20,6 +20,8 @@ struct Shadow {
     process: Child,
     /// None where nobody reads what it says.
     stderr: Option<BufReader<ChildStderr>>,
+    /// What it said until it received.
+    began: String,
     line: SocketAddr,
 }
 
@@ -60,6 +62,7 @@ impl Shadow {
         Shadow {
             process,
             stderr: Some(stderr),
+            began: said,
             line,
         }
     }
@@ -115,6 +118,8 @@ fn a_shadow_that_got_the_same_agrees_and_leaves_nothing() {
     wait_for_files(&daemon, &["a.old", "a.b"]);
     let scratch = tempfile::tempdir().unwrap();
     let shadow = Shadow::of(&daemon, scratch.path(), &["--json"]);
+    let before_the_end = "take it out of the relay before it ends";
+    assert!(shadow.began.contains(before_the_end), "{}", shadow.began);
     assert_eq!(fs::read_dir(scratch.path()).unwrap().count(), 1);
     let start = now() + 1;
     let lines =

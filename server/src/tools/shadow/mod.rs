@@ -5,7 +5,8 @@
 //! is stored and how it is written are those of the carbon.conf that was named; its directories and
 //! ports are not, nor are bounds that an empty tree would run into (`daemon`).
 //! What runs is only read: no file of it is written, no port of it taken, nothing is announced, and no
-//! relay is held back. What the shadow could not store is said before everything else.
+//! relay is held back until it ends: before that it has to be taken out there. What the shadow could not
+//! store is said before everything else.
 //! At SIGINT, SIGTERM and SIGHUP it ends as if the time were over. Before it receives, any of them ends
 //! it without a report, and so does SIGINT while its daemon writes out. The directory goes away in the
 //! end, and the daemon with this program, however that ends; what a killed run has left is removed by
@@ -204,7 +205,8 @@ async fn shadow(options: &ShadowOptions) -> Result<bool, ShadowError> {
     let mut daemon = signals.unless_ended(Box::pin(starts)).await?;
     let (began, before) = (clock::now(), used_by_all(&processes)?);
     tracing::info!(
-        "the shadow receives for {} s: {}; its files go below {}",
+        "the shadow receives for {} s: {}; its files go below {}; take it out of the relay before it ends: \
+         Python's fills a queue for it then, and pauses all its receivers",
         options.time.as_secs(),
         daemon.listens(),
         directory.path().display()

@@ -14,7 +14,9 @@ Examples:
       RELAY_METHOD = rules sends the copy that has 127.0.0.1:12004 in DESTINATIONS, and beside the old
       destination in a rule of relay-rules.conf. With consistent hashing a new destination would take
       metrics away from where they are stored: put a second relay in front, whose rule names the old
-      relay and the shadow. carbon-c-relay gets a second cluster and `match`
+      relay and the shadow. carbon-c-relay gets a second cluster and `match`. Take the destination out
+      of the relay before the time is over: Python's fills a queue for one that is gone, and then pauses
+      all its receivers
   benzene shadow --config carbon.conf --instance b --for 10m --line 10.0.0.7:12003 --scratch /mnt/ssd/shadow
 Ends with 0 where nothing contradicts that both have stored the same, and with 1 where something does.
 ";
