@@ -83,10 +83,14 @@ pub(crate) fn reports_by_time(directory: &std::path::Path) -> BTreeMap<u32, Valu
     reports
 }
 
+fn page() -> String {
+    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/operating/metrics.md");
+    std::fs::read_to_string(page).unwrap()
+}
+
 /// Names that docs/operating/metrics.md explains: Python's, then ours.
 fn documented() -> BTreeSet<String> {
-    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/operating/metrics.md");
-    let text = std::fs::read_to_string(page).unwrap();
+    let text = page();
     let (pythons, ours) = text.split_once("\n## Benzene's own").unwrap();
     let names = |part: &str, prefix: &str| -> Vec<String> {
         part.lines()
@@ -271,6 +275,19 @@ fn of_any_shard(name: &str) -> String {
         Some((_, rest)) => format!("{SHARDS}N.{rest}"),
         None => name.to_owned(),
     }
+}
+
+/// Whoever reckons what the files of own metrics take begins with their number.
+#[test]
+fn the_page_says_how_many_there_are() {
+    let documented = documented();
+    let of_shards = documented
+        .iter()
+        .filter(|name| name.starts_with("benzene.shards.N."))
+        .count();
+    let of_process = documented.len() - of_shards;
+    let said = format!("A process has {of_process} of them and {of_shards} for each shard");
+    assert!(page().contains(&said), "not on the page: {said}");
 }
 
 /// Each shard's part adds up to the whole, and percentiles rise.
