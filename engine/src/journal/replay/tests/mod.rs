@@ -598,6 +598,10 @@ fn what_is_written_of_names_of_other_shards_does_not_wait_for_a_proof() {
     };
     assert_eq!(waiting(&[0, 1, 2]), 3);
     assert_eq!(waiting(&[0]), 1);
-    assert_eq!(waiting(&[2]), 2, "an entry of two names, one of which is owned");
+    assert_eq!(
+        waiting(&[2]),
+        2,
+        "an entry of two names, one of which is owned"
+    );
     assert_eq!(waiting(&[]), 0);
 }
