@@ -129,7 +129,9 @@ impl Cache {
         let standing = record.standing;
         if Share::bounds(standing) {
             let bytes = Blocks::more_bytes(run, point.timestamp);
-            if !self.shares[self.volumes.of(id.0).index()].has_room(Load { points: 1, bytes }) {
+            let more = Load { points: 1, bytes };
+            let share = &self.shares[self.volumes.of(id.0).index()];
+            if !share.has_room(standing, more) {
                 return false;
             }
         }
@@ -239,6 +241,7 @@ impl Cache {
     /// Makes room in the share for one point of a series; false where there is none to be had.
     fn has_share(&mut self, id: u32, point: Point, dropped: &mut Dropped) -> bool {
         let record = &self.table.records()[id];
+        let standing = record.standing;
         if self.blocks.has(id, &record.cached, point.timestamp) {
             return true;
         }
@@ -247,7 +250,7 @@ impl Cache {
             bytes = series_bytes(self.table.name(id).len());
         }
         let more = Load { points: 1, bytes };
-        while !self.share(id).has_room(more) {
+        while !self.share(id).has_room(standing, more) {
             if !self.evict_once(id, dropped) {
                 return false;
             }

@@ -1,11 +1,13 @@
 //! The share of the bound that is open to points which cannot be written soon: those of series that
 //! wait for their create, and of series whose file is parked.
-//! Without it, names that never get a file would fill the cache and stop everybody else.
+//! Without it, names that never get a file would fill the cache and stop everybody else. For the same
+//! reason those that wait fill three quarters of it at most, and parked ones whatever is free: a file
+//! that fails for a moment is sound, and its points find room.
 //! Points of unproven series may be either kind: they are counted here and not bounded, and where
 //! they are many (`has_many_unproven`) it is time to find out.
 
 use super::series::Standing;
-use crate::limits::UNPROVEN_SHARE;
+use crate::limits::{PARKED_RESERVE, UNPROVEN_SHARE};
 
 /// Points and bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -22,6 +24,22 @@ impl std::ops::Add for Load {
             points: self.points + other.points,
             bytes: self.bytes + other.bytes,
         }
+    }
+}
+
+impl Load {
+    /// What of it is left beside so much, which may be more.
+    #[inline]
+    fn without(self, other: Self) -> Self {
+        Self {
+            points: self.points.saturating_sub(other.points),
+            bytes: self.bytes.saturating_sub(other.bytes),
+        }
+    }
+
+    /// Is it more, in points or bytes?
+    fn exceeds(self, most: Self) -> bool {
+        self.points > most.points || self.bytes > most.bytes
     }
 }
 
@@ -87,34 +105,47 @@ impl Share {
         }
     }
 
-    /// Is there room for so much more?
+    /// Is there room for so much more of series of this standing?
     #[inline]
-    pub(super) fn has_room(&self, more: Load) -> bool {
-        let room = self.room();
+    pub(super) fn has_room(&self, standing: Standing, more: Load) -> bool {
+        let room = self.room(standing);
         more.points <= room.points && more.bytes <= room.bytes
     }
 
-    /// Is more held than the bound?
+    /// Is more held than the bound, or more by waiting series than theirs?
     pub(super) fn is_over(&self) -> bool {
-        self.waiting.points + self.parked.points > self.max.points
-            || self.waiting.bytes + self.parked.bytes > self.max.bytes
+        let held = self.waiting + self.parked;
+        held.exceeds(self.max) || self.waiting.exceeds(self.waiting_max())
     }
 
-    /// Do unproven series hold much, measured by what waiting ones may hold?
+    /// Do unproven series hold much, measured by the share?
     pub(super) fn has_many_unproven(&self) -> bool {
         self.unproven.points > self.max.points / UNPROVEN_SHARE
             || self.unproven.bytes > self.max.bytes / UNPROVEN_SHARE
     }
 
-    /// The room that is left.
+    /// The room that is left for series of this standing: waiting ones do not take the last part, which
+    /// is for parked ones.
     #[inline]
-    pub(super) fn room(&self) -> Load {
-        let points = self.waiting.points + self.parked.points;
-        let bytes = self.waiting.bytes + self.parked.bytes;
-        Load {
-            points: self.max.points.saturating_sub(points),
-            bytes: self.max.bytes.saturating_sub(bytes),
+    pub(super) fn room(&self, standing: Standing) -> Load {
+        let free = self.max.without(self.waiting + self.parked);
+        if standing != Standing::Waiting {
+            return free;
         }
+        let own = self.waiting_max().without(self.waiting);
+        Load {
+            points: free.points.min(own.points),
+            bytes: free.bytes.min(own.bytes),
+        }
+    }
+
+    /// What waiting series hold at most.
+    fn waiting_max(&self) -> Load {
+        let reserve = Load {
+            points: self.max.points / PARKED_RESERVE,
+            bytes: self.max.bytes / PARKED_RESERVE,
+        };
+        self.max.without(reserve)
     }
 
     /// Counts what a series of this standing holds, or holds more.

@@ -45,8 +45,8 @@ impl Cache {
         self.hand_out(Place::Unproven, volume)
     }
 
-    /// Do series whose file was not looked for yet hold more than an eighth of what waiting ones
-    /// may hold? Then it is better known soon which of them wait.
+    /// Do series whose file was not looked for yet hold more than an eighth of the share of waiting and
+    /// parked ones? Then it is better known soon which of them wait.
     pub fn has_many_unproven(&self, volume: Volume) -> bool {
         self.shares[volume.index()].has_many_unproven()
     }
@@ -77,7 +77,7 @@ impl Cache {
         record.hands = Hands::Ours;
         let mut dropped = Dropped::default();
         if Share::bounds(standing) {
-            while !self.share(id).has_room(load) && self.evict_once(id, &mut dropped) {}
+            while !self.share(id).has_room(standing, load) && self.evict_once(id, &mut dropped) {}
             dropped.count(standing, self.trim(id));
         }
         if Share::counts(standing) {
@@ -108,8 +108,8 @@ impl Cache {
     /// Drops the oldest cached points of a series that is not in the share, until the rest has room
     /// there. Says how many.
     fn trim(&mut self, id: u32) -> u64 {
-        let load = self.series_load(id);
-        if self.share(id).has_room(load) {
+        let (load, standing) = (self.series_load(id), self.table.records()[id].standing);
+        if self.share(id).has_room(standing, load) {
             return 0;
         }
         let mut points = Vec::new();
@@ -117,7 +117,7 @@ impl Cache {
         record.has_late = false;
         let run = self.blocks.detach(id, &mut record.cached, &mut points);
         self.blocks.release(run);
-        let kept = self.kept_in(id, self.share(id).room(), &points);
+        let kept = self.kept_in(id, self.share(id).room(standing), &points);
         let gone = points.len() - kept;
         let record = &mut self.table.records_mut()[id];
         for point in &points[gone..] {

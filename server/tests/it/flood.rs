@@ -250,7 +250,7 @@ impl Peaks {
         );
         // The well-behaved client's points wait there too.
         assert!(
-            waiting * NAME_BYTES < bound / 4 + (1 << 20),
+            waiting * NAME_BYTES < bound / 16 * 3 + (1 << 20),
             "{waiting} points wait in a cache of {bound} bytes"
         );
         self.cache_bytes = self.cache_bytes.max(bytes);
@@ -338,7 +338,7 @@ fn judge(watch: &Watch<'_>, own: &mut Own, peaks: &Peaks, rounds: u32) {
         start,
         ..
     } = *watch;
-    let kept = scale.cache_bytes / 4 / NAME_BYTES;
+    let kept = scale.cache_bytes / 16 * 3 / NAME_BYTES;
     let dropped = own.value("benzene.dropped.createWait");
     assert!(
         dropped + kept * 3 / 2 > scale.names,

@@ -104,7 +104,7 @@ fn the_share_binds_points_by_number_too() {
         (Insert::Refused(id), 1)
     );
     let mut cache = Cache::new(CacheConfig {
-        waiting_bytes_max: 2 * SERIES_BYTES,
+        waiting_bytes_max: share_of_waiting(2 * SERIES_BYTES),
         ..config(Strategy::Sorted)
     });
     let id = put(&mut cache, "a", 1);

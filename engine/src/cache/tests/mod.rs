@@ -20,13 +20,18 @@ use std::time::{Duration, Instant};
 
 use super::series::SERIES_BYTES;
 use super::*;
-use crate::limits::{FORGOTTEN_PER_TURN_MAX, LAST_LET_GO_PER_TURN_MAX, LAST_S};
+use crate::limits::{FORGOTTEN_PER_TURN_MAX, LAST_LET_GO_PER_TURN_MAX, LAST_S, PARKED_RESERVE};
 
 fn config(strategy: Strategy) -> CacheConfig {
     CacheConfig {
         seed: 42,
         ..CacheConfig::new(strategy, begin())
     }
+}
+
+/// The share of which series that wait for their create hold so much at most.
+fn share_of_waiting(most: u64) -> u64 {
+    most + most / (PARKED_RESERVE - 1)
 }
 
 fn point(timestamp: u32, value: f64) -> Point {
@@ -329,6 +334,41 @@ fn a_full_share_drops_the_oldest_seen_once_then_refuses() {
 }
 
 #[test]
+fn a_sound_file_finds_room_however_many_wait_for_their_create() {
+    let mut cache = Cache::new(CacheConfig {
+        waiting_points_max: 16,
+        ..config(Strategy::Sorted)
+    });
+    let sound = put(&mut cache, "sound", 1);
+    stand(&mut cache, sound, Standing::Writable);
+    for timestamp in [2, 3, 4] {
+        put(&mut cache, "sound", timestamp);
+    }
+    // Two points each: they repeat, and make room for nobody.
+    let names = ["a", "b", "c", "d", "e", "f", "g"];
+    let lost = names.map(|name| {
+        let id = put(&mut cache, name, 1);
+        put(&mut cache, name, 2);
+        cache.set_standing(id, Standing::Waiting).create_wait
+    });
+    assert_eq!(lost, [0, 0, 0, 0, 0, 0, 2]);
+    assert_eq!(cache.usage().waiting_points, 12, "three quarters");
+    assert_eq!(cache.insert("a", point(3, 1.0)).dropped.create_wait, 1);
+    // Its file is locked for a moment.
+    assert_eq!(taken(&mut cache, sound), [1, 2, 3, 4]);
+    assert_eq!(cache.put_back(sound), 0);
+    stand(&mut cache, sound, Standing::Parked);
+    assert_eq!(cache.len(sound), 4);
+    assert_eq!(
+        (cache.usage().waiting_points, cache.usage().parked_points),
+        (12, 4)
+    );
+    // What waits leaves the last part alone when it is free again, too.
+    stand(&mut cache, sound, Standing::Writable);
+    assert_eq!(cache.insert("a", point(3, 1.0)).dropped.create_wait, 1);
+}
+
+#[test]
 fn a_point_sent_again_that_needs_more_room_takes_it_from_the_oldest() {
     let block = points::BLOCK_BYTES as u64;
     let one = SERIES_BYTES + 1 + 4;
@@ -405,7 +445,7 @@ fn of_a_series_that_is_parked_the_newest_points_stay() {
 fn a_flood_of_names_seen_once_stays_within_its_bytes() {
     let bytes = 300_000;
     let mut cache = Cache::new(CacheConfig {
-        waiting_bytes_max: bytes,
+        waiting_bytes_max: share_of_waiting(bytes),
         ..config(Strategy::Sorted)
     });
     let mut dropped = 0;

@@ -379,6 +379,9 @@ proptest! {
             let usage = world.cache.usage();
             prop_assert!(usage.waiting_points + usage.parked_points <= share_points);
             prop_assert!(usage.waiting_bytes + usage.parked_bytes <= share_bytes);
+            let waiting = (usage.waiting_points, usage.waiting_bytes);
+            prop_assert!(waiting.0 <= share_points - share_points / PARKED_RESERVE);
+            prop_assert!(waiting.1 <= share_bytes - share_bytes / PARKED_RESERVE);
         }
     }
 }
