@@ -2,7 +2,8 @@
 //! Never sleeps, never reads the clock: what is not granted waits in the cache, and `next_at` says
 //! how long. Shared by all shards without a lock: the state is one number, the *theoretical
 //! arrival time* of GCRA, up to which everything granted so far has used the rate up.
-//! Invariant: in any stretch of time no more is granted than the rate gives for it, and one burst.
+//! Invariant: in any stretch of time no more is granted than the rate gives for it, and one burst. What
+//! is given back counts as never granted, and adds no burst.
 //! A burst is a tenth of a second's worth, or one; Python's bucket holds a full second's updates or
 //! a full minute's creates and starts full, so that it may do twice its rate in its first second or
 //! minute. Ours starts with one burst.

@@ -10,7 +10,8 @@
 //! was just written out is not dirtied a second time.
 //! On a slow disk few creates are in flight, so that updates find a kernel worker.
 //! Invariants: no more creates in flight than `limits::CREATES_IN_FLIGHT_MAX`; a grant is used or
-//! given back; a header that cannot be made parks the series.
+//! given back, also where no file comes of it (`unused`), so that metrics whose files cannot be made hold
+//! no others up; a header that cannot be made parks the series.
 
 use std::time::{Duration, Instant};
 
@@ -121,7 +122,11 @@ impl Writer {
         if self.draining && budgets.creates.grants_nothing() {
             return self.give_up_creates(ledger, volume);
         }
-        while self.may_create(volume)
+        // Where nothing is limited there is no grant that others could miss.
+        let rests =
+            self.lanes.of(volume).unused.rests(now.instant) && budgets.creates.rate().is_some();
+        while !rests
+            && self.may_create(volume)
             && !ledger.has_waiting(volume)
             && !self.lanes.of(volume).missing.is_empty()
             && budgets.creates.grant(1, now.instant) == 1
@@ -136,7 +141,7 @@ impl Writer {
                 ledger.set_standing(series, Standing::Waiting);
             }
         }
-        while self.may_create(volume) && ledger.has_waiting(volume) {
+        while !rests && self.may_create(volume) && ledger.has_waiting(volume) {
             if budgets.creates.grant(1, now.instant) == 0 {
                 return;
             }
@@ -166,10 +171,12 @@ impl Writer {
         now: Now,
     ) -> Option<Instant> {
         let soonest = now.instant + WAIT_MIN;
+        let has_unused = self.lanes.of(volume).unused.has_creates();
         (ledger.has_waiting(volume) && self.may_create(volume)).then(|| {
             budgets
                 .creates
                 .next_at(now.instant)
+                .filter(|_| !has_unused)
                 .map_or(soonest, |at| at.max(soonest))
         })
     }
@@ -183,12 +190,17 @@ impl Writer {
 
     fn begin_create(&mut self, ledger: &mut Ledger, budgets: &Budgets, series: SeriesId, now: Now) {
         let volume = ledger.volume(series);
-        if self.lanes.is_away(volume) {
-            return self.park(ledger, series, &Fault::Away, now);
-        }
-        let header = match self.header_for(ledger.name(series), now.instant) {
+        let header = if self.lanes.is_away(volume) {
+            Err(Fault::Away)
+        } else {
+            self.header_for(ledger.name(series), now.instant)
+        };
+        let header = match header {
             Ok(header) => header,
-            Err(fault) => return self.park(ledger, series, &fault, now),
+            Err(fault) => {
+                self.lanes.of_mut(volume).unused.create(now.instant);
+                return self.park(ledger, series, &fault, now);
+            }
         };
         let sync = self.lanes.of(volume).sync_creates;
         let allocation = self.config.allocation;
@@ -257,8 +269,9 @@ impl Writer {
     }
 
     /// Somebody else made the file meanwhile: it is used as it is.
-    pub(super) fn found(&mut self, ledger: &mut Ledger, create: &Create) {
+    pub(super) fn found(&mut self, ledger: &mut Ledger, create: &Create, now: Now) {
         let series = create.series;
+        self.made_none(ledger, create, now);
         self.lanes.forget(series);
         if create.firsts.is_some() {
             return ledger.put_back(series);
@@ -275,10 +288,20 @@ impl Writer {
         fault: &Fault,
         now: Now,
     ) {
+        self.made_none(ledger, create, now);
         if create.firsts.is_some() {
             ledger.put_back(create.series);
         }
         self.park(ledger, create.series, fault, now);
+    }
+
+    /// A create made no file: what it was granted goes back.
+    fn made_none(&mut self, ledger: &Ledger, create: &Create, now: Now) {
+        let unused = &mut self.lanes.of_mut(ledger.volume(create.series)).unused;
+        unused.create(now.instant);
+        if create.firsts.is_some() {
+            unused.update();
+        }
     }
 
     fn header_for(&mut self, name: &str, now: Instant) -> Result<Header, Fault> {
@@ -337,45 +360,61 @@ mod tests {
     use crate::ring::{FileOutcome, FileToken};
     use crate::writer::tests::bare;
 
-    /// A shard on which no file exists; all creates succeed after `latency`.
+    /// What comes of a create.
+    type Answer = Result<FileOutcome, FileError>;
+
+    /// A shard on which no file exists; creates succeed after `LATENCY`, or not: those of `DENIED`.
     struct Half {
         ledger: Ledger,
         writer: Writer,
-        /// Creates in flight and when they are done.
-        busy: Vec<(Instant, FileToken)>,
+        /// Creates in flight, when they are done and what comes of them.
+        busy: Vec<(Instant, (FileToken, Answer))>,
         /// Files that were asked for so far.
         asked: u32,
         wake: Option<Instant>,
     }
 
     const LATENCY: Duration = Duration::from_millis(7);
+    /// Metrics of this name are in a directory of somebody else.
+    const DENIED: &str = "denied";
 
     impl Half {
         fn new(name: &str, series: u32, now: Now) -> Half {
-            let (mut ledger, writer) = bare(1 << 30);
-            for number in 0..series {
-                let point = Point {
-                    timestamp: 1_800_000_000,
-                    value: 1.0,
-                };
-                assert!(ledger.reserve(), "the cache has no bound");
-                let insert = ledger.insert(&format!("{name}{number}"), point, Counter::Received);
-                assert!(matches!(insert, Insert::New(_)), "{insert:?}");
-            }
-            Half {
+            let (ledger, writer) = bare(1 << 30);
+            let mut half = Half {
                 ledger,
                 writer,
                 busy: Vec::new(),
                 asked: 0,
                 wake: Some(now.instant),
+            };
+            half.send(name, series);
+            half
+        }
+
+        /// A point of each of so many new metrics.
+        fn send(&mut self, name: &str, series: u32) {
+            for number in 0..series {
+                let point = Point {
+                    timestamp: 1_800_000_000,
+                    value: 1.0,
+                };
+                assert!(self.ledger.reserve(), "the cache has no bound");
+                let name = format!("{name}{number}");
+                let insert = self.ledger.insert(&name, point, Counter::Received);
+                assert!(matches!(insert, Insert::New(_)), "{insert:?}");
             }
+        }
+
+        /// Files that were made so far.
+        fn made(&self) -> u64 {
+            self.writer.volume_counts().map(|it| it.creates).sum()
         }
 
         /// One turn; how many files were asked for.
         fn turn(&mut self, budgets: &Budgets, now: Now) -> u32 {
             let due = |(at, _): &mut (Instant, _)| *at <= now.instant;
-            for (_, token) in self.busy.extract_if(.., due).collect::<Vec<_>>() {
-                let made = Ok(FileOutcome::Created);
+            for (_, (token, made)) in self.busy.extract_if(.., due).collect::<Vec<_>>() {
                 self.writer.complete(&mut self.ledger, token, made, now);
             }
             let before = self.asked;
@@ -393,9 +432,17 @@ mod tests {
 
         /// No file is there; one that is made takes its time.
         fn answer(&mut self, token: FileToken, operation: &FileOperation, now: Now) {
-            if let FileOperation::Create { .. } = operation {
+            if let FileOperation::Create { path, .. } = operation {
                 self.asked += 1;
-                return self.busy.push((now.instant + LATENCY, token));
+                let made = if path.to_string_lossy().contains(DENIED) {
+                    Err(FileError {
+                        stage: Stage::Create,
+                        errno: rustix::io::Errno::ACCESS.raw_os_error(),
+                    })
+                } else {
+                    Ok(FileOutcome::Created)
+                };
+                return self.busy.push((now.instant + LATENCY, (token, made)));
             }
             let is_probe = matches!(operation, FileOperation::Probe { .. });
             assert!(is_probe, "{operation:?} without a file");
@@ -501,5 +548,55 @@ mod tests {
             }
             assert!(second > 0, "the smaller shard was given nothing");
         }
+    }
+
+    #[test]
+    fn metrics_whose_files_cannot_be_made_hold_no_others_up() {
+        let mut now = clock::now();
+        let begin = now.instant;
+        let budgets = Budgets {
+            updates: Arc::new(Budget::new(Some(0.0), 0.1, begin)),
+            creates: Arc::new(Budget::new(Some(1.0), 0.1, begin)),
+        };
+        let mut half = Half::new(DENIED, 100, now);
+        half.turn(&budgets, now);
+        half.send("sound", 20);
+        let mut first = None;
+        while now.instant < begin + Duration::from_secs(10) {
+            half.turn(&budgets, now);
+            if half.made() > 0 {
+                first.get_or_insert(now.instant - begin);
+            }
+            now.instant = half.wake.unwrap().max(now.instant);
+        }
+        // A hundred tries, three of them between two rests.
+        let is_soon = first.is_some_and(|after| after < Duration::from_secs(4));
+        assert!(is_soon, "the first after {first:?}");
+        let made = half.made();
+        assert!((7..=11).contains(&made), "{made} at one a second");
+    }
+
+    #[test]
+    fn a_core_whose_creates_all_fail_leaves_grants_to_another() {
+        let mut now = clock::now();
+        let end = now.instant + Duration::from_secs(60);
+        let budgets = Budgets {
+            updates: Arc::new(Budget::new(Some(0.0), 0.1, now.instant)),
+            creates: Arc::new(Budget::new(Some(50.0 / 60.0), 0.1, now.instant)),
+        };
+        let mut halves = [Half::new(DENIED, 5_000, now), Half::new("sound", 100, now)];
+        while now.instant < end {
+            // The one that has them all in hand is always first.
+            for half in &mut halves {
+                if half.wake.is_some_and(|wake| wake <= now.instant) {
+                    half.turn(&budgets, now);
+                }
+            }
+            let wake = halves.iter().filter_map(|half| half.wake).min().unwrap();
+            now.instant = wake.max(now.instant);
+        }
+        let [denied, sound] = halves.map(|half| (half.asked, half.made()));
+        assert!(denied.0 > 1_000 && denied.1 == 0, "{denied:?}");
+        assert!((5..=51).contains(&sound.1), "{sound:?} of 50");
     }
 }

@@ -171,6 +171,17 @@ impl Fault {
             if *errno == Errno::NOENT.raw_os_error())
     }
 
+    /// The file could not be opened, or locked: nothing of it was read or written.
+    pub(super) fn is_unopened(&self) -> bool {
+        matches!(
+            self,
+            Fault::Io(FileError {
+                stage: Stage::Open | Stage::Lock,
+                ..
+            })
+        )
+    }
+
     /// Perhaps no program can use the file: it is to be looked at.
     pub(super) fn is_suspect(&self) -> bool {
         self.is_broken_at(0)

@@ -25,6 +25,7 @@ mod parked;
 mod tests;
 mod together;
 mod told;
+mod unused;
 mod update;
 mod volumes;
 
@@ -204,6 +205,7 @@ impl Writer {
         }
         self.place_new(ledger);
         for (volume, budgets) in self.lanes.all().zip(budgets) {
+            self.lanes.of_mut(volume).unused.give_back(budgets);
             // Creates first: what they take of the series found missing makes room for probes.
             let to = (volume, budgets);
             self.start_creates(ledger, to, now);
@@ -284,6 +286,7 @@ impl Writer {
             };
             used += 1;
             if self.lanes.is_away(volume) {
+                self.lanes.of_mut(volume).unused.update();
                 self.keep_home(ledger, series);
                 self.park(ledger, series, &Fault::Away, now);
                 continue;
@@ -382,7 +385,7 @@ impl Writer {
             | (Job::SecondLook { .. }, Ok(FileOutcome::Probed(false)) | Err(_)) => {}
             (Job::Create(create), Ok(FileOutcome::Created)) => self.made(ledger, create, now),
             (Job::Create(create), Err(error)) if error.is_exists() => {
-                self.found(ledger, &create);
+                self.found(ledger, &create, now);
             }
             (Job::Create(create), Err(error)) => {
                 self.not_made(ledger, &create, &Fault::Io(error), now);
@@ -437,6 +440,9 @@ impl Writer {
             }
             update::Step::Failed(fault) => {
                 ledger.put_back(series);
+                if fault.is_unopened() {
+                    self.lanes.of_mut(ledger.volume(series)).unused.update();
+                }
                 if !fault.is_missing() {
                     self.keep_home(ledger, series);
                 }

@@ -5,6 +5,7 @@ use crate::cache::{Cache, CacheConfig, Insert, Strategy};
 use crate::clock;
 use crate::limiter::Room;
 use crate::point::Point;
+use crate::ring::Stage;
 
 struct Rig {
     ledger: Ledger,
@@ -13,6 +14,8 @@ struct Rig {
     now: Now,
     /// What the answer to a probe is.
     has_files: bool,
+    /// No file may be opened.
+    is_denied: bool,
     /// Series whose files were looked for, in order.
     probed: Vec<u32>,
     /// Series whose files were opened for an update, with the time since the start.
@@ -54,6 +57,7 @@ impl Rig {
             },
             now,
             has_files: false,
+            is_denied: false,
             probed: Vec::new(),
             opened: Vec::new(),
             turns: 0,
@@ -81,7 +85,7 @@ impl Rig {
     }
 
     /// Turns at this moment, each answering what the one before asked for, until nothing is asked.
-    /// Files that are opened stay open.
+    /// Files that are opened stay open, or may not be.
     fn turn(&mut self) {
         loop {
             self.turns += 1;
@@ -102,6 +106,7 @@ impl Rig {
                     FileOperation::Open { path, .. } => {
                         let since = self.now.instant - self.begin;
                         self.opened.push((number_of(&path), since));
+                        answered |= self.deny(token);
                     }
                     FileOperation::Create { .. } => {}
                     other @ (FileOperation::Read { .. }
@@ -123,6 +128,19 @@ impl Rig {
                 return;
             }
         }
+    }
+
+    /// Answers that this file may not be opened, if none may.
+    fn deny(&mut self, token: FileToken) -> bool {
+        if self.is_denied {
+            let denied = Err(FileError {
+                stage: Stage::Open,
+                errno: rustix::io::Errno::ACCESS.raw_os_error(),
+            });
+            self.writer
+                .complete(&mut self.ledger, token, denied, self.now);
+        }
+        self.is_denied
     }
 
     fn deadline(&self) -> Option<Instant> {
@@ -280,4 +298,15 @@ fn few_updates_begin_together_however_often_it_is_asked() {
     rig.writer.drain(rig.now);
     rig.turn();
     assert_eq!(rig.opened.len(), 100);
+}
+
+#[test]
+fn files_that_cannot_be_opened_use_up_no_updates() {
+    let mut rig = Rig::new(1 << 30, Some(1.0), None);
+    (rig.has_files, rig.is_denied) = (true, true);
+    rig.fill(0..20);
+    // One in 20 ms, for few wait for others; each is tried again after a second.
+    rig.run(Duration::from_millis(600));
+    assert_eq!(rig.opened.len(), 20, "{:?}", rig.opened);
+    assert_eq!(rig.ledger.usage().parked_points, 20);
 }

@@ -25,6 +25,7 @@ use super::held::Held;
 use super::jobs::Job;
 use super::pace::Pace;
 use super::together::Together;
+use super::unused::Unused;
 use super::{Budgets, Ledger, Now, Writer, WriterConfig};
 use crate::cache::{SeriesId, Volume};
 use crate::limits::{
@@ -136,6 +137,7 @@ pub(super) struct Lane {
     pub(super) held: Held,
     pub(super) together: Together,
     pub(super) pressure: Pressure,
+    pub(super) unused: Unused,
     /// Series without a file that no limit has held back yet; bounded by the probes.
     pub(super) missing: VecDeque<SeriesId>,
     pub(super) counts: VolumeCounts,
@@ -199,6 +201,7 @@ impl Lanes {
             held: Held::default(),
             together: Together::new(access.lazy),
             pressure: Pressure::default(),
+            unused: Unused::default(),
             missing: VecDeque::new(),
             counts: VolumeCounts::default(),
             salt: 0,
