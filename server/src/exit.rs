@@ -48,7 +48,9 @@ exits! {
     RingUnavailable = 5 => "io_uring was asked for and is not to be had",
     /// The data directory is missing, not a directory, or not writable by this user.
     DataDirectory = 6 => "the data directory cannot be used",
-    /// The daemon stopped, but points that it had accepted are in no file; the log says how many.
+    /// The daemon stopped, but points that it had accepted are in no file; the log says how many, and
+    /// how many the journal keeps for the next start, because a stop that was to write everything out
+    /// could not write their files.
     PointsLost = 7 => "stopped, and points that were accepted are in no file",
     /// The journal cannot be used: in use by another process, of a newer version, or its directory
     /// cannot be written, and nothing was started. Or its disk failed while the daemon ran, and

@@ -37,7 +37,7 @@ pub use unread::Kept;
 
 use crate::cache::{Cache, CacheConfig, Ledger, SeriesId, Usage, Volume};
 use crate::clock::Now;
-use crate::journal::{Journal, JournalConfig, Status};
+use crate::journal::{Journal, JournalConfig, State, Status};
 use crate::latency::{Latencies, Latency};
 use crate::limiter::Room;
 use crate::limits::{QUERY_POINTS_MAX, WARMED_TOGETHER_MAX};
@@ -526,12 +526,22 @@ impl Shard {
         self.writer.drain(self.now);
     }
 
-    /// True when nothing is cached, in flight or waiting for another shard.
+    /// True when nothing is in flight or waiting for another shard, and nothing cached but what a
+    /// drain cannot write and leaves to a journal that is well.
     pub fn is_drained(&self) -> bool {
         self.is_drained_of_recall()
-            && self.ledger.usage().points == 0
+            && self.ledger.usage().points == self.left_points()
             && self.writer.in_flight() == 0
             && !self.has_messages()
+    }
+
+    fn left_points(&self) -> u64 {
+        let state = self.ledger.journal().map(Journal::state);
+        if state == Some(State::Healthy) && self.writer.has_left_parked() {
+            self.ledger.usage().parked_points
+        } else {
+            0
+        }
     }
 
     /// This shard's numbers.

@@ -188,7 +188,7 @@ impl Fault {
     }
 
     /// No program can use the file: it is set aside if it stays so.
-    fn is_broken(&self) -> bool {
+    pub(super) fn is_broken(&self) -> bool {
         self.cause() == Cause::Broken
     }
 

@@ -198,6 +198,9 @@ impl Writer {
     /// Starts what may start now: retries that are due, then for each data directory creates, probes
     /// and updates. `budgets` are by data directory.
     pub fn start(&mut self, ledger: &mut Ledger, budgets: &[Budgets], now: Now) {
+        if !ledger.is_noted() {
+            self.parked.take_back(now.instant);
+        }
         while let Some(series) = self.parked.due(now.instant) {
             if ledger.is_parked(series) {
                 ledger.set_standing(series, Standing::Unproven);
@@ -510,10 +513,13 @@ impl Writer {
             self.count_fault(ledger, series, fault, now);
             if self.parked.failed(series, now.instant) && self.draining {
                 self.parked.succeeded(series);
-                ledger.discard(series, Counter::DroppedAtStop);
-                // Nothing tries it again by itself; what an earlier run owes may come back yet.
-                ledger.set_standing(series, Standing::Unproven);
-                return;
+                if fault.is_broken() || !ledger.is_noted() {
+                    ledger.discard(series, Counter::DroppedAtStop);
+                    // Nothing tries it again by itself; what an earlier run owes may come back yet.
+                    ledger.set_standing(series, Standing::Unproven);
+                    return;
+                }
+                self.parked.leave(series);
             }
         }
         ledger.set_standing(series, Standing::Parked);
@@ -578,11 +584,19 @@ impl Writer {
         self.jobs.len() + missing.sum::<usize>()
     }
 
-    /// From now on everything is written out: what is parked is tried at once, and given up and
-    /// counted after `limits::DRAIN_ATTEMPTS_MAX` failures instead of kept for ever.
+    /// From now on everything is written out: what is parked is tried at once, and given up after
+    /// `limits::DRAIN_ATTEMPTS_MAX` failures instead of kept for ever. Where a journal notes what is
+    /// cached it stays parked, for the next start; else, and where its file is broken, it is dropped and
+    /// counted.
     pub fn drain(&mut self, now: Now) {
         self.draining = true;
         self.parked.drain(now.instant);
+    }
+
+    /// Is what is parked, if anything is, left to the journal by a drain? With jobs in flight that may
+    /// change.
+    pub fn has_left_parked(&self) -> bool {
+        self.draining && self.parked.next_due().is_none()
     }
 
     /// When `start` could do something that it cannot do now; `None`: only an event can tell.

@@ -1,6 +1,7 @@
 //! Series that failed and wait for their retry: 1 s after the first failure, doubled each time,
 //! never more than a minute. A file that somebody else has locked is no failure: it is tried again
-//! soon, then less often, up to once a second. Bounded by the number of series in the cache.
+//! soon, then less often, up to once a second. A stop that leaves points to the journal tries their
+//! series no more, unless the journal fails. Bounded by the number of series in the cache.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -27,6 +28,8 @@ pub(super) struct Parked {
     attempts: HashMap<SeriesId, u32>,
     /// Since when files are locked.
     busy: HashMap<SeriesId, Instant>,
+    /// Given up by a stop, for the journal has their points: no retry is due.
+    left: Vec<SeriesId>,
     draining: bool,
 }
 
@@ -75,6 +78,17 @@ impl Parked {
         if !self.busy.is_empty() {
             self.busy.remove(&series);
         }
+    }
+
+    /// A stop gives a series up whose points the journal has.
+    pub(super) fn leave(&mut self, series: SeriesId) {
+        self.left.push(series);
+    }
+
+    /// The journal has failed: what was left to it is due now.
+    pub(super) fn take_back(&mut self, now: Instant) {
+        let left = self.left.drain(..);
+        self.queue.extend(left.map(|series| Reverse((now, series))));
     }
 
     /// The next series whose retry is due.

@@ -76,13 +76,16 @@ impl Desk {
 
     /// Says what became of every point, and how the process is to end.
     fn say_end(totals: &Totals, ending: Ending, cut_short: Option<&str>) -> Exit {
-        let is_kept = ending == Ending::Rest && cut_short.is_none();
-        let cached = if is_kept {
-            totals.journal.unkept
+        let cached = totals.usage.points;
+        // Cores that have come to their end leave nothing cached that a journal does not keep.
+        let kept = if cut_short.is_none() {
+            cached.saturating_sub(totals.journal.unkept)
         } else {
-            totals.usage.points
+            0
         };
-        let lost = cached + totals.stats.get(Counter::DroppedAtStop);
+        let lost = cached - kept + totals.stats.get(Counter::DroppedAtStop);
+        // What was to be written out, and its files do not take.
+        let left = if ending == Ending::Drain { kept } else { 0 };
         let count = |counter| totals.stats.get(counter);
         let counts: Vec<String> = Counter::ALL
             .iter()
@@ -96,7 +99,7 @@ impl Desk {
             count(Counter::Own),
             count(Counter::Replayed),
             count(Counter::Committed),
-            totals.usage.points,
+            cached,
             count(Counter::Superseded),
             totals.stats.dropped(),
         );
@@ -109,11 +112,20 @@ impl Desk {
         if let Some(signal) = cut_short {
             tracing::error!("a second signal ({signal}) cut the stop short");
         }
+        if left > 0 {
+            tracing::error!(
+                "{left} points stay in the journal, for their files cannot be written: the next start \
+                 writes them once they can be, and `benzene journal export` prints them"
+            );
+        }
         if lost > 0 {
             tracing::error!("stopped with {lost} points that are in no file");
-            return Exit::PointsLost;
         }
-        Exit::Success
+        if lost + left > 0 {
+            Exit::PointsLost
+        } else {
+            Exit::Success
+        }
     }
 
     /// Waits until every core has written everything out, or has it in the journal, and says how far it

@@ -45,6 +45,12 @@ pub(super) struct Carrying {
 }
 
 impl Ledger {
+    /// Is there a journal that notes what is cached? One that has failed notes nothing, and one that
+    /// recovers is told of everything again.
+    pub fn is_noted(&self) -> bool {
+        self.keeper.journal().is_some_and(Journal::is_noting)
+    }
+
     /// Series with points received up to this second keep the journal from going on: those that can
     /// be written come first, those that cannot are journaled once more, or given up where that
     /// takes more than its share (`carried_bytes_max`). Ends for this turn where the journal has no room,

@@ -1,7 +1,7 @@
-//! A stop that leaves points in the journal while the data disk does not answer.
+//! A stop that leaves points in the journal while the data disk does not answer, or cannot write them.
 
 use super::*;
-use crate::journal::{JournalConfig, State};
+use crate::journal::{DataSync, JournalConfig, State};
 use crate::limits::STOP_UPDATES_WAIT;
 use crate::shard::keep::Asker;
 
@@ -198,4 +198,81 @@ fn a_journal_that_cannot_go_on_in_a_stop_has_all_written_out() {
 #[test]
 fn a_journal_whose_last_sync_fails_has_all_written_out() {
     journal_fails_in_a_stop(Stage::Sync);
+}
+
+/// A shard that was told to write everything out, and has left the point of `a.b` to its journal: nobody
+/// can look for its file.
+fn drained_in_vain() -> (World, Point) {
+    let mut world = World::all_started(1, Disk::default(), &Arc::default());
+    let point = world.point(10, 1.5);
+    world.disk.failing = vec![(Stage::Probe, EIO)];
+    world.take("a.b", point);
+    world.settle();
+    world.shards[0].drain();
+    for _ in 0..DRAIN_ATTEMPTS_MAX {
+        assert!(!world.shards[0].is_drained());
+        world.settle();
+        world.later(1);
+    }
+    assert!(world.shards[0].is_drained());
+    (world, point)
+}
+
+#[test]
+fn a_drain_leaves_what_cannot_be_written_to_a_journal_that_is_well() {
+    let (mut world, point) = drained_in_vain();
+    world.shards[0].rest();
+    for _ in 0..3 {
+        world.settle();
+        world.later(1);
+    }
+    assert!(world.shards[0].is_at_rest());
+    assert_eq!(world.count(Counter::DroppedAtStop), 0);
+    assert_eq!(world.shards[0].report().usage.points, 1);
+    // The next start, on a disk that is well.
+    world.disk.failing.clear();
+    let data_sync = Arc::new(DataSync::default());
+    let mut world = World::all_started(1, world.disk, &data_sync);
+    let number = data_sync.begin();
+    data_sync.done(number);
+    for _ in 0..10 {
+        world.settle();
+        world.later(1);
+    }
+    assert_eq!(world.count(Counter::Replayed), 1);
+    assert_eq!(world.disk.points("/data/a/b.wsp"), [point]);
+}
+
+#[test]
+fn what_was_left_to_a_journal_that_fails_then_is_tried_again_and_given_up() {
+    let (mut world, _) = drained_in_vain();
+    let failing = [Stage::Probe, Stage::Write, Stage::Sync, Stage::Create];
+    world.disk.failing = failing.map(|stage| (stage, EIO)).to_vec();
+    let late = world.point(5, 2.5);
+    world.take("a.b", late);
+    world.shards[0].rest();
+    for _ in 0..DRAIN_ATTEMPTS_MAX + 3 {
+        world.settle();
+        world.later(1);
+    }
+    let Report { usage, journal, .. } = world.shards[0].report();
+    assert!(matches!(journal.unwrap().state, State::Failed(_)));
+    assert!(world.shards[0].is_drained() && world.shards[0].is_at_rest());
+    assert_eq!((usage.points, world.count(Counter::DroppedAtStop)), (0, 2));
+}
+
+#[test]
+fn a_drain_gives_a_broken_files_points_up_though_the_journal_is_well() {
+    let mut world = World::all_started(1, Disk::default(), &Arc::default());
+    world.disk.files.insert("/data/a.wsp".into(), Vec::new());
+    let point = world.point(10, 1.5);
+    world.take("a", point);
+    world.settle();
+    world.shards[0].drain();
+    for _ in 0..2 * DRAIN_ATTEMPTS_MAX {
+        world.settle();
+        world.later(1);
+    }
+    assert!(world.shards[0].is_drained());
+    assert_eq!(world.count(Counter::DroppedAtStop), 1);
 }
