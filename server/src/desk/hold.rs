@@ -19,7 +19,7 @@ pub(crate) const LOCK_NAME: &str = "lock";
 
 /// The locks, until the process ends.
 #[derive(Debug)]
-pub(super) struct Held {
+pub(crate) struct Held {
     locks: Vec<File>,
     /// Journals that lie in JOURNAL_DIR itself, and that no other process uses.
     bare: Vec<PathBuf>,

@@ -58,8 +58,7 @@ use watch::Watch;
 use doors::SocketFiles;
 pub(crate) use doors::attempt as attempt_door;
 pub(crate) use files::core_ring;
-use hold::Held;
-pub(crate) use hold::{Holder, LOCK_NAME, rival};
+pub(crate) use hold::{Held, Holder, LOCK_NAME, rival};
 use journal::JournalPlan;
 pub(crate) use journal::{DRAIN_NAME, NOTES, segments as journal_segments};
 pub(crate) use mounts::noted as noted_mount;
@@ -67,13 +66,14 @@ pub(crate) use reading::{drive, first_bytes, read_at};
 pub(crate) use start::shards_of;
 
 /// Starts the daemon and serves until a signal ends it; `read_again` is asked what carbon.conf says
-/// when that may have changed.
+/// when that may have changed. A daemon that ends in order holds its instances yet: nobody else is to
+/// answer for them before nothing of the process is in the way any more.
 pub(crate) fn run(
     loaded: Loaded,
     read_again: &ReadAgain<'_>,
     log: Log,
     process: &mut Process,
-) -> Exit {
+) -> (Exit, Option<Held>) {
     if let Some(level) = loaded.settings.log_level
         && let Err(error) = log.set(level)
     {
@@ -86,7 +86,7 @@ pub(crate) fn run(
         Ok(runtime) => runtime,
         Err(error) => {
             tracing::error!("cannot start the control thread: {error}");
-            return Exit::Failure;
+            return (Exit::Failure, None);
         }
     };
     // Before anything is accepted, so that a signal during the start loses nothing: it is served
@@ -96,7 +96,7 @@ pub(crate) fn run(
         Ok(signals) => signals,
         Err(error) => {
             tracing::error!("cannot listen for signals: {error}");
-            return Exit::Failure;
+            return (Exit::Failure, None);
         }
     };
     drop(entered);
@@ -104,13 +104,13 @@ pub(crate) fn run(
         Ok(running) => running,
         Err(error) => {
             tracing::error!("{error}");
-            return error.exit();
+            return (error.exit(), None);
         }
     };
     process.ready(&loaded.settings);
     // A relay runs on it.
     let entered = runtime.enter();
-    let (desk, threads, kept) = Desk::new(loaded, running, log, process);
+    let (desk, threads, (socket_files, held)) = Desk::new(loaded, running, log, process);
     drop(entered);
     let exit = runtime.block_on(desk.serve(&mut signals, read_again));
     for thread in threads {
@@ -123,15 +123,15 @@ pub(crate) fn run(
     }
     // A sync of a data disk that hangs is not waited for.
     runtime.shutdown_background();
-    // Nobody listens any more, and only now may another process answer for the instances.
-    drop(kept);
-    exit
+    // Nobody listens any more.
+    drop(socket_files);
+    (exit, Some(held))
 }
 
 /// Reads carbon.conf once more.
 pub type ReadAgain<'a> = dyn Fn() -> Result<Conf, ConfigError> + 'a;
 
-/// What is given back when the cores have ended, in this order.
+/// What is given back once the cores have ended, in this order.
 type Kept = (SocketFiles, Held);
 
 struct Desk {

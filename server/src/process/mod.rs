@@ -237,8 +237,10 @@ fn serve(run: &CacheRun, loaded: Loaded, read_again: &ReadAgain<'_>, log: Log) -
         Ok(process) => process,
         Err(error) => return failed(&error),
     };
-    let exit = desk::run(loaded, read_again, log, &mut process);
+    let (exit, held) = desk::run(loaded, read_again, log, &mut process);
     process.end();
+    // Behind the pid file: whoever has waited for the locks may start the next one at once.
+    drop(held);
     exit
 }
 
@@ -364,7 +366,7 @@ impl Process {
         self.logs.clone()
     }
 
-    /// The last thing that happens.
+    /// The last lines are written, and the pid file goes.
     fn end(self) {
         if self.logs.is_some_and(|logs| !logs.finish()) {
             tracing::warn!("the last lines are in no log file: their disk does not answer");

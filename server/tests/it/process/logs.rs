@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, SystemTime};
 
-use super::{Place, kill};
-use crate::daemon::{Querier, wait_for};
+use super::{Place, Ran, kill};
+use crate::daemon::{Querier, program, wait_for};
 use crate::first_use::now;
 
 const SCHEMAS: &str = "[seconds]\npattern = ^log\nretentions = 1s:1h,1m:1d\n";
@@ -421,6 +421,31 @@ fn a_full_log_disk_stops_nobody_and_is_counted() {
     assert_eq!(place.run(&["stop"]).code, Some(0));
     let said = wait_for_line(&console, "counted: ");
     assert!(said.contains("logged.dropped 2"), "{said}");
+}
+
+/// The end waits a moment for the last lines, and `benzene stop` for the end.
+#[test]
+fn a_start_right_behind_a_stop_finds_nothing_in_its_way() {
+    let place = place("");
+    let updates = log(&place, "updates.log");
+    std::fs::create_dir_all(updates.parent().unwrap()).unwrap();
+    // A pipe that nobody reads: whoever opens it for writing waits.
+    let made = Command::new("mkfifo").arg(&updates).status();
+    assert!(made.unwrap().success());
+    let started = place.run(&["start"]);
+    assert_eq!(started.code, Some(0), "{started:?}");
+    send(started.line(), started.query());
+    let file = |name: &str| place.path("storage/whisper/log").join(name);
+    wait_for(|| (file("one.wsp").exists() && file("two.wsp").exists()).then_some(())).unwrap();
+    let mut stop = program();
+    stop.args(["stop", "--config"])
+        .arg(place.path("carbon.conf"));
+    let stopped = Ran::of(stop.output().unwrap());
+    let is_there = place.pid_file().exists();
+    assert!(stopped.code == Some(0) && !is_there, "{stopped:?}");
+    let again = place.run(&["start"]);
+    assert_eq!(again.code, Some(0), "{again:?}");
+    assert_eq!(place.run(&["stop"]).code, Some(0));
 }
 
 #[test]
