@@ -383,7 +383,8 @@ Examples:
   benzene stop --config /opt/graphite/conf/carbon.conf
       what is cached stays in the journal, and is in the cache after the next start
   benzene stop --config /opt/graphite/conf/carbon.conf --drain
-      everything goes to its file, as before a return to Python carbon
+      everything goes to its file, as before a return to Python carbon; ends with 7, and says how
+      many points it is, where that cannot be done
 ";
 
 /// What `benzene stop` was told on the command line.

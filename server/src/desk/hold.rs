@@ -1,8 +1,9 @@
 //! Who answers for an instance: the process that holds the lock in the directory of its journal. One
 //! process for several instances holds all of theirs, so that `--instance b` beside it is refused, and
 //! the other way round; with JOURNAL = False too.
-//! In the file are the process's number and, on the next line, the instances that it answers for.
-//! The locks are the kernel's: they go with the process, however it ends.
+//! In the file are the process's number, on the next line the instances that it answers for, and on a
+//! third, once it has ended in order, how it did. The locks are the kernel's: they go with the process,
+//! however it ends.
 
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Read, Seek, Write};
@@ -13,6 +14,7 @@ use benzene_engine::ring::host;
 use super::journal::JournalError;
 use super::look;
 use crate::config::Settings;
+use crate::exit::Exit;
 
 /// The file that the process which uses the directory holds a lock on; has its number in it.
 pub(crate) const LOCK_NAME: &str = "lock";
@@ -32,6 +34,51 @@ pub(crate) struct Holder {
     pub(crate) process: String,
     /// The instances that it answers for, with commas between them; may be empty.
     pub(crate) instances: String,
+    /// How it has ended; none while it runs, and where it was killed.
+    pub(crate) ended: Option<Ended>,
+}
+
+/// How a process ends, by its own word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Ended {
+    /// Its exit code.
+    pub(crate) exit: Exit,
+    /// Points that it had accepted and was to write, and that are in no file.
+    pub(crate) unwritten: u64,
+    /// Those of them that the journal keeps.
+    pub(crate) kept: u64,
+}
+
+impl Ended {
+    /// The end of a process that has lost nothing.
+    pub(super) fn of(exit: Exit) -> Ended {
+        Ended {
+            exit,
+            unwritten: 0,
+            kept: 0,
+        }
+    }
+
+    fn line(self) -> String {
+        let Ended {
+            exit,
+            unwritten,
+            kept,
+        } = self;
+        format!("{} {unwritten} {kept}\n", exit.code())
+    }
+
+    fn parse(line: &str) -> Option<Ended> {
+        let mut words = line.split(' ');
+        let code: u8 = words.next()?.parse().ok()?;
+        let exit = Exit::ALL.iter().copied().find(|exit| exit.code() == code)?;
+        let mut count = || -> Option<u64> { words.next()?.parse().ok() };
+        Some(Ended {
+            exit,
+            unwritten: count()?,
+            kept: count()?,
+        })
+    }
 }
 
 impl Holder {
@@ -54,11 +101,12 @@ impl Holder {
     pub(crate) fn read(mut lock: &File) -> Holder {
         let mut text = String::new();
         // Only for a message; what cannot be read is empty.
-        drop(lock.read_to_string(&mut text));
+        drop(lock.rewind().and_then(|()| lock.read_to_string(&mut text)));
         let mut lines = text.lines().map(str::trim);
         Holder {
             process: lines.next().unwrap_or_default().to_owned(),
             instances: lines.next().unwrap_or_default().to_owned(),
+            ended: lines.next().and_then(Ended::parse),
         }
     }
 
@@ -134,6 +182,16 @@ impl Held {
         Ok(())
     }
 
+    /// Lets go of the locks, and says to whoever waits for them how the process ends.
+    pub(crate) fn release(self, ended: Ended) {
+        let line = ended.line();
+        for mut lock in &self.locks {
+            if let Err(error) = lock.write_all(line.as_bytes()) {
+                tracing::debug!("a lock's file does not say how the process ends: {error}");
+            }
+        }
+    }
+
     /// The journals to be taken over that lie in JOURNAL_DIR itself.
     pub(super) fn bare(&self) -> &[PathBuf] {
         &self.bare
@@ -180,7 +238,9 @@ fn hold(directory: &Path, settings: &Settings) -> Result<File, JournalError> {
 
 fn in_use(directory: &Path, settings: &Settings, holder: Holder) -> JournalError {
     let is_of_several = holder.is_of_several();
-    let Holder { process, instances } = holder;
+    let Holder {
+        process, instances, ..
+    } = holder;
     let path = directory.to_owned();
     if is_of_several && settings.is_asked_for {
         let instance = settings.instance.clone();
@@ -251,5 +311,28 @@ mod tests {
             assert!(rival(&second).is_none());
             Held::take(&second).unwrap();
         }
+    }
+
+    #[test]
+    fn a_process_that_ends_in_order_says_how() {
+        let root = tempfile::tempdir().unwrap();
+        let settings = settings(root.path(), "", None);
+        let path = settings.journal_dir.join(LOCK_NAME);
+        let read = || Holder::read(&File::open(&path).unwrap());
+        let held = Held::take(&settings).unwrap();
+        assert_eq!(read().ended, None);
+        let ended = Ended {
+            exit: Exit::PointsLost,
+            unwritten: 7,
+            kept: 5,
+        };
+        held.release(ended);
+        assert_eq!(read().ended, Some(ended));
+        assert_eq!(read().process, std::process::id().to_string());
+        // Of the next one nothing is said, and one that is killed says nothing.
+        let held = Held::take(&settings).unwrap();
+        assert_eq!(read().ended, None);
+        drop(held);
+        assert_eq!(read().ended, None);
     }
 }

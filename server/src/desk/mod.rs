@@ -58,7 +58,7 @@ use watch::Watch;
 use doors::SocketFiles;
 pub(crate) use doors::attempt as attempt_door;
 pub(crate) use files::core_ring;
-pub(crate) use hold::{Held, Holder, LOCK_NAME, rival};
+pub(crate) use hold::{Ended, Held, Holder, LOCK_NAME, rival};
 use journal::JournalPlan;
 pub(crate) use journal::{DRAIN_NAME, NOTES, segments as journal_segments};
 pub(crate) use mounts::noted as noted_mount;
@@ -73,7 +73,7 @@ pub(crate) fn run(
     read_again: &ReadAgain<'_>,
     log: Log,
     process: &mut Process,
-) -> (Exit, Option<Held>) {
+) -> (Ended, Option<Held>) {
     if let Some(level) = loaded.settings.log_level
         && let Err(error) = log.set(level)
     {
@@ -86,7 +86,7 @@ pub(crate) fn run(
         Ok(runtime) => runtime,
         Err(error) => {
             tracing::error!("cannot start the control thread: {error}");
-            return (Exit::Failure, None);
+            return (Ended::of(Exit::Failure), None);
         }
     };
     // Before anything is accepted, so that a signal during the start loses nothing: it is served
@@ -96,7 +96,7 @@ pub(crate) fn run(
         Ok(signals) => signals,
         Err(error) => {
             tracing::error!("cannot listen for signals: {error}");
-            return (Exit::Failure, None);
+            return (Ended::of(Exit::Failure), None);
         }
     };
     drop(entered);
@@ -104,7 +104,7 @@ pub(crate) fn run(
         Ok(running) => running,
         Err(error) => {
             tracing::error!("{error}");
-            return (error.exit(), None);
+            return (Ended::of(error.exit()), None);
         }
     };
     process.ready(&loaded.settings);
@@ -112,7 +112,7 @@ pub(crate) fn run(
     let entered = runtime.enter();
     let (desk, threads, (socket_files, held)) = Desk::new(loaded, running, log, process);
     drop(entered);
-    let exit = runtime.block_on(desk.serve(&mut signals, read_again));
+    let ended = runtime.block_on(desk.serve(&mut signals, read_again));
     for thread in threads {
         if thread.join().is_err() {
             tracing::error!("a core's thread ended badly");
@@ -125,7 +125,7 @@ pub(crate) fn run(
     runtime.shutdown_background();
     // Nobody listens any more.
     drop(socket_files);
-    (exit, Some(held))
+    (ended, Some(held))
 }
 
 /// Reads carbon.conf once more.
@@ -260,7 +260,7 @@ impl Desk {
         (Box::new(desk), running.threads, kept)
     }
 
-    async fn serve(&self, signals: &mut Signals, read_again: &ReadAgain<'_>) -> Exit {
+    async fn serve(&self, signals: &mut Signals, read_again: &ReadAgain<'_>) -> Ended {
         let hangup = Hangup::new();
         let (begun, exit) = tokio::select! {
             name = signals.end(|| hangup.notify_one()) => (Begun::BySignal(name), Exit::Success),
@@ -277,8 +277,8 @@ impl Desk {
             stopped = Box::pin(self.stop(begun, signals)) => stopped,
             () = Box::pin(self.pet_watchdog()) => unreachable!("it never ends"),
         };
-        if stopped == Exit::Success {
-            exit
+        if stopped.exit == Exit::Success {
+            Ended { exit, ..stopped }
         } else {
             stopped
         }

@@ -9,7 +9,7 @@ use benzene_engine::stats::Counter;
 use tokio::time::sleep;
 
 use super::selfmetrics::Totals;
-use super::{Desk, Signals, adopted};
+use super::{Desk, Ended, Signals, adopted};
 use crate::core::{Ending, Parcel};
 use crate::exit::Exit;
 
@@ -29,7 +29,7 @@ pub(super) enum Begun {
 
 impl Desk {
     /// Reads what the sockets hold, writes everything out, ends the cores.
-    pub(super) async fn stop(&self, begun: Begun, signals: &mut Signals) -> Exit {
+    pub(super) async fn stop(&self, begun: Begun, signals: &mut Signals) -> Ended {
         let ending = Box::pin(self.ending()).await;
         let (Begun::BySignal(why) | Begun::ByItself(why)) = begun;
         tracing::info!(
@@ -55,11 +55,11 @@ impl Desk {
         }
         let totals = Box::pin(self.totals()).await;
         self.tell_all(|| Parcel::Exit).await;
-        let exit = Self::say_end(&totals, ending, cut_short);
-        if exit == Exit::Success && ending == Ending::Drain {
+        let ended = Self::say_end(&totals, ending, cut_short);
+        if ended.exit == Exit::Success && ending == Ending::Drain {
             adopted::forget_several(&self.settings.journal_dir);
         }
-        exit
+        ended
     }
 
     async fn flush_relay(&self) {
@@ -75,7 +75,7 @@ impl Desk {
     }
 
     /// Says what became of every point, and how the process is to end.
-    fn say_end(totals: &Totals, ending: Ending, cut_short: Option<&str>) -> Exit {
+    fn say_end(totals: &Totals, ending: Ending, cut_short: Option<&str>) -> Ended {
         let cached = totals.usage.points;
         // Cores that have come to their end leave nothing cached that a journal does not keep.
         let kept = if cut_short.is_none() {
@@ -121,10 +121,16 @@ impl Desk {
         if lost > 0 {
             tracing::error!("stopped with {lost} points that are in no file");
         }
-        if lost + left > 0 {
+        let unwritten = lost + left;
+        let exit = if unwritten > 0 {
             Exit::PointsLost
         } else {
             Exit::Success
+        };
+        Ended {
+            exit,
+            unwritten,
+            kept: left,
         }
     }
 
@@ -199,7 +205,7 @@ mod tests {
         for report in reports {
             totals.add(report, &[]);
         }
-        Desk::say_end(&totals, ending, cut_short)
+        Desk::say_end(&totals, ending, cut_short).exit
     }
 
     #[test]

@@ -237,11 +237,13 @@ fn serve(run: &CacheRun, loaded: Loaded, read_again: &ReadAgain<'_>, log: Log) -
         Ok(process) => process,
         Err(error) => return failed(&error),
     };
-    let (exit, held) = desk::run(loaded, read_again, log, &mut process);
+    let (ended, held) = desk::run(loaded, read_again, log, &mut process);
     process.end();
     // Behind the pid file: whoever has waited for the locks may start the next one at once.
-    drop(held);
-    exit
+    if let Some(held) = held {
+        held.release(ended);
+    }
+    ended.exit
 }
 
 /// What the command line asks of the process.

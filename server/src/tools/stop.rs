@@ -1,7 +1,8 @@
 //! `benzene stop`: ends the daemon that uses a journal, and waits until it has ended.
 //! The daemon is found by the lock on its journal's directory. With `--drain` it writes everything
 //! to the Whisper files first, for whoever goes back to Python carbon: a note in that directory says
-//! so, which the daemon reads when the signal comes.
+//! so, which the daemon reads when the signal comes. Where points are in no file the command ends as the
+//! daemon did, which leaves word of it in the lock's file.
 //! Nothing is stopped that does not hold the lock at that moment.
 
 use std::fs::{self, File, TryLockError};
@@ -13,7 +14,7 @@ use benzene_engine::ring::host;
 
 use crate::cli::StopOptions;
 use crate::config::{self, Settings};
-use crate::desk::{DRAIN_NAME, Holder, LOCK_NAME};
+use crate::desk::{DRAIN_NAME, Ended, Holder, LOCK_NAME};
 use crate::exit::Exit;
 
 /// How often it is looked whether the daemon has ended.
@@ -31,7 +32,7 @@ pub fn run(options: &StopOptions) -> Exit {
         }
     };
     match stop(&settings, options) {
-        Ok(()) => Exit::Success,
+        Ok(exit) => exit,
         Err(message) => {
             tracing::error!("{message}");
             Exit::Failure
@@ -39,7 +40,7 @@ pub fn run(options: &StopOptions) -> Exit {
     }
 }
 
-fn stop(settings: &Settings, options: &StopOptions) -> Result<(), String> {
+fn stop(settings: &Settings, options: &StopOptions) -> Result<Exit, String> {
     let directory = &settings.journal_dir;
     let lock_path = directory.join(LOCK_NAME);
     let nobody = || format!("no daemon uses the journal in {}", directory.display());
@@ -79,7 +80,34 @@ fn stop(settings: &Settings, options: &StopOptions) -> Result<(), String> {
     }
     host::terminate(process)
         .map_err(|error| format!("process {name} cannot be stopped: {error}"))?;
-    wait(&lock, options.timeout).map_err(|problem| format!("process {name}: {problem}"))
+    let ended =
+        wait(&lock, options.timeout).map_err(|problem| format!("process {name}: {problem}"))?;
+    heard(name, ended)
+}
+
+/// How the command ends, by what the process has said of its own end.
+fn heard(process: &str, ended: Option<Ended>) -> Result<Exit, String> {
+    let Some(ended) = ended else {
+        return Err(format!(
+            "process {process} has ended without a word of its points, as one that is killed: what its \
+             journal has comes back with the next start"
+        ));
+    };
+    if ended.exit != Exit::PointsLost {
+        return Ok(Exit::Success);
+    }
+    let Ended {
+        unwritten, kept, ..
+    } = ended;
+    let rest = if kept > 0 {
+        format!(", and {kept} of them stay in the journal for the next start")
+    } else {
+        String::new()
+    };
+    tracing::error!(
+        "process {process} has ended with {unwritten} points that are in no file{rest}: its log says why"
+    );
+    Ok(ended.exit)
 }
 
 fn note_drain(directory: &Path) -> Result<(), String> {
@@ -96,15 +124,24 @@ fn is_held(lock: &File) -> Result<bool, String> {
     }
 }
 
+/// Waits until the lock is free, and reads what is said then of the process that had it.
 #[expect(clippy::disallowed_methods, reason = "a tool may sleep")]
-fn wait(lock: &File, timeout: Option<Duration>) -> Result<(), String> {
+fn wait(lock: &File, timeout: Option<Duration>) -> Result<Option<Ended>, String> {
     let begun = clock::now().instant;
-    while is_held(lock)? {
+    loop {
+        match lock.try_lock() {
+            Ok(()) => {
+                // Held meanwhile, so that it is not the next one's.
+                let ended = Holder::read(lock).ended;
+                return lock.unlock().map(|()| ended).map_err(|e| e.to_string());
+            }
+            Err(TryLockError::WouldBlock) => {}
+            Err(TryLockError::Error(error)) => return Err(error.to_string()),
+        }
         let waited = clock::now().instant.duration_since(begun);
         if timeout.is_some_and(|timeout| waited >= timeout) {
             return Err(format!("has not ended within {} s", waited.as_secs()));
         }
         std::thread::sleep(LOOK);
     }
-    Ok(())
 }

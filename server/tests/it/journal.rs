@@ -663,3 +663,29 @@ fn a_journal_that_nobody_reads_any_more_is_named() {
     let ended = daemon.stop();
     assert!(ended.log.contains(said), "{}", ended.log);
 }
+
+#[test]
+fn a_stop_by_command_ends_as_the_daemon_does() {
+    let daemon = Daemon::start(&setup(1, ""));
+    let time = now();
+    // Something else stands where the file would be.
+    std::fs::create_dir_all(daemon.file("in.way")).unwrap();
+    daemon.send(&format!("in.way 1 {time}\n"));
+    daemon.wait_for_points("in.way", 1);
+    let conf = daemon.config();
+    let output = benzene(&["stop", "--drain", "--config", conf.to_str().unwrap()]);
+    let ended = daemon.wait();
+    assert_eq!(ended.status.code(), Some(7), "{}", ended.log);
+    assert_eq!(output.status.code(), Some(7), "{output:?}");
+    let said = String::from_utf8(output.stderr).unwrap();
+    let number = "1 points that are in no file, and 1 of them stay in the journal";
+    assert!(said.contains(number), "{said}");
+    // What it says is so: the next start has the point, and this time its file can be made.
+    let file = file_of(&ended.data(), "in.way");
+    std::fs::remove_dir(&file).unwrap();
+    let daemon = Daemon::start_in(&setup(1, ""), ended.root);
+    assert_eq!(wait_for_recall(&daemon, 1), 1);
+    let ended = stop_by_command(daemon, &["--drain"]);
+    assert_eq!(file_points(&file), Some(BTreeMap::from([(time, 1.0)])));
+    assert_nothing_owed(&ended.data());
+}
