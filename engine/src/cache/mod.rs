@@ -295,9 +295,11 @@ impl Cache {
         order.due(self.table.records()).max(before)
     }
 
-    /// From now on no order holds points back, as Python does at shutdown.
+    /// From now on no order holds points back, as Python does at shutdown. What turns out not to be
+    /// written keeps its place: with all tried at once that may be everything.
     pub fn drain(&mut self) {
         self.orders.drain();
+        self.shares.iter_mut().for_each(Share::lift);
     }
 
     /// Memory is short: what is held is written, the oldest first; or it is so no longer.

@@ -80,6 +80,14 @@ impl Share {
         share
     }
 
+    /// Nothing new comes any more that could fill the cache: there is no bound.
+    pub(super) fn lift(&mut self) {
+        self.max = Load {
+            points: u64::MAX,
+            bytes: u64::MAX,
+        };
+    }
+
     /// Do the points of such a series count here?
     #[inline]
     pub(super) fn counts(standing: Standing) -> bool {

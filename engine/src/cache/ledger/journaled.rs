@@ -55,14 +55,15 @@ impl Ledger {
     /// be written come first, those that cannot are journaled once more, or given up where that
     /// takes more than its share (`carried_bytes_max`). Ends for this turn where the journal has no room,
     /// and goes on from there in the next. While a segment is about to go nothing is carried or given up:
-    /// that may do, and what was carried just now would be so again, in each second until it is gone.
+    /// that may do, and what was carried just now would be so again, in each second until it is gone. Nor
+    /// is it in a drain: no new points come for which a segment is needed.
     pub fn push(&mut self, second: u32, carried_bytes_max: u64) {
         let mut looks = PINS_LOOKED_AT_PER_TURN_MAX;
         let is_leaving = self.keeper.journal().is_some_and(Journal::is_leaving);
         while self.may_carry()
             && let Some(series) = self.cache.next_stuck(second, &mut looks)
         {
-            if is_leaving {
+            if is_leaving || self.is_draining {
                 continue;
             }
             let waiting = self.cache.stuck_points(self.cache.volume(series));

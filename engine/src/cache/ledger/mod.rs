@@ -53,6 +53,8 @@ pub struct Ledger {
     expire_at: Option<Instant>,
     /// Whose points are carried in parts.
     carrying: Option<Carrying>,
+    /// Everything is written out.
+    is_draining: bool,
 }
 
 impl Ledger {
@@ -69,6 +71,7 @@ impl Ledger {
             published_bytes: 0,
             expire_at: None,
             carrying: None,
+            is_draining: false,
         }
     }
 
@@ -592,8 +595,9 @@ impl Ledger {
         self.expire_at
     }
 
-    /// From now on no order holds points back.
+    /// From now on no order holds points back, and none is dropped for want of room.
     pub fn drain(&mut self) {
+        self.is_draining = true;
         self.cache.drain();
     }
 

@@ -162,6 +162,21 @@ fn what_cannot_be_written_is_carried_a_block_a_turn() {
 }
 
 #[test]
+fn a_drain_drops_nothing_for_want_of_segments() {
+    let mut stuck = Stuck::new(Disk::default(), 64 << 10, 24);
+    // A little more than a journal of that size carries.
+    stuck.take(10, 1980);
+    stuck.fill_journal();
+    stuck.world.shards[0].drain();
+    for _ in 0..DRAIN_ATTEMPTS_MAX + 2 {
+        stuck.second();
+    }
+    assert!(stuck.world.shards[0].is_drained());
+    assert_eq!(stuck.world.count(Counter::DroppedJournalFull), 0);
+    assert_eq!(stuck.world.shards[0].report().usage.points, 19_800);
+}
+
+#[test]
 fn a_journal_that_is_well_again_gets_a_block_a_turn() {
     let mut stuck = Stuck::new(Disk::default(), 8 << 20, 8);
     stuck.take(600, 1200);

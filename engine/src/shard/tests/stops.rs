@@ -276,3 +276,32 @@ fn a_drain_gives_a_broken_files_points_up_though_the_journal_is_well() {
     assert!(world.shards[0].is_drained());
     assert_eq!(world.count(Counter::DroppedAtStop), 1);
 }
+
+/// All that nobody could write in a drain is found out at once: no share of the cache bounds that.
+#[test]
+fn a_drain_drops_nothing_of_what_it_cannot_write_for_want_of_room() {
+    let mut world = World::changed((1, None, 1 << 30), |config| {
+        config.cache.waiting_points_max = 2;
+        config.journal = Some(JournalConfig {
+            shard: 0,
+            segment_bytes: 64 << 10,
+            ..crate::journal::tests::config()
+        });
+    });
+    world.hold = true;
+    let point = world.point(10, 1.5);
+    for name in ["a", "b", "c", "d", "e"] {
+        world.take(name, point);
+    }
+    world.settle();
+    world.disk.failing = vec![(Stage::Probe, EIO)];
+    world.shards[0].drain();
+    world.hold = false;
+    for _ in 0..DRAIN_ATTEMPTS_MAX {
+        world.settle();
+        world.later(1);
+    }
+    assert!(world.shards[0].is_drained());
+    assert_eq!(world.count(Counter::DroppedParked), 0);
+    assert_eq!(world.shards[0].report().usage.points, 5);
+}
