@@ -1,8 +1,9 @@
 //! Points that an earlier run of the daemon owed come back: each shard reads what there is, keeps
 //! what it owns, puts it into its cache behind what was received since, and journals it anew.
 //! When every shard has that on its disk, and what earlier runs have written to files is on theirs,
-//! the first says that earlier epochs owe nothing, and when that is on the disk their files go, but for
-//! those that a shard could not read (`unread`). Until then no file is written, so that a crash in
+//! the first says that earlier epochs owe nothing, and when that is on the disk the others say so too,
+//! so that each one's files tell what they are worth without the first one's, and the old files go, but
+//! for those that a shard could not read (`unread`). Until then no file is written, so that a crash in
 //! between finds everything as it was. Where the cache has no room for all, or the journal's disk
 //! fails, files are written before, and until earlier
 //! epochs are at their end the journal says nothing of that and lets nothing go
@@ -559,18 +560,20 @@ impl Shard {
     }
 
     fn wait_for_others(&mut self, recall: &mut Recall) {
-        if self.index != ShardIndex(0) {
-            if recall.together.is_sealed() {
-                recall.phase = Phase::Over;
-            }
-            return;
-        }
-        if recall.together.are_all_there()
-            && let Some(journal) = self.ledger.journal_mut()
-        {
+        let is_first = self.index == ShardIndex(0);
+        let is_to_be_said = if is_first {
+            recall.together.are_all_there()
+        } else {
+            recall.together.is_sealed()
+        };
+        if is_to_be_said && let Some(journal) = self.ledger.journal_mut() {
             let epoch = journal.epoch();
             journal.seal_epochs_done(epoch);
-            recall.phase = Phase::Sealing;
+            recall.phase = if is_first {
+                Phase::Sealing
+            } else {
+                Phase::Over
+            };
         }
     }
 

@@ -83,6 +83,72 @@ fn journal_through(directory: &Path, mount: u32) -> PathBuf {
     path
 }
 
+/// A run's stream of one metric, `eEPOCH.sSHARD`: three points, or three copies of what earlier runs owed.
+/// What its heads say of earlier epochs is given. Returns its files.
+fn stream(
+    directory: &Path,
+    (epoch, shard): (u32, u16),
+    epochs_done: u32,
+    are_copies: bool,
+) -> [PathBuf; 2] {
+    let of = |kind, entries| Head {
+        shard,
+        epoch,
+        epochs_done,
+        ..head(kind, 0, 0, entries)
+    };
+    let mut names = NameEncoder::new(Vec::new());
+    names.name(0, &format!("e{epoch}.s{shard}"));
+    let mut names = names.finish();
+    of(Kind::Names, 1).seal(&mut names);
+    let mut points = PointEncoder::new(Vec::new(), u64::from(AT_S) * 1000 + 123);
+    for timestamp in AT_S..AT_S + 3 {
+        let point = Point {
+            timestamp,
+            value: 1.5,
+        };
+        if are_copies {
+            points.copied_point(0, point, 5);
+        } else {
+            points.point(0, point);
+        }
+    }
+    let mut points = points.finish();
+    of(Kind::Points, 3).seal(&mut points);
+    let written = |file: u32, kind: &str, bytes: &[u8]| {
+        let path = directory.join(format!("{epoch:08}-{shard:05}-{file:08}.{kind}"));
+        fs::write(&path, bytes).unwrap();
+        path
+    };
+    [written(0, "points", &points), written(1, "names", &names)]
+}
+
+/// Sets files aside, as a daemon does.
+fn set_aside(files: impl IntoIterator<Item = PathBuf>) -> Vec<PathBuf> {
+    let renamed = |path: PathBuf| {
+        let aside = PathBuf::from(format!("{}.aside", path.display()));
+        fs::rename(path, &aside).unwrap();
+        aside
+    };
+    files.into_iter().map(renamed).collect()
+}
+
+/// What `benzene journal export FILES` prints, sorted.
+fn exported(files: &[PathBuf]) -> Vec<String> {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_benzene"));
+    command.args(["journal", "export"]).args(files);
+    let output = command.output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let mut lines: Vec<String> = text(&output.stdout).lines().map(str::to_owned).collect();
+    lines.sort();
+    lines
+}
+
+/// The lines of such a stream's points.
+fn lines_of(epoch: u32, shard: u16) -> [String; 3] {
+    [0, 1, 2].map(|age_s| format!("e{epoch}.s{shard} 1.5 {}", AT_S + age_s))
+}
+
 fn benzene(words: &[&str], path: &Path) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_benzene"));
     command.arg("journal").args(words).arg(path);
@@ -333,6 +399,25 @@ fn what_was_set_aside_is_read_where_it_is_asked_for_and_nowhere_else() {
     assert_eq!(output.status.code(), Some(0), "{output:?}");
     assert_eq!(text(&output.stdout), text(&whole.stdout));
     assert_eq!(text(&output.stdout).lines().count(), 12);
+}
+
+#[test]
+fn copies_that_were_set_aside_are_exported_without_what_says_that_they_count() {
+    let directory = tempfile::tempdir().unwrap();
+    // The first shard's heads said it, and its files went.
+    let aside = set_aside(stream(directory.path(), (2, 1), 0, true));
+    assert_eq!(exported(&aside), lines_of(2, 1));
+}
+
+#[test]
+fn what_several_starts_set_aside_is_exported_whatever_the_last_says_of_the_others() {
+    let directory = tempfile::tempdir().unwrap();
+    let files = [
+        stream(directory.path(), (2, 0), 0, false),
+        stream(directory.path(), (3, 0), 3, true),
+    ];
+    let aside = set_aside(files.concat());
+    assert_eq!(exported(&aside), [lines_of(2, 0), lines_of(3, 0)].concat());
 }
 
 #[test]

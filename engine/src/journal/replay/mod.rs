@@ -177,6 +177,8 @@ pub struct Replay {
     mount: Option<u32>,
     /// No written entry counts that no mark proves: a sync of the data has failed.
     is_in_doubt: bool,
+    /// What is read was set aside.
+    is_aside: bool,
     /// A block says so.
     has_met_doubt: bool,
     survey: Survey,
@@ -233,6 +235,7 @@ impl Replay {
             wanted: Wanted::Owed,
             mount: None,
             is_in_doubt: false,
+            is_aside: false,
             has_met_doubt: false,
             only: None,
             names: NameTable::new(seed),
@@ -270,6 +273,15 @@ impl Replay {
     #[must_use]
     pub fn in_doubt(mut self) -> Replay {
         self.is_in_doubt = true;
+        self
+    }
+
+    /// What is read was set aside. The streams are some of several runs, and what a later one has of an
+    /// earlier one's may be among those that went: each epoch owes what it has, copies too, whether a
+    /// head says that it ended earlier ones or not. A point may be given out more than once.
+    #[must_use]
+    pub fn of_aside(mut self) -> Replay {
+        self.is_aside = true;
         self
     }
 
@@ -417,7 +429,12 @@ impl Replay {
         }
         let stream = self.streams.get(&(key.epoch, key.shard));
         let retired = stream.map_or(0, |stream| stream.retired);
-        key.epoch < self.epochs_done || (key.kind == Kind::Points && key.segment < retired)
+        self.has_ended(key.epoch) || (key.kind == Kind::Points && key.segment < retired)
+    }
+
+    /// Does this epoch owe nothing, as a later one has all of it?
+    fn has_ended(&self, epoch: u32) -> bool {
+        epoch < self.epochs_done && !self.is_aside
     }
 
     /// Goes on in the present file.
@@ -581,7 +598,7 @@ impl Replay {
             Phase::First if self.has_met_doubt && !self.is_in_doubt => self.begin_in_doubt(),
             Phase::First => {
                 self.phase = Phase::Weigh(0, 0);
-                if self.wanted == Wanted::Owed {
+                if self.wanted == Wanted::Owed && !self.is_aside {
                     let done = self.epochs_done;
                     self.streams.retain(|(epoch, _), _| *epoch >= done);
                 }
@@ -606,6 +623,7 @@ impl Replay {
         *self = Replay {
             wanted: mem::take(&mut self.wanted),
             mount: self.mount,
+            is_aside: self.is_aside,
             only: self.only.take(),
             fetch: mem::take(&mut self.fetch),
             has_met_doubt: true,

@@ -168,7 +168,7 @@ impl Replay {
         let everything = self.wanted == Wanted::All;
         // What an epoch copied counts once earlier ones owe nothing. Before, these have it too, and
         // what was received after it besides, of which there may be no copy.
-        let are_copies_owed = everything || head.epoch <= self.epochs_done;
+        let are_copies_owed = everything || self.is_aside || head.epoch <= self.epochs_done;
         let stream = self.streams.entry((head.epoch, head.shard)).or_default();
         let ids = stream.generations.entry(head.generation).or_default();
         let coverage = Some(&stream.coverage).filter(|it| !everything && it.has_covered());

@@ -3,7 +3,7 @@
 use super::recalled::JOURNAL_DIR;
 use super::*;
 use crate::journal::DataSync;
-use crate::journal::replay::{Progress, Replay};
+use crate::journal::replay::{Owed, Progress, Replay};
 use crate::journal::survey::{Looked, Survey, is_aside};
 
 const ENFILE: i32 = 23;
@@ -24,18 +24,23 @@ fn left_behind() -> Disk {
     world.disk
 }
 
-/// Is it a read of the points that the second shard has journaled?
-fn is_of_second(operation: &FileOperation) -> bool {
+/// Is it a read of the points that the second shard has journaled in an epoch?
+fn is_of_second(epoch: u32, operation: &FileOperation) -> bool {
+    let stream = format!("/{epoch:08}-00001-");
     matches!(operation, FileOperation::Open { path, .. }
         if path.extension().is_some_and(|it| it == "points")
             && path.starts_with(JOURNAL_DIR)
-            && path.to_string_lossy().contains("00000001-00001"))
+            && path.to_string_lossy().contains(&stream))
 }
 
-/// A start over that, while such reads of the second shard fail, the first ones: what each shard said.
-fn start(reads_failing: usize, errno: i32) -> (World, [Vec<Recalled>; 2]) {
+/// A start over what a disk has, while such reads of the second shard fail, the first ones: what each
+/// shard said.
+fn start(
+    disk: Disk,
+    (epoch, reads_failing, errno): (u32, usize, i32),
+) -> (World, [Vec<Recalled>; 2]) {
     let data_sync = Arc::new(DataSync::default());
-    let mut world = World::all_started(2, left_behind(), &data_sync);
+    let mut world = World::all_started(2, disk, &data_sync);
     let number = data_sync.begin();
     data_sync.done(number);
     world.hold = true;
@@ -43,7 +48,8 @@ fn start(reads_failing: usize, errno: i32) -> (World, [Vec<Recalled>; 2]) {
     for second in 0..300 {
         world.turn();
         for (shard, token, operation) in std::mem::take(&mut world.held) {
-            let fails = shard == 1 && failed < reads_failing && is_of_second(&operation);
+            let is_one = shard == 1 && is_of_second(epoch, &operation);
+            let fails = is_one && failed < reads_failing;
             let result = if fails {
                 failed += 1;
                 let stage = Stage::Open;
@@ -62,8 +68,32 @@ fn start(reads_failing: usize, errno: i32) -> (World, [Vec<Recalled>; 2]) {
         }
     }
     assert!(world.shards.iter().all(|shard| !shard.is_recalling()));
-    assert!(failed > 0, "no read has failed");
+    assert!(failed > 0 || reads_failing == 0, "no read has failed");
     (world, said)
+}
+
+/// What a replay gives, by the names of the metrics.
+fn given(mut replay: Replay, disk: &mut Disk) -> Vec<String> {
+    let mut given = Vec::new();
+    loop {
+        while let Some((token, operation)) = replay.next_operation() {
+            replay.complete(token, disk.carry_out(operation));
+        }
+        let progress = replay.work(1000, &mut |owed: &[Owed]| {
+            given.extend_from_slice(owed);
+            owed.len()
+        });
+        if progress == Progress::Done {
+            break;
+        }
+    }
+    assert!(replay.report().is_sound(), "{:?}", replay.report());
+    let name = |owed: &Owed| replay.name(owed.name).to_owned();
+    given.iter().map(name).collect()
+}
+
+fn replay(survey: Survey) -> Replay {
+    Replay::new(survey, Box::new(|_, _| true), 7)
 }
 
 fn files(disk: &Disk) -> Vec<Looked> {
@@ -83,7 +113,7 @@ fn earlier(disk: &Disk) -> usize {
 
 #[test]
 fn what_one_shard_cannot_read_is_said_by_it_and_set_aside() {
-    let (world, [first, second]) = start(usize::MAX, EIO);
+    let (world, [first, second]) = start(left_behind(), (1, usize::MAX, EIO));
     let [Recalled::All(whole), Recalled::Kept(kept)] = &first[..] else {
         panic!("{first:?}")
     };
@@ -108,28 +138,37 @@ fn what_one_shard_cannot_read_is_said_by_it_and_set_aside() {
     let next = Survey::new(files(&world.disk)).unwrap();
     assert!(next.files.iter().all(|file| !is_aside(&file.path)));
     assert_eq!(next.aside.len(), kept.aside.len());
-    let mut replay = Replay::new(aside, Box::new(|_, _| true), 7);
     let mut disk = world.disk;
-    let mut given = 0;
-    loop {
-        while let Some((token, operation)) = replay.next_operation() {
-            replay.complete(token, disk.carry_out(operation));
-        }
-        let progress = replay.work(1000, &mut |owed| {
-            given += owed.len() as u64;
-            owed.len()
-        });
-        if progress == Progress::Done {
-            break;
-        }
-    }
+    let given = given(replay(aside), &mut disk).len() as u64;
     assert!(given >= missing, "{given} of {missing}");
-    assert!(replay.report().is_sound(), "{:?}", replay.report());
+}
+
+#[test]
+fn copies_that_one_shard_cannot_read_are_owed_without_the_files_of_the_first() {
+    // What the first run owes is copied by the second one, and written by neither.
+    let mut disk = left_behind();
+    disk.failing.push((Stage::Probe, EIO));
+    let (mut world, _) = start(disk, (1, 0, EIO));
+    assert_eq!(world.count(Counter::Replayed), METRICS);
+    assert_eq!(earlier(&world.disk), 0, "earlier runs owe nothing");
+    world.disk.failing.clear();
+    let (world, [first, _]) = start(world.disk, (2, usize::MAX, EIO));
+    let missing = METRICS - world.count(Counter::Replayed);
+    assert!(missing > 0, "the second shard has it all");
+    let [Recalled::All(_), Recalled::Kept(kept)] = &first[..] else {
+        panic!("{first:?}")
+    };
+    let is_of_second = |path: &PathBuf| path.to_string_lossy().contains("/00000002-00001-");
+    assert!(kept.aside.iter().all(is_of_second), "{kept:?}");
+    let aside = Survey::of_aside(files(&world.disk)).unwrap();
+    let mut disk = world.disk;
+    let given = given(replay(aside), &mut disk).len() as u64;
+    assert!(given >= missing, "{given} of {missing}");
 }
 
 #[test]
 fn a_read_that_fails_for_want_of_descriptors_is_done_once_there_are_some() {
-    let (world, [first, second]) = start(7, ENFILE);
+    let (world, [first, second]) = start(left_behind(), (1, 7, ENFILE));
     for said in [first, second] {
         let [Recalled::All(report)] = &said[..] else {
             panic!("{said:?}")

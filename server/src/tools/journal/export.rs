@@ -8,7 +8,7 @@ use std::io::{self, BufWriter, Write};
 
 use benzene_engine::journal::replay::{Owed, Replay, Wanted};
 
-use super::files::{Asked, JournalError, asked, survey_asked};
+use super::files::{Asked, JournalError, Part, asked, survey_asked};
 use super::say;
 use crate::cli::JournalExportOptions;
 use crate::desk::{drive, noted_mount};
@@ -38,19 +38,7 @@ fn export_to(
     let mut spaced = 0_u64;
     let mut exit = Exit::Success;
     for asked in asked {
-        let wanted = if options.all {
-            Wanted::All
-        } else {
-            Wanted::Owed
-        };
-        let survey = survey_asked(asked)?;
-        let replay = Replay::new(survey, Box::new(|_, _| true), 0);
-        let replay = replay.wanting(wanted, asked.only.clone());
-        let mut replay = match noted_mount(&asked.directory) {
-            _ if options.trust_written => replay,
-            Some(mount) => replay.mounted(mount),
-            None => replay.in_doubt(),
-        };
+        let mut replay = replay(survey_asked(asked)?, asked, options);
         drive(&mut replay, &mut |name, owed| {
             spaced += u64::from(name.contains(char::is_whitespace));
             line(&mut output, name, owed).map_err(JournalError::Output)
@@ -70,6 +58,27 @@ fn export_to(
         ));
     }
     Ok(exit)
+}
+
+/// Reads a part of what was asked for.
+fn replay(part: Part, asked: &Asked, options: &JournalExportOptions) -> Replay {
+    let wanted = if options.all {
+        Wanted::All
+    } else {
+        Wanted::Owed
+    };
+    let replay = Replay::new(part.survey, Box::new(|_, _| true), 0);
+    let replay = replay.wanting(wanted, asked.only.clone());
+    let replay = if part.is_aside {
+        replay.of_aside()
+    } else {
+        replay
+    };
+    match noted_mount(&asked.directory) {
+        _ if options.trust_written => replay,
+        Some(mount) => replay.mounted(mount),
+        None => replay.in_doubt(),
+    }
 }
 
 /// A value in the fewest digits that are read as the same double.

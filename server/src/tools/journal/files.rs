@@ -34,6 +34,13 @@ pub(super) struct Asked {
     pub(super) only: Option<BTreeSet<PathBuf>>,
 }
 
+/// What is read by itself: a journal, or what was set aside of it.
+#[derive(Debug)]
+pub(super) struct Part {
+    pub(super) survey: Survey,
+    pub(super) is_aside: bool,
+}
+
 /// Sorts what the command line names by directory.
 pub(super) fn asked(paths: &[PathBuf]) -> Result<Vec<Asked>, JournalError> {
     let mut directories: BTreeMap<PathBuf, Option<BTreeSet<PathBuf>>> = BTreeMap::new();
@@ -81,15 +88,16 @@ pub(super) fn list(directory: &Path) -> Result<Vec<(PathBuf, u64)>, JournalError
 
 /// Surveys what was asked for: where that is files that were set aside, all such of their directory and
 /// nothing else.
-pub(super) fn survey_asked(asked: &Asked) -> Result<Survey, JournalError> {
+pub(super) fn survey_asked(asked: &Asked) -> Result<Part, JournalError> {
     let looked = look_through(&asked.directory)?;
     let only = asked.only.iter().flatten();
-    let are_aside = asked.only.is_some() && only.map(PathBuf::as_path).all(is_aside);
-    Ok(if are_aside {
+    let is_aside = asked.only.is_some() && only.map(PathBuf::as_path).all(is_aside);
+    let survey = if is_aside {
         Survey::of_aside(looked)?
     } else {
         Survey::new(looked)?
-    })
+    };
+    Ok(Part { survey, is_aside })
 }
 
 /// Surveys a directory as a start of the daemon does.
