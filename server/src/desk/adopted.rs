@@ -15,8 +15,8 @@ use std::time::SystemTime;
 use benzene_engine::journal::survey::Survey;
 use benzene_engine::shard::Adopted;
 
-use super::journal::JournalError;
-use super::look::{lies_in, list, look_through};
+use super::journal::{JournalError, say_aside};
+use super::look::{left_in, lies_in, list, look_through};
 use super::mounts::DATA_NAME;
 use crate::config::Settings;
 
@@ -199,15 +199,20 @@ fn say_of_several(settings: &Settings, own: &Path) {
     }
 }
 
-/// Says of which instances that carbon.conf does not have there is a journal.
+/// Says of which instances that carbon.conf does not have there is a journal, or what was set aside of it.
 fn say_orphans(settings: &Settings, known: &[PathBuf]) {
     for directory in directories(settings) {
         let is_known = fs::canonicalize(&directory).is_ok_and(|real| known.contains(&real));
-        if !is_known && lies_in(&directory) {
+        if is_known {
+            continue;
+        }
+        let left = left_in(&directory);
+        say_aside(&directory, left.aside);
+        if left.has_journal {
             let name = directory.file_name().unwrap_or_default().to_string_lossy();
             tracing::warn!(
                 "there is a journal in {0}, and carbon.conf has no instance {name}: `benzene journal export \
-                 {0}` prints the points in it that are in no file. To have them written, name {name} in \
+                 {0}/*` prints the points in it that are in no file. To have them written, name {name} in \
                  INSTANCES once, or start `benzene cache --instance {name}`; else remove it",
                 directory.display()
             );

@@ -30,7 +30,7 @@ use super::Desk;
 use super::adopted::{self, TAKEN_NAME, TOGETHER_NAME};
 use super::cut_off;
 use super::hold::{Held, LOCK_NAME};
-use super::look::{lies_in, look_through};
+use super::look::{left_in, look_through};
 use super::mounts::{self, DATA_NAME};
 use super::volumes::{SYNC_PATIENCE, one_of_each};
 use crate::config::{DataDirectory, JournalSettings, JournalSync, Settings, Shutdown};
@@ -169,10 +169,7 @@ impl Journal {
                 stranger.display()
             );
         }
-        if !survey.aside.is_empty() {
-            let advice = core::advice(path, survey.aside.len());
-            tracing::warn!("the journal: {advice}");
-        }
+        say_aside(path, survey.aside.len());
         let size = |path: &PathBuf| fs::metadata(path).map_or(0, |it| it.len());
         let aside_bytes: u64 = survey.aside.iter().map(size).sum();
         let mut opened = Journal {
@@ -470,9 +467,19 @@ fn plan_directory(settings: &Settings) -> String {
     journal.map_or_else(String::new, |journal| journal.dir.display().to_string())
 }
 
-/// Without a journal: says where an earlier run has left one, whose points nobody reads.
+/// Says what to do with the files that are set aside in a directory, where there are any.
+pub(super) fn say_aside(directory: &Path, files: usize) {
+    if files > 0 {
+        tracing::warn!("the journal: {}", core::advice(directory, files));
+    }
+}
+
+/// Without a journal: says where an earlier run has left one, whose points nobody reads. What no start
+/// reads comes first: the other advice ends with the directory's removal.
 pub(super) fn say_left_behind(directory: &Path) {
-    if lies_in(directory) {
+    let left = left_in(directory);
+    say_aside(directory, left.aside);
+    if left.has_journal {
         tracing::warn!(
             "JOURNAL = False, and an earlier run has left its journal in {0}: `benzene journal export \
              {0}/*` prints the points in it that are in no file. If there are any, start once with \

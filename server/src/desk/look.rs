@@ -7,15 +7,32 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use benzene_engine::journal::survey::{Looked, Survey};
+use benzene_engine::journal::survey::{Looked, Survey, is_aside};
 
 use super::journal::{JournalError, NOTES};
 use super::reading::first_bytes;
 
-/// Whether a directory has a journal in it. One that cannot be read by this version is one too.
+/// What lies in a journal's directory that may owe points.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Left {
+    /// A journal. One that cannot be read by this version is one too.
+    pub(super) has_journal: bool,
+    /// So many files that were set aside.
+    pub(super) aside: usize,
+}
+
+/// Whether a directory has a journal in it.
 pub(super) fn lies_in(directory: &Path) -> bool {
+    left_in(directory).has_journal
+}
+
+/// What a directory has in it.
+pub(super) fn left_in(directory: &Path) -> Left {
     let files = look(directory, first_bytes, |_, _| {}).unwrap_or_default();
-    Survey::new(files).map_or(true, |survey| !survey.files.is_empty())
+    Left {
+        aside: files.iter().filter(|it| is_aside(&it.path)).count(),
+        has_journal: Survey::new(files).map_or(true, |survey| !survey.files.is_empty()),
+    }
 }
 
 /// The files of the directory with their first bytes. One whose first bytes the disk does not give has
@@ -107,6 +124,23 @@ mod tests {
         assert_eq!(said, std::slice::from_ref(&broken.path));
         let survey = Survey::new(looked.clone()).unwrap();
         assert!(survey.files.iter().any(|file| file.path == broken.path));
+    }
+
+    #[test]
+    fn what_was_set_aside_is_left_though_no_journal_is() {
+        let directory = tempfile::tempdir().unwrap();
+        let write = |name: &str| fs::write(directory.path().join(name), "written").unwrap();
+        let left = || {
+            let Left { has_journal, aside } = left_in(directory.path());
+            assert_eq!(lies_in(directory.path()), has_journal);
+            (has_journal, aside)
+        };
+        write(NOTES[0]);
+        assert_eq!(left(), (false, 0));
+        write(&format!("{BROKEN}.aside"));
+        assert_eq!(left(), (false, 1));
+        write(BROKEN);
+        assert_eq!(left(), (true, 1));
     }
 
     #[test]

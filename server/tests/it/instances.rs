@@ -473,6 +473,28 @@ fn a_relay_of_the_file_that_runs_has_its_port_and_one_that_does_not_takes_none()
     drop(relays);
 }
 
+/// Lets a file of an instance's journal be set aside; which directory is to be named.
+fn set_aside_of(root: &Path, instance: &str) -> String {
+    let directory = root.join("journal").join(instance);
+    std::fs::create_dir_all(&directory).unwrap();
+    std::fs::write(directory.join("x.points.aside"), "points").unwrap();
+    format!("set aside as {}/*.aside", directory.display())
+}
+
+#[test]
+fn what_is_set_aside_is_named_where_nobody_uses_the_directory() {
+    let (three, root) = (Three::new(), tempfile::tempdir().unwrap());
+    // No instance of carbon.conf.
+    let of_d = set_aside_of(root.path(), "d");
+    let daemon = three.start_in("", root);
+    assert!(daemon.log().contains(&of_d), "{}", daemon.log());
+    let root = daemon.stop().root;
+    let of_a = set_aside_of(root.path(), "a");
+    let daemon = three.start_in("JOURNAL = False\n", root);
+    assert!(daemon.log().contains(&of_a), "{}", daemon.log());
+    assert!(daemon.stop().status.success());
+}
+
 /// The files of a directory that are no lock, and no directory.
 fn journal_files(directory: &Path) -> Vec<String> {
     let entries = std::fs::read_dir(directory).unwrap().map(Result::unwrap);

@@ -421,6 +421,31 @@ fn what_several_starts_set_aside_is_exported_whatever_the_last_says_of_the_other
 }
 
 #[test]
+fn what_is_set_aside_beside_a_journal_is_exported_or_named() {
+    let directory = tempfile::tempdir().unwrap();
+    let files = |directory: &Path| -> Vec<PathBuf> {
+        let entries = fs::read_dir(directory).unwrap();
+        entries.map(|entry| entry.unwrap().path()).collect()
+    };
+    fs::write(directory.path().join("lock"), "").unwrap();
+    set_aside(stream(directory.path(), (2, 1), 0, true));
+    // As the shell has it: the lock is named too.
+    assert_eq!(exported(&files(directory.path())), lines_of(2, 1));
+    stream(directory.path(), (4, 0), 4, false);
+    let both = [lines_of(2, 1), lines_of(4, 0)].concat();
+    assert_eq!(exported(&files(directory.path())), both);
+    let output = benzene(&["export"], directory.path());
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert_eq!(text(&output.stdout).lines().count(), 3, "{output:?}");
+    let aside = format!("export {}/*.aside`", directory.path().display());
+    let said = text(&output.stderr);
+    assert!(
+        said.contains("2 files of") && said.contains(&aside),
+        "{said}"
+    );
+}
+
+#[test]
 fn what_is_not_there_is_named() {
     let directory = tempfile::tempdir().unwrap();
     let missing = directory.path().join("none");

@@ -5,10 +5,12 @@
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
+use std::path::Path;
 
 use benzene_engine::journal::replay::{Owed, Replay, Wanted};
+use benzene_engine::journal::survey::ASIDE_ENDING;
 
-use super::files::{Asked, JournalError, Part, asked, survey_asked};
+use super::files::{Asked, JournalError, Part, asked, parts_asked};
 use super::say;
 use crate::cli::JournalExportOptions;
 use crate::desk::{drive, noted_mount};
@@ -38,17 +40,18 @@ fn export_to(
     let mut spaced = 0_u64;
     let mut exit = Exit::Success;
     for asked in asked {
-        let mut replay = replay(survey_asked(asked)?, asked, options);
-        drive(&mut replay, &mut |name, owed| {
-            spaced += u64::from(name.contains(char::is_whitespace));
-            line(&mut output, name, owed).map_err(JournalError::Output)
-        })?;
-        if !replay.report().is_sound() {
-            let directory = asked.directory.display();
-            say(&format!(
-                "{directory} is damaged and not all of its points are exported: see `benzene journal verify {directory}`"
-            ));
-            exit = Exit::Failure;
+        for part in parts_asked(asked)? {
+            let is_aside = part.is_aside;
+            say_passed_over(asked, &part);
+            let mut replay = replay(part, asked, options);
+            drive(&mut replay, &mut |name, owed| {
+                spaced += u64::from(name.contains(char::is_whitespace));
+                line(&mut output, name, owed).map_err(JournalError::Output)
+            })?;
+            if !replay.report().is_sound() {
+                say_incomplete(&asked.directory, is_aside);
+                exit = Exit::Failure;
+            }
         }
     }
     output.flush().map_err(JournalError::Output)?;
@@ -58,6 +61,32 @@ fn export_to(
         ));
     }
     Ok(exit)
+}
+
+/// Who asks for a directory is told what in it is no part of its journal, and may owe points.
+fn say_passed_over(asked: &Asked, part: &Part) {
+    let files = part.survey.aside.len();
+    if asked.only.is_none() && files > 0 {
+        say(&format!(
+            "{files} files of {0} that were set aside are passed over: `benzene journal export \
+             {0}/*{ASIDE_ENDING}` prints what they owe",
+            asked.directory.display()
+        ));
+    }
+}
+
+/// Not all that was asked for could be read.
+fn say_incomplete(directory: &Path, is_aside: bool) {
+    let directory = directory.display();
+    let ending = if is_aside {
+        format!("/*{ASIDE_ENDING}")
+    } else {
+        String::new()
+    };
+    say(&format!(
+        "{directory}{ending} is damaged and not all of its points are exported: see `benzene journal \
+         verify {directory}{ending}`"
+    ));
 }
 
 /// Reads a part of what was asked for.

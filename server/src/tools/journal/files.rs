@@ -86,18 +86,26 @@ pub(super) fn list(directory: &Path) -> Result<Vec<(PathBuf, u64)>, JournalError
     Ok(files)
 }
 
-/// Surveys what was asked for: where that is files that were set aside, all such of their directory and
-/// nothing else.
-pub(super) fn survey_asked(asked: &Asked) -> Result<Part, JournalError> {
+/// Surveys what was asked for: where files are named that were set aside, all such of their directory,
+/// and first, as they are older; where others are or the directory is, the journal.
+pub(super) fn parts_asked(asked: &Asked) -> Result<Vec<Part>, JournalError> {
     let looked = look_through(&asked.directory)?;
     let only = asked.only.iter().flatten();
-    let is_aside = asked.only.is_some() && only.map(PathBuf::as_path).all(is_aside);
-    let survey = if is_aside {
-        Survey::of_aside(looked)?
-    } else {
-        Survey::new(looked)?
-    };
-    Ok(Part { survey, is_aside })
+    let (aside, others): (Vec<&PathBuf>, _) = only.partition(|path| is_aside(path));
+    let mut parts = Vec::new();
+    if !aside.is_empty() {
+        parts.push(Part {
+            survey: Survey::of_aside(looked.clone())?,
+            is_aside: true,
+        });
+    }
+    if !others.is_empty() || asked.only.is_none() {
+        parts.push(Part {
+            survey: Survey::new(looked)?,
+            is_aside: false,
+        });
+    }
+    Ok(parts)
 }
 
 /// Surveys a directory as a start of the daemon does.
