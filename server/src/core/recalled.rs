@@ -1,6 +1,7 @@
 //! What is said of the points that came back from the journal: how many, and everything that was not
 //! as it should be, place by place while there are not too many.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use benzene_engine::journal::replay::{Harm, Report};
@@ -63,8 +64,8 @@ pub(super) fn say_kept(kept: &Kept) {
             path.display()
         );
     }
-    if let Some(directory) = kept.aside.first().and_then(|path| path.parent()) {
-        tracing::error!("journal: {}", advice(directory, kept.aside.len()));
+    for advice in advices(kept) {
+        tracing::error!("journal: {advice}");
     }
     if kept.gone > 0 {
         tracing::error!(
@@ -72,6 +73,17 @@ pub(super) fn say_kept(kept: &Kept) {
             kept.gone
         );
     }
+}
+
+/// What to do with the files that are set aside, for each directory that has some: this journal's, and
+/// those that are taken over.
+fn advices(kept: &Kept) -> Vec<String> {
+    let mut directories: BTreeMap<&Path, usize> = BTreeMap::new();
+    for directory in kept.aside.iter().filter_map(|path| path.parent()) {
+        *directories.entry(directory).or_default() += 1;
+    }
+    let advice = |(directory, files): (&Path, usize)| advice(directory, files);
+    directories.into_iter().map(advice).collect()
 }
 
 /// What to do with files that are set aside.
@@ -86,6 +98,7 @@ pub(crate) fn advice(directory: &Path, files: usize) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
     use std::path::PathBuf;
 
     use benzene_engine::journal::replay::Damage;
@@ -106,5 +119,18 @@ mod tests {
         let named = |shard| harms(ShardIndex(shard), &report).collect::<Vec<_>>();
         assert_eq!(named(0), report.harms.iter().collect::<Vec<_>>());
         assert_eq!(named(1), [&report.harms[1]]);
+    }
+
+    #[test]
+    fn what_is_set_aside_is_told_by_its_directory() {
+        let names = ["/b/1.points", "/a/1.points", "/b/1.names"];
+        let kept = Kept {
+            unread: BTreeSet::new(),
+            aside: names.map(PathBuf::from).to_vec(),
+            gone: 0,
+        };
+        let (a, b) = (advice(Path::new("/a"), 1), advice(Path::new("/b"), 2));
+        assert!(a.starts_with("1 files") && a.contains("/a/*.aside"), "{a}");
+        assert_eq!(advices(&kept), [a, b]);
     }
 }

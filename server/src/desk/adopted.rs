@@ -60,6 +60,13 @@ pub(super) fn find(
         let together = directory.join(TOGETHER_NAME);
         remove(&together).map_err(at(&together))?;
     }
+    for directory in &settings.bare_journals {
+        let left = left_in(directory);
+        // Where a journal is left too it is in use by another process, or was named above.
+        if !left.has_journal && !known.contains(&real(directory)) {
+            say_aside(directory, left.aside);
+        }
+    }
     if settings.is_asked_for {
         say_of_several(settings, own);
     } else {
@@ -139,6 +146,7 @@ fn take_over(
     let files = look_through(directory)?;
     let written = last_written(files.iter().map(|looked| &looked.path));
     let survey = Survey::new(files).map_err(JournalError::Newer)?;
+    say_aside(directory, survey.aside.len());
     let note = directory.join(TAKEN_NAME);
     if survey.files.is_empty() {
         remove(&note).map_err(at(&note))?;

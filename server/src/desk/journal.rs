@@ -170,17 +170,25 @@ impl Journal {
             );
         }
         say_aside(path, survey.aside.len());
-        let size = |path: &PathBuf| fs::metadata(path).map_or(0, |it| it.len());
-        let aside_bytes: u64 = survey.aside.iter().map(size).sum();
         let mut opened = Journal {
             directory: path.clone(),
             survey,
             is_past_bound,
-            aside_bytes_max: bytes_max.saturating_sub(aside_bytes),
+            aside_bytes_max: bytes_max,
             adopted: Vec::new(),
         };
         opened.adopted = adopted::find(settings, held.bare(), (path, opened.epoch()))?;
+        opened.aside_bytes_max = bytes_max.saturating_sub(opened.aside_bytes());
         Ok(opened)
+    }
+
+    /// Bytes of the files that are set aside already, where others may be.
+    fn aside_bytes(&self) -> u64 {
+        let adopted = self.adopted.iter().flat_map(|it| &it.survey.aside);
+        let files = self.survey.aside.iter().chain(adopted);
+        files
+            .map(|path| fs::metadata(path).map_or(0, |it| it.len()))
+            .sum()
     }
 
     /// What all shards share of it.

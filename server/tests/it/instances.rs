@@ -482,6 +482,17 @@ fn set_aside_of(root: &Path, instance: &str) -> String {
 }
 
 #[test]
+fn what_is_set_aside_in_a_directory_that_is_taken_over_is_named_at_each_start() {
+    let (three, mut root) = (Three::new(), tempfile::tempdir().unwrap());
+    let of_b = set_aside_of(root.path(), "b");
+    for _ in 0..2 {
+        let daemon = three.start_in("", root);
+        assert!(daemon.log().contains(&of_b), "{}", daemon.log());
+        root = daemon.stop().root;
+    }
+}
+
+#[test]
 fn what_is_set_aside_is_named_where_nobody_uses_the_directory() {
     let (three, root) = (Three::new(), tempfile::tempdir().unwrap());
     // No instance of carbon.conf.
