@@ -302,12 +302,14 @@ impl Shard {
 
     /// Has the daemon to end, and no update is waited for any more?
     fn may_rest(&self) -> bool {
-        let is_late = self
-            .keep
-            .waits_until
-            .is_some_and(|at| self.now.instant >= at);
         let has_journal = self.ledger.journal().is_some();
-        self.keep.is_resting() && (self.writer.is_idle() || (is_late && has_journal))
+        self.keep.is_resting() && (self.writer.is_idle() || (self.is_late() && has_journal))
+    }
+
+    /// Does the end wait no longer for what does not come about?
+    fn is_late(&self) -> bool {
+        let until = self.keep.waits_until;
+        until.is_some_and(|at| self.now.instant >= at)
     }
 
     fn say_left_behind(&self) {
@@ -327,7 +329,7 @@ impl Shard {
     }
 
     /// Is everything that was accepted in a file or in the journal, on its disk, and what the journal
-    /// says of files?
+    /// says of files? And has what the next start would remove another name?
     pub fn is_at_rest(&self) -> bool {
         let journal = self.ledger.journal();
         self.keep.has_stopped
@@ -335,6 +337,7 @@ impl Shard {
             && !self.has_messages()
             && journal.is_none_or(Journal::is_quiet)
             && self.is_kept()
+            && (self.is_late() || !self.is_setting_aside())
     }
 }
 

@@ -327,6 +327,17 @@ impl Recall {
         self.phase = Phase::Removing;
     }
 
+    /// Goes on while the daemon ends. What ends fast leaves the rest to the next run, and with it all that
+    /// earlier ones left; but what is said to owe nothing the next run removes, and what is to be set
+    /// aside with it.
+    fn is_ending(&self) -> bool {
+        match self.phase {
+            Phase::Sealing | Phase::Removing => true,
+            Phase::Waiting => self.together.is_sealed(),
+            Phase::Reading | Phase::Settling(_) | Phase::Failing | Phase::Over => false,
+        }
+    }
+
     fn has_removed(&self) -> bool {
         self.removals == 0 && self.aside.is_empty() && self.files.is_empty()
     }
@@ -342,11 +353,9 @@ impl Recall {
 impl Shard {
     /// A turn's part of the recall.
     pub(super) fn recall(&mut self) {
-        // What ends fast leaves the rest to the next run, and with it all that earlier ones left.
-        if self.keep.is_resting() {
-            return;
-        }
-        let Some(mut recall) = self.recall.take() else {
+        let is_resting = self.keep.is_resting();
+        let goes_on = self.recall.take_if(|it| !is_resting || it.is_ending());
+        let Some(mut recall) = goes_on else {
             return;
         };
         recall.is_busy = false;
@@ -603,6 +612,24 @@ impl Shard {
         recall.phase != Phase::Reading && recall.together.is_failing()
     }
 
+    /// Have earlier epochs ended, while files that are to be set aside may have their old names yet?
+    pub(super) fn is_setting_aside(&self) -> bool {
+        let Some(recall) = &self.recall else {
+            return false;
+        };
+        match recall.phase {
+            // That is seen in the next turn.
+            Phase::Sealing => self
+                .ledger
+                .journal()
+                .is_some_and(Journal::has_sealed_epochs),
+            Phase::Removing => recall.removals > 0 || !recall.aside.is_empty(),
+            Phase::Reading | Phase::Settling(_) | Phase::Failing | Phase::Waiting | Phase::Over => {
+                false
+            }
+        }
+    }
+
     /// Is there something to do at once, without an event?
     pub fn has_work(&self) -> bool {
         self.has_to_stop() || self.recall.as_ref().is_some_and(|recall| recall.is_busy)
@@ -634,6 +661,9 @@ impl Shard {
         let operation = if let Some(old) = recall.aside.pop() {
             let path = survey::aside(&old);
             FileOperation::Adopt { path, old }
+        } else if self.keep.is_resting() {
+            // The next start removes them too.
+            return None;
         } else {
             let path = recall.files.pop()?;
             FileOperation::Remove { path }

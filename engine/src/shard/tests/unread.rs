@@ -33,20 +33,37 @@ fn is_of_second(epoch: u32, operation: &FileOperation) -> bool {
             && path.to_string_lossy().contains(&stream))
 }
 
-/// A start over what a disk has, while such reads of the second shard fail, the first ones: what each
-/// shard said.
-fn start(
+/// What came of a start.
+struct Started {
+    world: World,
+    said: [Vec<Recalled>; 2],
+    failed: usize,
+    is_at_rest: bool,
+}
+
+/// A start over what a disk has, while such reads of the second shard fail, the first ones. After so many
+/// turns the daemon is to end, and does as soon as both shards are at rest.
+fn start_and_stop(
     disk: Disk,
     (epoch, reads_failing, errno): (u32, usize, i32),
-) -> (World, [Vec<Recalled>; 2]) {
+    stop_at: usize,
+) -> Started {
     let data_sync = Arc::new(DataSync::default());
     let mut world = World::all_started(2, disk, &data_sync);
     let number = data_sync.begin();
     data_sync.done(number);
     world.hold = true;
     let (mut failed, mut said) = (0, [Vec::new(), Vec::new()]);
-    for second in 0..300 {
+    let mut is_at_rest = false;
+    for turn in 0..300 {
+        if turn == stop_at {
+            world.shards.iter_mut().for_each(Shard::rest);
+        }
         world.turn();
+        is_at_rest = world.shards.iter().all(Shard::is_at_rest);
+        if is_at_rest {
+            break;
+        }
         for (shard, token, operation) in std::mem::take(&mut world.held) {
             let is_one = shard == 1 && is_of_second(epoch, &operation);
             let fails = is_one && failed < reads_failing;
@@ -63,12 +80,28 @@ fn start(
         for (shard, said) in world.shards.iter_mut().zip(&mut said) {
             said.extend(std::iter::from_fn(|| shard.recalled()));
         }
-        if second % 5 == 0 {
+        if turn % 5 == 0 {
             world.later(1);
         }
     }
+    Started {
+        world,
+        said,
+        failed,
+        is_at_rest,
+    }
+}
+
+/// One that is left in peace, and what each shard said.
+fn start(disk: Disk, failing: (u32, usize, i32)) -> (World, [Vec<Recalled>; 2]) {
+    let Started {
+        world,
+        said,
+        failed,
+        ..
+    } = start_and_stop(disk, failing, usize::MAX);
     assert!(world.shards.iter().all(|shard| !shard.is_recalling()));
-    assert!(failed > 0 || reads_failing == 0, "no read has failed");
+    assert!(failed > 0 || failing.1 == 0, "no read has failed");
     (world, said)
 }
 
@@ -164,6 +197,34 @@ fn copies_that_one_shard_cannot_read_are_owed_without_the_files_of_the_first() {
     let mut disk = world.disk;
     let given = given(replay(aside), &mut disk).len() as u64;
     assert!(given >= missing, "{given} of {missing}");
+}
+
+#[test]
+fn a_stop_at_any_moment_leaves_nothing_to_be_removed_that_could_not_be_read() {
+    let (mut stops, mut stops_behind_the_end) = (0, 0);
+    for stop_at in 0..200 {
+        let failing = (1, usize::MAX, EIO);
+        let started = start_and_stop(left_behind(), failing, stop_at);
+        assert!(started.is_at_rest, "a stop in turn {stop_at}");
+        let mut disk = started.world.disk;
+        // What the next start reads, and what it does not remove.
+        let next = Survey::new(files(&disk)).unwrap();
+        let aside = Survey::of_aside(files(&disk)).unwrap();
+        stops_behind_the_end += usize::from(!aside.files.is_empty());
+        stops += 1;
+        let mut names = given(replay(next), &mut disk);
+        names.extend(given(replay(aside).of_aside(), &mut disk));
+        for metric in 0..METRICS {
+            let name = format!("m{metric}");
+            let is_written = !disk.points(&format!("/data/{name}.wsp")).is_empty();
+            assert!(
+                is_written || names.contains(&name),
+                "{name} is nowhere after a stop in turn {stop_at}"
+            );
+        }
+    }
+    let is_both = stops_behind_the_end > 0 && stops_behind_the_end < stops;
+    assert!(is_both, "{stops_behind_the_end} of {stops}");
 }
 
 #[test]
