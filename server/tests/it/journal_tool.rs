@@ -2,7 +2,7 @@
 //! it ends where they are damaged.
 
 use std::fs;
-use std::io::Read;
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
@@ -342,6 +342,32 @@ fn verify_names_the_damaged_place_and_ends_with_one() {
     assert!(
         text(&output.stdout).contains("9 owed points have no name"),
         "{output:?}"
+    );
+}
+
+#[test]
+fn export_beside_a_daemon_says_that_it_may_be_the_reason() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = journal(directory.path());
+    // What it looks like where a file has been used again, or is gone.
+    let mut bytes = fs::read(&file).unwrap();
+    bytes[HEAD_BYTES] ^= 1;
+    fs::write(&file, bytes).unwrap();
+    let said = || {
+        let output = benzene(&["export"], directory.path());
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+        text(&output.stderr).to_owned()
+    };
+    let damaged = said();
+    assert!(damaged.contains(" is damaged and not all"), "{damaged}");
+    let lock = fs::File::create(directory.path().join("lock")).unwrap();
+    lock.lock().unwrap();
+    writeln!(&lock, "{}", std::process::id()).unwrap();
+    let beside = said();
+    let user = format!("was used by process {} while", std::process::id());
+    assert!(
+        beside.contains(&user) && beside.contains("export it once more"),
+        "{beside}"
     );
 }
 

@@ -13,7 +13,7 @@ use benzene_engine::journal::survey::ASIDE_ENDING;
 use super::files::{Asked, JournalError, Part, asked, parts_asked};
 use super::say;
 use crate::cli::JournalExportOptions;
-use crate::desk::{drive, noted_mount};
+use crate::desk::{Holder, drive, noted_mount};
 use crate::exit::Exit;
 
 /// Bytes of lines that are written at once.
@@ -75,17 +75,28 @@ fn say_passed_over(asked: &Asked, part: &Part) {
     }
 }
 
-/// Not all that was asked for could be read.
+/// Not all that was asked for could be read. Beside a daemon that says little: it removes files, and uses
+/// them again, while they are read.
 fn say_incomplete(directory: &Path, is_aside: bool) {
+    let user = Holder::of(directory).filter(|_| !is_aside);
     let directory = directory.display();
     let ending = if is_aside {
         format!("/*{ASIDE_ENDING}")
     } else {
         String::new()
     };
+    let what = user.map_or_else(
+        || "is damaged and not all of its points are exported".to_owned(),
+        |user| {
+            format!(
+                "was used by process {} while it was read, or is damaged, and not all of its points are \
+                 exported: export it once more",
+                user.process
+            )
+        },
+    );
     say(&format!(
-        "{directory}{ending} is damaged and not all of its points are exported: see `benzene journal \
-         verify {directory}{ending}`"
+        "{directory}{ending} {what}: see `benzene journal verify {directory}{ending}`"
     ));
 }
 

@@ -25,6 +25,14 @@ impl JournalError {
         let path = path.to_owned();
         move |source| JournalError::Io { path, source }
     }
+
+    /// Is the file not there, or not any more?
+    pub(super) fn is_of_nothing(&self) -> bool {
+        match self {
+            JournalError::Io { source, .. } => source.kind() == io::ErrorKind::NotFound,
+            JournalError::Newer(_) | JournalError::Output(_) => false,
+        }
+    }
 }
 
 /// A journal's directory, and which of its files were asked for; none: all.

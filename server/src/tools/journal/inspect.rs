@@ -186,15 +186,23 @@ fn seconds(ms: u64) -> String {
 
 /// The files that were asked for, one by one.
 pub(super) fn reports(asked: &Asked) -> Result<Vec<FileReport>, JournalError> {
+    let mut listed = list(&asked.directory)?;
+    listed.retain(|(path, _)| match &asked.only {
+        Some(only) => only.contains(path),
+        // Files that are not a journal's are passed over in a directory.
+        None => is_segment(path),
+    });
+    reports_of(listed)
+}
+
+/// Those files of a list that are there yet: a daemon may have removed some since.
+fn reports_of(listed: Vec<(PathBuf, u64)>) -> Result<Vec<FileReport>, JournalError> {
     let mut reports = Vec::new();
-    for (path, bytes) in list(&asked.directory)? {
-        let is_asked = match &asked.only {
-            Some(only) => only.contains(&path),
-            // Files that are not a journal's are passed over in a directory.
-            None => is_segment(&path),
-        };
-        if is_asked {
-            reports.push(report(&path, bytes)?);
+    for (path, bytes) in listed {
+        match report(&path, bytes) {
+            Ok(report) => reports.push(report),
+            Err(error) if error.is_of_nothing() => {}
+            Err(error) => return Err(error),
         }
     }
     Ok(reports)
@@ -350,4 +358,31 @@ fn streams(files: &[FileReport]) -> Vec<StreamReport> {
         };
     }
     streams.into_values().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn a_file_that_is_removed_behind_the_look_is_passed_over() {
+        let directory = tempfile::tempdir().unwrap();
+        for name in [
+            "00000001-00000-00000000.points",
+            "00000001-00000-00000001.names",
+        ] {
+            fs::write(directory.path().join(name), [0; 64]).unwrap();
+        }
+        let listed = list(directory.path()).unwrap();
+        fs::remove_file(&listed[0].0).unwrap();
+        let there = listed[1].0.clone();
+        let found = reports_of(listed).unwrap();
+        let paths: Vec<PathBuf> = found.into_iter().map(|it| it.path).collect();
+        assert_eq!(paths, [there]);
+        // A file that cannot be read is none that is gone.
+        let directory = vec![(directory.path().to_owned(), 64)];
+        assert!(reports_of(directory).is_err());
+    }
 }
