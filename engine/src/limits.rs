@@ -688,6 +688,15 @@ pub const STOP_UPDATES_WAIT: Duration = Duration::from_secs(10);
 pub const DATA_SYNC_LOOK: Duration = Duration::from_secs(1);
 /// Points that are decoded of an earlier run's journal in a turn: some 0.4 ms with their insert.
 pub const RECALLED_PER_TURN_MAX: usize = 4096;
+/// Points of these that are journaled anew before it is asked again whether the journal's buffers have
+/// room. Each may bring the longest new name, and so may the few that were decoded before and found no
+/// room in the cache: they fit beyond what keeps the next from coming.
+pub const RECALLED_TOGETHER_MAX: usize = 512;
+const _: () = assert!(RECALLED_PER_TURN_MAX.is_multiple_of(RECALLED_TOGETHER_MAX));
+const _: () = assert!(
+    JOURNAL_OVERRUN_BYTES - JOURNAL_OVERRUN_BYTES / JOURNAL_OVERRUN_PART
+        >= 2 * RECALLED_TOGETHER_MAX * (METRIC_NAME_BYTES_MAX + 50)
+);
 /// Old segments that are removed at a time: each frees 64 MiB, which a file system takes its time for.
 pub const REMOVALS_IN_FLIGHT_MAX: usize = 2;
 /// How often the journal asks whether what was written to files is on their device. After a power cut

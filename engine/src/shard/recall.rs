@@ -33,7 +33,8 @@ use crate::journal::replay::{NameIndex, Owed, Owns, Progress, Replay, ReplayToke
 use crate::journal::survey::{self, NewerVersion, SegmentFile, Survey};
 use crate::journal::{DataSync, Journal, State};
 use crate::limits::{
-    INSTANCES_MAX, JOURNAL_READ_RETRY, RECALLED_PER_TURN_MAX, REMOVALS_IN_FLIGHT_MAX,
+    INSTANCES_MAX, JOURNAL_READ_RETRY, RECALLED_PER_TURN_MAX, RECALLED_TOGETHER_MAX,
+    REMOVALS_IN_FLIGHT_MAX,
 };
 use crate::metric::{Metric, ShardIndex, TaggedLeaf, owner};
 use crate::point::Point;
@@ -460,8 +461,28 @@ impl Shard {
         }
     }
 
-    /// Puts a bounded piece of what a replay gives into the cache.
+    /// Puts a bounded piece of what a replay gives into the cache, as far as the journal's buffers have
+    /// room for it.
     fn take_points(&mut self, replay: &mut Replay, series: &mut Vec<Option<SeriesId>>) -> Progress {
+        for _ in 0..RECALLED_PER_TURN_MAX / RECALLED_TOGETHER_MAX {
+            // Its disk's answer is an event, and brings the next turn.
+            if self.is_journal_overrun() {
+                return Progress::Full;
+            }
+            let progress = self.take_together(replay, series);
+            if progress != Progress::More {
+                return progress;
+            }
+        }
+        Progress::More
+    }
+
+    /// The same of so few points that the journal has room for them whatever their names are.
+    fn take_together(
+        &mut self,
+        replay: &mut Replay,
+        series: &mut Vec<Option<SeriesId>>,
+    ) -> Progress {
         let ledger = &mut self.ledger;
         let now_ms = u64::from(self.now.unix_seconds) * 1000;
         // Names are lent by the replay while it works: they are looked up afterwards.
@@ -486,7 +507,7 @@ impl Shard {
             }
             granted
         };
-        let progress = replay.work(RECALLED_PER_TURN_MAX, &mut sink);
+        let progress = replay.work(RECALLED_TOGETHER_MAX, &mut sink);
         for (name, point, age_s) in taken {
             let index = name.0 as usize;
             if series.len() <= index {

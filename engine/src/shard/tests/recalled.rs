@@ -115,3 +115,30 @@ fn a_failed_sync_begins_the_reading_anew_once_all_answers_are_there() {
     assert!(!world.shards[0].is_recalling(), "earlier runs owe nothing");
     assert_eq!(world.disk.points("/data/a/b.wsp"), [first, second]);
 }
+
+#[test]
+fn long_new_names_come_back_as_the_journal_has_room_for_them() {
+    const METRICS: u64 = 4096;
+    let long = "long-name.".repeat(300);
+    let is_of_data = |token: FileToken, _: &FileOperation| Asker::of(token) == Asker::Writer;
+    let mut world = World::started(Disk::default(), &Arc::default());
+    for metric in 0..METRICS {
+        let point = world.point(10, 1.0);
+        world.take(&format!("{long}{metric}"), point);
+        if metric.is_multiple_of(256) {
+            world.settle_all_but(is_of_data);
+        }
+    }
+    for _ in 0..2 {
+        world.later(1);
+        world.settle_all_but(is_of_data);
+    }
+    // Killed. All names together are twice what the buffers of a shard may ever hold.
+    let mut world = World::started(world.disk, &Arc::default());
+    for _ in 0..3 {
+        while world.turn() || world.shards[0].has_work() {}
+        world.later(1);
+    }
+    assert_eq!(world.count(Counter::Replayed), METRICS);
+    assert_eq!(world.shards[0].report().usage.points, METRICS);
+}
