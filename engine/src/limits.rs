@@ -640,8 +640,9 @@ pub const JOURNAL_BYTES_MAX: u64 = 1 << 40;
 pub const JOURNAL_BYTES_USUAL: u64 = 10 << 30;
 /// Largest JOURNAL_COMMIT accepted, in milliseconds: who can lose more needs no journal.
 pub const JOURNAL_COMMIT_MS_MAX: u64 = 60_000;
-/// With JOURNAL_SYNC = always, how long a point waits to be written at most which a query's answer waits
-/// for: a sync each, and a hundred a second are what a disk takes beside its work.
+/// How long a point waits to be written at most which somebody waits for: with JOURNAL_SYNC = always a
+/// query's answer, and after a start all that is to be written to files. A sync each, and a hundred a
+/// second are what a disk takes beside its work.
 pub const JOURNAL_COMMIT_AWAITED: Duration = Duration::from_millis(10);
 /// Largest JOURNAL_SYNC accepted, in milliseconds, for the same reason.
 pub const JOURNAL_SYNC_MS_MAX: u64 = 3_600_000;

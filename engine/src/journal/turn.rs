@@ -52,22 +52,49 @@ impl Journal {
         self.close_quiet();
     }
 
-    /// Somebody waits for what was noted to be on the disk.
+    /// Somebody waits for what was noted to be as safe as it gets, whatever the times are.
     pub fn hurry(&mut self) {
         self.awaited_serial = self.serial();
     }
 
     /// How long a block waits for further entries.
     fn commit_wait(&self) -> Duration {
-        let commit = self.config.commit;
-        match self.config.sync {
+        let commit = match self.config.sync {
             // A sync begins with what is written.
-            Sync::Every(wait) => commit.min(wait.saturating_sub(self.round_takes.min(wait / 2))),
-            Sync::Always if self.awaited_serial > self.block_serial => {
-                commit.min(JOURNAL_COMMIT_AWAITED)
+            Sync::Every(wait) => {
+                let wait = wait.saturating_sub(self.round_takes.min(wait / 2));
+                self.config.commit.min(wait)
             }
-            Sync::Always | Sync::Never => commit,
+            Sync::Always | Sync::Never => self.config.commit,
+        };
+        if self.is_block_awaited() {
+            commit.min(JOURNAL_COMMIT_AWAITED)
+        } else {
+            commit
         }
+    }
+
+    /// Does somebody wait for what the block says that is being filled? Files are not written before it
+    /// is said that earlier epochs owe nothing.
+    fn is_block_awaited(&self) -> bool {
+        self.awaited_serial > self.block_serial || self.epochs_done > self.epochs_done_committed
+    }
+
+    /// Does somebody wait for a sync of what is written?
+    fn is_sync_awaited(&self) -> bool {
+        let (awaited, sealed) = (self.awaited_serial, self.epochs_done);
+        (awaited > self.synced_serial && awaited <= self.committed_serial)
+            || (sealed > self.epochs_done_synced && sealed == self.epochs_done_committed)
+    }
+
+    /// When the next round of syncs is due: at once where somebody waits for it.
+    fn round_due(&self) -> Option<Instant> {
+        let due = self.sync_due.filter(|_| self.round.is_none())?;
+        Some(if self.is_sync_awaited() {
+            due.min(self.now.instant)
+        } else {
+            due
+        })
     }
 
     /// What is to be done on the disk; `complete` takes each answer.
@@ -80,9 +107,11 @@ impl Journal {
     pub fn deadline(&self) -> Option<Instant> {
         let began = self.began.filter(|_| self.point_lane.is_done());
         let commit = began.map(|began| began.at + self.commit_wait());
-        let sync = self.sync_due.filter(|_| self.round.is_none());
         let retry = self.retry.next_at();
-        [commit, sync, retry].into_iter().flatten().min()
+        [commit, self.round_due(), retry]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// Senders have been told to stop: what was read of them is taken, in segments past the bound if
@@ -294,7 +323,7 @@ impl Journal {
     fn begin_round(&mut self) {
         let is_idle = self.began.is_none() && self.point_lane.is_done() && self.name_lane.is_done();
         let is_last = self.intake == Intake::Over && is_idle;
-        let is_due = self.sync_due.is_some_and(|due| self.now.instant >= due);
+        let is_due = self.round_due().is_some_and(|due| self.now.instant >= due);
         if self.round.is_some() || !(is_due || is_last) {
             return;
         }

@@ -547,13 +547,15 @@ impl Shard {
     }
 
     fn end_recall(&mut self, recall: &mut Recall) {
-        let Some(journal) = self.ledger.journal() else {
+        let Some(journal) = self.ledger.journal_mut() else {
             unreachable!("without a journal nothing comes back")
         };
         // What came back while the journal had failed, and was written, is in its file only.
         if journal.failures() > 0 {
             recall.ticket = Some(recall.data_sync.ticket());
         }
+        // No file is written before: the journal's times are not waited for.
+        journal.hurry();
         recall.phase = Phase::Settling(journal.serial());
     }
 
@@ -581,11 +583,12 @@ impl Shard {
     /// The journal is well again, and knows what the cache holds: what was written meanwhile is in
     /// files, and on the disk after one more sync of the data.
     fn recover_recall(&mut self, recall: &mut Recall) {
-        let journal = self.ledger.journal();
+        let journal = self.ledger.journal_mut();
         let Some(journal) = journal.filter(|journal| journal.state() == State::Healthy) else {
             return;
         };
         recall.ticket = Some(recall.data_sync.ticket());
+        journal.hurry();
         recall.phase = Phase::Settling(journal.serial());
     }
 

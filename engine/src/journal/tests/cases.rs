@@ -646,3 +646,28 @@ fn with_always_who_waits_for_a_point_does_not_wait_for_commit() {
     rig.wait(Duration::from_secs(1));
     assert_eq!(rig.journal.synced_serial(), 1, "nobody waits any more");
 }
+
+#[test]
+fn who_waits_for_a_sync_does_not_wait_until_it_is_due() {
+    let mut rig = Rig::new(JournalConfig {
+        commit: Duration::from_secs(20),
+        sync: Sync::Every(Duration::from_secs(600)),
+        ..config()
+    });
+    rig.settle();
+    rig.point(1, 100);
+    rig.wait(Duration::from_secs(1));
+    assert_eq!(rig.journal.committed_serial(), 0, "nobody waits");
+    rig.journal.hurry();
+    rig.settle();
+    assert_eq!(rig.journal.synced_serial(), 1);
+    // Nor does who waits for the end of earlier epochs.
+    rig.journal.seal_epochs_done(7);
+    rig.settle();
+    assert!(!rig.journal.has_sealed_epochs());
+    rig.commit();
+    assert!(rig.journal.has_sealed_epochs());
+    rig.point(1, 101);
+    rig.wait(Duration::from_secs(1));
+    assert_eq!(rig.journal.committed_serial(), 1, "nobody waits any more");
+}

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::journal::survey::{Looked, Survey};
-use crate::journal::{DataSync, JournalConfig};
+use crate::journal::{DataSync, JournalConfig, Sync};
 use crate::shard::keep::Asker;
 
 pub(super) const JOURNAL_DIR: &str = "/journal";
@@ -22,16 +22,28 @@ impl World {
 
     /// All shards of one.
     pub(super) fn all_started(shards: u16, disk: Disk, data_sync: &Arc<DataSync>) -> World {
+        World::started_with(shards, disk, data_sync, |_| {})
+    }
+
+    /// The same with journals that are set up otherwise than usual.
+    fn started_with(
+        shards: u16,
+        disk: Disk,
+        data_sync: &Arc<DataSync>,
+        change: impl Fn(&mut JournalConfig),
+    ) -> World {
         let survey = survey(&disk);
         let together = Arc::new(Together::new(shards));
         let mut world = World::changed((shards, None, 1 << 30), |config| {
-            config.journal = Some(JournalConfig {
+            let mut journal = JournalConfig {
                 shard: config.index.0,
                 epoch: survey.epoch_highest.map_or(1, |highest| highest + 1),
                 segment_bytes: 64 << 10,
                 data_sync: Arc::clone(data_sync),
                 ..crate::journal::tests::config()
-            });
+            };
+            change(&mut journal);
+            config.journal = Some(journal);
             config.recall = (!survey.files.is_empty()).then(|| RecallConfig {
                 survey: survey.clone(),
                 adopted: Vec::new(),
@@ -141,4 +153,36 @@ fn long_new_names_come_back_as_the_journal_has_room_for_them() {
     }
     assert_eq!(world.count(Counter::Replayed), METRICS);
     assert_eq!(world.shards[0].report().usage.points, METRICS);
+}
+
+#[test]
+fn files_are_written_within_seconds_of_a_start_however_seldom_the_journal_is_synced() {
+    let data_sync = Arc::new(DataSync::default());
+    let mut world = World::started(Disk::default(), &data_sync);
+    world.disk.failing.push((Stage::Probe, EIO));
+    let point = world.point(10, 1.0);
+    world.take("a.b", point);
+    for _ in 0..2 {
+        world.settle();
+        world.later(1);
+    }
+    world.disk.failing.clear();
+    // Killed.
+    for sync in [Sync::Every(Duration::from_secs(600)), Sync::Never] {
+        let disk = Disk {
+            files: world.disk.files.clone(),
+            ..Disk::default()
+        };
+        let data_sync = Arc::new(DataSync::default());
+        let mut next = World::started_with(1, disk, &data_sync, |journal| {
+            (journal.sync, journal.commit) = (sync, Duration::from_secs(60));
+        });
+        let number = data_sync.begin();
+        data_sync.done(number);
+        for _ in 0..6 {
+            next.settle();
+            next.later(1);
+        }
+        assert_eq!(next.disk.points("/data/a/b.wsp"), [point], "{sync:?}");
+    }
 }
