@@ -107,8 +107,7 @@ impl Journal {
     pub fn deadline(&self) -> Option<Instant> {
         let began = self.began.filter(|_| self.point_lane.is_done());
         let commit = began.map(|began| began.at + self.commit_wait());
-        let retry = self.retry.next_at();
-        [commit, self.round_due(), retry]
+        [commit, self.round_due(), self.retry_at()]
             .into_iter()
             .flatten()
             .min()
@@ -161,10 +160,16 @@ impl Journal {
         };
     }
 
+    /// When new segments are tried after a failure: never behind the stop, when nothing is noted any more.
+    fn retry_at(&self) -> Option<Instant> {
+        let at = self.retry.next_at();
+        at.filter(|_| self.intake != Intake::Over)
+    }
+
     /// After a failure: asks for new segments from time to time, and notes again once they are there.
     fn recover(&mut self) {
         let now = self.now.instant;
-        if self.retry.next_at().is_some_and(|at| now >= at) && self.intake != Intake::Over {
+        if self.retry_at().is_some_and(|at| now >= at) {
             self.retry = Retry::Trying(now + JOURNAL_RETRY);
             for kind in Kind::ALL {
                 self.lane(kind).failure = None;

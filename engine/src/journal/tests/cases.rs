@@ -671,3 +671,16 @@ fn who_waits_for_a_sync_does_not_wait_until_it_is_due() {
     rig.wait(Duration::from_secs(1));
     assert_eq!(rig.journal.committed_serial(), 1, "nobody waits any more");
 }
+
+#[test]
+fn behind_the_stop_no_failure_is_made_up_for() {
+    let mut rig = Rig::new(config());
+    rig.settle();
+    rig.point(1, 100);
+    rig.journal.stop();
+    rig.end_turn();
+    rig.disk.answer(&mut rig.journal, 0, Some(EIO));
+    assert_eq!(failure(&rig).stage, Stage::Write);
+    rig.wait(Duration::from_secs(11));
+    assert_eq!(rig.journal.deadline(), None);
+}

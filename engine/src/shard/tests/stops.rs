@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::journal::{DataSync, JournalConfig, State};
-use crate::limits::STOP_UPDATES_WAIT;
+use crate::limits::{JOURNAL_RETRY, STOP_UPDATES_WAIT};
 use crate::shard::keep::Asker;
 
 impl World {
@@ -188,6 +188,11 @@ fn journal_fails_in_a_stop(stage: Stage) {
         let values = points.iter().rev().take(900).rev().map(|point| point.value);
         assert!(values.eq(last(index).map(|(_, value)| value)), "{name}");
     }
+    // Who waits for the other shards then sleeps meanwhile.
+    world.later(JOURNAL_RETRY.as_secs() + 1);
+    world.settle();
+    let deadline = world.shards[0].next_deadline();
+    assert!(deadline.is_some_and(|at| at > world.now.instant));
 }
 
 #[test]
