@@ -386,13 +386,15 @@ impl Desk {
             // What is away was synced when it was unmounted, or is lost.
             let are_several = self.volumes.len() > 1;
             let directories = one_of_each(&self.volumes);
-            if impatient.sync(directories, are_several, wish).await {
+            let rest = if impatient.sync(directories, are_several, wish).await {
                 wish.done(number);
-                self.wake_all();
-                sleep(DATA_SYNC_EVERY).await;
+                DATA_SYNC_EVERY
             } else {
-                sleep(SYNC_RETRY).await;
-            }
+                SYNC_RETRY
+            };
+            // Of a failure too the journal hears at once, for the kernel says it to nobody else.
+            self.wake_all();
+            sleep(rest).await;
         }
     }
 
