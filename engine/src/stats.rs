@@ -179,7 +179,8 @@ counters! {
     JournalSyncs => "journal.syncs",
     /// Names noted in the journal.
     JournalNames => "journal.names",
-    /// Points noted in the journal once more, so that their old segment can be used again.
+    /// Points of this run noted in the journal once more: so that their old segment can be used again, or
+    /// because the journal had failed.
     JournalCarried => "journal.carried",
     /// Points that were accepted and are not in the journal, because its disk failed.
     JournalMissed => "journal.missed",

@@ -64,7 +64,6 @@ impl Journal {
     ) {
         if let Some((id, age_s)) = self.begin_carried(series, name, received_s_ago) {
             self.points.copied_point(id, point, age_s);
-            self.stats.add(Counter::JournalCarried, 1);
         }
     }
 

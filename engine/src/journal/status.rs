@@ -43,7 +43,7 @@ pub struct Status {
     pub serial: u64,
     /// Of these, written.
     pub committed_serial: u64,
-    /// Of these, synced.
+    /// Of these, synced; where nothing is ever synced, written.
     pub synced_serial: u64,
 }
 
@@ -226,7 +226,7 @@ impl Journal {
             name_segments: self.name_files.len(),
             serial: self.serial(),
             committed_serial: self.committed_serial,
-            synced_serial: self.synced_serial,
+            synced_serial: self.safe_serial(),
         }
     }
 }

@@ -107,7 +107,7 @@ pub(crate) struct JournalTotals {
     segments: u64,
     /// Of these, those that are kept since a sync of the data has failed.
     doubtful: u64,
-    /// Points noted that are not on the journal's device.
+    /// Points noted that are not as safe as they get.
     unsynced: u64,
     /// Points cached by shards whose journal has failed.
     pub(super) unkept: u64,

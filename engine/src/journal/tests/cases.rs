@@ -116,6 +116,8 @@ fn always_syncs_each_block_and_never_none() {
         rig.settle();
         rig.sync();
         assert_eq!(rig.journal.synced_serial(), synced);
+        let status = rig.journal.status();
+        assert_eq!(status.synced_serial, 1, "it is as safe as it gets");
         assert_eq!((rig.disk.done.syncs, rig.disk.open_visits()), (0, 2));
     }
 }

@@ -99,7 +99,7 @@ fn run(driver: Driver, sync: Sync) {
     } else {
         u64::from(POINTS)
     };
-    assert_eq!(status.synced_serial, synced);
+    assert_eq!(journal.synced_serial(), synced);
     assert_eq!(journal.stats().get(Counter::JournalErrors), 0);
     let files = files(directory.path());
     assert!(

@@ -116,6 +116,7 @@ fn a_failed_sync_begins_the_reading_anew_once_all_answers_are_there() {
         world.later(1);
     }
     assert_eq!(world.count(Counter::Replayed), 2);
+    assert_eq!(world.count(Counter::JournalCarried), 0, "it came back");
     let said = std::iter::from_fn(|| world.shards[0].recalled());
     let given = said.map(|recalled| match recalled {
         Recalled::All(report) => report.given,
