@@ -5,20 +5,27 @@
 //! (`RecallConfig::is_past_bound`), so that this start too leaves nothing of its own.
 //! Nothing here removes a file with a point that was received, or one that says what earlier epochs
 //! owe. In doubt a file stays: damage, a doubt about the data's device, an error.
+//! Nothing is accepted meanwhile: a run with points of its own is read no further than to the first.
 
-use std::collections::BTreeSet;
-use std::fs;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, File};
+use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use benzene_engine::journal::FileName;
-use benzene_engine::journal::replay::Replay;
+use benzene_engine::journal::block::{Head, Kind};
+use benzene_engine::journal::entry::{Entry, PointDecoder};
 use benzene_engine::journal::survey::{SegmentFile, Survey};
+use benzene_engine::journal::walk::{Effort, Step, Walk};
+use benzene_engine::journal::{FileName, MOUNT_DOUBTFUL};
 use benzene_engine::ring::host;
 
 use super::journal::JournalError;
 use super::look::look_through;
-use super::reading::is_without_points;
+use super::reading::read_at;
+
+/// Bytes of a file that are read at once.
+const READ_BYTES: usize = 1 << 20;
 
 /// Keeps a journal of earlier runs within its bound, as far as that loses nothing: what is left, and
 /// whether it is past the bound.
@@ -37,12 +44,9 @@ pub(super) fn remove(
     let epochs: BTreeSet<u32> = written.iter().filter_map(epoch).collect();
     for number in epochs {
         let of = written.iter().filter(|file| epoch(file) == Some(number));
-        let of = Survey {
-            files: of.cloned().collect(),
-            ..Survey::default()
-        };
-        if is_empty_handed(&of, number) {
-            removed += of.files.iter().map(remove_file).sum::<u64>();
+        let of: Vec<SegmentFile> = of.cloned().collect();
+        if is_empty_handed(&of, number, &mut read) {
+            removed += of.iter().map(remove_file).sum::<u64>();
         }
     }
     let mut left = Survey::new(look_through(directory)?).map_err(JournalError::Newer)?;
@@ -77,13 +81,107 @@ fn epoch(file: &SegmentFile) -> Option<u32> {
 }
 
 /// Has a run left nothing but copies, with its replay not at its end?
-fn is_empty_handed(survey: &Survey, epoch: u32) -> bool {
-    // Nothing is believed that is not on the device for certain.
-    let mut replay = Replay::new(survey.clone(), Box::new(|_, _| true), 0).in_doubt();
-    is_without_points(&mut replay)
-        && replay.report().is_sound()
-        && replay.epochs_done() < epoch
-        && !replay.has_met_doubt()
+fn is_empty_handed(
+    files: &[SegmentFile],
+    epoch: u32,
+    read: &mut impl FnMut(&Path, u64, usize) -> io::Result<Vec<u8>>,
+) -> bool {
+    // Points first, which mostly tell in their first block; each shard's in order.
+    let mut files: Vec<&SegmentFile> = files.iter().collect();
+    files.sort_by_key(|file| {
+        let key = file.key.map(|key| (key.kind, key.shard, key.segment));
+        (key.is_none(), key)
+    });
+    let mut run = Run {
+        epoch,
+        serials: BTreeMap::new(),
+    };
+    files.iter().all(|file| run.owns_nothing_in(file, read))
+}
+
+/// A run of the daemon whose files are read.
+struct Run {
+    epoch: u32,
+    /// Points that each shard has noted so far.
+    serials: BTreeMap<u16, u64>,
+}
+
+impl Run {
+    /// Is everything in a file of a replay that was cut off? One without a sound block was just begun.
+    fn owns_nothing_in(
+        &mut self,
+        file: &SegmentFile,
+        read: &mut impl FnMut(&Path, u64, usize) -> io::Result<Vec<u8>>,
+    ) -> bool {
+        let mut walk = Walk::new(file.key, 0, file.bytes);
+        let (mut window, mut base) = (Vec::new(), 0);
+        loop {
+            let passed = usize::try_from(walk.at() - base).unwrap_or(usize::MAX);
+            let rest = window.get(passed..).unwrap_or_default();
+            match walk.step(rest, &mut Effort::boundless()) {
+                Step::Block(found) => {
+                    let (head, payload) = (&found.block.head, found.block.payload);
+                    let is_whole = file.key.is_some() && found.gap.is_none();
+                    if !is_whole || !self.is_cut_off(head) || !are_copies(head, payload) {
+                        return false;
+                    }
+                }
+                Step::More { until } => {
+                    let at = walk.at();
+                    let wanted = usize::try_from(until - at).unwrap_or(usize::MAX);
+                    let Ok(bytes) = read(&file.path, at, wanted.max(READ_BYTES)) else {
+                        return false;
+                    };
+                    if at + (bytes.len() as u64) < until {
+                        return false;
+                    }
+                    (window, base) = (bytes, at);
+                }
+                Step::Newer { .. } | Step::Paused => return false,
+                Step::End(_) => return true,
+            }
+        }
+    }
+
+    /// Was a block written while earlier epochs owed points, before any sync of the data had failed, and
+    /// behind all that its shard had noted?
+    fn is_cut_off(&mut self, head: &Head) -> bool {
+        let is_early = head.epochs_done < self.epoch && head.mount != MOUNT_DOUBTFUL;
+        if head.kind == Kind::Names {
+            return is_early;
+        }
+        let serial = self.serials.entry(head.shard).or_default();
+        let follows = *serial == head.serial;
+        *serial = head.serial + u64::from(head.entries);
+        is_early && follows
+    }
+}
+
+/// Is every point of a block a copy, and are there as many as its head says? Of names there are none.
+fn are_copies(head: &Head, payload: &[u8]) -> bool {
+    if head.kind == Kind::Names {
+        return true;
+    }
+    let mut copies = 0;
+    let mut entries = PointDecoder::new(payload, head.received_ms);
+    while let Some(entry) = entries.next() {
+        match entry {
+            Ok(Entry::Point { .. }) if entries.is_copy() => copies += 1,
+            Ok(Entry::Point { .. }) | Err(_) => return false,
+            Ok(
+                Entry::Written { .. }
+                | Entry::WrittenPart { .. }
+                | Entry::Mark(_)
+                | Entry::DataSynced(_),
+            ) => {}
+        }
+    }
+    copies == head.entries
+}
+
+/// So many bytes of a file, fewer where it ends.
+fn read(path: &Path, offset: u64, bytes: usize) -> io::Result<Vec<u8>> {
+    read_at(&File::open(path)?, offset, bytes)
 }
 
 fn remove_file(file: &SegmentFile) -> u64 {
@@ -98,10 +196,6 @@ fn remove_file(file: &SegmentFile) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use std::fs::File;
-
-    use benzene_engine::journal::MOUNT_DOUBTFUL;
-    use benzene_engine::journal::block::{Head, Kind};
     use benzene_engine::journal::entry::PointEncoder;
     use benzene_engine::journal::name_entry::NameEncoder;
     use benzene_engine::point::Point;
@@ -181,6 +275,38 @@ mod tests {
         run(directory.path(), 3, (0, 3), |head| {
             head.mount = MOUNT_DOUBTFUL;
         });
-        assert_eq!(left(directory.path(), 1).0, (1..=3).collect());
+        run(directory.path(), 4, (0, 3), |head| head.serial = 9);
+        assert_eq!(left(directory.path(), 1).0, (1..=4).collect());
+    }
+
+    #[test]
+    fn a_run_with_points_of_its_own_is_read_no_further_than_to_the_first() {
+        let directory = tempfile::tempdir().unwrap();
+        run(directory.path(), 1, (1000, 0), |_| {});
+        run(directory.path(), 2, (0, 1000), |_| {});
+        for epoch in [1, 2] {
+            let points = format!("{epoch:08}-00000-00000000.points");
+            let file = File::options()
+                .write(true)
+                .open(directory.path().join(points));
+            file.unwrap().set_len(64 << 20).unwrap();
+        }
+        let survey = Survey::new(look_through(directory.path()).unwrap()).unwrap();
+        let bytes_read = |epoch: u32, is_empty: bool| {
+            let of = survey
+                .files
+                .iter()
+                .filter(|file| super::epoch(file) == Some(epoch));
+            let of: Vec<SegmentFile> = of.cloned().collect();
+            let mut bytes_read = 0;
+            let found = is_empty_handed(&of, epoch, &mut |path, offset, bytes| {
+                bytes_read += bytes;
+                read(path, offset, bytes)
+            });
+            assert_eq!(found, is_empty, "run {epoch}");
+            bytes_read
+        };
+        assert_eq!(bytes_read(1, false), READ_BYTES);
+        assert!(bytes_read(2, true) > 32 << 20, "it is looked at in whole");
     }
 }

@@ -54,12 +54,6 @@ fn pause() {
     std::thread::sleep(JOURNAL_READ_RETRY);
 }
 
-/// Reads a journal to its end, or to the first point that is given out: is there none?
-pub(super) fn is_without_points(replay: &mut Replay) -> bool {
-    let stop = |_: &str, _: Owed| Err::<(), Option<NewerVersion>>(None);
-    drive(replay, &mut { stop }).is_ok()
-}
-
 fn answer(replay: &mut Replay, token: ReplayToken, operation: &FileOperation) {
     let answer = if let FileOperation::Open { path, ranges, .. } = operation {
         open(path, ranges)

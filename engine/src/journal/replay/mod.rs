@@ -338,11 +338,6 @@ impl Replay {
         self.latest
     }
 
-    /// Does a block say that a sync of the data has failed?
-    pub fn has_met_doubt(&self) -> bool {
-        self.has_met_doubt
-    }
-
     /// Epochs below this one owe nothing. Certain once it has weighed.
     pub fn epochs_done(&self) -> u32 {
         self.epochs_done
