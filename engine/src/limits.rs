@@ -382,8 +382,15 @@ const _: () = assert!(UNFINISHED_BYTES_MAX >= 2 * PICKLE_FRAME_BYTES_MAX);
 /// take a frame a core: a frame of two bytes an item takes twelve times as much decoded. Past it frames
 /// wait as they came. Room for the frames of some 5,000 relays that send 500 points in each.
 pub const DECODED_BYTES_MAX: usize = 128 << 20;
-/// Bytes of replies that clients have not read, in the whole process, give or take one a core: past it
-/// the connection whose reply has waited longest is closed.
+/// Bytes of lines and frames that wait, as they came, for room or for their turn, in the whole process,
+/// give or take what one receive brings a core: past it a core on which any wait takes nothing further
+/// from its senders, whose sockets keep it. Room for the full receive buffers of 500 senders: more would
+/// only be memory, as reading on is quicker than what makes room.
+pub const HELD_TOGETHER_BYTES_MAX: usize = 32 << 20;
+const _: () = assert!(HELD_TOGETHER_BYTES_MAX >= 500 * RECEIVE_BUFFER_BYTES as usize);
+const _: () = assert!(HELD_TOGETHER_BYTES_MAX >= 100 * HELD_BYTES_MAX);
+/// Bytes of replies that clients have not read, and of what these have sent ahead, in the whole process,
+/// give or take one a core: past it the connection whose reply has waited longest is closed.
 pub const REPLIES_BYTES_MAX: usize = 256 << 20;
 const _: () = assert!(REPLIES_BYTES_MAX >= 8 * QUERY_REPLY_BYTES_MAX);
 /// Bytes that one connection may have sent ahead of a reply before it is read no more for a while.

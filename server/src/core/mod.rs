@@ -20,6 +20,8 @@ mod bulk;
 mod diary;
 mod peers;
 mod recalled;
+#[cfg(test)]
+mod tests;
 
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
@@ -226,7 +228,8 @@ impl Core {
 
     /// How long the ring may wait for something to happen.
     fn wait(&self) -> Option<Duration> {
-        let has_bulk = !self.bulk.is_empty() && !self.shard.is_congested();
+        let is_held_up = self.shard.is_congested() || self.front.holds_too_much();
+        let has_bulk = !self.bulk.is_empty() && !is_held_up;
         if has_bulk || self.front.has_work() || self.shard.has_work() {
             return Some(Duration::ZERO);
         }
@@ -283,10 +286,11 @@ impl Core {
     }
 
     /// Works off a slice of what receivers brought. While another core's inbox is full it waits
-    /// here, in the receive buffers: a datagram is then not dropped for want of a place on its way.
+    /// here, in the receive buffers: a datagram is then not dropped for want of a place on its way. It
+    /// waits here too while connections that were stalled hold too much.
     fn work_bulk(&mut self) {
         let (mut left, deadline) = (TURN_BYTES_MAX, clock::now().instant + TURN_TIME_MAX);
-        while left > 0 && clock::now().instant < deadline {
+        while left > 0 && clock::now().instant < deadline && !self.front.holds_too_much() {
             if self.shard.is_congested() {
                 self.send_messages();
                 if self.shard.is_congested() {
@@ -477,7 +481,7 @@ impl Core {
             return;
         }
         let mut left = TURN_BYTES_MAX;
-        while left > 0 && !self.shard.is_congested() {
+        while left > 0 && !self.shard.is_congested() && !self.front.holds_too_much() {
             let Some((socket, bytes_max)) = self.front.next_last_read() else {
                 break;
             };

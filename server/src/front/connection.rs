@@ -308,6 +308,11 @@ impl Connection {
         self.reply_bytes = 0;
     }
 
+    /// Whether a reply of it has gone out and is not read.
+    pub(super) fn is_unread(&self) -> bool {
+        self.reply_bytes > 0
+    }
+
     /// Publishes what it has come to hold, or to hold no longer, since the last call. Says whether that
     /// is a compressed stream more.
     pub(super) fn note(&mut self, memory: &Memory) -> bool {
@@ -339,8 +344,10 @@ impl Connection {
             (Use::Unfinished, Talk::Query(frames)) => frames.pending_bytes(),
             (Use::Streams, Talk::Line(lines)) => lines.unpacker_bytes(),
             (Use::Decoded, Talk::Batches(batches)) => batches.decoded_bytes(),
-            (Use::Replies, Talk::Query(_)) => self.reply_bytes,
-            (Use::Unfinished | Use::Streams | Use::Decoded | Use::Replies, _) => 0,
+            // Not with what senders hold, which would wait for a client that does not read.
+            (Use::Replies, Talk::Query(_)) => self.reply_bytes + self.held.capacity(),
+            (Use::Held, Talk::Line(_) | Talk::Datagram | Talk::Batches(_)) => self.held.capacity(),
+            (Use::Unfinished | Use::Streams | Use::Decoded | Use::Replies | Use::Held, _) => 0,
         }
     }
 

@@ -3,7 +3,8 @@
 //! points do not move it. When that time has come it is looked at: it is closed, or it has sent
 //! something since and goes back under its new time. So a point costs nothing, and a turn looks at
 //! `limits::IDLE_LOOKS_PER_TURN_MAX` connections at most.
-//! Time in which this core did not read, because the cache was full, is nobody's silence.
+//! Time in which this core did not read, because the cache was full or too much waited for room, is
+//! nobody's silence.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};

@@ -7,10 +7,11 @@
 //! waits for a place on its way; for a full cache it cannot wait, and is dropped point by point,
 //! counted. A connection, or datagram, whose next name is to be judged when the turn has no time left
 //! for that waits too, and those who wait so are served one after the other.
-//! Bounds: a stalled connection holds what was on its way when it was stopped, at most the
-//! receive buffers of its ring; all else that connections hold is bounded for the whole process, by its
-//! use (`memory`). What is worked on at once is bounded by the caller (`slice`, `resume`) and, where a small frame holds
-//! many points, by `limits::TURN_ITEMS_MAX`; what is left is held for the next turn.
+//! Bounds: all that connections hold is bounded for the whole process, by its use (`memory`). Where those
+//! that wait hold too much of what was on its way when they were stopped, the loop hands nothing further
+//! on (`holds_too_much`). What is worked on at once is bounded by the caller (`slice`, `resume`) and,
+//! where a small frame holds many points, by `limits::TURN_ITEMS_MAX`; what is left is held for the next
+//! turn.
 
 mod batches;
 mod connection;
@@ -272,8 +273,14 @@ impl Front {
         connection.heard = self.now;
         self.refused.begin(socket, connection.service(), self.now);
         if connection.is_behind() {
-            if connection.hold(bytes) {
+            let is_query = connection.service() == Service::Query;
+            let is_enough = connection.hold(bytes);
+            connection.note(&self.config.memory);
+            if is_enough {
                 self.stop_receiving(socket);
+            }
+            if is_query && self.config.memory.is_over(Use::Replies) {
+                self.close_unread(socket, shard);
             }
             return bytes.len();
         }
@@ -439,6 +446,14 @@ impl Front {
         }
     }
 
+    /// Whether nothing further is to be handed on from the senders: connections wait here, and those of the
+    /// process hold too much of what was received. What they hold gets less by `resume` alone. A core on
+    /// which none waits goes on, so that it does not wait for another's.
+    pub(crate) fn holds_too_much(&self) -> bool {
+        let any_waits = !self.stalled.is_empty() || !self.unjudged.is_empty();
+        any_waits && self.config.memory.is_over(Use::Held)
+    }
+
     /// Offers held bytes again, each connection that waits once, and at most `bytes_max` in all.
     pub(crate) fn resume(&mut self, bytes_max: usize, shard: &mut Shard) {
         let left = self.resume_unjudged(bytes_max, shard);
@@ -524,9 +539,10 @@ impl Front {
     /// Closes connections that have sent no point for METRIC_CLIENT_IDLE_TIMEOUT. One that waits for
     /// us is not idle.
     pub(crate) fn close_idle(&mut self, shard: &mut Shard) {
+        let holds_too_much = self.holds_too_much();
         for _ in 0..IDLE_LOOKS_PER_TURN_MAX {
             let Some(idle) = &mut self.idle else { return };
-            if !shard.has_room() || shard.is_congested() {
+            if !shard.has_room() || shard.is_congested() || holds_too_much {
                 idle.crowded(self.now);
             }
             let Some(socket) = idle.next(self.now) else {
@@ -563,7 +579,7 @@ impl Front {
     /// Closes the connection whose reply has waited longest to be read, `except` for one.
     fn close_unread(&mut self, except: SocketId, shard: &mut Shard) {
         let since = |socket, it: &Connection| {
-            let is_unread = it.has_noted(Use::Replies) && socket != except;
+            let is_unread = it.is_unread() && socket != except;
             is_unread.then_some(it.replied)
         };
         self.close_longest(since, Counter::ClosedUnread, shard);
@@ -711,10 +727,11 @@ impl Front {
         self.commands.pop_front()
     }
 
-    /// True while commands or last reads wait to be carried out, or held bytes for the next turn.
+    /// True while commands or last reads wait to be carried out and may be, or held bytes for the next
+    /// turn.
     pub(crate) fn has_work(&self) -> bool {
         !self.commands.is_empty()
-            || !self.last.is_empty()
+            || (!self.last.is_empty() && !self.holds_too_much())
             || !self.unjudged.is_empty()
             || self.has_more
     }

@@ -1,16 +1,20 @@
 //! A cache that is far smaller than what is sent: senders are slowed, on the connection, and lose
-//! nothing. Every point is in its file, none was dropped, and the memory stays what it was. A
-//! connection that comes while the cache is full is accepted, waits its turn, and is served.
+//! nothing. Every point is in its file, none was dropped, and the memory stays what it was, however many
+//! connections wait. A connection that comes while the cache is full is accepted, waits its turn, and is
+//! served.
 #![expect(
     clippy::disallowed_methods,
     clippy::print_stderr,
     reason = "a test measures time and says what it saw"
 )]
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::Write;
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
+
+use benzene_engine::limits::HELD_TOGETHER_BYTES_MAX;
 
 use crate::daemon::{Daemon, Querier, Setup, file_of, wait_for};
 use crate::first_use::now;
@@ -134,5 +138,80 @@ fn who_comes_while_the_cache_is_full_waits_and_is_served() {
         (1001, 0),
         "{}",
         ended.log
+    );
+}
+
+/// Senders that each fill a receive buffer: more than three times what may be held of all.
+const MANY: u32 = 1800;
+/// Lines of each, of 8 KiB, so that 64 KiB are few points.
+const LONG_LINES: u32 = 8;
+/// Few, so that an update has many points.
+const MANY_METRICS: u32 = 10;
+
+/// What one of many sends: eight seconds of a metric, which no other sends.
+fn long_lines(connection: u32, start: u32) -> String {
+    let (metric, padding) = (name(connection % MANY_METRICS), " ".repeat(8100));
+    let first = connection / MANY_METRICS * LONG_LINES;
+    let lines = (first..first + LONG_LINES)
+        .map(|at| format!("{metric}{padding} {at} {}\n", start + at))
+        .collect::<Vec<_>>();
+    lines.concat()
+}
+
+#[test]
+fn what_many_senders_have_sent_past_a_full_cache_is_bounded_in_sum() {
+    let daemon = Daemon::start(&Setup {
+        conf: format!(
+            "MAX_CACHE_SIZE = {CACHE_POINTS}\nUSE_FLOW_CONTROL = True\nMAX_CACHE_BYTES = 64M\n\
+             MAX_UPDATES_PER_SECOND = 10\nMAX_UPDATES_PER_SECOND_ON_SHUTDOWN = inf\n\
+             CARBON_METRIC_INTERVAL = 0"
+        ),
+        schemas: Some("[all]\npattern = .*\nretentions = 1s:1h\n".to_owned()),
+        shards: Some(2),
+        ..Setup::default()
+    });
+    let idle_bytes = vitals::memory_bytes(daemon.pid(), "VmRSS");
+    let points = MANY / MANY_METRICS * LONG_LINES;
+    let start = now() - points - 60;
+    let mut senders = Vec::new();
+    for connection in 0..MANY {
+        let mut socket = daemon.connect();
+        socket
+            .write_all(long_lines(connection, start).as_bytes())
+            .unwrap();
+        senders.push(socket);
+    }
+    let asked = Instant::now();
+    daemon.points(&name(0));
+    assert!(asked.elapsed() < Duration::from_secs(2), "queries wait too");
+    let wanted = (0..points).map(|at| (start + at, f64::from(at)));
+    let wanted: BTreeMap<u32, f64> = wanted.collect();
+    for metric in 0..MANY_METRICS {
+        let path = daemon.file(&name(metric));
+        let found = wait_for(|| file_points(&path).filter(|found| *found == wanted));
+        assert!(found.is_some(), "{} lacks points", name(metric));
+    }
+    let peak = vitals::memory_bytes(daemon.pid(), "VmHWM");
+    eprintln!(
+        "{MANY} senders: resident {} KiB idle, {} peak",
+        idle_bytes >> 10,
+        peak >> 10,
+    );
+    drop(senders);
+    let ended = daemon.stop();
+    assert!(ended.status.success(), "{}", ended.log);
+    let accounts = accounts(&ended.log);
+    let sent = u64::from(MANY * LONG_LINES);
+    assert_eq!(accounts.received, sent, "{}", ended.log);
+    let rest = accounts.superseded + accounts.dropped + accounts.cached;
+    assert_eq!(rest, 0, "{}", ended.log);
+    let held = HELD_TOGETHER_BYTES_MAX as u64;
+    assert!(
+        peak > idle_bytes + held / 2,
+        "{peak} bytes at the peak, {idle_bytes} idle: nobody had to wait"
+    );
+    assert!(
+        peak < idle_bytes + held + GROWN_BYTES,
+        "{peak} bytes at the peak, {idle_bytes} idle"
     );
 }

@@ -1,19 +1,21 @@
 //! What connections may hold and cost, whatever their senders do: compressed streams, decoded frames,
-//! and replies that nobody reads.
+//! replies that nobody reads, and what waits for room.
+
+use std::time::Duration;
 
 use benzene_engine::limits::{
-    DECODED_BYTES_MAX, GZIP_STREAM_BYTES, GZIP_STREAMS_BYTES_MAX, REPLIES_BYTES_MAX,
-    TURN_BYTES_MAX, TURN_ITEMS_MAX, TURN_SLICE_BYTES, UNFINISHED_BYTES_MAX,
+    DECODED_BYTES_MAX, GZIP_STREAM_BYTES, GZIP_STREAMS_BYTES_MAX, HELD_TOGETHER_BYTES_MAX,
+    REPLIES_BYTES_MAX, TURN_BYTES_MAX, TURN_ITEMS_MAX, TURN_SLICE_BYTES, UNFINISHED_BYTES_MAX,
 };
 use benzene_engine::ring::SocketId;
 use benzene_engine::shard::Shard;
 use benzene_engine::stats::Counter;
 use miniz_oxide::deflate::compress_to_vec;
 
-use super::{clock, front, front_of, ring, shard, shard_of, turn};
+use super::{clock, front, front_of, front_with, ring, shard, shard_of, turn};
 use crate::config::Service;
 use crate::front::memory::Use;
-use crate::front::{Command, Front};
+use crate::front::{Command, Front, FrontConfig};
 
 /// Other connections have come to hold so much.
 fn publish(front: &Front, kind: Use, bytes: usize) {
@@ -251,4 +253,60 @@ fn replies_that_nobody_reads_share_a_bound() {
     // Whose reply was read stays, and so does the newest.
     assert_eq!(closed, [sockets[1]]);
     assert_eq!(shard.counted(Counter::ClosedUnread), 1);
+}
+
+#[test]
+fn what_a_client_sends_ahead_of_a_reply_counts_with_the_replies() {
+    let (mut ring, mut shard) = (ring(), shard_of(1, 1 << 30));
+    let (mut front, sockets) = front_of(&mut ring, &[Service::Query; 2]);
+    for socket in &sockets {
+        front.received(*socket, &query("a"), &mut shard);
+        assert_eq!(replies(&mut front, &mut shard), [*socket]);
+    }
+    publish(&front, Use::Replies, REPLIES_BYTES_MAX - (64 << 10));
+    // Whose reply has waited longest goes, and no sender is read less for it.
+    front.received(sockets[1], &b"x".repeat(64 << 10), &mut shard);
+    let closed: Vec<Command> = std::iter::from_fn(|| front.next_command()).collect();
+    assert!(
+        matches!(closed[..], [Command::Close(socket, _)] if socket == sockets[0]),
+        "{closed:?}"
+    );
+    assert_eq!(shard.counted(Counter::ClosedUnread), 1);
+    assert!(!front.config.memory.is_over(Use::Held));
+}
+
+#[test]
+fn who_waits_for_room_shares_a_bound_and_is_not_closed() {
+    let (mut ring, mut shard) = (ring(), shard_of(1, 1 << 30));
+    let config = FrontConfig {
+        client_idle: Some(Duration::from_secs(1)),
+        ..FrontConfig::quiet(clock::now())
+    };
+    let services = [Service::Pickle, Service::Line];
+    let (mut front, sockets) = front_with(&mut ring, &services, config);
+    let time = clock::now().unix_seconds;
+    publish(&front, Use::Held, HELD_TOGETHER_BYTES_MAX);
+    assert!(!front.holds_too_much());
+    let frame = many_of_one("a", 2 * TURN_ITEMS_MAX, time);
+    front.received(sockets[0], &frame.repeat(2), &mut shard);
+    // It waits for its turn, and what it holds is counted.
+    assert!(front.holds_too_much());
+    // Who is not read meanwhile is not silent.
+    let mut later = clock::now();
+    later.instant += Duration::from_secs(2);
+    front.begin_turn(later);
+    front.close_idle(&mut shard);
+    assert_eq!(shard.counted(Counter::ClosedIdle), 0);
+    for _ in 0..8 {
+        turn(&mut front, &mut shard);
+    }
+    let all = 4 * TURN_ITEMS_MAX as u64;
+    assert_eq!(shard.counted(Counter::Received), all);
+    // It holds nothing any more.
+    assert!(!front.config.memory.is_over(Use::Held));
+    // Others hold too much, and nobody waits here: this core goes on.
+    publish(&front, Use::Held, 1);
+    assert!(front.config.memory.is_over(Use::Held));
+    assert!(!front.holds_too_much());
+    assert_eq!(reset(&mut front), []);
 }

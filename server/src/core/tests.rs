@@ -1,0 +1,97 @@
+//! What the loop takes of what receivers brought, and what it leaves in the receive buffers.
+
+use std::io::Write;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use benzene_engine::clock;
+use benzene_engine::limiter::Room;
+use benzene_engine::limits::HELD_TOGETHER_BYTES_MAX;
+use benzene_engine::metric::ShardIndex;
+use benzene_engine::ring::{Driver, Ring, RingConfig};
+use benzene_engine::schemas::{Aggregations, Schemas};
+use benzene_engine::shard::{Shard, ShardConfig};
+use benzene_engine::stats::Counter;
+
+use super::{Core, Peers};
+use crate::config::Service;
+use crate::front::{Entrance, Front, FrontConfig};
+
+const LINE: Entrance = Entrance {
+    service: Service::Line,
+    instance: 0,
+};
+/// The points that the cache has room for.
+const POINTS: u32 = 100_000;
+
+/// A core by itself, and the room of its cache.
+fn core() -> (Core, Arc<Room>) {
+    let now = clock::now();
+    let ring = Ring::new(RingConfig {
+        driver: Driver::PollSync,
+        file_threads: 1,
+        ..RingConfig::default()
+    });
+    let schemas = Schemas::parse("[all]\npattern = .*\nretentions = 1s:1h\n").unwrap();
+    let aggregations = Arc::new(Aggregations::parse("").unwrap().0);
+    let room = Arc::new(Room::new(Some(u64::from(POINTS)), 1 << 30));
+    let shard = ShardConfig {
+        room: Arc::clone(&room),
+        ..ShardConfig::alone(Path::new("/"), Arc::new(schemas.0), aggregations, now)
+    };
+    let (shard, front) = (
+        Shard::new(shard, now),
+        Front::new(FrontConfig::quiet(now), now),
+    );
+    let peers = Arc::new(Peers::new(1, None));
+    let core = Core::new(ShardIndex(0), ring.unwrap(), shard, front, peers);
+    (core, room)
+}
+
+#[test]
+fn nothing_further_is_taken_while_what_waits_is_over_its_bound() {
+    let (mut core, room) = core();
+    let now = clock::now();
+    let time = now.unix_seconds;
+    assert_eq!(room.take(POINTS), POINTS);
+    // A connection that finds no room for its first line. What is behind it is no line.
+    let (ours, _theirs) = UnixStream::pair().unwrap();
+    let waits = core.ring.adopt(ours.into());
+    core.front.open(waits, LINE);
+    let mut bytes = format!("waits 1 {time}\n").into_bytes();
+    bytes.resize(HELD_TOGETHER_BYTES_MAX + 1, b'x');
+    bytes.push(b'\n');
+    core.front.received(waits, &bytes, &mut core.shard);
+    core.obey_front();
+    // Another that sends one line.
+    let (mut late, ours) = UnixStream::pair().unwrap();
+    core.serve(LINE, ours.into());
+    late.write_all(format!("late 1 {time}\n").as_bytes())
+        .unwrap();
+    while core.bulk.is_empty() {
+        core.ring.turn(Some(Duration::from_millis(1)));
+        while let Some(event) = core.ring.next_event() {
+            core.dispatch(event, now);
+        }
+    }
+    // It stays in its receive buffer, and the loop neither spins nor sleeps over it.
+    core.work_bulk();
+    assert!(!core.bulk.is_empty(), "the receive buffer was emptied");
+    let wait = core.wait();
+    let is_short = |wait: Duration| !wait.is_zero() && wait < Duration::from_millis(100);
+    assert!(wait.is_some_and(is_short), "{wait:?}");
+    assert_eq!(core.shard.counted(Counter::Received), 0);
+    // What waits finds room, and nothing has to be received for that.
+    room.give(u64::from(POINTS));
+    for _ in 0..100 {
+        core.front.resume(usize::MAX, &mut core.shard);
+    }
+    assert_eq!(core.shard.counted(Counter::Received), 1);
+    for _ in 0..100 {
+        core.work_bulk();
+    }
+    assert!(core.bulk.is_empty(), "the receive buffer is still there");
+    assert_eq!(core.shard.counted(Counter::Received), 2);
+}
