@@ -180,12 +180,12 @@ fn instances_that_wait_for_the_next_start_bring_no_rates() {
     let reported = own.value("benzene.own");
     let values = own.wait_until(&names, |values| values[1] > reported);
     assert_eq!(values[0], 500, "{}", daemon.log());
-    let said = "from now on MAX_UPDATES_PER_SECOND = 700; changed, but as before until the next start: \
+    let said = "from now on MAX_UPDATES_PER_SECOND = 800; changed, but as before until the next start: \
                 INSTANCES";
     noticed(&mut daemon, said, || {
-        std::fs::write(&path, text.replace("= 500", "= 700")).unwrap();
+        std::fs::write(&path, text.replace("= 500", "= 800")).unwrap();
     });
-    own.wait_until(&names, |values| values[0] == 700);
+    own.wait_until(&names, |values| values[0] == 800);
     assert!(daemon.stop().status.success());
 }
 
