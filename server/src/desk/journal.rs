@@ -464,7 +464,7 @@ impl Desk {
 
 /// Whether the data may outlive the journal: it goes with a container or with a reboot, and they are
 /// elsewhere.
-fn is_left_behind(settings: &JournalSettings, data: &[DataDirectory]) -> bool {
+pub(super) fn is_left_behind(settings: &JournalSettings, data: &[DataDirectory]) -> bool {
     let device = |path: &Path| mount::device_of(path).ok();
     let here = device(&settings.dir);
     host::is_passing(&settings.dir).unwrap_or(false)

@@ -9,7 +9,7 @@ use benzene_engine::stats::Counter;
 use tokio::time::sleep;
 
 use super::selfmetrics::Totals;
-use super::{Desk, Ended, Signals, adopted};
+use super::{Desk, Ended, Signals, adopted, journal};
 use crate::core::{Ending, Parcel};
 use crate::exit::Exit;
 
@@ -25,6 +25,15 @@ pub(super) enum Begun {
     BySignal(&'static str),
     /// The daemon itself, for this reason.
     ByItself(&'static str),
+}
+
+/// What becomes of the journal behind the stop.
+#[derive(Clone, Copy)]
+enum Journal {
+    /// The next start finds it.
+    Lasting,
+    /// It goes with a container or a reboot, and the data does not.
+    Passing,
 }
 
 impl Desk {
@@ -55,7 +64,12 @@ impl Desk {
         }
         let totals = Box::pin(self.totals()).await;
         self.tell_all(|| Parcel::Exit).await;
-        let ended = Self::say_end(&totals, ending, cut_short);
+        let journal = self.settings.journal.as_ref();
+        let journal = match journal {
+            Some(it) if journal::is_left_behind(it, &self.settings.data) => Journal::Passing,
+            Some(_) | None => Journal::Lasting,
+        };
+        let ended = Self::say_end(&totals, (ending, journal), cut_short);
         if ended.exit == Exit::Success && ending == Ending::Drain {
             adopted::forget_several(&self.settings.journal_dir);
         }
@@ -75,7 +89,11 @@ impl Desk {
     }
 
     /// Says what became of every point, and how the process is to end.
-    fn say_end(totals: &Totals, ending: Ending, cut_short: Option<&str>) -> Ended {
+    fn say_end(
+        totals: &Totals,
+        (ending, journal): (Ending, Journal),
+        cut_short: Option<&str>,
+    ) -> Ended {
         let cached = totals.usage.points;
         // Cores that have come to their end leave nothing cached that a journal does not keep.
         let kept = if cut_short.is_none() {
@@ -112,11 +130,16 @@ impl Desk {
         if let Some(signal) = cut_short {
             tracing::error!("a second signal ({signal}) cut the stop short");
         }
-        if left > 0 {
-            tracing::error!(
+        match journal {
+            _ if left == 0 => {}
+            Journal::Lasting => tracing::error!(
                 "{left} points stay in the journal, for their files cannot be written: the next start \
                  writes them once they can be, and `benzene journal export` prints them"
-            );
+            ),
+            Journal::Passing => tracing::error!(
+                "{left} points are in no file but the journal, which goes with this container, or with a \
+                 reboot: have `benzene journal export` print them before that"
+            ),
         }
         if lost > 0 {
             tracing::error!("stopped with {lost} points that are in no file");
@@ -127,10 +150,14 @@ impl Desk {
         } else {
             Exit::Success
         };
+        let kept = match journal {
+            Journal::Lasting => left,
+            Journal::Passing => 0,
+        };
         Ended {
             exit,
             unwritten,
-            kept: left,
+            kept,
         }
     }
 
@@ -200,12 +227,16 @@ mod tests {
         }
     }
 
-    fn end(reports: &[Report], ending: Ending, cut_short: Option<&str>) -> Exit {
+    fn ended(reports: &[Report], ending: (Ending, Journal), cut_short: Option<&str>) -> Ended {
         let mut totals = Totals::default();
         for report in reports {
             totals.add(report, &[]);
         }
-        Desk::say_end(&totals, ending, cut_short).exit
+        Desk::say_end(&totals, ending, cut_short)
+    }
+
+    fn end(reports: &[Report], ending: Ending, cut_short: Option<&str>) -> Exit {
+        ended(reports, (ending, Journal::Lasting), cut_short).exit
     }
 
     #[test]
@@ -226,5 +257,15 @@ mod tests {
         let kept = &all[..1];
         assert_eq!(end(kept, Ending::Drain, None), Exit::PointsLost);
         assert_eq!(end(kept, Ending::Rest, Some("SIGINT")), Exit::PointsLost);
+    }
+
+    #[test]
+    fn a_journal_that_passes_keeps_nothing_for_the_next_start() {
+        let reports = [report(7, State::Healthy)];
+        for (journal, kept) in [(Journal::Lasting, 7), (Journal::Passing, 0)] {
+            let ended = ended(&reports, (Ending::Drain, journal), None);
+            assert_eq!(ended.exit, Exit::PointsLost);
+            assert_eq!((ended.unwritten, ended.kept), (7, kept));
+        }
     }
 }

@@ -195,7 +195,7 @@ impl Keeper {
 
 impl LogFile {
     fn open(path: PathBuf) -> io::Result<LogFile> {
-        let file = open(&path)?;
+        let file = open(&path, true)?;
         let found = file.metadata()?;
         Ok(LogFile {
             path,
@@ -218,7 +218,7 @@ impl LogFile {
             if let Some(directory) = self.path.parent() {
                 std::fs::create_dir_all(directory)?;
             }
-            self.file = open(&self.path)?;
+            self.file = open(&self.path, false)?;
             self.identity = identity(&self.file.metadata()?);
             self.take_stderr()?;
         }
@@ -238,7 +238,9 @@ fn identity(found: &Metadata) -> (u64, u64) {
     (found.dev(), found.ino())
 }
 
-fn open(path: &Path) -> io::Result<File> {
+/// Opens a log file. Another user's that may not be written makes room where `takes_over`: not under a
+/// running writer, whose file another daemon's would be in turn.
+fn open(path: &Path, takes_over: bool) -> io::Result<File> {
     let attempt = || {
         File::options()
             .append(true)
@@ -247,7 +249,9 @@ fn open(path: &Path) -> io::Result<File> {
             .open(path)
     };
     let opened = match attempt() {
-        Err(error) if error.kind() == io::ErrorKind::PermissionDenied && set_aside(path) => {
+        Err(error)
+            if takes_over && error.kind() == io::ErrorKind::PermissionDenied && set_aside(path) =>
+        {
             attempt()
         }
         opened => opened,

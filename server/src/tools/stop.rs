@@ -80,8 +80,8 @@ fn stop(settings: &Settings, options: &StopOptions) -> Result<Exit, String> {
     }
     host::terminate(process)
         .map_err(|error| format!("process {name} cannot be stopped: {error}"))?;
-    let ended =
-        wait(&lock, options.timeout).map_err(|problem| format!("process {name}: {problem}"))?;
+    let ended = wait(&lock, name, options.timeout)
+        .map_err(|problem| format!("process {name}: {problem}"))?;
     heard(name, ended)
 }
 
@@ -124,18 +124,27 @@ fn is_held(lock: &File) -> Result<bool, String> {
     }
 }
 
-/// Waits until the lock is free, and reads what is said then of the process that had it.
+/// Waits until the process lets go of the lock, and reads what it says then of its end.
 #[expect(clippy::disallowed_methods, reason = "a tool may sleep")]
-fn wait(lock: &File, timeout: Option<Duration>) -> Result<Option<Ended>, String> {
+fn wait(lock: &File, process: &str, timeout: Option<Duration>) -> Result<Option<Ended>, String> {
     let begun = clock::now().instant;
     loop {
         match lock.try_lock() {
             Ok(()) => {
                 // Held meanwhile, so that it is not the next one's.
-                let ended = Holder::read(lock).ended;
+                let holder = Holder::read(lock);
+                let ended = holder.ended.filter(|_| holder.process == process);
                 return lock.unlock().map(|()| ended).map_err(|e| e.to_string());
             }
-            Err(TryLockError::WouldBlock) => {}
+            Err(TryLockError::WouldBlock) => {
+                // No number, for a moment, while the next one writes its own.
+                let now = Holder::read(lock).process;
+                if now != process && now.parse::<u32>().is_ok() {
+                    return Err(format!(
+                        "has ended, and process {now} was started in its place: how it ended its log says"
+                    ));
+                }
+            }
             Err(TryLockError::Error(error)) => return Err(error.to_string()),
         }
         let waited = clock::now().instant.duration_since(begun);
@@ -143,5 +152,35 @@ fn wait(lock: &File, timeout: Option<Duration>) -> Result<Option<Ended>, String>
             return Err(format!("has not ended within {} s", waited.as_secs()));
         }
         std::thread::sleep(LOOK);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Seek, Write};
+
+    use super::*;
+
+    #[test]
+    fn another_process_in_its_place_is_not_waited_for() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join(LOCK_NAME);
+        let open = || {
+            let mut options = File::options();
+            options.read(true).write(true).create(true).truncate(false);
+            options.open(&path).unwrap()
+        };
+        let mut holder = open();
+        holder.lock().unwrap();
+        writeln!(holder, "2\na").unwrap();
+        let waited = wait(&open(), "1", Some(Duration::from_secs(60)));
+        assert!(waited.unwrap_err().contains("process 2"));
+        // One that has let go says how it ended, and one that was killed before the next one nothing.
+        holder.rewind().unwrap();
+        writeln!(holder, "2\na\n7 5 5").unwrap();
+        holder.unlock().unwrap();
+        let ended = |process| wait(&open(), process, None).unwrap();
+        assert_eq!(ended("2").unwrap().exit, Exit::PointsLost);
+        assert_eq!(ended("1"), None);
     }
 }

@@ -200,6 +200,7 @@ fn the_units_do_not_start_again_what_a_second_try_cannot_mend() {
         Exit::Config,
         Exit::RingUnavailable,
         Exit::DataDirectory,
+        Exit::PointsLost,
         Exit::Journal,
     ];
     let codes = finals.map(|exit| exit.code().to_string()).join(" ");
