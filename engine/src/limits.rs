@@ -316,10 +316,10 @@ pub const LOOKS_KEPT_MAX: usize = 65_536;
 /// Part of the share of waiting and parked series (one in so many) that unproven ones hold at most
 /// before their files are looked for without a pace.
 pub const UNPROVEN_SHARE: u64 = 8;
-/// Part of the same share (one in so many) that series which wait for their create leave to parked ones.
-/// A file that is locked for a moment, or met a want of descriptors, is sound, and its points have a place
-/// to go to; names that wait fill whatever they may have. Of a cache of a million points it is 62,500: those
-/// of a minute of a thousand files.
+/// Part of the same share (one in so many) that series which wait for their create, or whose file cannot be
+/// made, leave to parked ones. A file that is locked for a moment, or met a want of descriptors, is sound,
+/// and its points have a place to go to; names without a file fill whatever they may have. Of a cache of a
+/// million points it is 62,500: those of a minute of a thousand files.
 pub const PARKED_RESERVE: u64 = 4;
 /// How often a stop tries a file that cannot be written, a second apart, before it gives its
 /// points up and says so: long enough for a lock or a short shortage, short enough for systemd.

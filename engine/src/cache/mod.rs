@@ -6,8 +6,9 @@
 //! Each data directory has its own lists, write order and share, so that none waits for another
 //! (docs/decisions/0020).
 //! A series goes from `Standing::Unproven` (its file is looked for) to `Writable` or `Waiting` (for
-//! its create); a file that fails is `Parked`. Only writable series are in the write order; points
-//! of waiting and parked ones have a share of the bound of their own.
+//! its create); a file that fails is `Parked`, one that cannot be looked for or made `Unmade`. Only
+//! writable series are in the write order; points of waiting, unmade and parked ones have a share of
+//! the bound of their own.
 //! Invariants: of all points inserted, each is cached, was written, was superseded by a later one
 //! of the same second, or was reported in a `Dropped`, once; a `SeriesId` stays valid while its
 //! series has points that are cached, in flight or recent (a waiting series that was seen once and
@@ -104,7 +105,7 @@ pub struct CacheConfig {
     pub began: Instant,
     /// Bound of the recent points, in bytes; those kept for the next update have as much besides.
     pub recent_bytes_max: u64,
-    /// Bound of what waiting and parked series hold, in bytes of records, names and points.
+    /// Bound of what waiting, unmade and parked series hold, in bytes of records, names and points.
     pub waiting_bytes_max: u64,
     /// The same bound in points; `u64::MAX` where MAX_CACHE_SIZE is inf.
     pub waiting_points_max: u64,
@@ -498,7 +499,7 @@ impl Cache {
             Standing::Writable => Place::Ready,
             Standing::Waiting if points == 1 => Place::Once,
             Standing::Waiting => Place::Repeated,
-            Standing::Parked => Place::Nowhere,
+            Standing::Unmade | Standing::Parked => Place::Nowhere,
         }
     }
 

@@ -17,6 +17,8 @@ pub enum Standing {
     Writable,
     /// Its file is missing; it waits for its create.
     Waiting,
+    /// Its file was not seen, and cannot be looked for or made just now; to be tried again later.
+    Unmade,
     /// Its file cannot be written just now; to be tried again later.
     Parked,
 }

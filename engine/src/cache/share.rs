@@ -1,8 +1,8 @@
 //! The share of the bound that is open to points which cannot be written soon: those of series that
-//! wait for their create, and of series whose file is parked.
+//! wait for their create, or whose file cannot be made, and of series whose file is parked.
 //! Without it, names that never get a file would fill the cache and stop everybody else. For the same
-//! reason those that wait fill three quarters of it at most, and parked ones whatever is free: a file
-//! that fails for a moment is sound, and its points find room.
+//! reason those without a file fill three quarters of it at most, and parked ones whatever is free: a
+//! file that fails for a moment is sound, and its points find room.
 //! Points of unproven series may be either kind: they are counted here and not bounded, and where
 //! they are many (`has_many_unproven`) it is time to find out.
 
@@ -48,6 +48,7 @@ impl Load {
 pub(super) struct Share {
     unproven: Load,
     waiting: Load,
+    unmade: Load,
     parked: Load,
     max: Load,
     /// The bound of all directories together.
@@ -60,6 +61,7 @@ impl Share {
         Self {
             unproven: Load::default(),
             waiting: Load::default(),
+            unmade: Load::default(),
             parked: Load::default(),
             max,
             total: max,
@@ -98,7 +100,7 @@ impl Share {
     #[inline]
     pub(super) fn bounds(standing: Standing) -> bool {
         match standing {
-            Standing::Waiting | Standing::Parked => true,
+            Standing::Waiting | Standing::Unmade | Standing::Parked => true,
             Standing::Unproven | Standing::Writable => false,
         }
     }
@@ -107,6 +109,7 @@ impl Share {
     pub(super) fn held(&self, standing: Standing) -> Load {
         match standing {
             Standing::Waiting => self.waiting,
+            Standing::Unmade => self.unmade,
             Standing::Parked => self.parked,
             Standing::Unproven => self.unproven,
             Standing::Writable => Load::default(),
@@ -120,10 +123,10 @@ impl Share {
         more.points <= room.points && more.bytes <= room.bytes
     }
 
-    /// Is more held than the bound, or more by waiting series than theirs?
+    /// Is more held than the bound, or more by series without a file than theirs?
     pub(super) fn is_over(&self) -> bool {
-        let held = self.waiting + self.parked;
-        held.exceeds(self.max) || self.waiting.exceeds(self.waiting_max())
+        let fileless = self.fileless();
+        (fileless + self.parked).exceeds(self.max) || fileless.exceeds(self.fileless_max())
     }
 
     /// Do unproven series hold much, measured by the share?
@@ -132,23 +135,30 @@ impl Share {
             || self.unproven.bytes > self.max.bytes / UNPROVEN_SHARE
     }
 
-    /// The room that is left for series of this standing: waiting ones do not take the last part, which
-    /// is for parked ones.
+    /// The room that is left for series of this standing: those without a file do not take the last
+    /// part, which is for parked ones.
     #[inline]
     pub(super) fn room(&self, standing: Standing) -> Load {
-        let free = self.max.without(self.waiting + self.parked);
-        if standing != Standing::Waiting {
+        let fileless = self.fileless();
+        let free = self.max.without(fileless + self.parked);
+        if standing != Standing::Waiting && standing != Standing::Unmade {
             return free;
         }
-        let own = self.waiting_max().without(self.waiting);
+        let own = self.fileless_max().without(fileless);
         Load {
             points: free.points.min(own.points),
             bytes: free.bytes.min(own.bytes),
         }
     }
 
-    /// What waiting series hold at most.
-    fn waiting_max(&self) -> Load {
+    /// What series hold that wait for their create, or whose file cannot be made.
+    #[inline]
+    fn fileless(&self) -> Load {
+        self.waiting + self.unmade
+    }
+
+    /// What these hold at most.
+    fn fileless_max(&self) -> Load {
         let reserve = Load {
             points: self.max.points / PARKED_RESERVE,
             bytes: self.max.bytes / PARKED_RESERVE,
@@ -179,6 +189,7 @@ impl Share {
     fn of(&mut self, standing: Standing) -> &mut Load {
         match standing {
             Standing::Waiting => &mut self.waiting,
+            Standing::Unmade => &mut self.unmade,
             Standing::Parked => &mut self.parked,
             Standing::Unproven => &mut self.unproven,
             Standing::Writable => {

@@ -1,6 +1,6 @@
 //! What is known of a series' file changes: who looks for it, who makes it, who waits.
-//! Points that come under the share of waiting and parked series by such a change, and find no room
-//! there, are dropped oldest first, after series that were seen once have made room.
+//! Points that come under the share of waiting, unmade and parked series by such a change, and find no
+//! room there, are dropped oldest first, after series that were seen once have made room.
 
 use super::points::Blocks;
 use super::share::{Load, Share};
@@ -14,7 +14,7 @@ use crate::point::Point;
 pub struct Dropped {
     /// Their series waited for its create.
     pub create_wait: u64,
-    /// Their series' file was parked.
+    /// Their series' file could not be made, or was parked.
     pub parked: u64,
 }
 
@@ -27,7 +27,7 @@ impl Dropped {
     pub(super) fn count(&mut self, standing: Standing, points: u64) {
         match standing {
             Standing::Waiting => self.create_wait += points,
-            Standing::Parked => self.parked += points,
+            Standing::Unmade | Standing::Parked => self.parked += points,
             Standing::Unproven | Standing::Writable => {
                 assert!(
                     points == 0,

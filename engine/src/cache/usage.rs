@@ -29,7 +29,7 @@ pub struct Usage {
     pub waiting_points: u64,
     /// Bytes of these series, with records and names.
     pub waiting_bytes: u64,
-    /// Points of series whose file is parked.
+    /// Points of series whose file cannot be made just now, or is parked.
     pub parked_points: u64,
     /// Bytes of these series, with records and names.
     pub parked_bytes: u64,
@@ -75,7 +75,8 @@ impl Cache {
             let shares = self.shares.iter();
             shares.fold(Load::default(), |sum, share| sum + share.held(standing))
         };
-        let (waiting, parked) = (held_for(Standing::Waiting), held_for(Standing::Parked));
+        let waiting = held_for(Standing::Waiting);
+        let parked = held_for(Standing::Unmade) + held_for(Standing::Parked);
         Usage {
             points: self.points,
             points_in_flight: self.points_in_flight,

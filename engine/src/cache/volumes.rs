@@ -152,9 +152,12 @@ impl Cache {
         self.settle(number);
     }
 
-    /// Points of series of a directory that wait for their create, or whose file cannot be written.
+    /// Points of series of a directory that wait for their create, or whose file cannot be made or
+    /// written.
     pub fn stuck_points(&self, volume: Volume) -> u64 {
         let share = &self.shares[volume.index()];
-        share.held(Standing::Waiting).points + share.held(Standing::Parked).points
+        let stuck = [Standing::Waiting, Standing::Unmade, Standing::Parked];
+        let points = stuck.map(|standing| share.held(standing).points);
+        points.into_iter().sum()
     }
 }

@@ -291,6 +291,8 @@ impl Writer {
         self.made_none(ledger, create, now);
         if create.firsts.is_some() {
             ledger.put_back(create.series);
+            // It was writable only for the points in flight with the file.
+            ledger.set_standing(create.series, Standing::Unmade);
         }
         self.park(ledger, create.series, fault, now);
     }
@@ -547,6 +549,31 @@ mod tests {
                 );
             }
             assert!(second > 0, "the smaller shard was given nothing");
+        }
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_made_is_not_taken_for_one_that_was_seen() {
+        // With first points in flight, and without.
+        for updates in [None, Some(0.0)] {
+            let mut now = clock::now();
+            let budgets = Budgets {
+                updates: Arc::new(Budget::new(updates, 0.1, now.instant)),
+                creates: Arc::new(Budget::new(None, 0.1, now.instant)),
+            };
+            let mut half = Half::new(DENIED, 1, now);
+            let series = half.ledger.find("denied0").unwrap();
+            assert_eq!(half.turn(&budgets, now), 1);
+            let in_flight = half.ledger.usage().points_in_flight;
+            assert_eq!(in_flight, u64::from(updates.is_none()));
+            now.instant += LATENCY;
+            half.turn(&budgets, now);
+            assert_eq!(half.ledger.standing(series), Standing::Unmade);
+            assert!(half.ledger.is_parked(series));
+            assert_eq!(half.ledger.usage().parked_points, 1);
+            // Its retry is due.
+            now.instant += Duration::from_secs(1);
+            assert_eq!(half.turn(&budgets, now), 1, "{updates:?}");
         }
     }
 

@@ -502,7 +502,8 @@ impl Writer {
         self.told.pop_front()
     }
 
-    /// Puts a series aside until its retry; its points stay cached, within the parked share.
+    /// Puts a series aside until its retry; its points stay cached, within the share of those that
+    /// have a file, where it was seen, or of those that have none.
     fn park(&mut self, ledger: &mut Ledger, series: SeriesId, fault: &Fault, now: Now) {
         // A stop does not wait for ever for somebody who never lets go.
         if fault.is_busy() && !self.draining {
@@ -522,7 +523,11 @@ impl Writer {
                 self.parked.leave(series);
             }
         }
-        ledger.set_standing(series, Standing::Parked);
+        let standing = match ledger.standing(series) {
+            Standing::Writable | Standing::Parked => Standing::Parked,
+            Standing::Unproven | Standing::Waiting | Standing::Unmade => Standing::Unmade,
+        };
+        ledger.set_standing(series, standing);
     }
 
     /// Counts and says why a series is not written.

@@ -530,9 +530,16 @@ impl Ledger {
         self.cache.hurry(series);
     }
 
-    /// True while a series is parked. One that lost all its points may be forgotten meanwhile.
+    /// What is known of a series' file.
+    pub fn standing(&self, series: SeriesId) -> Standing {
+        self.cache.standing(series)
+    }
+
+    /// True while a series waits for its retry. One that lost all its points may be forgotten
+    /// meanwhile.
     pub fn is_parked(&self, series: SeriesId) -> bool {
-        self.cache.is_known(series) && self.cache.standing(series) == Standing::Parked
+        self.cache.is_known(series)
+            && matches!(self.standing(series), Standing::Unmade | Standing::Parked)
     }
 
     /// Gives up all cached points of a series, for the reason given.

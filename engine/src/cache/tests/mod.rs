@@ -369,6 +369,35 @@ fn a_sound_file_finds_room_however_many_wait_for_their_create() {
 }
 
 #[test]
+fn a_sound_file_finds_room_however_many_files_cannot_be_made() {
+    let mut cache = Cache::new(CacheConfig {
+        waiting_points_max: 8,
+        ..config(Strategy::Sorted)
+    });
+    let sound = put(&mut cache, "sound", 1);
+    stand(&mut cache, sound, Standing::Writable);
+    put(&mut cache, "sound", 2);
+    let lost = ["a", "b", "c", "d"].map(|name| {
+        let id = put(&mut cache, name, 1);
+        put(&mut cache, name, 2);
+        cache.set_standing(id, Standing::Unmade).parked
+    });
+    assert_eq!(lost, [0, 0, 0, 2]);
+    assert_eq!(cache.usage().parked_points, 6, "three quarters");
+    assert_eq!(cache.stuck_points(Volume::FIRST), 6);
+    let waiting = put(&mut cache, "e", 1);
+    let dropped = cache.set_standing(waiting, Standing::Waiting);
+    assert_eq!(dropped.create_wait, 1, "the part is one for both");
+    assert_eq!(cache.insert("a", point(3, 1.0)).dropped.parked, 1);
+    // Its file is locked for a moment.
+    assert_eq!(taken(&mut cache, sound), [1, 2]);
+    assert_eq!(cache.put_back(sound), 0);
+    stand(&mut cache, sound, Standing::Parked);
+    assert_eq!(seen(&cache, sound), [(1, 1.0), (2, 1.0)]);
+    assert_eq!(cache.usage().parked_points, 8);
+}
+
+#[test]
 fn a_point_sent_again_that_needs_more_room_takes_it_from_the_oldest() {
     let block = points::BLOCK_BYTES as u64;
     let one = SERIES_BYTES + 1 + 4;

@@ -34,6 +34,7 @@ fn standing() -> impl Generate<Value = Standing> {
         Standing::Writable,
         Standing::Writable,
         Standing::Waiting,
+        Standing::Unmade,
         Standing::Parked,
     ])
 }
@@ -198,7 +199,7 @@ impl World {
             let mut others = inserted.dropped;
             match standing {
                 Standing::Waiting => others.create_wait -= 1,
-                Standing::Parked => others.parked -= 1,
+                Standing::Unmade | Standing::Parked => others.parked -= 1,
                 Standing::Unproven | Standing::Writable => panic!("{standing:?} was refused"),
             }
             self.note_dropped(others);
@@ -289,7 +290,7 @@ impl World {
             }
             match series.standing {
                 Standing::Waiting => waiting += gone,
-                Standing::Parked => parked += gone,
+                Standing::Unmade | Standing::Parked => parked += gone,
                 Standing::Unproven | Standing::Writable => assert_eq!(gone, 0),
             }
         }
@@ -333,7 +334,7 @@ impl World {
             expected.idle_series += u64::from(!is_held);
             match series.standing {
                 Standing::Waiting => expected.waiting_points += cached,
-                Standing::Parked => expected.parked_points += cached,
+                Standing::Unmade | Standing::Parked => expected.parked_points += cached,
                 Standing::Unproven => {
                     unproven.points += cached;
                     unproven.bytes += self.cache.series_load(id.0).bytes;
@@ -379,9 +380,10 @@ proptest! {
             let usage = world.cache.usage();
             prop_assert!(usage.waiting_points + usage.parked_points <= share_points);
             prop_assert!(usage.waiting_bytes + usage.parked_bytes <= share_bytes);
-            let waiting = (usage.waiting_points, usage.waiting_bytes);
-            prop_assert!(waiting.0 <= share_points - share_points / PARKED_RESERVE);
-            prop_assert!(waiting.1 <= share_bytes - share_bytes / PARKED_RESERVE);
+            let share = &world.cache.shares[0];
+            let fileless = share.held(Standing::Waiting) + share.held(Standing::Unmade);
+            prop_assert!(fileless.points <= share_points - share_points / PARKED_RESERVE);
+            prop_assert!(fileless.bytes <= share_bytes - share_bytes / PARKED_RESERVE);
         }
     }
 }

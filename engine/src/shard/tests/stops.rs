@@ -11,9 +11,10 @@ impl World {
         World::journaled_with_room(None)
     }
 
-    /// One with room for so many points.
+    /// One with room for so many points, also where their files cannot be made.
     fn journaled_with_room(points_max: Option<u64>) -> World {
         World::changed((1, points_max, 1 << 30), |config| {
+            config.cache.waiting_points_max = u64::MAX;
             config.journal = Some(JournalConfig {
                 shard: 0,
                 segment_bytes: 64 << 10,
