@@ -28,6 +28,8 @@ pub(super) struct Keeper {
     unlinked: SeriesSet,
     /// Series with unwritten points that came back.
     late: SeriesSet,
+    /// More may come back.
+    is_recalling: bool,
 }
 
 impl Keeper {
@@ -138,6 +140,7 @@ impl Keeper {
     }
 
     fn note_late(&mut self, cache: &Cache, id: SeriesId) {
+        self.is_recalling = true;
         if cache.owes(id) {
             self.late.insert(id);
         }
@@ -164,6 +167,7 @@ impl Keeper {
 
     /// The number stands for another series from now on.
     fn rename(&mut self, id: SeriesId) {
+        self.late.remove(id);
         if let Some(journal) = &mut self.journal {
             journal.forget(id);
         }
@@ -181,7 +185,9 @@ impl Keeper {
     /// The points of a series that were taken are written, those left behind excepted; or all were
     /// given up.
     pub(super) fn note_written(&mut self, cache: &Cache, id: SeriesId, left: Option<LeftBehind>) {
-        if left.is_none() {
+        // What has come since the take is of this run, once nothing comes back any more.
+        let is_of_this_run = |left: LeftBehind| !self.is_recalling && left.cut.is_none();
+        if left.is_none_or(is_of_this_run) {
             self.late.remove(id);
         }
         if let Some(journal) = &mut self.journal {
@@ -201,6 +207,7 @@ impl Keeper {
     /// Nothing comes back any more, and earlier epochs owe nothing. Lets go of a bounded number of
     /// links; called again, of more.
     pub(super) fn end_recall(&mut self, cache: &mut Cache) {
+        self.is_recalling = false;
         if self.recalled_until > 0 {
             self.recalled_until = 0;
             self.live = HashSet::default();

@@ -3,7 +3,8 @@
 //! how long. Shared by all shards without a lock: the state is one number, the *theoretical
 //! arrival time* of GCRA, up to which everything granted so far has used the rate up.
 //! Invariant: in any stretch of time no more is granted than the rate gives for it, and one burst. What
-//! is given back counts as never granted, and adds no burst.
+//! is given back in the turn of its grant counts as never granted; what comes back later, because it has
+//! failed, may be granted on top of the stretch in which that is seen.
 //! A burst is a tenth of a second's worth, or one; Python's bucket holds a full second's updates or
 //! a full minute's creates and starts full, so that it may do twice its rate in its first second or
 //! minute. Ours starts with one burst.

@@ -105,11 +105,16 @@ impl Shard {
             self.press();
             self.recover();
         }
+        // What is left to the journal makes no room for what comes back.
+        if self.writer.has_left() && self.ledger.is_at_bound() {
+            self.give_up_recall();
+        }
         self.settle_rest();
         let oldest = self.ledger.oldest_unwritten();
         let is_resting = self.may_rest() && self.keep.unsaid.is_none();
         if is_resting && !self.keep.has_stopped {
             self.say_left_behind();
+            self.give_up_recall();
         }
         self.keep.has_stopped |= is_resting;
         let Some(journal) = self.ledger.journal_mut() else {

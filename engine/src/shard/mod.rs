@@ -520,9 +520,12 @@ impl Shard {
             .min()
     }
 
-    /// From now on everything is written out, held back by the budgets only.
+    /// From now on everything is written out, held back by the budgets only. What senders were read of is
+    /// taken however full the cache is, as long as a journal keeps it: where no file takes anything,
+    /// nothing else makes room for it.
     pub fn drain(&mut self) {
         self.ledger.drain();
+        self.ledger.take_past_bound();
         self.writer.drain(self.now);
     }
 

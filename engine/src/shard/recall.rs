@@ -449,7 +449,7 @@ impl Shard {
             Progress::Waiting => {}
             // The writer makes room in the cache; the journal gets on by itself.
             Progress::Full => {
-                if self.ledger.is_full() {
+                if self.ledger.is_at_bound() {
                     recall.together.release();
                 }
             }
@@ -628,12 +628,20 @@ impl Shard {
     }
 
     /// Do points come back yet, or is what earlier runs owe still to be ended? Not waited for while a
-    /// journal has failed.
+    /// journal has failed, nor once a shard has ended before.
     pub(super) fn is_drained_of_recall(&self) -> bool {
         let Some(recall) = &self.recall else {
             return true;
         };
-        recall.phase != Phase::Reading && recall.together.is_failing()
+        let together = &recall.together;
+        together.is_given_up() || (recall.phase != Phase::Reading && together.is_failing())
+    }
+
+    /// Earlier epochs are the next start's to end, unless they have ended already: no shard waits for it.
+    pub(super) fn give_up_recall(&self) {
+        if let Some(recall) = self.recall.as_ref().filter(|it| !it.is_ending()) {
+            recall.together.give_up();
+        }
     }
 
     /// Have earlier epochs ended, while files that are to be set aside may have their old names yet?
@@ -656,7 +664,9 @@ impl Shard {
 
     /// Is there something to do at once, without an event?
     pub fn has_work(&self) -> bool {
-        self.has_to_stop() || self.recall.as_ref().is_some_and(|recall| recall.is_busy)
+        let is_resting = self.keep.is_resting();
+        let has_more = |it: &Recall| it.is_busy && (!is_resting || it.is_ending());
+        self.has_to_stop() || self.recall.as_deref().is_some_and(has_more)
     }
 
     /// What came of a journal that was read, each once.

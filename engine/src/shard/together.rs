@@ -20,6 +20,8 @@ pub struct Together {
     is_released: AtomicBool,
     /// Earlier epochs owe nothing, on the disk.
     is_sealed: AtomicBool,
+    /// A shard has ended before that: they owe until the next start what they owe.
+    is_given_up: AtomicBool,
     /// By shard that has arrived: the files that it could not read in whole.
     unread: Box<[OnceLock<BTreeSet<PathBuf>>]>,
 }
@@ -32,6 +34,7 @@ impl Together {
             failing: AtomicU16::new(0),
             is_released: AtomicBool::new(false),
             is_sealed: AtomicBool::new(false),
+            is_given_up: AtomicBool::new(false),
             unread: (0..shards).map(|_| OnceLock::new()).collect(),
         }
     }
@@ -78,6 +81,15 @@ impl Together {
     pub(super) fn seal(&self) {
         self.is_sealed.store(true, Ordering::SeqCst);
         self.release();
+    }
+
+    /// In this run earlier epochs are not ended any more.
+    pub(super) fn give_up(&self) {
+        self.is_given_up.store(true, Ordering::SeqCst);
+    }
+
+    pub(super) fn is_given_up(&self) -> bool {
+        self.is_given_up.load(Ordering::SeqCst)
     }
 
     /// Do earlier epochs owe nothing, on the disk?

@@ -598,6 +598,11 @@ impl Writer {
         self.parked.drain(now.instant);
     }
 
+    /// Has a drain left something to the journal?
+    pub fn has_left(&self) -> bool {
+        self.parked.has_left()
+    }
+
     /// Is what is parked, if anything is, left to the journal by a drain? With jobs in flight that may
     /// change.
     pub fn has_left_parked(&self) -> bool {

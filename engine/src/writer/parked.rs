@@ -85,6 +85,10 @@ impl Parked {
         self.left.push(series);
     }
 
+    pub(super) fn has_left(&self) -> bool {
+        !self.left.is_empty()
+    }
+
     /// The journal has failed: what was left to it is due now.
     pub(super) fn take_back(&mut self, now: Instant) {
         let left = self.left.drain(..);

@@ -22,19 +22,19 @@ impl World {
 
     /// All shards of one.
     pub(super) fn all_started(shards: u16, disk: Disk, data_sync: &Arc<DataSync>) -> World {
-        World::started_with(shards, disk, data_sync, |_| {})
+        World::started_with((shards, None), disk, data_sync, |_| {})
     }
 
     /// The same with journals that are set up otherwise than usual.
-    fn started_with(
-        shards: u16,
+    pub(super) fn started_with(
+        (shards, points_max): (u16, Option<u64>),
         disk: Disk,
         data_sync: &Arc<DataSync>,
         change: impl Fn(&mut JournalConfig),
     ) -> World {
         let survey = survey(&disk);
         let together = Arc::new(Together::new(shards));
-        let mut world = World::changed((shards, None, 1 << 30), |config| {
+        let mut world = World::changed((shards, points_max, 1 << 30), |config| {
             let mut journal = JournalConfig {
                 shard: config.index.0,
                 epoch: survey.epoch_highest.map_or(1, |highest| highest + 1),
@@ -175,7 +175,7 @@ fn files_are_written_within_seconds_of_a_start_however_seldom_the_journal_is_syn
             ..Disk::default()
         };
         let data_sync = Arc::new(DataSync::default());
-        let mut next = World::started_with(1, disk, &data_sync, |journal| {
+        let mut next = World::started_with((1, None), disk, &data_sync, |journal| {
             (journal.sync, journal.commit) = (sync, Duration::from_secs(60));
         });
         let number = data_sync.begin();

@@ -250,6 +250,67 @@ fn a_drain_leaves_what_cannot_be_written_to_a_journal_that_is_well() {
 }
 
 #[test]
+fn a_drain_into_a_full_cache_takes_what_senders_were_read_of() {
+    let mut world = World::journaled_with_room(Some(4));
+    world.disk.failing = vec![(Stage::Probe, EIO)];
+    for age_s in 1..=4 {
+        let point = world.point(age_s, 1.5);
+        world.take("a.b", point);
+    }
+    let late = world.point(0, 2.5);
+    assert_eq!(world.offer("a.b", late), Accept::Full);
+    world.settle();
+    world.shards[0].drain();
+    assert!(world.shards[0].has_room(), "no file makes any");
+    world.take("a.b", late);
+    for _ in 0..=DRAIN_ATTEMPTS_MAX {
+        world.settle();
+        world.later(1);
+    }
+    assert!(world.shards[0].is_drained());
+    assert_eq!(world.shards[0].report().usage.points, 5);
+    assert_eq!(world.count(Counter::DroppedAtStop), 0);
+}
+
+/// The disk of a run that has left eight points to its journal.
+fn eight_owed() -> Disk {
+    let mut world = World::all_started(1, Disk::default(), &Arc::default());
+    world.disk.failing = vec![(Stage::Probe, EIO)];
+    for number in 0..8 {
+        let point = world.point(10, 1.5);
+        world.take(&format!("a.m{number}"), point);
+    }
+    for _ in 0..3 {
+        world.settle();
+        world.later(1);
+    }
+    world.disk
+}
+
+#[test]
+fn a_drain_ends_though_what_it_leaves_has_the_room_of_what_comes_back() {
+    let mut world = World::started_with((1, Some(4)), eight_owed(), &Arc::default(), |_| {});
+    world.settle();
+    world.shards[0].drain();
+    for _ in 0..3 * DRAIN_ATTEMPTS_MAX {
+        world.settle();
+        world.later(1);
+    }
+    assert!(world.shards[0].is_drained());
+    assert_eq!(world.count(Counter::DroppedAtStop), 0);
+}
+
+#[test]
+fn a_core_that_rests_has_no_work_with_what_does_not_come_back_any_more() {
+    let mut world = World::all_started(1, eight_owed(), &Arc::default());
+    world.hold = true;
+    world.shards[0].rest();
+    world.turn();
+    assert!(world.shards[0].recall.is_some(), "nothing has come back");
+    assert!(!world.shards[0].has_work());
+}
+
+#[test]
 fn what_was_left_to_a_journal_that_fails_then_is_tried_again_and_given_up() {
     let (mut world, _) = drained_in_vain();
     let failing = [Stage::Probe, Stage::Write, Stage::Sync, Stage::Create];

@@ -1,0 +1,69 @@
+//! When room ends, and until when a series has points of an earlier run.
+
+use super::*;
+use crate::cache::{CacheConfig, Strategy};
+
+#[test]
+fn new_names_of_one_turn_stop_at_the_bound_in_bytes() {
+    let bytes_max = 1 << 20;
+    let cache = Cache::new(CacheConfig {
+        recent_bytes_max: bytes_max,
+        waiting_bytes_max: bytes_max,
+        ..CacheConfig::new(Strategy::Sorted, crate::clock::now().instant)
+    });
+    let mut ledger = Ledger::new(cache, Arc::new(Room::new(None, bytes_max)), None);
+    let point = Point {
+        timestamp: 1,
+        value: 1.0,
+    };
+    let mut names = 0_u32;
+    while ledger.reserve() {
+        ledger.insert(&format!("name{names}"), point, Counter::Received);
+        names += 1;
+        assert!(names < 100_000, "the bound is never met");
+    }
+    let bytes = ledger.usage().bytes;
+    assert!(
+        (bytes_max..bytes_max / 10 * 11).contains(&bytes),
+        "{bytes} bytes of {bytes_max} after {names} names"
+    );
+}
+
+/// A series with a point that came back, whose update is under way.
+fn taken_late() -> (Ledger, SeriesId, Outcome) {
+    let cache = Cache::new(CacheConfig::new(
+        Strategy::Sorted,
+        crate::clock::now().instant,
+    ));
+    let mut ledger = Ledger::new(cache, Arc::new(Room::new(None, 1 << 30)), None);
+    assert!(ledger.reserve());
+    let id = ledger.recall("a", point(100), 5);
+    ledger.set_standing(id, Standing::Writable);
+    let written = ledger.take(id, None).len() as u64;
+    assert!(ledger.is_late(id) && ledger.reserve());
+    ledger.insert_known(id, point(110), Counter::Received);
+    let outcome = Outcome {
+        written,
+        ..Outcome::default()
+    };
+    (ledger, id, outcome)
+}
+
+fn point(timestamp: u32) -> Point {
+    Point {
+        timestamp,
+        value: 1.0,
+    }
+}
+
+#[test]
+fn a_series_is_late_until_what_came_back_is_written() {
+    let now = crate::clock::now().instant;
+    let (mut ledger, id, outcome) = taken_late();
+    ledger.end_recall();
+    ledger.written(id, &outcome, now);
+    assert!(!ledger.is_late(id), "what is left was received by this run");
+    let (mut ledger, id, outcome) = taken_late();
+    ledger.written(id, &outcome, now);
+    assert!(ledger.is_late(id), "what is left may have come back");
+}
