@@ -182,6 +182,8 @@ fn what_only_one_got_or_got_otherwise_is_named() {
     );
     let kept = report["kept"].as_str().unwrap();
     assert!(Path::new(kept).join("d/x.wsp").exists(), "{kept}");
+    // No later run takes it for what a killed one left.
+    assert!(kept.contains("-kept-"), "{kept}");
     daemon.stop();
 }
 

@@ -199,7 +199,7 @@ async fn shadow(options: &ShadowOptions) -> Result<bool, ShadowError> {
     let mut signals = Signals::listen().map_err(ShadowError::System)?;
     let mut directory = WorkDir::make(&parent, PREFIX).map_err(ShadowError::path(&parent))?;
     if options.keep {
-        directory.keep();
+        directory.keep().map_err(ShadowError::path(&parent))?;
     }
     let starts = Daemon::start(options, &loaded, directory.path());
     let mut daemon = signals.unless_ended(Box::pin(starts)).await?;

@@ -47,7 +47,7 @@ pub struct ShadowOptions {
     /// Start also where the files of all metrics that are written to would not fit
     #[arg(long)]
     pub ignore_room: bool,
-    /// Leave the files of the shadow where they are
+    /// Leave the files of the shadow, in a directory that ends in kept-UNIXTIME
     #[arg(long)]
     pub keep: bool,
     /// Process of the daemon that runs, once for each of several; what it uses is set beside what the
