@@ -488,12 +488,19 @@ fn bounded(value: Value, option: &ConfOption) -> Value {
             Value::Integer(sum.min(bound.max))
         }
         (Value::Limit(Some(sum)), Kind::Limit(bound)) => Value::Limit(Some(sum.min(bound.max))),
+        (Value::Rate(Rate::Limited(sum)), Kind::Rate { bound, .. }) => {
+            Value::Rate(Rate::Limited(bound.rate(sum)))
+        }
         (value, _) => value,
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use benzene_engine::clock;
+    use benzene_engine::limiter::Budget;
+    use benzene_engine::limits::BUDGET_BURST_S;
+
     use super::super::option::find;
     use super::*;
 
@@ -535,6 +542,24 @@ mod tests {
         ] {
             assert_eq!(sum(one.clone(), other.clone()), want, "{one:?} {other:?}");
             assert_eq!(sum(other, one), want);
+        }
+    }
+
+    #[test]
+    fn rates_add_up_to_no_more_than_the_limiter_takes() {
+        let conf = "[cache]\nMAX_UPDATES_PER_SECOND = 100000000\nMAX_CREATES_PER_MINUTE = 6000000000\n\
+                    MAX_UPDATES_PER_SECOND_ON_SHUTDOWN = 100000000\n[cache:b]\n";
+        let told = Instances::read(std::path::Path::new("carbon.conf"), conf, None, &[]).unwrap();
+        assert_eq!(told.all.len(), 2);
+        for (name, want, seconds) in [
+            ("MAX_UPDATES_PER_SECOND", 1e8, 1.0),
+            ("MAX_CREATES_PER_MINUTE", 6e9, 60.0),
+            ("MAX_UPDATES_PER_SECOND_ON_SHUTDOWN", 1e8, 1.0),
+        ] {
+            let rate = told.together.rate(name);
+            assert_eq!(rate, Some(Rate::Limited(want)), "{name}");
+            let per_s = rate.and_then(Rate::limit).map(|rate| rate / seconds);
+            drop(Budget::new(per_s, BUDGET_BURST_S, clock::now().instant));
         }
     }
 

@@ -77,6 +77,9 @@ fn bounds_say_which_and_why() {
     assert_eq!(Kind::Limit(TEN).read("11"), Err(large.clone()));
     assert_eq!(RATE.read("10.6"), Err(large.clone()));
     assert_eq!(RATE.read("1e300"), Err(large));
+    // It rounds to the largest, and more than that is not used.
+    let largest = Ok(Value::Rate(Rate::Limited(10.0)));
+    assert_eq!(RATE.read("10.4"), largest);
 }
 
 #[test]

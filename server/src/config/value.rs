@@ -48,6 +48,17 @@ pub struct Bound {
     pub more: &'static str,
 }
 
+impl Bound {
+    /// A rate, or the largest that is accepted.
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "the largest rates are far below 2^53"
+    )]
+    pub(super) fn rate(self, rate: f64) -> f64 {
+        rate.min(self.max as f64)
+    }
+}
+
 /// The type of an option.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -423,7 +434,8 @@ fn read_rate(text: &str, bound: Bound, none: bool) -> Result<Rate, Fault> {
             why: bound.more,
         });
     }
-    Ok(Rate::Limited(number))
+    // Half a step above the largest rounds to it.
+    Ok(Rate::Limited(bound.rate(number)))
 }
 
 fn read_bytes(text: &str) -> Option<u64> {
