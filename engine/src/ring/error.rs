@@ -22,8 +22,8 @@ pub enum RingError {
     },
     /// The kernel ran out of something that the ring needs.
     #[error(
-        "no resources while {attempt}: {} (memory, open files or locked memory: \
-         see ulimit -n and ulimit -l)",
+        "no resources while {attempt}: {} (memory, open files, locked memory or, for threads, \
+         processes: see ulimit -n, -l and -u, TasksMax= and --pids-limit)",
         std::io::Error::from_raw_os_error(*errno)
     )]
     Resources {

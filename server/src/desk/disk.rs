@@ -87,7 +87,7 @@ impl Treatment {
                 ""
             },
         )];
-        let profile = treatment.profile_said(settings.strategy, backend);
+        let profile = treatment.profile_said(settings, backend);
         said.push(format!("{called}{profile}"));
         said.extend(treatment.held_back());
         if treatment.updates.rate == Rate::Auto && watch.is_none() {
@@ -141,7 +141,8 @@ impl Treatment {
         }
     }
 
-    fn profile_said(&self, strategy: Strategy, backend: Backend) -> String {
+    fn profile_said(&self, settings: &Settings, backend: Backend) -> String {
+        let strategy = settings.strategy;
         let class = match self.class {
             Class::Ssd | Class::Unknown => "ssd",
             Class::Hdd => "hdd",
@@ -168,9 +169,16 @@ impl Treatment {
                 "write order {name}, which passes over no metric for longer than {max_point_age_s} s"
             )
         };
+        // What carbon.conf names is no directory's own.
+        let is_shared = settings.data.len() > 1 && settings.disk.kernel_workers_max.is_some();
+        let of_whom = if is_shared {
+            " for all directories"
+        } else {
+            ""
+        };
         format!(
             "profile {class}: {} updates/s, {} creates/min; in flight up to {updates_in_flight} \
-             updates a shard, {kernel_workers} {}; {held}",
+             updates a shard, {kernel_workers} {}{of_whom}; {held}",
             match self.updates.rate {
                 Rate::Auto => format!(
                     "tuned (reads wait at most {} ms)",
@@ -242,4 +250,39 @@ fn held_back(chosen: Chosen, auto: &str) -> Option<String> {
         "{} = {limit} is obeyed, as line {line} of carbon.conf says; auto would {auto}",
         chosen.option
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use benzene_engine::ring::Driver;
+
+    use super::*;
+    use crate::cli::CacheOptions;
+    use crate::config;
+
+    #[test]
+    fn threads_that_carbon_conf_names_are_said_to_be_those_of_all_directories() {
+        for (directories, want) in [
+            (
+                "LOCAL_DATA_DIRS = a=/srv/a/whisper, b=/srv/b/whisper\n",
+                ", 12 file threads for all directories; ",
+            ),
+            ("", ", 12 file threads; "),
+        ] {
+            let conf = format!("[cache]\n{directories}KERNEL_WORKERS = 12\n");
+            let options = CacheOptions {
+                config: Some("carbon.conf".into()),
+                ..CacheOptions::default()
+            };
+            let read = |_: &Path| Ok(conf.clone());
+            let loaded = config::load_conf(&options, &|_| None, &read);
+            let settings = loaded.unwrap().settings;
+            let backend = Backend::of(Driver::UringSync, 2, settings.data.len(), None);
+            let treatment = Treatment::of(&settings, Class::Ssd, backend);
+            let said = treatment.profile_said(&settings, backend);
+            assert!(said.contains(want), "{said}");
+        }
+    }
 }

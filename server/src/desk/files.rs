@@ -6,11 +6,12 @@
 //! Invariant: some updates go on however small the limit is; past what it has room for they wait, and
 //! do not fail.
 
+use benzene_engine::device::{Class, Disk};
 use benzene_engine::limits::{
     CREATES_IN_FLIGHT_MAX, FILE_THREADS_MAX, FILES_OF_CORE, JOURNAL_THREADS, JOURNAL_VISITS_MAX,
     RING_ENTRIES, UPDATES_IN_FLIGHT_LEAST, UPDATES_IN_FLIGHT_MAX, VOLUME_CREATES,
 };
-use benzene_engine::ring::{Driver, RingConfig};
+use benzene_engine::ring::{Driver, RingConfig, host};
 
 use super::disk::Treatment;
 use crate::config::Settings;
@@ -26,6 +27,22 @@ pub(crate) fn core_ring(driver: Driver, workers_max: u32) -> RingConfig {
         kernel_workers_max: workers_max,
         ..RingConfig::default()
     }
+}
+
+/// The ring of a core as the start makes it with these settings.
+pub(crate) fn ring_of(settings: &Settings, driver: Driver, shards: u16) -> RingConfig {
+    // The start raises the soft limit to the hard one.
+    let open_files = host::open_files().hard;
+    let backend = Backend::of(driver, shards, settings.data.len(), open_files);
+    let treatments = settings.data.iter().map(|directory| {
+        let class = settings.disk.class.unwrap_or_else(|| {
+            let found = Disk::of(&directory.path);
+            found.map_or(Class::Unknown, |disk| disk.class)
+        });
+        Treatment::of(settings, class, backend)
+    });
+    let treatments: Vec<Treatment> = treatments.collect();
+    Files::new(settings, &treatments).ring(driver)
 }
 
 fn visits(updates: usize) -> u32 {
@@ -165,16 +182,14 @@ impl Files {
 mod tests {
     use std::path::Path;
 
-    use benzene_engine::device::Class;
-
     use super::*;
     use crate::cli::CacheOptions;
     use crate::config;
 
     const SEVERAL: &str = "LOCAL_DATA_DIRS = a=/srv/a/whisper, b=/srv/b/whisper\n";
 
-    /// Of directories on disks of a class, with a carbon.conf, shards and a limit on open files.
-    fn files(conf: &str, class: Class, driver: Driver, limits: (u16, Option<u64>)) -> Files {
+    /// With a carbon.conf.
+    fn settings(conf: &str) -> Settings {
         let conf = format!("[cache]\n{conf}");
         let options = CacheOptions {
             config: Some("carbon.conf".into()),
@@ -182,7 +197,12 @@ mod tests {
         };
         let read = |_: &Path| Ok(conf.clone());
         let settings = config::load_conf(&options, &|_| None, &read);
-        let settings = settings.unwrap().settings;
+        settings.unwrap().settings
+    }
+
+    /// Of directories on disks of a class, with a carbon.conf, shards and a limit on open files.
+    fn files(conf: &str, class: Class, driver: Driver, limits: (u16, Option<u64>)) -> Files {
+        let settings = settings(conf);
         let directories = settings.data.len();
         let (shards, open_files) = limits;
         let backend = Backend::of(driver, shards, directories, open_files);
@@ -232,6 +252,14 @@ mod tests {
             let ring = files(conf, class, Driver::Uring, (2, None)).ring(Driver::Uring);
             assert_eq!(usize::try_from(ring.kernel_workers_max), Ok(threads));
         }
+    }
+
+    #[test]
+    fn a_ring_can_be_made_as_the_start_makes_it() {
+        let settings = settings(&format!("{SEVERAL}DEVICE_CLASS = ssd\n"));
+        let ring = ring_of(&settings, Driver::UringSync, 2);
+        assert_eq!((ring.file_threads, ring.apart_threads), (64, 4));
+        assert_eq!(ring.driver, Driver::UringSync);
     }
 
     #[test]

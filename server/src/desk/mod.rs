@@ -57,7 +57,7 @@ use watch::Watch;
 
 use doors::SocketFiles;
 pub(crate) use doors::attempt as attempt_door;
-pub(crate) use files::core_ring;
+pub(crate) use files::{core_ring, ring_of};
 pub(crate) use hold::{Ended, Held, Holder, LOCK_NAME, rival};
 use journal::JournalPlan;
 pub(crate) use journal::{DRAIN_NAME, NOTES, segments as journal_segments};

@@ -1,12 +1,12 @@
 //! The kernel, its io_uring, the limits of this process, processors, memory and the clock.
 //! The ring driver is proven as the daemon will use it: as many rings as there will be shards, at once,
-//! dropped again. What forbids io_uring is told apart by what /proc shows; where poll is asked for by
-//! name, it is told and hurts nobody.
+//! with as many threads for files, dropped again. What forbids io_uring is told apart by what /proc
+//! shows; where poll is asked for by name, it is told and hurts nobody.
 
 use benzene_engine::clock;
 use benzene_engine::limits::{OPEN_FILES_WANTED, RING_WORKERS_MAX, SHARDS_MAX};
 use benzene_engine::ring::host::{self, Limit};
-use benzene_engine::ring::{Driver, Ring, RingError};
+use benzene_engine::ring::{Driver, Ring, RingConfig, RingError};
 
 use super::bytes;
 use super::finding::Finding;
@@ -41,11 +41,14 @@ pub(super) fn findings(settings: Option<&Settings>) -> Vec<Finding> {
         },
         |settings| settings.drive,
     );
+    let files = host::open_files();
+    // The start does so too: the kernel makes no table of files for a ring beyond the soft limit.
+    drop(host::raise_open_files());
     let mut findings = vec![kernel(&host::kernel_release())];
-    findings.extend(drivers(drive, shards));
+    findings.extend(drivers(settings, drive, shards));
     findings.extend([
         locked_memory(host::locked_memory()),
-        open_files(host::open_files()),
+        open_files(files),
         cores(cpus, host::cpu_quota(), shards),
         memory(
             host::memory_bytes(),
@@ -87,23 +90,31 @@ fn number(release: &str) -> Option<(u32, u32)> {
 }
 
 /// Makes the rings of all shards, as their threads will, and drops them.
-fn prove_rings(driver: Driver, shards: usize) -> Result<String, RingError> {
+fn prove_rings(config: RingConfig, shards: usize) -> Result<String, RingError> {
     let mut rings = Vec::new();
     for _ in 0..shards.clamp(1, SHARDS_MAX) {
-        rings.push(Ring::new(desk::core_ring(driver, RING_WORKERS_MAX))?);
+        rings.push(Ring::new(config)?);
     }
     Ok(rings.first().map(Ring::description).unwrap_or_default())
 }
 
 /// What the daemon begins with; and io_uring, also where it is left alone.
-fn drivers(drive: Drive, shards: usize) -> Vec<Finding> {
-    let proven = prove_rings(drive.first, shards);
+fn drivers(settings: Option<&Settings>, drive: Drive, shards: usize) -> Vec<Finding> {
+    let first = settings.map_or_else(
+        || desk::core_ring(drive.first, RING_WORKERS_MAX),
+        |settings| {
+            let shards = u16::try_from(shards).unwrap_or(u16::MAX);
+            desk::ring_of(settings, drive.first, shards)
+        },
+    );
+    let proven = prove_rings(first, shards);
     match drive.first {
         Driver::Uring | Driver::UringSync => {
             vec![io_uring(proven, shards, drive.fallback.is_none())]
         }
         Driver::PollSync => {
-            let unused = io_uring(prove_rings(Driver::Uring, shards), shards, false);
+            let unused = desk::core_ring(Driver::Uring, RING_WORKERS_MAX);
+            let unused = io_uring(prove_rings(unused, shards), shards, false);
             vec![poll(proven, shards), without_use(unused)]
         }
     }
@@ -167,9 +178,9 @@ fn io_uring(proven: Result<String, RingError>, shards: usize, is_asked_for: bool
                 format!("rings for {shards} shards cannot be made within this process's limits");
             Finding::ok(WHAT, error.to_string(), means).fails(
                 Exit::Failure,
-                "raise LimitMEMLOCK= and LimitNOFILE= under systemd, --ulimit memlock=-1 and \
-                 --ulimit nofile=65536 for docker, ulimit -l and -n in a shell; or set SHARDS to \
-                 fewer",
+                "raise LimitMEMLOCK=, LimitNOFILE= and TasksMax= under systemd, --ulimit memlock=-1, \
+                 --ulimit nofile=65536 and --pids-limit for docker, ulimit -l, -n and -u in a shell; \
+                 or set SHARDS to fewer",
             )
         }
         Err(error @ RingError::Failed { .. }) => {
@@ -454,6 +465,14 @@ mod tests {
         let found = io_uring(Err(short), 2, false);
         assert_eq!(found.exit, Some(Exit::Failure));
         assert!(found.line().contains("LimitMEMLOCK="), "{found:?}");
+        // The files of several data directories are written by threads beside io_uring.
+        let short = RingError::Resources {
+            attempt: "starting a thread for files",
+            errno: 11,
+        };
+        let found = io_uring(Err(short), 2, false);
+        assert_eq!(found.exit, Some(Exit::Failure));
+        assert!(found.line().contains("TasksMax="), "{found:?}");
     }
 
     #[test]
