@@ -559,7 +559,7 @@ mod tests {
             let rate = told.together.rate(name);
             assert_eq!(rate, Some(Rate::Limited(want)), "{name}");
             let per_s = rate.and_then(Rate::limit).map(|rate| rate / seconds);
-            drop(Budget::new(per_s, BUDGET_BURST_S, clock::now().instant));
+            let _made = Budget::new(per_s, BUDGET_BURST_S, clock::now().instant);
         }
     }
 
