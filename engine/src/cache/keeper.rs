@@ -28,8 +28,8 @@ pub(super) struct Keeper {
     unlinked: SeriesSet,
     /// Series with unwritten points that came back.
     late: SeriesSet,
-    /// More may come back.
-    is_recalling: bool,
+    /// Those of them of which points came back since the last take.
+    untaken: SeriesSet,
 }
 
 impl Keeper {
@@ -140,10 +140,15 @@ impl Keeper {
     }
 
     fn note_late(&mut self, cache: &Cache, id: SeriesId) {
-        self.is_recalling = true;
         if cache.owes(id) {
             self.late.insert(id);
+            self.untaken.insert(id);
         }
+    }
+
+    /// The points of a series are taken; those behind a cut stay late by the cut.
+    pub(super) fn note_taken(&mut self, id: SeriesId) {
+        self.untaken.remove(id);
     }
 
     /// Points of a series are noted once more. Those that earlier epochs owe yet stay copies: as points
@@ -168,6 +173,7 @@ impl Keeper {
     /// The number stands for another series from now on.
     fn rename(&mut self, id: SeriesId) {
         self.late.remove(id);
+        self.untaken.remove(id);
         if let Some(journal) = &mut self.journal {
             journal.forget(id);
         }
@@ -185,10 +191,10 @@ impl Keeper {
     /// The points of a series that were taken are written, those left behind excepted; or all were
     /// given up.
     pub(super) fn note_written(&mut self, cache: &Cache, id: SeriesId, left: Option<LeftBehind>) {
-        // What has come since the take is of this run, once nothing comes back any more.
-        let is_of_this_run = |left: LeftBehind| !self.is_recalling && left.cut.is_none();
+        let is_of_this_run = |left: LeftBehind| left.cut.is_none() && !self.untaken.contains(id);
         if left.is_none_or(is_of_this_run) {
             self.late.remove(id);
+            self.untaken.remove(id);
         }
         if let Some(journal) = &mut self.journal {
             let part = left.map(|left| Part {
@@ -207,7 +213,6 @@ impl Keeper {
     /// Nothing comes back any more, and earlier epochs owe nothing. Lets go of a bounded number of
     /// links; called again, of more.
     pub(super) fn end_recall(&mut self, cache: &mut Cache) {
-        self.is_recalling = false;
         if self.recalled_until > 0 {
             self.recalled_until = 0;
             self.live = HashSet::default();
@@ -229,7 +234,7 @@ impl Keeper {
     /// Bytes of what is remembered here, the journal's included. Asked for all the time.
     pub(super) fn bytes(&self) -> u64 {
         let journal = self.journal.as_ref();
-        let sets = [&self.linked, &self.unlinked, &self.late];
+        let sets = [&self.linked, &self.unlinked, &self.late, &self.untaken];
         let sets: usize = sets.iter().map(|set| set.bytes()).sum();
         let own = self.live.allocation_size() + sets;
         journal.map_or(0, |journal| journal.memory_bytes()) + own as u64

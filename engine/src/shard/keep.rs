@@ -79,6 +79,8 @@ pub(super) struct Keep {
     waits_until: Option<Instant>,
     /// The journal was told so.
     has_stopped: bool,
+    /// Since when a drain stands still.
+    still_since: Option<Instant>,
     /// JOURNAL_SYNC = always: answers that show points up to a serial, and to whom they go.
     held: VecDeque<(u64, ShardIndex, Answer)>,
 }
@@ -105,10 +107,7 @@ impl Shard {
             self.press();
             self.recover();
         }
-        // What is left to the journal makes no room for what comes back.
-        if self.writer.has_left() && self.ledger.is_at_bound() {
-            self.give_up_recall();
-        }
+        self.look_for_stand_still();
         self.settle_rest();
         let oldest = self.ledger.oldest_unwritten();
         let is_resting = self.may_rest() && self.keep.unsaid.is_none();
@@ -128,6 +127,25 @@ impl Shard {
             self.ledger.time(Latency::JournalSync, took);
         }
         self.release_answers();
+    }
+
+    /// A drain in which what is left to the journal has all the room, of this shard or of another, stands
+    /// still: senders are read past the bound then, and what does not come back is the next start's. Not
+    /// before: what comes out of a sender's socket as room is made comes from behind it, too.
+    fn look_for_stand_still(&mut self) {
+        let stands_still = self.writer.is_draining()
+            && self.writer.in_flight() == 0
+            && self.ledger.is_at_bound()
+            && self.ledger.usage().points == self.left_points();
+        if !stands_still {
+            self.keep.still_since = None;
+            return;
+        }
+        let since = *self.keep.still_since.get_or_insert(self.now.instant);
+        if self.now.instant.saturating_duration_since(since) >= STOP_UPDATES_WAIT {
+            self.ledger.take_past_bound();
+            self.give_up_recall();
+        }
     }
 
     /// While earlier epochs owe points the journal says nothing of files, and makes up for it

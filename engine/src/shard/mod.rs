@@ -105,6 +105,8 @@ pub struct Report {
     pub usage: Usage,
     /// Its journal; none is without one.
     pub journal: Option<Status>,
+    /// Points that earlier runs owe have not all come back.
+    pub has_unread: bool,
     /// By data directory.
     pub volumes: Vec<VolumeReport>,
 }
@@ -520,12 +522,9 @@ impl Shard {
             .min()
     }
 
-    /// From now on everything is written out, held back by the budgets only. What senders were read of is
-    /// taken however full the cache is, as long as a journal keeps it: where no file takes anything,
-    /// nothing else makes room for it.
+    /// From now on everything is written out, held back by the budgets only.
     pub fn drain(&mut self) {
         self.ledger.drain();
-        self.ledger.take_past_bound();
         self.writer.drain(self.now);
     }
 
@@ -559,9 +558,11 @@ impl Shard {
             stats,
             usage: self.ledger.usage(),
             journal: journal.map(Journal::status),
+            has_unread: self.has_unread(),
             volumes: self.volume_reports(),
         }
     }
+
     fn volume_reports(&self) -> Vec<VolumeReport> {
         let counts = self.writer.volume_counts();
         let volumes = Volume::all(self.ledger.volumes()).zip(counts);

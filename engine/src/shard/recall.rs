@@ -634,7 +634,18 @@ impl Shard {
             return true;
         };
         let together = &recall.together;
-        together.is_given_up() || (recall.phase != Phase::Reading && together.is_failing())
+        if recall.phase == Phase::Reading {
+            // Only what finds no room is left unread, and what is not to be read in a rest.
+            let is_unread = self.ledger.is_at_bound() || self.is_written_out();
+            return together.is_given_up() && is_unread;
+        }
+        together.is_given_up() || together.is_failing()
+    }
+
+    /// Have points that earlier runs owe not all come back yet?
+    pub(super) fn has_unread(&self) -> bool {
+        let phase = self.recall.as_ref().map(|recall| &recall.phase);
+        phase == Some(&Phase::Reading)
     }
 
     /// Earlier epochs are the next start's to end, unless they have ended already: no shard waits for it.

@@ -145,7 +145,7 @@ pub struct Writer {
     holds: Holds,
     locations: Locations,
     lanes: Lanes,
-    parked: Parked,
+    parked: Box<Parked>,
     faults: Faults,
     /// Apart, because hardly anybody needs it, and a core is moved about by value when it starts.
     broken: Box<Broken>,
@@ -173,7 +173,7 @@ impl Writer {
             planner: Planner::default(),
             locations: Locations::default(),
             lanes,
-            parked: Parked::default(),
+            parked: Box::default(),
             faults: Faults::new(said),
             broken: Box::default(),
             operations: Vec::new(),
@@ -203,6 +203,9 @@ impl Writer {
         }
         while let Some(series) = self.parked.due(now.instant) {
             if ledger.is_parked(series) {
+                if ledger.standing(series) == Standing::Parked {
+                    self.parked.note_seen(series, ledger.volume(series));
+                }
                 ledger.set_standing(series, Standing::Unproven);
             }
         }
@@ -525,6 +528,7 @@ impl Writer {
         }
         let standing = match ledger.standing(series) {
             Standing::Writable | Standing::Parked => Standing::Parked,
+            Standing::Unproven if self.parked.was_seen(series) => Standing::Parked,
             Standing::Unproven | Standing::Waiting | Standing::Unmade => Standing::Unmade,
         };
         ledger.set_standing(series, standing);
@@ -598,9 +602,9 @@ impl Writer {
         self.parked.drain(now.instant);
     }
 
-    /// Has a drain left something to the journal?
-    pub fn has_left(&self) -> bool {
-        self.parked.has_left()
+    /// Is everything to be written out?
+    pub fn is_draining(&self) -> bool {
+        self.draining
     }
 
     /// Is what is parked, if anything is, left to the journal by a drain? With jobs in flight that may

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use hashbrown::HashMap;
 
-use crate::cache::SeriesId;
+use crate::cache::{SeriesId, Volume};
 use crate::limits::DRAIN_ATTEMPTS_MAX;
 
 const BACKOFF_FIRST: Duration = Duration::from_secs(1);
@@ -28,6 +28,8 @@ pub(super) struct Parked {
     attempts: HashMap<SeriesId, u32>,
     /// Since when files are locked.
     busy: HashMap<SeriesId, Instant>,
+    /// Looked for once more, and where their file was seen before.
+    seen: HashMap<SeriesId, Volume>,
     /// Given up by a stop, for the journal has their points: no retry is due.
     left: Vec<SeriesId>,
     draining: bool,
@@ -78,15 +80,31 @@ impl Parked {
         if !self.busy.is_empty() {
             self.busy.remove(&series);
         }
+        if !self.seen.is_empty() {
+            self.seen.remove(&series);
+        }
+    }
+
+    /// A series is looked for once more, whose file was seen in a data directory.
+    pub(super) fn note_seen(&mut self, series: SeriesId, volume: Volume) {
+        self.seen.insert(series, volume);
+    }
+
+    /// A data directory has no file of a series.
+    pub(super) fn not_there(&mut self, series: SeriesId, volume: Volume) {
+        if self.seen.get(&series) == Some(&volume) {
+            self.seen.remove(&series);
+        }
+    }
+
+    /// Was the file of a series seen, as far as anybody knows who looks for it once more?
+    pub(super) fn was_seen(&self, series: SeriesId) -> bool {
+        self.seen.contains_key(&series)
     }
 
     /// A stop gives a series up whose points the journal has.
     pub(super) fn leave(&mut self, series: SeriesId) {
         self.left.push(series);
-    }
-
-    pub(super) fn has_left(&self) -> bool {
-        !self.left.is_empty()
     }
 
     /// The journal has failed: what was left to it is due now.

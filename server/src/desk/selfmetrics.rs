@@ -33,6 +33,8 @@ pub(crate) struct Totals {
     pub(crate) resident_bytes: u64,
     /// The shards' journals together.
     pub(crate) journal: JournalTotals,
+    /// Points that earlier runs owe have not all come back.
+    pub(super) has_unread: bool,
     /// Configuration files that are refused as they are now.
     pub(super) refused_files: u64,
     /// Series that wait to be announced to graphite-web.
@@ -158,6 +160,7 @@ impl Totals {
     pub(crate) fn add(&mut self, report: &Report, through: &[Through]) {
         self.stats.merge(&report.stats);
         self.usage += report.usage;
+        self.has_unread |= report.has_unread;
         self.through.resize(through.len(), Through::default());
         for (all, one) in self.through.iter_mut().zip(through) {
             all.merge(one);

@@ -144,8 +144,15 @@ impl Desk {
         if lost > 0 {
             tracing::error!("stopped with {lost} points that are in no file");
         }
+        let is_unread = ending == Ending::Drain && totals.has_unread;
+        if is_unread {
+            tracing::error!(
+                "what earlier runs owe has not all come back: the next start reads it, and \
+                 `benzene journal export` prints it"
+            );
+        }
         let unwritten = lost + left;
-        let exit = if unwritten > 0 {
+        let exit = if unwritten > 0 || is_unread {
             Exit::PointsLost
         } else {
             Exit::Success
@@ -223,6 +230,7 @@ mod tests {
                 committed_serial: 0,
                 synced_serial: 0,
             }),
+            has_unread: false,
             volumes: Vec::new(),
         }
     }
@@ -267,5 +275,14 @@ mod tests {
             assert_eq!(ended.exit, Exit::PointsLost);
             assert_eq!((ended.unwritten, ended.kept), (7, kept));
         }
+    }
+
+    #[test]
+    fn a_drain_that_leaves_points_unread_has_not_written_all() {
+        let mut unread = report(0, State::Healthy);
+        unread.has_unread = true;
+        let reports = [unread];
+        assert_eq!(end(&reports, Ending::Drain, None), Exit::PointsLost);
+        assert_eq!(end(&reports, Ending::Rest, None), Exit::Success);
     }
 }

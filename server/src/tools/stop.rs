@@ -104,9 +104,12 @@ fn heard(process: &str, ended: Option<Ended>) -> Result<Exit, String> {
     } else {
         String::new()
     };
-    tracing::error!(
-        "process {process} has ended with {unwritten} points that are in no file{rest}: its log says why"
-    );
+    let end = if unwritten > 0 {
+        format!("with {unwritten} points that are in no file{rest}")
+    } else {
+        "before all that earlier runs owe had come back from the journal".to_owned()
+    };
+    tracing::error!("process {process} has ended {end}: its log says why");
     Ok(ended.exit)
 }
 

@@ -487,6 +487,7 @@ impl Ledger {
             self.stats.add(Counter::StarvedUpdates, 1);
         }
         self.cache.take_whole(series, step_s, mark, &mut points);
+        self.keeper.note_taken(series);
         if breaks::is(Break::Record) {
             let left = self.cache.left_behind(series);
             self.keeper.note_written(&self.cache, series, left);

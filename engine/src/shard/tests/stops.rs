@@ -261,12 +261,18 @@ fn a_drain_into_a_full_cache_takes_what_senders_were_read_of() {
     assert_eq!(world.offer("a.b", late), Accept::Full);
     world.settle();
     world.shards[0].drain();
-    assert!(world.shards[0].has_room(), "no file makes any");
-    world.take("a.b", late);
-    for _ in 0..=DRAIN_ATTEMPTS_MAX {
+    for _ in 0..DRAIN_ATTEMPTS_MAX {
+        world.settle();
+        world.later(1);
+        assert_eq!(world.offer("a.b", late), Accept::Full, "files may make room");
+    }
+    for _ in 0..=STOP_UPDATES_WAIT.as_secs() {
         world.settle();
         world.later(1);
     }
+    assert!(world.shards[0].has_room(), "no file makes any");
+    world.take("a.b", late);
+    world.settle();
     assert!(world.shards[0].is_drained());
     assert_eq!(world.shards[0].report().usage.points, 5);
     assert_eq!(world.count(Counter::DroppedAtStop), 0);
@@ -298,6 +304,18 @@ fn a_drain_ends_though_what_it_leaves_has_the_room_of_what_comes_back() {
     }
     assert!(world.shards[0].is_drained());
     assert_eq!(world.count(Counter::DroppedAtStop), 0);
+}
+
+#[test]
+fn a_drain_waits_for_what_can_be_read_though_another_shard_has_given_up() {
+    let mut world = World::all_started(2, eight_owed(), &Arc::default());
+    world.hold = true;
+    world.turn();
+    world.shards[1].give_up_recall();
+    world.shards[0].drain();
+    world.turn();
+    assert!(!world.shards[0].is_drained());
+    assert!(world.shards[0].report().has_unread);
 }
 
 #[test]

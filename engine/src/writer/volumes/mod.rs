@@ -369,6 +369,7 @@ impl Writer {
 
     /// A directory has no file of a series: the next is asked, or the file is to be made.
     pub(super) fn not_here(&mut self, ledger: &mut Ledger, series: SeriesId, now: Now) {
+        self.parked.not_there(series, ledger.volume(series));
         if self.lanes.len() == 1 {
             return self.lanes.of_mut(Volume::FIRST).missing.push_back(series);
         }

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::*;
-use crate::cache::{Cache, CacheConfig, Strategy};
+use crate::cache::{Cache, CacheConfig, Standing, Strategy};
 use crate::clock;
 use crate::limiter::{Budget, Room};
 use crate::point::Point;
@@ -94,13 +94,14 @@ impl Rig {
         }
     }
 
-    fn send(&mut self, name: &str) {
+    fn send(&mut self, name: &str) -> SeriesId {
         let point = Point {
             timestamp: self.now.unix_seconds,
             value: 1.0,
         };
         assert!(self.ledger.reserve());
-        self.ledger.insert(name, point, Counter::Received);
+        let inserted = self.ledger.insert(name, point, Counter::Received);
+        inserted.series()
     }
 
     fn set(&mut self, directory: &str, name: &str, answer: Answer) {
@@ -270,6 +271,30 @@ fn in_a_directory_that_is_away_nothing_is_done_until_it_is_back() {
         assert!(asked.contains(&wanted.to_owned()), "{wanted}: {asked:?}");
     }
     assert_eq!(rig.ledger.usage().parked_points, 0);
+}
+
+#[test]
+fn a_file_that_was_seen_is_one_also_where_the_retry_cannot_look_for_it() {
+    let mut rig = Rig::new([None, Some(0.0), None]);
+    rig.set("/b", "b.there", Answer::Has);
+    let (there, new) = (rig.send("b.there"), rig.send("b.new"));
+    rig.set("/b", "b.new", Answer::Fails);
+    rig.turn();
+    assert_eq!(rig.ledger.standing(there), Standing::Writable);
+    rig.away.set(Volume::new(1), Presence::Away);
+    rig.budgets[1].updates.set_rate(None, rig.now.instant);
+    // Each time between two retries.
+    for seconds in [2, 3, 5] {
+        rig.run(seconds);
+        assert_eq!(rig.ledger.standing(there), Standing::Parked);
+        assert_eq!(rig.ledger.standing(new), Standing::Unmade);
+    }
+    // It is gone, and is looked for in vain.
+    rig.away.set(Volume::new(1), Presence::There);
+    rig.set("/b", "b.there", Answer::HasNot);
+    rig.set("/a", "b.there", Answer::Fails);
+    rig.run(60);
+    assert_eq!(rig.ledger.standing(there), Standing::Unmade);
 }
 
 #[test]
