@@ -264,7 +264,11 @@ fn a_drain_into_a_full_cache_takes_what_senders_were_read_of() {
     for _ in 0..DRAIN_ATTEMPTS_MAX {
         world.settle();
         world.later(1);
-        assert_eq!(world.offer("a.b", late), Accept::Full, "files may make room");
+        assert_eq!(
+            world.offer("a.b", late),
+            Accept::Full,
+            "files may make room"
+        );
     }
     for _ in 0..=STOP_UPDATES_WAIT.as_secs() {
         world.settle();
