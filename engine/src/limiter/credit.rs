@@ -19,6 +19,8 @@ pub struct Room {
     bytes: AtomicI64,
     bytes_max: i64,
     is_full: AtomicBool,
+    /// Points of these that a drain leaves to the journal.
+    left: AtomicU64,
 }
 
 impl Room {
@@ -32,6 +34,7 @@ impl Room {
             bytes: AtomicI64::new(0),
             bytes_max: i64::try_from(bytes_max).unwrap_or(i64::MAX),
             is_full: AtomicBool::new(false),
+            left: AtomicU64::new(0),
         }
     }
 
@@ -87,6 +90,18 @@ impl Room {
             "room for {points} is given back of {before}"
         );
         self.note_room();
+    }
+
+    /// A shard's drain leaves so many of its points to the journal, and not as many as before any more.
+    pub fn note_left(&self, before: u64, now: u64) {
+        // One step, so that nobody sees the one without the other.
+        self.left
+            .fetch_add(now.wrapping_sub(before), Ordering::SeqCst);
+    }
+
+    /// Is nothing here but what is left to the journal?
+    pub fn is_all_left(&self) -> bool {
+        self.points() == self.left.load(Ordering::SeqCst)
     }
 
     /// A shard's cache holds so many bytes more, or fewer.

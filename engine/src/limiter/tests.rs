@@ -284,3 +284,16 @@ fn threads_never_pass_the_bound_and_never_stay_full() {
     assert_eq!(room.points(), 0);
     assert!(!room.is_full(), "full with nothing in it");
 }
+
+#[test]
+fn only_where_all_shards_leave_all_their_points_nothing_makes_room() {
+    let room = Room::new(Some(10), 1 << 30);
+    assert!(room.is_all_left());
+    assert_eq!(room.take(8), 8);
+    room.note_left(0, 5);
+    assert!(!room.is_all_left());
+    room.note_left(0, 3);
+    assert!(room.is_all_left());
+    room.note_left(5, 0);
+    assert!(!room.is_all_left());
+}

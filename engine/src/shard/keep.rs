@@ -133,19 +133,27 @@ impl Shard {
     /// still: senders are read past the bound then, and what does not come back is the next start's. Not
     /// before: what comes out of a sender's socket as room is made comes from behind it, too.
     fn look_for_stand_still(&mut self) {
-        let stands_still = self.writer.is_draining()
-            && self.writer.in_flight() == 0
-            && self.ledger.is_at_bound()
-            && self.ledger.usage().points == self.left_points();
-        if !stands_still {
+        if !self.writer.is_draining() {
+            return;
+        }
+        let points = self.ledger.usage().points;
+        let is_left = self.writer.in_flight() == 0 && points == self.left_points();
+        let are_all_left = self.ledger.note_left(if is_left { points } else { 0 });
+        if !(is_left && are_all_left && self.ledger.is_at_bound()) {
             self.keep.still_since = None;
             return;
         }
-        let since = *self.keep.still_since.get_or_insert(self.now.instant);
-        if self.now.instant.saturating_duration_since(since) >= STOP_UPDATES_WAIT {
+        self.keep.still_since.get_or_insert(self.now.instant);
+        if self.stands_still() {
             self.ledger.take_past_bound();
             self.give_up_recall();
         }
+    }
+
+    /// Has a drain stood still for so long that nothing makes room any more?
+    pub(super) fn stands_still(&self) -> bool {
+        let since = self.keep.still_since;
+        since.is_some_and(|at| self.now.instant.saturating_duration_since(at) >= STOP_UPDATES_WAIT)
     }
 
     /// While earlier epochs owe points the journal says nothing of files, and makes up for it

@@ -610,10 +610,12 @@ impl Shard {
         }
     }
 
-    /// Do points that are to come back keep files from being written?
+    /// Do points that are to come back keep files from being written? Not those of which a drain does not
+    /// wait for the end any more.
     pub(super) fn is_held_by_recall(&self) -> bool {
         let together = self.recall.as_ref().map(|recall| &recall.together);
-        together.is_some_and(|together| !together.is_released())
+        let is_given_up = |it: &Together| it.is_given_up() && self.writer.is_draining();
+        together.is_some_and(|it| !it.is_released() && !is_given_up(it))
     }
 
     /// Do earlier epochs owe points yet?
@@ -636,7 +638,7 @@ impl Shard {
         let together = &recall.together;
         if recall.phase == Phase::Reading {
             // Only what finds no room is left unread, and what is not to be read in a rest.
-            let is_unread = self.ledger.is_at_bound() || self.is_written_out();
+            let is_unread = self.stands_still() || self.is_written_out();
             return together.is_given_up() && is_unread;
         }
         together.is_given_up() || together.is_failing()

@@ -203,7 +203,7 @@ impl Writer {
         }
         while let Some(series) = self.parked.due(now.instant) {
             if ledger.is_parked(series) {
-                if ledger.standing(series) == Standing::Parked {
+                if ledger.standing(series) == Standing::Parked && ledger.owes(series) {
                     self.parked.note_seen(series, ledger.volume(series));
                 }
                 ledger.set_standing(series, Standing::Unproven);
@@ -363,6 +363,7 @@ impl Writer {
                 }
                 self.lanes.forget(series);
                 self.foresee_hold(ledger, series);
+                self.parked.take_seen(series);
                 ledger.set_standing(series, Standing::Writable);
             }
             (
@@ -376,6 +377,7 @@ impl Writer {
                 ledger.count(Counter::TagFilesRenamed, 1);
                 self.lanes.forget(series);
                 self.foresee_hold(ledger, series);
+                self.parked.take_seen(series);
                 ledger.set_standing(series, Standing::Writable);
             }
             (Job::SecondLook { path }, Ok(FileOutcome::Probed(true))) => {
@@ -508,6 +510,7 @@ impl Writer {
     /// Puts a series aside until its retry; its points stay cached, within the share of those that
     /// have a file, where it was seen, or of those that have none.
     fn park(&mut self, ledger: &mut Ledger, series: SeriesId, fault: &Fault, now: Now) {
+        let was_seen = self.parked.take_seen(series);
         // A stop does not wait for ever for somebody who never lets go.
         if fault.is_busy() && !self.draining {
             if self.parked.soon(series, now.instant) {
@@ -528,7 +531,7 @@ impl Writer {
         }
         let standing = match ledger.standing(series) {
             Standing::Writable | Standing::Parked => Standing::Parked,
-            Standing::Unproven if self.parked.was_seen(series) => Standing::Parked,
+            Standing::Unproven if was_seen => Standing::Parked,
             Standing::Unproven | Standing::Waiting | Standing::Unmade => Standing::Unmade,
         };
         ledger.set_standing(series, standing);

@@ -97,9 +97,9 @@ impl Parked {
         }
     }
 
-    /// Was the file of a series seen, as far as anybody knows who looks for it once more?
-    pub(super) fn was_seen(&self, series: SeriesId) -> bool {
-        self.seen.contains_key(&series)
+    /// Was the file of a series seen, as far as anybody knows who has looked for it once more? Asked once.
+    pub(super) fn take_seen(&mut self, series: SeriesId) -> bool {
+        !self.seen.is_empty() && self.seen.remove(&series).is_some()
     }
 
     /// A stop gives a series up whose points the journal has.

@@ -57,6 +57,8 @@ pub struct Ledger {
     carrying: Option<Carrying>,
     /// Everything is written out.
     is_draining: bool,
+    /// What was last published of the points that this leaves to the journal.
+    published_left: u64,
 }
 
 impl Ledger {
@@ -74,6 +76,7 @@ impl Ledger {
             expire_at: None,
             carrying: None,
             is_draining: false,
+            published_left: 0,
         }
     }
 
@@ -145,6 +148,18 @@ impl Ledger {
     /// Are there as many points or bytes as there may be, whatever is taken beyond that?
     pub fn is_at_bound(&self) -> bool {
         self.credit == 0 && self.room.is_full()
+    }
+
+    /// Has a series points that are in no file?
+    pub fn owes(&self, series: SeriesId) -> bool {
+        self.cache.owes(series)
+    }
+
+    /// A drain leaves so many points to the journal. Is nothing else cached, in any shard?
+    pub fn note_left(&mut self, points: u64) -> bool {
+        let before = std::mem::replace(&mut self.published_left, points);
+        self.room.note_left(before, points);
+        self.room.is_all_left()
     }
 
     /// True where a point that found no room may be offered again.

@@ -323,6 +323,25 @@ fn a_drain_waits_for_what_can_be_read_though_another_shard_has_given_up() {
 }
 
 #[test]
+fn a_drain_writes_what_came_back_though_nobody_ends_earlier_epochs_any_more() {
+    let mut disk = eight_owed();
+    disk.failing.clear();
+    // No sync of the data is done: no shard arrives.
+    let mut world = World::all_started(2, disk, &Arc::default());
+    world.shards[0].give_up_recall();
+    world.shards.iter_mut().for_each(Shard::drain);
+    for _ in 0..5 {
+        world.settle();
+        world.later(1);
+    }
+    assert!(world.shards.iter().all(Shard::is_drained));
+    for number in 0..8 {
+        let path = format!("/data/a/m{number}.wsp");
+        assert_eq!(world.disk.points(&path).len(), 1, "{path}");
+    }
+}
+
+#[test]
 fn a_core_that_rests_has_no_work_with_what_does_not_come_back_any_more() {
     let mut world = World::all_started(1, eight_owed(), &Arc::default());
     world.hold = true;

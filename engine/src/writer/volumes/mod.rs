@@ -356,6 +356,7 @@ impl Writer {
                 return;
             };
             self.lanes.forget(series);
+            self.parked.succeeded(series);
             let volume = self.volume_of_new(ledger.name(series));
             ledger.set_volume(series, volume);
         }
