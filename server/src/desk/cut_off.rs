@@ -22,10 +22,7 @@ use benzene_engine::ring::host;
 
 use super::journal::JournalError;
 use super::look::look_through;
-use super::reading::read_at;
-
-/// Bytes of a file that are read at once.
-const READ_BYTES: usize = 1 << 20;
+use super::reading::{Stretch, read_at};
 
 /// Keeps a journal of earlier runs within its bound, as far as that loses nothing: what is left, and
 /// whether it is past the bound.
@@ -114,11 +111,9 @@ impl Run {
         read: &mut impl FnMut(&Path, u64, usize) -> io::Result<Vec<u8>>,
     ) -> bool {
         let mut walk = Walk::new(file.key, 0, file.bytes);
-        let (mut window, mut base) = (Vec::new(), 0);
+        let mut stretch = Stretch::default();
         loop {
-            let passed = usize::try_from(walk.at() - base).unwrap_or(usize::MAX);
-            let rest = window.get(passed..).unwrap_or_default();
-            match walk.step(rest, &mut Effort::boundless()) {
+            match walk.step(stretch.from(walk.at()), &mut Effort::boundless()) {
                 Step::Block(found) => {
                     let (head, payload) = (&found.block.head, found.block.payload);
                     let is_whole = file.key.is_some() && found.gap.is_none();
@@ -127,15 +122,11 @@ impl Run {
                     }
                 }
                 Step::More { until } => {
-                    let at = walk.at();
-                    let wanted = usize::try_from(until - at).unwrap_or(usize::MAX);
-                    let Ok(bytes) = read(&file.path, at, wanted.max(READ_BYTES)) else {
-                        return false;
-                    };
-                    if at + (bytes.len() as u64) < until {
+                    let read = |at, bytes| read(&file.path, at, bytes);
+                    let is_read = stretch.go_on((walk.at(), until), read).is_ok();
+                    if !is_read || stretch.end() < until {
                         return false;
                     }
-                    (window, base) = (bytes, at);
                 }
                 Step::Newer { .. } | Step::Paused => return false,
                 Step::End(_) => return true,
@@ -306,7 +297,7 @@ mod tests {
             assert_eq!(found, is_empty, "run {epoch}");
             bytes_read
         };
-        assert_eq!(bytes_read(1, false), READ_BYTES);
+        assert_eq!(bytes_read(1, false), Stretch::BYTES);
         assert!(bytes_read(2, true) > 32 << 20, "it is looked at in whole");
     }
 }

@@ -62,7 +62,7 @@ pub(crate) use hold::{Ended, Held, Holder, LOCK_NAME, rival};
 use journal::JournalPlan;
 pub(crate) use journal::{DRAIN_NAME, NOTES, segments as journal_segments};
 pub(crate) use mounts::noted as noted_mount;
-pub(crate) use reading::{drive, first_bytes, read_at};
+pub(crate) use reading::{Stretch, drive, first_bytes, read_at};
 pub(crate) use start::shards_of;
 
 /// Starts the daemon and serves until a signal ends it; `read_again` is asked what carbon.conf says

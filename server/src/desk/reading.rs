@@ -102,6 +102,49 @@ pub(crate) fn read_at(file: &File, offset: u64, bytes: usize) -> io::Result<Vec<
     Ok(read)
 }
 
+/// The stretch of a file that was read last, for who walks through it.
+#[derive(Debug, Default)]
+pub(crate) struct Stretch {
+    offset: u64,
+    bytes: Vec<u8>,
+}
+
+impl Stretch {
+    /// Bytes that are read at once, unless one block is longer.
+    pub(crate) const BYTES: usize = 1 << 20;
+
+    /// What there is from an offset on.
+    pub(crate) fn from(&self, offset: u64) -> &[u8] {
+        let passed = usize::try_from(offset - self.offset).unwrap_or(usize::MAX);
+        self.bytes.get(passed..).unwrap_or_default()
+    }
+
+    /// Goes on with what `read` gives of so many bytes from an offset on, of which those up to `until`
+    /// are needed.
+    pub(crate) fn go_on<E>(
+        &mut self,
+        (offset, until): (u64, u64),
+        read: impl FnOnce(u64, usize) -> Result<Vec<u8>, E>,
+    ) -> Result<(), E> {
+        let needed = usize::try_from(until - offset).unwrap_or(usize::MAX);
+        self.bytes = read(offset, needed.max(Self::BYTES))?;
+        self.offset = offset;
+        Ok(())
+    }
+
+    /// Where it ends.
+    pub(crate) fn end(&self) -> u64 {
+        self.offset + self.bytes.len() as u64
+    }
+
+    /// The file was cut meanwhile: zeros behind its end, up to there and as far as is read at once, in
+    /// which no block is found.
+    pub(crate) fn fill(&mut self, until: u64) {
+        let needed = usize::try_from(until - self.offset).unwrap_or(usize::MAX);
+        self.bytes.resize(needed.max(Self::BYTES), 0);
+    }
+}
+
 /// A file's first bytes, as many as tell whether a block is there.
 pub(crate) fn first_bytes(path: &Path, file_bytes: u64) -> io::Result<Vec<u8>> {
     let file = File::open(path)?;

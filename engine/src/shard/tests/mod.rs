@@ -411,6 +411,17 @@ impl World {
         self.now.unix_seconds += u32::try_from(seconds).unwrap();
     }
 
+    /// Tells the first shard to write everything out, which nothing lets it, until it gives that up.
+    fn drain_in_vain(&mut self) {
+        self.shards[0].drain();
+        for _ in 0..DRAIN_ATTEMPTS_MAX {
+            assert!(!self.shards[0].is_drained());
+            self.settle();
+            self.later(1);
+        }
+        assert!(self.shards[0].is_drained());
+    }
+
     /// What a query sees.
     fn query(&mut self, name: &str) -> Vec<Point> {
         let parts = self.shards[0].ask_points(1, std::iter::once(name));
@@ -678,13 +689,7 @@ fn a_drain_gives_up_what_cannot_be_written_and_counts_it() {
     world.disk.failing = vec![(Stage::Create, EIO)];
     world.take("lost", point);
     world.settle();
-    world.shards[0].drain();
-    for _ in 0..DRAIN_ATTEMPTS_MAX {
-        assert!(!world.shards[0].is_drained());
-        world.settle();
-        world.later(1);
-    }
-    assert!(world.shards[0].is_drained());
+    world.drain_in_vain();
     assert_eq!(world.count(Counter::DroppedAtStop), 1);
 }
 

@@ -214,13 +214,7 @@ fn drained_in_vain() -> (World, Point) {
     world.disk.failing = vec![(Stage::Probe, EIO)];
     world.take("a.b", point);
     world.settle();
-    world.shards[0].drain();
-    for _ in 0..DRAIN_ATTEMPTS_MAX {
-        assert!(!world.shards[0].is_drained());
-        world.settle();
-        world.later(1);
-    }
-    assert!(world.shards[0].is_drained());
+    world.drain_in_vain();
     (world, point)
 }
 

@@ -14,10 +14,7 @@ use benzene_engine::journal::walk::{Effort, Step, Walk};
 use serde::Serialize;
 
 use super::files::{Asked, JournalError, list};
-use crate::desk::read_at;
-
-/// Bytes of a file that are read at once.
-const READ_BYTES: usize = 1 << 20;
+use crate::desk::{Stretch, read_at};
 
 /// What is in a file.
 #[derive(Debug, Default, Serialize)]
@@ -221,11 +218,9 @@ fn report(path: &Path, file_bytes: u64) -> Result<FileReport, JournalError> {
     };
     let file = File::open(path).map_err(JournalError::at(path))?;
     let mut walk = Walk::new(None, 0, file_bytes);
-    let (mut window, mut base) = (Vec::new(), 0);
+    let mut stretch = Stretch::default();
     loop {
-        let passed = usize::try_from(walk.at() - base).unwrap_or(usize::MAX);
-        let rest = window.get(passed..).unwrap_or_default();
-        match walk.step(rest, &mut Effort::boundless()) {
+        match walk.step(stretch.from(walk.at()), &mut Effort::boundless()) {
             Step::Block(found) => {
                 if let Some(gap) = found.gap {
                     let gone = gap.entries.map_or_else(
@@ -243,16 +238,12 @@ fn report(path: &Path, file_bytes: u64) -> Result<FileReport, JournalError> {
                 report.read(found.offset, &found.block.head, found.block.payload);
             }
             Step::More { until } => {
-                let at = walk.at();
-                let wanted = usize::try_from(until - at)
-                    .unwrap_or(usize::MAX)
-                    .max(READ_BYTES);
-                let mut read = read_at(&file, at, wanted).map_err(JournalError::at(path))?;
-                if at + (read.len() as u64) < until {
-                    // It was cut meanwhile: zeros, in which no block is found.
-                    read.resize(wanted, 0);
+                let read = |at, bytes| read_at(&file, at, bytes);
+                let read = stretch.go_on((walk.at(), until), read);
+                read.map_err(JournalError::at(path))?;
+                if stretch.end() < until {
+                    stretch.fill(until);
                 }
-                (window, base) = (read, at);
             }
             Step::Newer { version } => {
                 let path = path.to_owned();
