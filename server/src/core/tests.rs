@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use benzene_engine::clock;
+use benzene_engine::clock::{self, Now};
 use benzene_engine::limiter::Room;
 use benzene_engine::limits::HELD_TOGETHER_BYTES_MAX;
 use benzene_engine::metric::ShardIndex;
@@ -26,9 +26,8 @@ const LINE: Entrance = Entrance {
 /// The points that the cache has room for.
 const POINTS: u32 = 100_000;
 
-/// A core by itself, and the room of its cache.
-fn core() -> (Core, Arc<Room>) {
-    let now = clock::now();
+/// A core by itself, with the peers and the cache's room that it is given.
+pub(super) fn core_alone(peers: Arc<Peers>, room: Arc<Room>, now: Now) -> Core {
     let ring = Ring::new(RingConfig {
         driver: Driver::PollSync,
         file_threads: 1,
@@ -36,18 +35,20 @@ fn core() -> (Core, Arc<Room>) {
     });
     let schemas = Schemas::parse("[all]\npattern = .*\nretentions = 1s:1h\n").unwrap();
     let aggregations = Arc::new(Aggregations::parse("").unwrap().0);
-    let room = Arc::new(Room::new(Some(u64::from(POINTS)), 1 << 30));
     let shard = ShardConfig {
-        room: Arc::clone(&room),
+        room,
         ..ShardConfig::alone(Path::new("/"), Arc::new(schemas.0), aggregations, now)
     };
-    let (shard, front) = (
-        Shard::new(shard, now),
-        Front::new(FrontConfig::quiet(now), now),
-    );
+    let front = Front::new(FrontConfig::quiet(now), now);
+    let shard = Shard::new(shard, now);
+    Core::new(ShardIndex(0), ring.unwrap(), shard, front, peers)
+}
+
+/// A core whose cache has room for `POINTS`, and that room.
+fn core() -> (Core, Arc<Room>) {
+    let room = Arc::new(Room::new(Some(u64::from(POINTS)), 1 << 30));
     let peers = Arc::new(Peers::new(1, None));
-    let core = Core::new(ShardIndex(0), ring.unwrap(), shard, front, peers);
-    (core, room)
+    (core_alone(peers, Arc::clone(&room), clock::now()), room)
 }
 
 #[test]
