@@ -397,11 +397,25 @@ const _: () = assert!(REPLIES_BYTES_MAX >= 8 * QUERY_REPLY_BYTES_MAX);
 pub const HELD_BYTES_MAX: usize = 256 << 10;
 /// Bytes of one read at a stop; a datagram fits.
 pub const LAST_READ_BYTES_MAX: usize = 64 << 10;
-/// Bytes that a stop reads from one socket in all: more than the kernel keeps for it by default
-/// (tcp_rmem: 6 MiB), so that only a sender that goes on sending is cut off. Where the cache is full
-/// and stays in the journal, this much of each goes beyond its bound; the kernel keeps far less for
-/// all sockets together (tcp_mem: some tenth of the memory).
-pub const LAST_READ_TOTAL_BYTES_MAX: usize = 8 << 20;
+/// Bytes that a stop reads from one socket in all: more than both ends' kernels keep for it by default
+/// (tcp_rmem: 6 MiB, tcp_wmem: 4 MiB), so that only a sender that goes on sending is cut off. Where the
+/// cache is full and stays in the journal, this much of each goes beyond its bound; the kernel keeps far
+/// less for all sockets together (tcp_mem: some tenth of the memory).
+pub const LAST_READ_TOTAL_BYTES_MAX: usize = 12 << 20;
+/// How long a stop looks again at a connection on which something came and nothing is: what its
+/// sender's kernel still holds follows when there is room for it here, a round trip later.
+pub const LAST_READ_SILENCE: Duration = Duration::from_millis(50);
+/// How long a look at a connection waits for the one before.
+pub const LAST_LOOK_EVERY: Duration = Duration::from_millis(10);
+/// Looks of a stop that find nothing on a connection: a third of a second for one whose sender goes on
+/// with a little now and then.
+pub const LAST_LOOKS_MAX: u32 = 30;
+/// How long a stop that leaves what is cached in the journal looks again at all of them together: it is
+/// over within two seconds, whoever sends on. A drain takes what it takes.
+pub const LAST_LOOKS_TOGETHER_MAX: Duration = Duration::from_millis(500);
+const _: () = assert!(
+    LAST_LOOK_EVERY.as_millis() * (LAST_LOOKS_MAX as u128) < LAST_LOOKS_TOGETHER_MAX.as_millis()
+);
 
 /// Percent of MAX_CACHE_BYTES that the caches may count. The rest is for what they do not: pages of
 /// the allocator that are partly used, tables while they grow, messages between cores. A flood of

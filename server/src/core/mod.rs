@@ -29,8 +29,8 @@ use std::time::Duration;
 
 use benzene_engine::clock::{self, Now};
 use benzene_engine::limits::{
-    BATCH_POINTS_MAX, INBOX_MESSAGES_MAX, TURN_BYTES_MAX, TURN_BYTES_PER_BUFFER,
-    TURN_PARCEL_POINTS_MAX, TURN_POINTS_PER_PARCEL, TURN_TIME_MAX,
+    BATCH_POINTS_MAX, INBOX_MESSAGES_MAX, LAST_LOOKS_TOGETHER_MAX, TURN_BYTES_MAX,
+    TURN_BYTES_PER_BUFFER, TURN_PARCEL_POINTS_MAX, TURN_POINTS_PER_PARCEL, TURN_TIME_MAX,
 };
 use benzene_engine::metric::ShardIndex;
 use benzene_engine::ring::{End, Event, Lane, Ring, SocketId, socket};
@@ -462,10 +462,14 @@ impl Core {
         if self.index == ACCEPTOR {
             self.peers.end_accepting();
         }
-        self.front.stop();
         match ending {
-            Ending::Rest => self.shard.take_all_past_bound(),
+            Ending::Rest => {
+                let until = clock::now().instant + LAST_LOOKS_TOGETHER_MAX;
+                self.front.stop(Some(until));
+                self.shard.take_all_past_bound();
+            }
             Ending::Drain => {
+                self.front.stop(None);
                 self.shard.take_all();
                 // Nobody else is to have the disk now, and the kernel puts what is dirty in a better
                 // order than one file's pages at a time: 20,000 files took half as long.

@@ -5,8 +5,8 @@
 use std::time::Instant;
 
 use benzene_engine::limits::{
-    HELD_BYTES_MAX, LAST_READ_TOTAL_BYTES_MAX, QUERY_FRAME_BYTES_MAX, TURN_BYTES_PER_ITEM,
-    TURN_ITEMS_MAX,
+    HELD_BYTES_MAX, LAST_LOOKS_MAX, LAST_READ_SILENCE, LAST_READ_TOTAL_BYTES_MAX,
+    QUERY_FRAME_BYTES_MAX, TURN_BYTES_PER_ITEM, TURN_ITEMS_MAX,
 };
 use benzene_engine::ring::ReceiveNow;
 use benzene_engine::shard::{Shard, Trail};
@@ -78,6 +78,17 @@ pub(super) enum Last {
     Wanted,
 }
 
+/// What follows a last read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum LastRead {
+    /// Another, at once.
+    Another,
+    /// Another, when there was time for more to come.
+    Later,
+    /// Nothing.
+    End,
+}
+
 /// What a protocol keeps between two receives.
 #[derive(Debug)]
 enum Talk {
@@ -127,6 +138,8 @@ pub(super) struct Connection {
     pub(super) left: bool,
     pub(super) last: Last,
     last_bytes: usize,
+    /// Last reads that found nothing.
+    last_looks: u32,
     /// When bytes last came.
     pub(super) heard: Instant,
     /// When a point of it was last accepted, or it was opened.
@@ -163,6 +176,7 @@ impl Connection {
             left: false,
             last: Last::No,
             last_bytes: 0,
+            last_looks: 0,
             heard: now,
             fed: now,
             due: None,
@@ -351,17 +365,40 @@ impl Connection {
         }
     }
 
-    /// Whether a last read is to be followed by another: not after the end, not when the socket is
-    /// empty, and not for ever where a sender keeps filling it.
-    pub(super) fn may_read_more(&mut self, bytes: usize, outcome: &ReceiveNow) -> bool {
+    /// What follows a last read: not for ever another one where a sender keeps filling the socket, and
+    /// where there is nothing one that waits for more only as long as there is time.
+    pub(super) fn after_last_read(
+        &mut self,
+        bytes: usize,
+        outcome: &ReceiveNow,
+        now: Instant,
+        has_time: bool,
+    ) -> LastRead {
         self.last_bytes += bytes;
-        match outcome {
+        let is_followed = match outcome {
             ReceiveNow::Bytes(_) => self.last_bytes < LAST_READ_TOTAL_BYTES_MAX,
-            ReceiveNow::Empty => false,
+            // A datagram has no sender's kernel that holds it.
+            ReceiveNow::Empty => {
+                self.last_looks += 1;
+                let silence = now.saturating_duration_since(self.heard);
+                if has_time
+                    && self.service() != Service::Datagram
+                    && silence < LAST_READ_SILENCE
+                    && self.last_looks < LAST_LOOKS_MAX
+                {
+                    return LastRead::Later;
+                }
+                false
+            }
             ReceiveNow::Closed | ReceiveNow::Failed(_) => {
                 self.left = true;
                 false
             }
+        };
+        if is_followed {
+            LastRead::Another
+        } else {
+            LastRead::End
         }
     }
 }

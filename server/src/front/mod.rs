@@ -33,15 +33,15 @@ use std::time::{Duration, Instant};
 use benzene_engine::clock::{self, Now};
 use benzene_engine::latency::Latency;
 use benzene_engine::limits::{
-    IDLE_LOOKS_PER_TURN_MAX, LAST_READ_BYTES_MAX, TURN_BYTES_PER_BUFFER, TURN_ITEMS_MAX,
-    TURN_SLICE_BYTES, TURN_TIME_MAX,
+    IDLE_LOOKS_PER_TURN_MAX, LAST_LOOK_EVERY, LAST_READ_BYTES_MAX, TURN_BYTES_PER_BUFFER,
+    TURN_ITEMS_MAX, TURN_SLICE_BYTES, TURN_TIME_MAX,
 };
 use benzene_engine::ring::{End, Lane, ReceiveNow, SocketId};
 use benzene_engine::shard::{Answer, Shard};
 use benzene_engine::stats::Counter;
 use hashbrown::HashMap;
 
-use connection::{Connection, Last, Means, Progress};
+use connection::{Connection, Last, LastRead, Means, Progress};
 use idle::Idle;
 pub(crate) use intake::Intake;
 pub(crate) use memory::Memory;
@@ -156,6 +156,11 @@ pub(crate) struct Front {
     has_more: bool,
     /// Receivers that are to be read one last time, nothing armed and nothing held.
     last: VecDeque<SocketId>,
+    /// The same of which nothing is to be had just now, and from when on they are looked at again: in
+    /// order, as each waits for as long.
+    last_later: VecDeque<(Instant, SocketId)>,
+    /// Until when that is done, where it is to end.
+    last_until: Option<Instant>,
     pending: HashMap<u64, Pending>,
     tickets: u64,
     /// What was refused, where somebody wants to know.
@@ -180,6 +185,8 @@ impl Front {
             unjudged: VecDeque::new(),
             has_more: false,
             last: VecDeque::new(),
+            last_later: VecDeque::new(),
+            last_until: None,
             pending: HashMap::new(),
             tickets: 0,
             answered: VecDeque::new(),
@@ -654,9 +661,11 @@ impl Front {
         }
     }
 
-    /// Receivers are read one last time and closed; queries go on.
-    pub(crate) fn stop(&mut self) {
+    /// Receivers are read one last time and closed; queries go on. What is not there yet is waited for
+    /// until the time given, if any.
+    pub(crate) fn stop(&mut self, until: Option<Instant>) {
         self.idle = None;
+        self.last_until = until;
         let receivers: Vec<SocketId> = self
             .connections
             .iter()
@@ -684,6 +693,13 @@ impl Front {
 
     /// A socket that is to be read without waiting, and at most how many bytes at once.
     pub(crate) fn next_last_read(&mut self) -> Option<(SocketId, usize)> {
+        while let Some((at, socket)) = self.last_later.pop_front() {
+            if at > self.now {
+                self.last_later.push_front((at, socket));
+                break;
+            }
+            self.last.push_back(socket);
+        }
         while let Some(socket) = self.last.pop_front() {
             if self.connections.contains_key(&socket) {
                 return Some((socket, LAST_READ_BYTES_MAX));
@@ -703,7 +719,15 @@ impl Front {
         let Some(connection) = self.connections.get_mut(&socket) else {
             return;
         };
-        connection.ended = !connection.may_read_more(bytes.len(), outcome);
+        let has_time = self.last_until.is_none_or(|until| self.now < until);
+        match connection.after_last_read(bytes.len(), outcome, self.now, has_time) {
+            LastRead::Another => {}
+            LastRead::Later => {
+                let again = self.now + LAST_LOOK_EVERY;
+                return self.last_later.push_back((again, socket));
+            }
+            LastRead::End => connection.ended = true,
+        }
         self.received(socket, bytes, shard);
     }
 
@@ -736,10 +760,13 @@ impl Front {
             || self.has_more
     }
 
-    /// When stalled connections are tried again, or a silent one is looked at.
+    /// When stalled connections are tried again, or a silent one is looked at, or read for the last time.
     pub(crate) fn next_deadline(&self, now: Instant) -> Option<Instant> {
         let stalled = (!self.stalled.is_empty()).then(|| now + STALL_RETRY);
         let idle = self.idle.as_ref().and_then(Idle::deadline);
-        [stalled, idle].into_iter().flatten().min()
+        let is_read = !self.holds_too_much();
+        let last = self.last_later.front().filter(|_| is_read);
+        let last = last.map(|(at, _)| *at);
+        [stalled, idle, last].into_iter().flatten().min()
     }
 }

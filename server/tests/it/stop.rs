@@ -28,7 +28,7 @@ fn stops() -> u64 {
     if std::env::var_os("BENZENE_LONG").is_some() {
         20
     } else {
-        4
+        3
     }
 }
 
@@ -202,6 +202,58 @@ fn what_a_socket_holds_is_read_once_more() {
     assert!(ended.status.success(), "{}", ended.log);
     assert_eq!(number_before(&ended.log, " received"), 50, "{}", ended.log);
     assert_eq!(number_before(&ended.log, " committed"), 50, "{}", ended.log);
+}
+
+/// Sends lines of as many bytes until neither end's kernel takes any more, and says how many that were.
+fn fill(mut socket: &TcpStream, connection: u32, time: u32) -> u64 {
+    const LINE_BYTES: usize = 40;
+    let lines = (0..100_000).map(|at| {
+        let name = format!("kernel.c{connection}.m{:0>3}", at % 100);
+        let line = format!("{name} {at:>7} {}", time + at / 100);
+        format!("{line:<width$}\n", width = LINE_BYTES - 1)
+    });
+    let text: String = lines.collect();
+    let (mut sent, mut waits) = (0, 0);
+    socket.set_nonblocking(true).unwrap();
+    while waits < 20 {
+        if let Ok(bytes) = socket.write(&text.as_bytes()[sent % text.len()..]) {
+            sent += bytes;
+        } else {
+            waits += 1;
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+    (sent / LINE_BYTES) as u64
+}
+
+/// Under a full cache most of what senders have sent lies in their own kernels, which send on only when
+/// there is room in the daemon's: a stop reads that too, of those that have closed and of others.
+#[test]
+fn what_the_senders_kernels_hold_is_read_too() {
+    for (how, shards) in [("journal", 1), ("drain", 2)] {
+        let daemon = Daemon::start(&Setup {
+            shards: Some(shards),
+            ..Setup::conf(&format!(
+                "MAX_CACHE_SIZE = 1000\nMAX_UPDATES_PER_SECOND = 10\nSHUTDOWN = {how}\n\
+                 MAX_UPDATES_PER_SECOND_ON_SHUTDOWN = inf\nMAX_CREATES_PER_MINUTE = inf\n"
+            ))
+        });
+        let (time, mut open) = (now() - 10_000, Vec::new());
+        let mut sent = 0;
+        for connection in 0..2 {
+            let socket = daemon.connect();
+            sent += fill(&socket, connection, time);
+            // The other one is closed here, which its kernel tells when all it holds is sent.
+            if connection == 0 {
+                open.push(socket);
+            }
+        }
+        assert!(sent > 20_000, "{sent} lines: nothing was held");
+        let ended = daemon.stop();
+        assert!(ended.status.success(), "{how}: {}", ended.log);
+        let received = number_before(&ended.log, " received");
+        assert_eq!(received, sent, "{how}: {}", ended.log);
+    }
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! What becomes of a datagram's points where there is no place for them at once, and who waits while
-//! names are judged. What connections may hold and cost is in `bounds`.
+//! names are judged. What connections may hold and cost is in `bounds`, what a stop reads of them in
+//! `last_reads`.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -23,6 +24,7 @@ use crate::config::Service;
 use crate::lists::{List, Lists};
 
 mod bounds;
+mod last_reads;
 
 const POINTS: usize = 20_000;
 
