@@ -9,6 +9,8 @@
 //! return) are passed over in silence: senders write them as keep-alives, and they hold no point
 //! that could be refused. Lines of other whitespace are refused like any line without three fields.
 
+use std::num::NonZero;
+
 use benzene_engine::limits::{LINE_BYTES_MAX, LINE_PENDING_BYTES_KEPT};
 use memchr::memchr;
 
@@ -342,7 +344,7 @@ fn numbers(
 ) -> Option<(f64, u32, usize)> {
     let all = rest.len();
     let (value, value_length) = number::short(rest).or_else(|| any_value(rest))?;
-    let rest = &rest[value_length + 1..];
+    let rest = &rest[value_length.get() + 1..];
     let (seconds, rest) = match ten_digits(rest) {
         Some(seconds) => (seconds, &rest[10..]),
         None => any_digits(rest)?,
@@ -372,9 +374,9 @@ fn visible(bytes: &[u8]) -> Option<usize> {
 
 /// A value of any plain form in front of a space, and its length.
 #[cold]
-fn any_value(rest: &[u8]) -> Option<(f64, usize)> {
-    let length = rest.iter().position(|byte| *byte == b' ')?;
-    let value: f64 = fast_float2::parse(&rest[..length]).ok()?;
+fn any_value(rest: &[u8]) -> Option<(f64, NonZero<usize>)> {
+    let length = NonZero::new(rest.iter().position(|byte| *byte == b' ')?)?;
+    let value: f64 = fast_float2::parse(&rest[..length.get()]).ok()?;
     (!value.is_nan()).then_some((value, length))
 }
 
