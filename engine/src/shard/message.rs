@@ -134,15 +134,16 @@ impl PointBatch {
         (points + self.names.len() + self.changes.len() * NEW_SERIES_BYTES) as u64
     }
 
-    /// Adds a point of a route that has begun.
+    /// Adds a point of a route that has begun. It is put together here and nowhere before: read back
+    /// in another width than it was written in, it would wait for all earlier writes.
     #[inline]
-    pub(super) fn push(&mut self, point: RoutePoint, origin: Origin) {
+    pub(super) fn push(&mut self, route: RouteId, point: Point, origin: Origin) {
         if self.points.is_empty() {
             self.origin = origin;
             self.points.reserve_exact(BATCH_POINTS_MAX);
         }
         debug_assert!(self.origin == origin, "a batch holds points of one origin");
-        self.points.push(point);
+        self.points.push(RoutePoint::new(route, point));
     }
 
     /// Says what a route's number means; its first point must follow.
@@ -263,17 +264,22 @@ mod tests {
         RoutePoint::new(RouteId(route), Point { timestamp, value })
     }
 
+    fn push(batch: &mut PointBatch, route: u32, timestamp: u32) {
+        let point = point(route, timestamp);
+        batch.push(point.route, point.point(), Origin::Own);
+    }
+
     #[test]
     fn a_batch_gives_back_what_was_said_in_its_order() {
         let mut batch = PointBatch::default();
         assert!(batch.is_empty());
-        batch.push(point(9, 1), Origin::Own);
+        push(&mut batch, 9, 1);
         batch.begin(RouteId(7), "a.b");
-        batch.push(point(7, 2), Origin::Own);
-        batch.push(point(9, 3), Origin::Own);
+        push(&mut batch, 7, 2);
+        push(&mut batch, 9, 3);
         batch.end(RouteId(9));
         batch.begin(RouteId(9), "\u{65e5}\u{672c}");
-        batch.push(point(9, 4), Origin::Own);
+        push(&mut batch, 9, 4);
         batch.end(RouteId(7));
         let said: Vec<_> = batch.stretches().collect();
         let expected: [(_, &[_]); 5] = [

@@ -7,10 +7,11 @@
 
 use std::collections::VecDeque;
 
-use super::message::{Message, Origin, PointBatch, RoutePoint};
+use super::message::{Message, Origin, PointBatch};
 use super::routes::RouteId;
 use crate::limits::OUTBOX_MESSAGES_MAX;
 use crate::metric::ShardIndex;
+use crate::point::Point;
 
 /// The messages that wait for one shard, oldest first, and the batch being gathered.
 #[derive(Debug)]
@@ -60,20 +61,25 @@ impl Outbox {
 
     /// Adds a point of a route that has begun.
     #[inline]
-    pub(super) fn push_point(&mut self, point: RoutePoint, origin: Origin) {
+    pub(super) fn push_point(&mut self, route: RouteId, point: Point, origin: Origin) {
         if self.batch.is_full() || self.batch.origin() != origin {
             self.seal();
         }
-        self.batch.push(point, origin);
+        self.batch.push(route, point, origin);
     }
 
     /// Says what a route means, with its first point.
-    pub(super) fn begin_route(&mut self, name: &str, point: RoutePoint, origin: Origin) {
+    pub(super) fn begin_route(
+        &mut self,
+        (route, name): (RouteId, &str),
+        point: Point,
+        origin: Origin,
+    ) {
         if self.batch.is_full() || self.batch.origin() != origin {
             self.seal();
         }
-        self.batch.begin(point.route, name);
-        self.batch.push(point, origin);
+        self.batch.begin(route, name);
+        self.batch.push(route, point, origin);
     }
 
     /// Says that a route means nothing any more.
@@ -125,7 +131,6 @@ impl Outbox {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::point::Point;
     use crate::shard::{Answer, Reply};
 
     fn answer(ticket: u64) -> Message {
@@ -149,8 +154,7 @@ mod tests {
             timestamp: 1,
             value: 1.0,
         };
-        let point = RoutePoint::new(RouteId(0), point);
-        outbox.begin_route("a", point, Origin::Received);
+        outbox.begin_route((RouteId(0), "a"), point, Origin::Received);
         outbox.push(answer(1));
         assert_eq!(ticket(outbox.pop()), Some(1));
         let points = outbox.pop().unwrap();

@@ -10,7 +10,7 @@
 use std::hint::black_box;
 
 use super::inbound::Inbound;
-use super::message::{Origin, RoutePoint};
+use super::message::Origin;
 use super::routes::{Guesses, Kind, Known, Target, Trail};
 use super::{Accept, Shard};
 use crate::limits::{
@@ -255,8 +255,7 @@ impl Shard {
                     if !self.find_room(owner, origin) {
                         return Accept::Full;
                     }
-                    let point = RoutePoint::new(route, point);
-                    self.outboxes[usize::from(owner.0)].push_point(point, origin);
+                    self.outboxes[usize::from(owner.0)].push_point(route, point, origin);
                     return Accept::Taken;
                 }
             },
@@ -325,8 +324,8 @@ impl Shard {
         };
         if owner != self.index {
             let route = self.routes.begin(hash, raw, Target::Shard(owner));
-            let point = RoutePoint::new(route, point);
-            self.outboxes[usize::from(owner.0)].begin_route(metric.as_str(), point, origin);
+            let begun = (route, metric.as_str());
+            self.outboxes[usize::from(owner.0)].begin_route(begun, point, origin);
             return Known::routed(route);
         }
         let counter = origin.counter();
