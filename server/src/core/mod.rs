@@ -25,7 +25,7 @@ mod tests;
 
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use benzene_engine::clock::{self, Now};
 use benzene_engine::limits::{
@@ -47,6 +47,8 @@ pub(crate) use recalled::advice;
 
 /// How soon a message is offered again to an inbox that was full.
 const INBOX_RETRY: Duration = Duration::from_micros(200);
+/// How long points that were handed over wait for the core that is to take them to be woken.
+const WAKE_WITHIN: Duration = Duration::from_micros(500);
 // The figures in the module's head.
 const _: () = assert!(BATCH_POINTS_MAX * INBOX_MESSAGES_MAX == 16_384);
 const _: () = assert!(BATCH_POINTS_MAX * INBOX_MESSAGES_MAX == TURN_PARCEL_POINTS_MAX * 16);
@@ -66,6 +68,33 @@ enum Phase {
     Exit,
 }
 
+/// Cores that may sleep over points that were handed over to them.
+#[derive(Debug, Default)]
+struct Unwoken {
+    targets: Vec<ShardIndex>,
+    /// When the first of them was noted.
+    since: Option<Instant>,
+}
+
+impl Unwoken {
+    fn add(&mut self, target: ShardIndex) {
+        if !self.targets.contains(&target) {
+            self.targets.push(target);
+            self.since.get_or_insert_with(|| clock::now().instant);
+        }
+    }
+
+    fn is_due(&self) -> bool {
+        self.since
+            .is_some_and(|since| clock::now().instant >= since + WAKE_WITHIN)
+    }
+
+    fn next(&mut self) -> Option<ShardIndex> {
+        self.since = None;
+        self.targets.pop()
+    }
+}
+
 /// One core.
 #[derive(Debug)]
 pub(crate) struct Core {
@@ -78,6 +107,7 @@ pub(crate) struct Core {
     /// The UDP receivers, and how many of their datagrams the kernel is known to have dropped.
     datagrams: Vec<(SocketId, u32)>,
     accepting: Accepting,
+    unwoken: Unwoken,
     stop_asked: Option<Ending>,
     phase: Phase,
     /// Where log files are written.
@@ -103,6 +133,7 @@ impl Core {
             bulk: Bulk::default(),
             datagrams: Vec::new(),
             accepting: Accepting::default(),
+            unwoken: Unwoken::default(),
             stop_asked: None,
             phase: Phase::Running,
             diary: None,
@@ -188,6 +219,11 @@ impl Core {
     /// Submits, fetches what has completed, and waits for it where there is nothing else to do.
     fn enter_ring(&mut self) {
         let wait = self.wait();
+        if wait != Some(Duration::ZERO) || self.unwoken.is_due() {
+            while let Some(target) = self.unwoken.next() {
+                self.wake(target);
+            }
+        }
         // What the journal has no room for is no reason to stay awake: its disk's answer is an event.
         let express_only = self.shard.is_journal_overrun();
         let sleeps =
@@ -429,20 +465,29 @@ impl Core {
         }
     }
 
+    /// A core that sleeps is woken at once for a question, an answer, or a full inbox. Points wait until
+    /// there are more of them, as long as this core is awake: a wake costs as much as a hundred points.
     fn send_messages(&mut self) {
         for target in self.peers.indices() {
-            let mut pushed = false;
+            let (mut pushed, mut is_urgent) = (false, false);
             while let Some(message) = self.shard.next_message(target) {
+                let is_points = matches!(message, Message::Points(..));
                 match self.peers.push(target, Parcel::Shard(message)) {
-                    Ok(()) => pushed = true,
+                    Ok(()) => {
+                        pushed = true;
+                        is_urgent |= !is_points;
+                    }
                     Err(parcel) => {
                         self.shard.return_message(target, unwrap_message(parcel));
+                        is_urgent = true;
                         break;
                     }
                 }
             }
-            if pushed {
+            if is_urgent {
                 self.wake(target);
+            } else if pushed {
+                self.unwoken.add(target);
             }
         }
     }
