@@ -410,9 +410,9 @@ pub const LAST_LOOK_EVERY: Duration = Duration::from_millis(10);
 /// Looks of a stop that find nothing on a connection: a third of a second for one whose sender goes on
 /// with a little now and then.
 pub const LAST_LOOKS_MAX: u32 = 30;
-/// How long a stop that leaves what is cached in the journal looks again at all of them together: it is
-/// over within two seconds, whoever sends on. A drain takes what it takes.
-pub const LAST_LOOKS_TOGETHER_MAX: Duration = Duration::from_millis(500);
+/// How long a stop that leaves what is cached in the journal looks again at all of them together, while
+/// it can read: it is over within two seconds, whoever sends on. A drain takes what it takes.
+pub const LAST_LOOKS_TOGETHER_MAX: Duration = Duration::from_secs(1);
 const _: () = assert!(
     LAST_LOOK_EVERY.as_millis() * (LAST_LOOKS_MAX as u128) < LAST_LOOKS_TOGETHER_MAX.as_millis()
 );

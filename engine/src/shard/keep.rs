@@ -326,6 +326,12 @@ impl Shard {
         state.is_none_or(|state| state == State::Healthy) || self.is_drained()
     }
 
+    /// Is there a journal that notes nothing, as its disk has failed?
+    pub fn has_failed_journal(&self) -> bool {
+        let journal = self.ledger.journal();
+        journal.is_some_and(|journal| !journal.is_noting())
+    }
+
     /// Has the journal failed while the daemon ends, so that what was to stay there is written out?
     pub fn is_written_out(&self) -> bool {
         self.keep.is_written_out

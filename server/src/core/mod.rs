@@ -29,8 +29,8 @@ use std::time::{Duration, Instant};
 
 use benzene_engine::clock::{self, Now};
 use benzene_engine::limits::{
-    BATCH_POINTS_MAX, INBOX_MESSAGES_MAX, LAST_LOOKS_TOGETHER_MAX, TURN_BYTES_MAX,
-    TURN_BYTES_PER_BUFFER, TURN_PARCEL_POINTS_MAX, TURN_POINTS_PER_PARCEL, TURN_TIME_MAX,
+    BATCH_POINTS_MAX, INBOX_MESSAGES_MAX, TURN_BYTES_MAX, TURN_BYTES_PER_BUFFER,
+    TURN_PARCEL_POINTS_MAX, TURN_POINTS_PER_PARCEL, TURN_TIME_MAX,
 };
 use benzene_engine::metric::ShardIndex;
 use benzene_engine::ring::{End, Event, Lane, Ring, SocketId, socket};
@@ -509,12 +509,11 @@ impl Core {
         }
         match ending {
             Ending::Rest => {
-                let until = clock::now().instant + LAST_LOOKS_TOGETHER_MAX;
-                self.front.stop(Some(until));
+                self.front.stop(true);
                 self.shard.take_all_past_bound();
             }
             Ending::Drain => {
-                self.front.stop(None);
+                self.front.stop(false);
                 self.shard.take_all();
                 // Nobody else is to have the disk now, and the kernel puts what is dirty in a better
                 // order than one file's pages at a time: 20,000 files took half as long.
@@ -528,6 +527,9 @@ impl Core {
     fn last_words(&mut self) {
         if self.phase != Phase::Stopping {
             return;
+        }
+        if self.shard.is_congested() || self.front.holds_too_much() {
+            return self.front.put_off_last();
         }
         let mut left = TURN_BYTES_MAX;
         while left > 0 && !self.shard.is_congested() && !self.front.holds_too_much() {
@@ -558,6 +560,16 @@ impl Core {
 
     /// Goes on to the next phase of stopping when this one is done.
     fn advance(&mut self) {
+        // What was read past the bound has no other place any more, and there is no room for the rest
+        // before it is written: the disk is for that.
+        if self.phase == Phase::Stopping
+            && self.stop_asked == Some(Ending::Rest)
+            && self.shard.is_full()
+            && self.shard.has_failed_journal()
+        {
+            self.ring.write_back(false);
+            self.peers.write_out();
+        }
         if self.phase == Phase::Stopping
             && self.has_all_connections()
             && self.front.is_silent()

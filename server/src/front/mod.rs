@@ -33,8 +33,8 @@ use std::time::{Duration, Instant};
 use benzene_engine::clock::{self, Now};
 use benzene_engine::latency::Latency;
 use benzene_engine::limits::{
-    IDLE_LOOKS_PER_TURN_MAX, LAST_LOOK_EVERY, LAST_READ_BYTES_MAX, TURN_BYTES_PER_BUFFER,
-    TURN_ITEMS_MAX, TURN_SLICE_BYTES, TURN_TIME_MAX,
+    IDLE_LOOKS_PER_TURN_MAX, LAST_LOOK_EVERY, LAST_LOOKS_TOGETHER_MAX, LAST_READ_BYTES_MAX,
+    TURN_BYTES_PER_BUFFER, TURN_ITEMS_MAX, TURN_SLICE_BYTES, TURN_TIME_MAX,
 };
 use benzene_engine::ring::{End, Lane, ReceiveNow, SocketId};
 use benzene_engine::shard::{Answer, Shard};
@@ -494,6 +494,7 @@ impl Front {
         for _ in 0..self.stalled.len() {
             if !shard.has_room() {
                 self.has_more = false;
+                self.put_off_last();
                 return;
             }
             if left == 0 || clock::now().instant >= deadline {
@@ -661,11 +662,11 @@ impl Front {
         }
     }
 
-    /// Receivers are read one last time and closed; queries go on. What is not there yet is waited for
-    /// until the time given, if any.
-    pub(crate) fn stop(&mut self, until: Option<Instant>) {
+    /// Receivers are read one last time and closed; queries go on. What is not there yet is waited for,
+    /// and where the stop is to be quick, for all of them together not for long.
+    pub(crate) fn stop(&mut self, is_quick: bool) {
         self.idle = None;
-        self.last_until = until;
+        self.last_until = is_quick.then(|| self.now + LAST_LOOKS_TOGETHER_MAX);
         let receivers: Vec<SocketId> = self
             .connections
             .iter()
@@ -682,12 +683,23 @@ impl Front {
         let Some(connection) = self.connections.get_mut(&socket) else {
             return;
         };
+        // Taken on while the daemon stops, it is in line already.
+        if connection.last == Last::Wanted {
+            return;
+        }
         connection.last = Last::Wanted;
         connection.receiving &= receiving;
         if connection.receiving {
             self.stop_receiving(socket);
         } else if !connection.is_behind() {
             self.last.push_back(socket);
+        }
+    }
+
+    /// Time in which a stop cannot read is none in which it waits for more to come.
+    pub(crate) fn put_off_last(&mut self) {
+        if let Some(until) = &mut self.last_until {
+            *until = (*until).max(self.now + LAST_LOOKS_TOGETHER_MAX);
         }
     }
 

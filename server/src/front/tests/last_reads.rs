@@ -31,7 +31,7 @@ impl Stopping {
         front.received(socket, b"a 1 1\n", &mut shard);
         now.instant += silence;
         front.begin_turn(now);
-        front.stop(Some(now.instant + LAST_LOOKS_TOGETHER_MAX));
+        front.stop(true);
         front.ended(socket, End::Stopped, &mut shard);
         while front.next_command().is_some() {}
         Self {
@@ -115,6 +115,30 @@ fn a_stop_that_is_to_be_quick_looks_at_none_for_longer() {
     assert!(stopping.look(Duration::ZERO, b""));
     assert!(stopping.is_closed());
     assert_eq!(stopping.shard.accepted(), 2);
+}
+
+/// The journal's disk hangs, or another core's.
+#[test]
+fn time_in_which_nothing_can_be_read_does_not_count() {
+    let mut stopping = Stopping::after(Service::Line, Duration::ZERO);
+    stopping.now.instant += LAST_LOOKS_TOGETHER_MAX;
+    stopping.front.begin_turn(stopping.now);
+    stopping.front.put_off_last();
+    assert!(stopping.look(LAST_LOOK_EVERY, b"b 1 1\n"));
+    assert!(stopping.look(Duration::ZERO, b""));
+    assert!(!stopping.is_closed());
+    assert!(stopping.look(LAST_LOOK_EVERY, b"c 1 1\n"));
+    assert_eq!(stopping.shard.accepted(), 3);
+}
+
+#[test]
+fn who_came_in_the_stop_is_read_once_a_round() {
+    let mut ring = ring();
+    let (mut front, sockets) = front_of(&mut ring, &[Service::Line]);
+    front.stop_one(sockets[0], false);
+    front.stop(true);
+    assert!(front.next_last_read().is_some());
+    assert!(front.next_last_read().is_none());
 }
 
 #[test]
