@@ -321,6 +321,10 @@ pub const UNPROVEN_SHARE: u64 = 8;
 /// and its points have a place to go to; names without a file fill whatever they may have. Of a cache of a
 /// million points it is 62,500: those of a minute of a thousand files.
 pub const PARKED_RESERVE: u64 = 4;
+/// Part of what those two may have (one in so many) that series whose file cannot be made leave to those
+/// that wait for a create, which will come: else a directory of another user, into which metrics are sent
+/// for hours, takes all of it, and no new metric finds a place to wait in.
+pub const WAITING_RESERVE: u64 = 3;
 /// How often a stop tries a file that cannot be written, a second apart, before it gives its
 /// points up and says so: long enough for a lock or a short shortage, short enough for systemd.
 pub const DRAIN_ATTEMPTS_MAX: u32 = 10;

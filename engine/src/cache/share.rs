@@ -2,12 +2,13 @@
 //! wait for their create, or whose file cannot be made, and of series whose file is parked.
 //! Without it, names that never get a file would fill the cache and stop everybody else. For the same
 //! reason those without a file fill three quarters of it at most, and parked ones whatever is free: a
-//! file that fails for a moment is sound, and its points find room.
+//! file that fails for a moment is sound, and its points find room. Of these three quarters those whose
+//! file cannot be made leave a third to those that wait for a create that will come.
 //! Points of unproven series may be either kind: they are counted here and not bounded, and where
 //! they are many (`has_many_unproven`) it is time to find out.
 
 use super::series::Standing;
-use crate::limits::{PARKED_RESERVE, UNPROVEN_SHARE};
+use crate::limits::{PARKED_RESERVE, UNPROVEN_SHARE, WAITING_RESERVE};
 
 /// Points and bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -34,6 +35,15 @@ impl Load {
         Self {
             points: self.points.saturating_sub(other.points),
             bytes: self.bytes.saturating_sub(other.bytes),
+        }
+    }
+
+    /// The lesser of both, of points and of bytes.
+    #[inline]
+    fn least(self, other: Self) -> Self {
+        Self {
+            points: self.points.min(other.points),
+            bytes: self.bytes.min(other.bytes),
         }
     }
 
@@ -126,7 +136,9 @@ impl Share {
     /// Is more held than the bound, or more by series without a file than theirs?
     pub(super) fn is_over(&self) -> bool {
         let fileless = self.fileless();
-        (fileless + self.parked).exceeds(self.max) || fileless.exceeds(self.fileless_max())
+        (fileless + self.parked).exceeds(self.max)
+            || fileless.exceeds(self.fileless_max())
+            || self.unmade.exceeds(self.unmade_max())
     }
 
     /// Do unproven series hold much, measured by the share?
@@ -141,14 +153,23 @@ impl Share {
     pub(super) fn room(&self, standing: Standing) -> Load {
         let fileless = self.fileless();
         let free = self.max.without(fileless + self.parked);
-        if standing != Standing::Waiting && standing != Standing::Unmade {
-            return free;
-        }
         let own = self.fileless_max().without(fileless);
-        Load {
-            points: free.points.min(own.points),
-            bytes: free.bytes.min(own.bytes),
+        match standing {
+            Standing::Waiting => free.least(own),
+            Standing::Unmade => free
+                .least(own)
+                .least(self.unmade_max().without(self.unmade)),
+            Standing::Unproven | Standing::Writable | Standing::Parked => free,
         }
+    }
+
+    /// What those hold at most whose file cannot be made: others wait for a create that will come.
+    fn unmade_max(&self) -> Load {
+        let most = self.fileless_max();
+        most.without(Load {
+            points: most.points / WAITING_RESERVE,
+            bytes: most.bytes / WAITING_RESERVE,
+        })
     }
 
     /// What series hold that wait for their create, or whose file cannot be made.

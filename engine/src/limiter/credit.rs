@@ -19,6 +19,8 @@ pub struct Room {
     bytes: AtomicI64,
     bytes_max: i64,
     is_full: AtomicBool,
+    /// Whoever finds no room waits for the low mark.
+    has_low_mark: bool,
     /// Points of these that a drain leaves to the journal.
     left: AtomicU64,
 }
@@ -34,7 +36,17 @@ impl Room {
             bytes: AtomicI64::new(0),
             bytes_max: i64::try_from(bytes_max).unwrap_or(i64::MAX),
             is_full: AtomicBool::new(false),
+            has_low_mark: true,
             left: AtomicU64::new(0),
+        }
+    }
+
+    /// The same where nobody waits and what finds no room is dropped: each place that becomes free is
+    /// used at once.
+    pub fn without_low_mark(self) -> Self {
+        Self {
+            has_low_mark: false,
+            ..self
         }
     }
 
@@ -42,10 +54,16 @@ impl Room {
     /// the cache is full now. Once it is, there is none for anybody until both are below the low mark:
     /// who comes anew would else take each place that becomes free before those that wait.
     pub fn take(&self, wanted: u32) -> u32 {
-        let mut granted = 0;
-        if self.is_full() {
-            return granted;
+        if self.is_full() && self.has_low_mark {
+            return 0;
         }
+        self.take_returning(wanted)
+    }
+
+    /// The same for points of earlier runs, also between the low mark and the bound: what is remembered
+    /// until all of them are back may be all that keeps the bytes there.
+    pub fn take_returning(&self, wanted: u32) -> u32 {
+        let mut granted = 0;
         if self.bytes() < self.bytes_max {
             let mut points = self.points();
             loop {

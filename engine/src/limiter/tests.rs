@@ -239,6 +239,18 @@ fn room_is_exact_and_reading_goes_on_below_the_low_mark() {
 }
 
 #[test]
+fn below_its_bound_a_full_room_is_open_to_what_comes_back_and_where_nobody_waits() {
+    let room = Room::new(Some(100), 1 << 30);
+    assert_eq!(room.take(101), 100);
+    room.give(1);
+    assert_eq!((room.take(1), room.take_returning(2)), (0, 1));
+    let room = Room::new(Some(100), 1 << 30).without_low_mark();
+    assert_eq!(room.take(101), 100);
+    room.give(1);
+    assert_eq!(room.take(2), 1);
+}
+
+#[test]
 fn bytes_bound_softly() {
     let room = Room::new(None, 1000);
     room.add_bytes(999);

@@ -657,6 +657,15 @@ impl Shard {
         }
     }
 
+    /// Does nothing end earlier epochs, for syncs of the data fail?
+    pub(super) fn waits_for_failing_sync(&self) -> bool {
+        self.recall.as_ref().is_some_and(|recall| {
+            matches!(recall.phase, Phase::Settling(_))
+                && !recall.is_data_safe()
+                && recall.data_sync.hear().failures > 0
+        })
+    }
+
     /// Have earlier epochs ended, while files that are to be set aside may have their old names yet?
     pub(super) fn is_setting_aside(&self) -> bool {
         let Some(recall) = &self.recall else {

@@ -136,7 +136,7 @@ impl Writer {
             };
             self.begin_create(ledger, budgets, series, now);
         }
-        if self.may_create(volume) {
+        if !rests && self.may_create(volume) {
             while let Some(series) = self.lanes.of_mut(volume).missing.pop_front() {
                 ledger.set_standing(series, Standing::Waiting);
             }
@@ -153,14 +153,25 @@ impl Writer {
         }
     }
 
-    /// At a stop nobody waits for files that are never made: their points are dropped and counted.
+    /// At a stop nobody waits for files that are never made.
     fn give_up_creates(&mut self, ledger: &mut Ledger, volume: Volume) {
         while let Some(series) = self.lanes.of_mut(volume).missing.pop_front() {
-            ledger.discard(series, Counter::DroppedCreateWait);
+            self.give_up_create(ledger, series);
         }
         while let Some(series) = ledger.waiting_next(volume) {
-            ledger.discard(series, Counter::DroppedCreateWait);
+            self.give_up_create(ledger, series);
         }
+    }
+
+    /// The points of a series are dropped and counted. One whose file was there, or could not be looked
+    /// for, is left to a journal that has them: the disk may only not be mounted.
+    fn give_up_create(&mut self, ledger: &mut Ledger, series: SeriesId) {
+        if !ledger.is_noted() || !self.parked.has_failed(series) {
+            return ledger.discard(series, Counter::DroppedCreateWait);
+        }
+        self.parked.succeeded(series);
+        ledger.set_standing(series, Standing::Unmade);
+        self.parked.leave(series);
     }
 
     /// When a waiting series can be granted its file; none while as many as may be are in flight.
@@ -171,8 +182,11 @@ impl Writer {
         now: Now,
     ) -> Option<Instant> {
         let soonest = now.instant + WAIT_MIN;
-        let has_unused = self.lanes.of(volume).unused.has_creates();
-        (ledger.has_waiting(volume) && self.may_create(volume)).then(|| {
+        let lane = self.lanes.of(volume);
+        let has_unused = lane.unused.has_creates();
+        // Those found missing while creates rest have not been offered a grant.
+        let any_waits = ledger.has_waiting(volume) || !lane.missing.is_empty();
+        (any_waits && self.may_create(volume)).then(|| {
             budgets
                 .creates
                 .next_at(now.instant)

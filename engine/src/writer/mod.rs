@@ -292,7 +292,6 @@ impl Writer {
             };
             used += 1;
             if self.lanes.is_away(volume) {
-                self.lanes.of_mut(volume).unused.update();
                 self.keep_home(ledger, series);
                 self.park(ledger, series, &Fault::Away, now);
                 continue;
@@ -448,7 +447,7 @@ impl Writer {
             }
             update::Step::Failed(fault) => {
                 ledger.put_back(series);
-                if fault.is_unopened() {
+                if fault.is_unopened() && self.parked.has_failed(series) {
                     self.lanes.of_mut(ledger.volume(series)).unused.update();
                 }
                 if !fault.is_missing() {

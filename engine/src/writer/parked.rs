@@ -62,6 +62,11 @@ impl Parked {
         *attempts == 1
     }
 
+    /// Has a series failed since it was last written?
+    pub(super) fn has_failed(&self, series: SeriesId) -> bool {
+        self.attempts.contains_key(&series) || self.busy.contains_key(&series)
+    }
+
     /// A series' file is locked by somebody else. True when it has been for so long that it is to be
     /// said.
     pub(super) fn soon(&mut self, series: SeriesId, now: Instant) -> bool {

@@ -1,6 +1,8 @@
 //! Grants of a data directory of which nothing came: creates that made no file, and updates that could
-//! not even open theirs. They are given back, so that files which fail hold nobody else's up: the limits
-//! are for what is done, and what fails is spaced by its own pauses (`parked`).
+//! not open theirs and could not the time before. They are given back, so that files which fail hold
+//! nobody else's up: the limits are for what is done, and what fails is spaced by its own pauses
+//! (`parked`). An update that fails for the first time keeps its grant: where for a moment no file can be
+//! opened, all that wait would else be parked in that moment, far more than their share has room for.
 //! Never asks a budget for anything, never reads the clock.
 //! A core whose creates all fail would have a slow limit's one grant in its hands all the time, and
 //! another core, which asks for it once in a while, would never find it there. So creates under a limit
@@ -33,7 +35,7 @@ impl Unused {
         }
     }
 
-    /// An update did not come to open its file.
+    /// An update did not come to open its file, once more.
     pub(super) fn update(&mut self) {
         self.updates += 1;
     }

@@ -223,6 +223,16 @@ fn raise_open_files() {
     }
 }
 
+/// The room of all caches.
+fn room(settings: &Settings, counted_bytes: u64) -> Room {
+    let room = Room::new(settings.cache_points_max, counted_bytes);
+    if settings.flow_control {
+        room
+    } else {
+        room.without_low_mark()
+    }
+}
+
 /// How many senders may be served at once: those of carbon.conf, or as many as leave each core the
 /// descriptors of its files.
 fn senders_max(settings: &Settings, shards: u16, files_of_core: u64) -> Option<usize> {
@@ -464,7 +474,7 @@ impl Plan {
             files,
             volumes,
             treatments,
-            room: Arc::new(Room::new(settings.cache_points_max, counted_bytes)),
+            room: Arc::new(room(settings, counted_bytes)),
             memory: Arc::default(),
             rules: rules.clone(),
             treatment_said,

@@ -93,7 +93,7 @@ impl Ledger {
     /// Reserves room for one point; false when the cache is full.
     #[inline(always)]
     pub fn reserve(&mut self) -> bool {
-        self.reserve_unless(Keeper::is_congested) || self.reserve_past_bound()
+        self.reserve_by(Keeper::is_congested, Room::take) || self.reserve_past_bound()
     }
 
     #[cold]
@@ -105,28 +105,34 @@ impl Ledger {
         takes
     }
 
-    /// From now on a point is taken also beyond the bound, as long as the journal keeps it.
+    /// From now on a point is taken also beyond the bound, as long as the journal keeps it, or a drain
+    /// writes or counts it.
     pub fn take_past_bound(&mut self) {
         self.takes_past_bound = true;
     }
 
     fn takes_past_bound(&self) -> bool {
-        self.takes_past_bound && self.keeper.journal().is_some_and(Journal::is_noting)
+        let is_noted = self.keeper.journal().is_some_and(Journal::is_noting);
+        self.takes_past_bound && (self.is_draining || is_noted)
     }
 
     /// The same for a point of an earlier run.
     pub fn reserve_recalled(&mut self) -> bool {
-        self.reserve_unless(Keeper::is_congested_for_copies)
+        self.reserve_by(Keeper::is_congested_for_copies, Room::take_returning)
     }
 
     #[inline]
-    fn reserve_unless(&mut self, is_congested: impl Fn(&Keeper) -> bool) -> bool {
+    fn reserve_by(
+        &mut self,
+        is_congested: impl Fn(&Keeper) -> bool,
+        take: impl Fn(&Room, u32) -> u32,
+    ) -> bool {
         if self.credit == 0 {
             self.publish_bytes();
             if is_congested(&self.keeper) {
                 return false;
             }
-            self.credit = self.room.take(CREDIT_POINTS);
+            self.credit = take(&self.room, CREDIT_POINTS);
         }
         let granted = self.credit > 0;
         self.credit -= u32::from(granted);

@@ -35,6 +35,8 @@ impl World {
         let survey = survey(&disk);
         let together = Arc::new(Together::new(shards));
         let mut world = World::changed((shards, points_max, 1 << 30), |config| {
+            // What cannot be written may have all the room.
+            config.cache.waiting_points_max = u64::MAX;
             let mut journal = JournalConfig {
                 shard: config.index.0,
                 epoch: survey.epoch_highest.map_or(1, |highest| highest + 1),

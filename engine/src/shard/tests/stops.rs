@@ -305,6 +305,48 @@ fn a_drain_ends_though_what_it_leaves_has_the_room_of_what_comes_back() {
 }
 
 #[test]
+fn a_drain_ends_though_no_sync_of_the_data_succeeds() {
+    let data_sync = Arc::new(DataSync::default());
+    let mut world = World::all_started(1, eight_owed(), &data_sync);
+    data_sync.begin();
+    data_sync.failed();
+    world.shards[0].drain();
+    for _ in 0..STOP_UPDATES_WAIT.as_secs() + 3 * u64::from(DRAIN_ATTEMPTS_MAX) {
+        world.settle();
+        world.later(1);
+    }
+    assert!(world.shards[0].is_drained());
+    assert_eq!(world.count(Counter::DroppedAtStop), 0);
+    assert_eq!(world.shards[0].report().usage.points, 8);
+}
+
+/// A directory that is not mounted, in a daemon that makes no new file.
+#[test]
+fn a_drain_leaves_what_has_a_file_that_is_out_of_reach_to_the_journal() {
+    let mut world = World::journaled();
+    let first = world.point(10, 1.5);
+    world.take("a.b", first);
+    world.settle();
+    assert_eq!(world.disk.points("/data/a/b.wsp"), [first]);
+    world
+        .disk
+        .files
+        .retain(|path, _| !path.starts_with("/data"));
+    world.budgets.creates.set_rate(Some(0.0), world.now.instant);
+    let point = world.point(5, 2.5);
+    world.take("a.b", point);
+    world.take("a.new", point);
+    world.shards[0].drain();
+    for _ in 0..3 * DRAIN_ATTEMPTS_MAX {
+        world.settle();
+        world.later(1);
+    }
+    assert!(world.shards[0].is_drained());
+    assert_eq!(world.count(Counter::DroppedCreateWait), 1, "the new one's");
+    assert_eq!(world.shards[0].report().usage.points, 1);
+}
+
+#[test]
 fn a_drain_waits_for_what_can_be_read_though_another_shard_has_given_up() {
     let mut world = World::all_started(2, eight_owed(), &Arc::default());
     world.hold = true;
