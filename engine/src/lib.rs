@@ -13,6 +13,7 @@ pub mod limiter;
 pub mod limits;
 pub mod metric;
 mod names;
+mod near;
 pub mod point;
 pub mod quiet;
 pub mod ring;

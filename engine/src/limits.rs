@@ -338,9 +338,9 @@ pub const BATCH_POINTS_MAX: usize = 256;
 pub const ROUTES_LOOKED_AT_PER_NEW: usize = 4;
 /// Routes looked at in a turn while bytes are so short that reading stops: some ten microseconds.
 pub const ROUTES_LOOKED_AT_PER_TURN_MAX: usize = 1024;
-/// Metrics whose records, names and points are fetched from memory together: about as many loads as
-/// a core has under way at once.
-pub const WARMED_TOGETHER_MAX: usize = 16;
+/// Names that are looked for together, and points handed over that are looked at together: each group
+/// begins with waits for memory that nothing hides, and of new names as many are looked for in vain.
+pub const WARMED_TOGETHER_MAX: usize = 32;
 /// Messages that may wait in a core's inbox: no more than a core takes in a few milliseconds, as a
 /// question waits behind all of them.
 pub const INBOX_MESSAGES_MAX: usize = 64;

@@ -161,7 +161,7 @@ impl Core {
                 guesses = shard.guess(line::names(&bytes[at..]));
                 guessed_to = at + guesses.reach();
             }
-            if let Some(known) = guesses.next()
+            if let Some(known) = shard.next_guess(&mut guesses)
                 && self.splitter.is_between_lines()
                 && let name = shard.name_of(known)
                 && !name.is_empty()
@@ -197,7 +197,7 @@ impl Core {
                     guesses = shard.guess(items.map(|(item, end)| (item.name.as_bytes(), end)));
                     guessed_to = index + guesses.reach();
                 }
-                match guesses.next() {
+                match shard.next_guess(&mut guesses) {
                     Some(known) if shard.name_of(known) == item.name.as_bytes() => {
                         let accept = shard.accept_guessed(trail, known, point(&item));
                         assert_eq!(accept, Accept::Taken, "{known:?}");

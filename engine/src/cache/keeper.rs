@@ -60,6 +60,14 @@ impl Keeper {
         journal.is_some_and(|it| it.is_congested_for_copies())
     }
 
+    /// Asks for what noting a point of a series looks up.
+    #[inline]
+    pub(super) fn fetch(&self, id: SeriesId) {
+        if let Some(journal) = &self.journal {
+            journal.fetch(id);
+        }
+    }
+
     /// A point was received and cached under a number that stood for its series before.
     #[inline]
     pub(super) fn note(&mut self, cache: &mut Cache, id: SeriesId, point: Point) {

@@ -29,24 +29,30 @@ impl Cache {
             .map_or(NO_SUCCESSOR, |record| record.successor)
     }
 
-    /// The series whose name most likely has this hash, for `touch`.
+    /// The series whose name most likely has this hash, for `fetch_record`.
     #[inline]
     pub fn likely(&self, hash: u64) -> Option<SeriesId> {
         self.table.likely(hash).map(SeriesId)
     }
 
-    /// Reads a little of all that a point of a series will touch: its record, its name and its last
-    /// points. What is read means nothing; that it was read brings it near.
+    /// Asks for a series' record, which says where its name and its points are.
     #[inline]
-    pub fn touch(&self, id: SeriesId) -> u8 {
-        self.table.touch(id.0) ^ self.touch_points(id)
+    pub fn fetch_record(&self, id: SeriesId) {
+        self.table.fetch_record(id.0);
     }
 
-    /// The same without the name.
+    /// Asks for a series' name.
     #[inline]
-    pub fn touch_points(&self, id: SeriesId) -> u8 {
-        let record = self.table.peek(id.0);
-        record.map_or(0, |record| self.blocks.touch(&record.cached))
+    pub fn fetch_name(&self, id: SeriesId) {
+        self.table.fetch_name(id.0);
+    }
+
+    /// Asks for the end of a series' points.
+    #[inline]
+    pub fn fetch_points(&self, id: SeriesId) {
+        if let Some(record) = self.table.peek(id.0) {
+            self.blocks.fetch(&record.cached);
+        }
     }
 
     /// Notes what comes after a series; nothing is noted for one that was forgotten.

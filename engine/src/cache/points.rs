@@ -150,10 +150,10 @@ impl Blocks {
                 .is_some_and(|deep| deep.late.contains_key(&timestamp))
     }
 
-    /// Reads a byte of a run's last block, to bring it near.
+    /// Asks for the end of a run's last block.
     #[inline]
-    pub(super) fn touch(&self, run: &Run) -> u8 {
-        run.touch(&self.pool)
+    pub(super) fn fetch(&self, run: &Run) {
+        run.fetch(&self.pool);
     }
 
     /// Adds the points of a run alone to `out`, in order.

@@ -12,6 +12,7 @@
 
 use super::encoding::{self, ENTRY_BYTES_MAX, FAR, FILLER, Token};
 use crate::names::slab::{Slab, number};
+use crate::near;
 use crate::point::Point;
 
 /// No block.
@@ -209,12 +210,13 @@ impl Run {
         is_full
     }
 
-    /// Reads the ends of the last block, to bring it near: it lies in two lines of the processor's
-    /// cache at most.
+    /// Asks for the place in the last block where the next entry goes: appending touches nothing else of
+    /// it.
     #[inline]
-    pub(super) fn touch(&self, pool: &Pool) -> u8 {
-        let block = pool.peek(self.tail);
-        block.map_or(0, |block| block.bytes[0] ^ block.bytes[ROOM - 1])
+    pub(super) fn fetch(&self, pool: &Pool) {
+        if let Some(block) = pool.peek(self.tail) {
+            near::fetch(&block.bytes[usize::from(self.fill).min(ROOM - 1)]);
+        }
     }
 
     /// Makes a point the newest and says what is to be written about the one before, if there is

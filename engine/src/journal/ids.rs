@@ -8,6 +8,7 @@
 use super::entry::ID_MAX;
 use crate::cache::SeriesId;
 use crate::limits::JOURNAL_IDS_BEFORE_RESET;
+use crate::near;
 
 /// No id of any generation: all that are given are above it.
 const NO_ID: u32 = 0;
@@ -47,6 +48,14 @@ impl Ids {
     pub(super) fn get(&self, series: SeriesId) -> Option<u32> {
         let id = *self.by_series.get(series.0 as usize)?;
         (id >= self.first).then_some(id)
+    }
+
+    /// Asks for the id of a series.
+    #[inline]
+    pub(super) fn fetch(&self, series: SeriesId) {
+        if let Some(id) = self.by_series.get(series.0 as usize) {
+            near::fetch(id);
+        }
     }
 
     /// The id that the next series gets.

@@ -38,6 +38,12 @@ impl Journal {
         self.points.point(id, point);
     }
 
+    /// Asks for a series' id, for a point that is noted a little later.
+    #[inline]
+    pub fn fetch(&self, series: SeriesId) {
+        self.ids.fetch(series);
+    }
+
     /// Notes points once more that were received so many seconds ago: from now on they are owed by
     /// the present segment. Points that are being written are not to be among them: a `Part` of a
     /// take before this does not mean the new copies.

@@ -43,6 +43,7 @@ impl Room {
 
     /// The same where nobody waits and what finds no room is dropped: each place that becomes free is
     /// used at once.
+    #[must_use]
     pub fn without_low_mark(self) -> Self {
         Self {
             has_low_mark: false,

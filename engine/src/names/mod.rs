@@ -17,6 +17,7 @@ use std::ops::{Index, IndexMut};
 use foldhash::quality::FixedState;
 use hashbrown::HashTable;
 
+use crate::near;
 use admitted::Admitted;
 pub(crate) use arena::NameRef;
 use arena::Names;
@@ -183,13 +184,21 @@ impl<R: Named> NameTable<R> {
             .map_or(&[], |record| self.names.bytes(record.name()))
     }
 
-    /// Reads the ends of a number's name, live or not, to bring it near: a name lies in two lines of
-    /// the processor's cache at most, unless it is very long.
+    /// Asks for a number's record, live or not, which says where the name is.
     #[inline]
-    pub(crate) fn touch(&self, id: u32) -> u8 {
-        match self.name_bytes(id) {
-            [first, .., last] => first ^ last,
-            [] | [_] => 0,
+    pub(crate) fn fetch_record(&self, id: u32) {
+        if let Some(record) = self.records.peek(id) {
+            near::fetch(record);
+        }
+    }
+
+    /// Asks for the ends of a number's name, live or not: a name lies in two lines of the processor's
+    /// cache at most, unless it is very long.
+    #[inline]
+    pub(crate) fn fetch_name(&self, id: u32) {
+        if let [first, .., last] = self.name_bytes(id) {
+            near::fetch(first);
+            near::fetch(last);
         }
     }
 

@@ -2,14 +2,14 @@
 //! A series stays while a route leads to it (`Ledger::link`), so that a point under a number needs
 //! no name. The few metrics that more routes lead to than a series can count are kept by name.
 
-use std::hint::black_box;
-
 use hashbrown::HashMap;
 
 use super::SeriesId;
 use super::message::RoutePoint;
 use super::routes::RouteId;
 use crate::cache::Ledger;
+use crate::limits::WARMED_TOGETHER_MAX;
+use crate::near::AHEAD;
 
 /// No series.
 const NONE: u32 = u32::MAX;
@@ -64,22 +64,61 @@ impl Inbound {
         }
     }
 
-    /// Brings near what the next points will touch, all at once, where their series lie apart: those
-    /// of a repeated order lie side by side, and the processor foresees them itself.
+    /// Begins the next points, of which `limits::WARMED_TOGETHER_MAX` are a group. Do their series lie
+    /// apart? Those of a repeated order lie side by side, and the processor foresees them itself. Where
+    /// these do and those before did not, asks for what the first points touch.
     #[inline]
-    pub(super) fn warm(&self, points: &[RoutePoint], ledger: &Ledger) {
+    pub(super) fn begin_group(
+        &self,
+        points: &[RoutePoint],
+        were_apart: bool,
+        ledger: &Ledger,
+    ) -> bool {
+        // As far as `fetch_ahead` will look, so that the waits for these numbers overlap.
+        let reach = points.len().min(WARMED_TOGETHER_MAX + 2 * AHEAD);
+        let points = &points[..reach];
+        let are_apart = self.are_apart(points);
+        if are_apart && !were_apart {
+            let known = |point: &RoutePoint| self.series_of(Some(point));
+            for series in points.iter().take(2 * AHEAD).filter_map(known) {
+                ledger.fetch_record(series);
+            }
+            for series in points.iter().take(AHEAD).filter_map(known) {
+                ledger.fetch_points(series);
+            }
+        }
+        are_apart
+    }
+
+    /// Asks for what points behind the first of these touch, so that it is near in their turn.
+    #[inline]
+    pub(super) fn fetch_ahead(&self, points: &[RoutePoint], ledger: &Ledger) {
+        if let Some(series) = self.series_of(points.get(2 * AHEAD)) {
+            ledger.fetch_record(series);
+        }
+        if let Some(series) = self.series_of(points.get(AHEAD)) {
+            ledger.fetch_points(series);
+        }
+    }
+
+    #[inline]
+    fn are_apart(&self, points: &[RoutePoint]) -> bool {
         let series = |point: &RoutePoint| self.series.get(point.route.0 as usize).copied();
         let mut apart = 0;
         for (one, next) in points.iter().zip(points.iter().skip(1)) {
             let (Some(one), Some(next)) = (series(one), series(next)) else {
-                return;
+                return false;
             };
             apart += usize::from(one.abs_diff(next) > NEIGHBOURS);
         }
-        if apart * 2 > points.len() {
-            let touched = points.iter().filter_map(series);
-            black_box(touched.fold(0, |all, id| all ^ ledger.touch_points(SeriesId(id))));
-        }
+        apart * 2 > points.len()
+    }
+
+    /// The series of a point, where there is such a point and its route leads to a number.
+    #[inline]
+    fn series_of(&self, point: Option<&RoutePoint>) -> Option<SeriesId> {
+        let series = *self.series.get(point?.route.0 as usize)?;
+        (series != NONE).then_some(SeriesId(series))
     }
 
     /// A route leads here no more. The series that it led to, to be unlinked.
@@ -112,7 +151,13 @@ impl Inbound {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
+    use crate::cache::{Cache, CacheConfig, Strategy};
+    use crate::clock;
+    use crate::limiter::Room;
+    use crate::point::Point;
 
     #[test]
     fn routes_lead_to_series_or_names_until_they_end() {
@@ -131,5 +176,34 @@ mod tests {
             (inbound.end(RouteId(9)), inbound.series.len()),
             (Some(SeriesId(1)), 0)
         );
+    }
+
+    fn points(routes: impl Iterator<Item = u32>) -> Vec<RoutePoint> {
+        let point = Point {
+            timestamp: 1,
+            value: 1.0,
+        };
+        let points = routes.map(|route| RoutePoint::new(RouteId(route), point));
+        points.collect()
+    }
+
+    #[test]
+    fn what_comes_in_no_order_is_asked_for_ahead() {
+        let mut inbound = Inbound::default();
+        for route in 0..200 {
+            inbound.begin(RouteId(route), Lead::Series(SeriesId(route * 10)));
+        }
+        inbound.begin(RouteId(200), Lead::Name("a.b"));
+        let cache = CacheConfig::new(Strategy::Naive, clock::now().instant);
+        let room = Arc::new(Room::new(None, 1 << 20));
+        let ledger = Ledger::new(Cache::new(cache), room, None);
+        assert!(!inbound.begin_group(&points(0..201), false, &ledger));
+        // The cache has none of these series, as if all were forgotten, and one route has no number.
+        let apart = points((0..201).map(|step| step * 37 % 201));
+        assert!(inbound.begin_group(&apart, false, &ledger));
+        for first in 0..apart.len() {
+            inbound.fetch_ahead(&apart[first..], &ledger);
+        }
+        assert!(!inbound.begin_group(&[], true, &ledger));
     }
 }

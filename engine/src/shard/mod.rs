@@ -367,10 +367,14 @@ impl Shard {
                     inbound.begin(route, lead);
                 }
             }
+            let mut are_apart = false;
             for (index, point) in points.iter().enumerate() {
+                let rest = &points[index..];
                 if index % WARMED_TOGETHER_MAX == 0 {
-                    let soon = &points[index..points.len().min(index + WARMED_TOGETHER_MAX)];
-                    inbound.warm(soon, ledger);
+                    are_apart = inbound.begin_group(rest, are_apart, ledger);
+                }
+                if are_apart {
+                    inbound.fetch_ahead(rest, ledger);
                 }
                 match inbound.follow(point.route) {
                     Lead::Series(series) => ledger.insert_known(series, point.point(), counter),

@@ -17,7 +17,6 @@
 //! Nothing here holds up receivers or queries: a turn does a bounded piece.
 
 use std::collections::{BTreeSet, VecDeque};
-use std::hint::black_box;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
@@ -491,8 +490,13 @@ impl Shard {
             let granted = owed.iter().take_while(|_| ledger.reserve_recalled());
             let granted = granted.count();
             let known = |owed: &Owed| series.get(owed.name.0 as usize).copied().flatten();
-            let touched = owed[..granted].iter().filter_map(known);
-            black_box(touched.fold(0, |all, id| all ^ ledger.touch_points(id)));
+            // Records first: they say where the rest is.
+            for id in owed[..granted].iter().filter_map(known) {
+                ledger.fetch_record(id);
+            }
+            for id in owed[..granted].iter().filter_map(known) {
+                ledger.fetch_points(id);
+            }
             for owed in &owed[..granted] {
                 let point = Point {
                     timestamp: owed.timestamp,

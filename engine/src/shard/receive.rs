@@ -7,8 +7,6 @@
     reason = "the calls of a known metric's point, left alone, took a tenth of its time"
 )]
 
-use std::hint::black_box;
-
 use super::inbound::Inbound;
 use super::message::Origin;
 use super::routes::{Guesses, Kind, Known, Target, Trail};
@@ -19,6 +17,7 @@ use crate::limits::{
 };
 use crate::metric::{Metric, NameError, ShardIndex, owner};
 use crate::names;
+use crate::near::AHEAD;
 use crate::point::Point;
 
 /// What a shard knows of a name.
@@ -158,10 +157,10 @@ impl Shard {
         }
     }
 
-    /// Looks for these names all at once, and brings near what their points will touch: one after
-    /// the other, each would wait for memory three or four times. Says of each what is most likely
-    /// known by it, to be compared with the name (`name_of`); looks at
-    /// `limits::WARMED_TOGETHER_MAX` at most. With each name comes where its point ends, in whatever
+    /// Looks for these names all at once: one after the other, each would wait for memory twice. Says
+    /// of each what is most likely known by it, to be compared with the name (`name_of`); looks at
+    /// `limits::WARMED_TOGETHER_MAX` at most. What their points touch is asked for, that of the first
+    /// here, that of the others by `next_guess`. With each name comes where its point ends, in whatever
     /// the caller counts (`Guesses::reach`).
     pub fn guess<'n>(&self, names: impl Iterator<Item = (&'n [u8], usize)>) -> Guesses {
         // Short loops, so that the processor has the loads of many names under way at once.
@@ -184,16 +183,45 @@ impl Shard {
             };
             *known = likely.unwrap_or(Known::NONE);
         }
-        let touched = known[..count].iter().map(|known| match known.kind() {
-            Kind::Own(series) => self.ledger.touch(series),
-            Kind::Routed(route) => self.routes.touch(route),
-        });
-        black_box(touched.fold(0, |all, byte| all ^ byte));
+        // What the first points touch; `next_guess` goes on from there.
+        for first in known[..count].iter().take(2 * AHEAD) {
+            self.fetch_record(*first);
+        }
+        for first in known[..count].iter().take(AHEAD) {
+            self.fetch_rest(*first);
+        }
         Guesses {
             known,
             count,
             end,
             next: 0,
+        }
+    }
+
+    /// The next guess. Asks for what the points of later ones touch, so that it is near in their turn.
+    pub fn next_guess(&self, guesses: &mut Guesses) -> Option<Known> {
+        if let Some(known) = guesses.behind(2 * AHEAD) {
+            self.fetch_record(known);
+        }
+        if let Some(known) = guesses.behind(AHEAD) {
+            self.fetch_rest(known);
+        }
+        guesses.next()
+    }
+
+    #[inline]
+    fn fetch_record(&self, known: Known) {
+        match known.kind() {
+            Kind::Own(series) => self.ledger.fetch_record(series),
+            Kind::Routed(route) => self.routes.fetch_record(route),
+        }
+    }
+
+    #[inline]
+    fn fetch_rest(&self, known: Known) {
+        match known.kind() {
+            Kind::Own(series) => self.ledger.fetch_rest(series),
+            Kind::Routed(route) => self.routes.fetch_name(route),
         }
     }
 

@@ -15,6 +15,7 @@ use super::SeriesId;
 use crate::limits::WARMED_TOGETHER_MAX;
 use crate::metric::ShardIndex;
 use crate::names::{NameRef, NameTable, Named};
+use crate::near;
 
 /// Set in the number of a route, clear in the number of a series.
 const ROUTE: u32 = 1 << 31;
@@ -144,6 +145,12 @@ impl Guesses {
             self.end
         }
     }
+
+    /// The guess that comes so many behind the next one.
+    #[inline]
+    pub(super) fn behind(&self, names: usize) -> Option<Known> {
+        self.known[..self.count].get(self.next + names).copied()
+    }
 }
 
 impl Iterator for Guesses {
@@ -228,16 +235,26 @@ impl Routes {
         self.table.find(hash, raw).map(RouteId)
     }
 
-    /// The route whose name most likely has this hash, for `touch`.
+    /// The route whose name most likely has this hash, for `fetch_record`.
     #[inline]
     pub(super) fn likely(&self, hash: u64) -> Option<RouteId> {
         self.table.likely(hash).map(RouteId)
     }
 
-    /// Reads a little of all that a point of a route will touch, to bring it near.
+    /// Asks for a route's record, which says where its name is, and may lie in two lines of the
+    /// processor's cache.
     #[inline]
-    pub(super) fn touch(&self, route: RouteId) -> u8 {
-        self.table.touch(route.0)
+    pub(super) fn fetch_record(&self, route: RouteId) {
+        self.table.fetch_record(route.0);
+        if let Some(route) = self.table.peek(route.0) {
+            near::fetch(&route.is_used);
+        }
+    }
+
+    /// Asks for a route's name.
+    #[inline]
+    pub(super) fn fetch_name(&self, route: RouteId) {
+        self.table.fetch_name(route.0);
     }
 
     /// Begins a route for a name that has none.

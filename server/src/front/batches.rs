@@ -104,7 +104,7 @@ impl Batches {
                     .guess(items.map(|(item, end)| (item.name.as_bytes(), end)));
                 guessed_to = self.next + guesses.reach();
             }
-            let guess = guesses.next();
+            let guess = means.shard.next_guess(&mut guesses);
             match means.intake.likely(trail, guess, &item, means.shard) {
                 Taken::Done => means.fed = true,
                 Taken::Refused => {}

@@ -187,7 +187,7 @@ fn work(
             guesses = means.shard.guess(line::names(&bytes[*at..]));
             guessed_to = *at + guesses.reach();
         }
-        if let Some(known) = guesses.next()
+        if let Some(known) = means.shard.next_guess(&mut guesses)
             && splitter.is_between_lines()
             && let name = means.shard.name_of(known)
             && !name.is_empty()

@@ -292,22 +292,30 @@ impl Ledger {
         self.cache.name_bytes(series)
     }
 
-    /// The series whose name most likely has this hash, for `touch`.
+    /// The series whose name most likely has this hash, for `fetch_record`.
     #[inline]
     pub fn likely(&self, hash: u64) -> Option<SeriesId> {
         self.cache.likely(hash)
     }
 
-    /// Brings near what a point of a series will touch (see `Cache::touch`).
+    /// Asks for a series' record, which says where the rest is.
     #[inline]
-    pub fn touch(&self, series: SeriesId) -> u8 {
-        self.cache.touch(series)
+    pub fn fetch_record(&self, series: SeriesId) {
+        self.cache.fetch_record(series);
+    }
+
+    /// Asks for what else a point of a series touches that comes by name.
+    #[inline]
+    pub fn fetch_rest(&self, series: SeriesId) {
+        self.cache.fetch_name(series);
+        self.fetch_points(series);
     }
 
     /// The same without the name.
     #[inline]
-    pub fn touch_points(&self, series: SeriesId) -> u8 {
-        self.cache.touch_points(series)
+    pub fn fetch_points(&self, series: SeriesId) {
+        self.cache.fetch_points(series);
+        self.keeper.fetch(series);
     }
 
     /// What was last set as coming after a series (see `Cache::successor`).

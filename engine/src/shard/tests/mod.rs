@@ -445,7 +445,8 @@ fn offer(shard: &mut Shard, trail: &mut Trail, name: &str, point: Point) -> Acce
     {
         return shard.accept_known(trail, known, point);
     }
-    let guess = shard.guess(std::iter::once((name.as_bytes(), 1))).next();
+    let mut guesses = shard.guess(std::iter::once((name.as_bytes(), 1)));
+    let guess = shard.next_guess(&mut guesses);
     if trail.is_lost()
         && let Some(known) = guess
         && shard.name_of(known) == name.as_bytes()
