@@ -363,6 +363,11 @@ impl Daemon {
         self.offered
     }
 
+    /// The process that was started: itself, or the shell of its command.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// What it has used so far, descendants included.
     pub(crate) fn usage(&self) -> Result<Usage> {
         process::usage(self.child.id())

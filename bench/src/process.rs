@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::path::PathBuf;
 
 use anyhow::{Context, Result, ensure};
 use rustix::io::Errno;
@@ -37,6 +38,23 @@ pub(crate) fn usage(root: u32) -> Result<Usage> {
         }
     }
     Ok(usage)
+}
+
+/// The directories of the threads of `root` and its descendants whose names are wanted.
+pub(crate) fn threads(root: u32, is_wanted: impl Fn(&str) -> bool) -> Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    for pid in tree(root, &all_stats()?) {
+        let Ok(threads) = fs::read_dir(format!("/proc/{pid}/task")) else {
+            continue;
+        };
+        for thread in threads.flatten().map(|entry| entry.path()) {
+            let name = fs::read_to_string(thread.join("comm")).unwrap_or_default();
+            if is_wanted(name.trim_end()) {
+                found.push(thread);
+            }
+        }
+    }
+    Ok(found)
 }
 
 /// Sends a signal to `root` and its descendants, parents before children.
@@ -143,6 +161,23 @@ mod tests {
         child.wait().unwrap();
         assert!(eventually(|| memory(sleeper).is_none()));
         assert!(usage(pid).is_err());
+    }
+
+    #[test]
+    fn threads_are_found_by_their_names() {
+        let (end, ends) = std::sync::mpsc::channel::<()>();
+        let thread = std::thread::Builder::new()
+            .name("sought-7".to_owned())
+            .spawn(move || drop(ends.recv()))
+            .unwrap();
+        let count = |wanted: &str| {
+            let found = threads(std::process::id(), |name| name == wanted);
+            found.unwrap().len()
+        };
+        assert!(eventually(|| count("sought-7") == 1));
+        assert_eq!(count("sought-8"), 0);
+        drop(end);
+        thread.join().unwrap();
     }
 
     #[test]

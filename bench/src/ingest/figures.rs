@@ -19,7 +19,7 @@ const fn row(name: &'static str, decimals: u32) -> Row {
 }
 
 /// All figures, in the order of a report.
-pub(crate) const ROWS: [Row; 21] = [
+pub(crate) const ROWS: [Row; 24] = [
     row("received, points/s", 0),
     row("CPU, ns/point", 0),
     row("  user, ns/point", 0),
@@ -38,6 +38,9 @@ pub(crate) const ROWS: [Row; 21] = [
     row("  p99.9, us", 0),
     row("  max, us", 0),
     row("  p99 of all that were due, us", 0),
+    row("queries over 1 ms", 0),
+    row("  the asker had no processor", 0),
+    row("  a core had no processor", 0),
     row("metrics asked for all points", 0),
     row("  points missing", 0),
     row("  points missing, percent", 3),

@@ -11,6 +11,7 @@
 mod case;
 mod figures;
 mod latency;
+mod runqueue;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -24,11 +25,12 @@ use crate::cpu;
 use crate::daemon::{Daemon, DaemonArgs, Launch, Offered, Site, pause};
 use crate::load::{self, LoadArgs, Protocol, Summary};
 use crate::machine;
-use crate::process::Usage;
+use crate::process::{self, Usage};
 use crate::progress::per_second;
 use crate::workload::Workload;
 use case::Case;
 use figures::{Column, Figures, ROWS, per, set};
+use runqueue::Runqueue;
 
 /// carbon.conf besides directories and ports: a writer that does next to nothing, no own metrics,
 /// no bound on the cache in points, and no log line per point or query in Python carbon.
@@ -245,9 +247,10 @@ impl Run {
         let Some(query) = query else {
             return load::send(&self.load, &self.workload);
         };
-        let stop = AtomicBool::new(false);
+        let (stop, cores) = (AtomicBool::new(false), self.cores()?);
         let (summary, seen) = thread::scope(|scope| {
-            let asking = scope.spawn(|| latency::measure(query, &self.workload, between, &stop));
+            let asking =
+                scope.spawn(|| latency::measure(query, &self.workload, between, &stop, &cores));
             let summary = load::send(&self.load, &self.workload);
             stop.store(true, Ordering::Relaxed);
             let seen = asking
@@ -270,7 +273,27 @@ impl Run {
                 set(figures, name, waits.value_at_quantile(quantile).into());
             }
         }
+        if let Some(slow) = seen.slow {
+            for (name, count) in [
+                ("queries over 1 ms", slow.all),
+                ("the asker had no processor", slow.asker),
+                ("a core had no processor", slow.core),
+            ] {
+                set(figures, name, u128::from(count) * 1000);
+            }
+        }
         Ok(summary)
+    }
+
+    /// The threads of the daemon that answer; none of another daemon, whose names are not known.
+    fn cores(&self) -> Result<Vec<Runqueue>> {
+        let is_core = |name: &str| {
+            let number = name.strip_prefix("benzene-");
+            number.is_some_and(|it| !it.is_empty() && it.bytes().all(|it| it.is_ascii_digit()))
+        };
+        let threads = process::threads(self.daemon.pid(), is_core)?;
+        let found = threads.iter().filter_map(|thread| Runqueue::of(thread));
+        Ok(found.collect())
     }
 
     fn fill_in(&self, (before, after): (Usage, Usage), summary: &Summary, figures: &mut Figures) {
