@@ -168,7 +168,7 @@ mod tests {
         let (end, ends) = std::sync::mpsc::channel::<()>();
         let thread = std::thread::Builder::new()
             .name("sought-7".to_owned())
-            .spawn(move || drop(ends.recv()))
+            .spawn(move || ends.recv().is_err())
             .unwrap();
         let count = |wanted: &str| {
             let found = threads(std::process::id(), |name| name == wanted);
