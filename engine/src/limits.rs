@@ -261,6 +261,9 @@ pub const VOLUME_UPDATES_HDD: usize = 24;
 pub const VOLUME_PROBES: usize = 8;
 /// Creates of one of several directories in flight.
 pub const VOLUME_CREATES: usize = 8;
+/// What may be in flight there beside updates: creates, and looks for files, and for where they lie or
+/// whether there is a second one.
+pub const VOLUME_OTHERS: usize = VOLUME_CREATES + 2 * VOLUME_PROBES;
 /// New series that are given a directory to be looked for in, in a turn: a pattern or a hash each.
 pub const PLACED_PER_TURN_MAX: usize = 1024;
 /// Updates of a shard after which one file is looked for in another of several directories too, so that

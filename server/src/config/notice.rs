@@ -5,6 +5,7 @@
 use std::fmt::Write as _;
 
 use benzene_engine::cache::Strategy;
+use benzene_engine::limits::{VOLUME_OTHERS, VOLUME_UPDATES_SSD};
 use benzene_engine::ring::Driver;
 
 use super::Settings;
@@ -130,6 +131,7 @@ pub(super) fn misleading(low: &Low, settings: &Settings) -> Vec<String> {
     }
     warnings.extend(no_new_files(low));
     warnings.extend(one_ring_for_all(low, settings));
+    warnings.extend(few_threads_for_all(low, settings));
     warnings.extend(tags::nowhere(low));
     let storage = low
         .written("STORAGE_DIR")
@@ -183,6 +185,20 @@ fn one_ring_for_all(low: &Low, settings: &Settings) -> Option<String> {
         format!(
             "{}: WRITER_BACKEND = uring has the files of all data directories written by the same workers \
              of the kernel, where a disk that hangs holds up the others; auto has threads for them",
+            written.place
+        )
+    })
+}
+
+/// Fewer threads for all data directories than one whose disk hangs can take.
+fn few_threads_for_all(low: &Low, settings: &Settings) -> Option<String> {
+    let written = low.written("KERNEL_WORKERS")?;
+    let threads = settings.disk.kernel_workers_max?;
+    let usual = settings.data.len() * (VOLUME_UPDATES_SSD + VOLUME_OTHERS);
+    (settings.data.len() > 1 && (threads as usize) < usual).then(|| {
+        format!(
+            "{}: KERNEL_WORKERS = {threads} is for all data directories together, and one whose disk \
+             hangs can take them all from the others; auto has {usual} or more",
             written.place
         )
     })

@@ -385,7 +385,7 @@ pub const OPTIONS: &[ConfOption] = &[
         "KERNEL_WORKERS",
         WORKERS,
         "auto",
-        "Most threads that wait for the disk for a shard, the kernel's or, with WRITER_BACKEND = sync, its own. Default: by the disk, 4 (ssd) or 32 (hdd)",
+        "Most threads that wait for the disk for a shard, the kernel's or, with WRITER_BACKEND = sync, its own. Default: by the disk, 4 (ssd) or 32 (hdd); with several data directories 32 (ssd) or 48 (hdd) for each, and a number here is for all of them together",
     )
     .unit("threads"),
     ConfOption::new(

@@ -5,9 +5,7 @@
 
 use benzene_engine::cache::Strategy;
 use benzene_engine::device::{Class, Disk, Profile, Watch};
-use benzene_engine::limits::{
-    VOLUME_CREATES, VOLUME_PROBES, VOLUME_UPDATES_HDD, VOLUME_UPDATES_SSD,
-};
+use benzene_engine::limits::{VOLUME_OTHERS, VOLUME_UPDATES_HDD, VOLUME_UPDATES_SSD};
 use benzene_engine::ring::{Access, mount};
 
 use super::files::Backend;
@@ -212,8 +210,7 @@ fn one_of_several(usual: Profile, class: Class, updates: Option<usize>) -> Profi
         Class::Hdd => VOLUME_UPDATES_HDD,
         Class::Ssd | Class::Unknown => VOLUME_UPDATES_SSD,
     });
-    // Looks for files, and for where they lie or whether there is a second one.
-    let workers = updates_in_flight + VOLUME_CREATES + 2 * VOLUME_PROBES;
+    let workers = updates_in_flight + VOLUME_OTHERS;
     Profile {
         updates_in_flight,
         kernel_workers: u32::try_from(workers).unwrap_or(u32::MAX),

@@ -6,6 +6,8 @@
 //! Invariant: some updates go on however small the limit is; past what it has room for they wait, and
 //! do not fail.
 
+use std::path::Path;
+
 use benzene_engine::device::{Class, Disk};
 use benzene_engine::limits::{
     CREATES_IN_FLIGHT_MAX, FILE_THREADS_MAX, FILES_OF_CORE, JOURNAL_THREADS, JOURNAL_VISITS_MAX,
@@ -36,13 +38,22 @@ pub(crate) fn ring_of(settings: &Settings, driver: Driver, shards: u16) -> RingC
     let backend = Backend::of(driver, shards, settings.data.len(), open_files);
     let treatments = settings.data.iter().map(|directory| {
         let class = settings.disk.class.unwrap_or_else(|| {
-            let found = Disk::of(&directory.path);
+            let found = Disk::of(standing(settings, &directory.path));
             found.map_or(Class::Unknown, |disk| disk.class)
         });
         Treatment::of(settings, class, backend)
     });
     let treatments: Vec<Treatment> = treatments.collect();
     Files::new(settings, &treatments).ring(driver)
+}
+
+/// Where a data directory's disk is to be looked at: one alone is made by the start, where it is missing,
+/// on the disk of the nearest that is there. Of several none is.
+fn standing<'a>(settings: &Settings, path: &'a Path) -> &'a Path {
+    if settings.data.len() > 1 {
+        return path;
+    }
+    path.ancestors().find(|it| it.is_dir()).unwrap_or(path)
 }
 
 fn visits(updates: usize) -> u32 {

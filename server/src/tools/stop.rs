@@ -6,6 +6,7 @@
 //! Nothing is stopped that does not hold the lock at that moment.
 
 use std::fs::{self, File, TryLockError};
+use std::io;
 use std::path::Path;
 use std::time::Duration;
 
@@ -44,11 +45,14 @@ fn stop(settings: &Settings, options: &StopOptions) -> Result<Exit, String> {
     let directory = &settings.journal_dir;
     let lock_path = directory.join(LOCK_NAME);
     let nobody = || format!("no daemon uses the journal in {}", directory.display());
-    let lock = File::options()
-        .read(true)
-        .write(true)
-        .open(&lock_path)
-        .map_err(|error| format!("{} ({}: {error})", nobody(), lock_path.display()))?;
+    let lock = open_lock(&lock_path).map_err(|error| {
+        let path = lock_path.display();
+        if error.kind() == io::ErrorKind::NotFound {
+            format!("{} ({path}: {error})", nobody())
+        } else {
+            format!("whether a daemon uses the journal cannot be told: {path}: {error}")
+        }
+    })?;
     if !is_held(&lock)? {
         return Err(nobody());
     }
@@ -85,12 +89,23 @@ fn stop(settings: &Settings, options: &StopOptions) -> Result<Exit, String> {
     heard(name, ended)
 }
 
+/// The lock of a journal's directory. Whoever may not write it, or whose journal's disk has failed and is
+/// read-only by now, can ask who holds it all the same.
+fn open_lock(path: &Path) -> io::Result<File> {
+    let writable = File::options().read(true).write(true).open(path);
+    match writable {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => File::open(path),
+        found => found,
+    }
+}
+
 /// How the command ends, by what the process has said of its own end.
 fn heard(process: &str, ended: Option<Ended>) -> Result<Exit, String> {
     let Some(ended) = ended else {
         return Err(format!(
-            "process {process} has ended without a word of its points, as one that is killed: what its \
-             journal has comes back with the next start"
+            "process {process} has ended without a word of its points: it was killed, or could not write \
+             into its journal's directory, as its log says. What the journal has comes back with the next \
+             start"
         ));
     };
     if ended.exit != Exit::PointsLost {

@@ -371,6 +371,12 @@ fn a_log_file_of_roots_is_looked_at() {
         failed[0].contains("logs/console.log && chmod u+w"),
         "{said}"
     );
+    // The start does not give what a link leads to another name.
+    std::fs::rename(&console, rooted.at("elsewhere")).unwrap();
+    std::os::unix::fs::symlink(rooted.at("elsewhere"), &console).unwrap();
+    let (code, said) = rooted.run("doctor");
+    assert_eq!(code, Some(1), "{said}");
+    assert!(lines(&said, "fail")[0].contains("it is a link"), "{said}");
 }
 
 #[test]

@@ -100,32 +100,49 @@ fn prove_rings(config: RingConfig, shards: usize) -> Result<String, RingError> {
 
 /// What the daemon begins with; and io_uring, also where it is left alone.
 fn drivers(settings: Option<&Settings>, drive: Drive, shards: usize) -> Vec<Finding> {
-    let first = settings.map_or_else(
-        || desk::core_ring(drive.first, RING_WORKERS_MAX),
-        |settings| {
-            let shards = u16::try_from(shards).unwrap_or(u16::MAX);
-            desk::ring_of(settings, drive.first, shards)
-        },
-    );
-    let proven = prove_rings(first, shards);
+    let prove = |driver| {
+        let ring = settings.map_or_else(
+            || desk::core_ring(driver, RING_WORKERS_MAX),
+            |settings| {
+                let shards = u16::try_from(shards).unwrap_or(u16::MAX);
+                desk::ring_of(settings, driver, shards)
+            },
+        );
+        prove_rings(ring, shards)
+    };
+    driven(drive, shards, prove)
+}
+
+fn driven(
+    drive: Drive,
+    shards: usize,
+    prove: impl Fn(Driver) -> Result<String, RingError>,
+) -> Vec<Finding> {
+    let proven = prove(drive.first);
     match drive.first {
         Driver::Uring | Driver::UringSync => {
-            vec![io_uring(proven, shards, drive.fallback.is_none())]
+            let is_refused = proven.as_ref().is_err_and(RingError::is_unavailable);
+            let mut found = vec![io_uring(proven, shards, drive.fallback.is_none())];
+            // What the start takes in its place, with all its threads.
+            let taken = drive.fallback.filter(|_| is_refused);
+            found.extend(taken.map(|driver| poll(prove(driver), shards, "in place of io_uring")));
+            found
         }
         Driver::PollSync => {
             let unused = desk::core_ring(Driver::Uring, RING_WORKERS_MAX);
             let unused = io_uring(prove_rings(unused, shards), shards, false);
-            vec![poll(proven, shards), without_use(unused)]
+            let asked = poll(proven, shards, "as RING_DRIVER = poll asks");
+            vec![asked, without_use(unused)]
         }
     }
 }
 
-/// Epoll and threads, where the configuration names them.
-fn poll(proven: Result<String, RingError>, shards: usize) -> Finding {
+/// Epoll and threads, and why these.
+fn poll(proven: Result<String, RingError>, shards: usize, why: &str) -> Finding {
     const WHAT: &str = "ring driver";
     match proven {
         Ok(description) => {
-            let means = format!("as RING_DRIVER = poll asks, for {shards} shards");
+            let means = format!("{why}, for {shards} shards");
             Finding::ok(WHAT, description, means)
         }
         Err(error) => {
@@ -445,6 +462,32 @@ mod tests {
         }
     }
 
+    /// Where io_uring is forbidden what stands in for it is proven too: it takes threads, of which a
+    /// container may have few.
+    #[test]
+    fn what_stands_in_for_io_uring_is_proven_as_well() {
+        let drive = Drive {
+            first: Driver::Uring,
+            fallback: Some(Driver::PollSync),
+        };
+        let short = || RingError::Resources {
+            attempt: "starting a thread for files",
+            errno: 11,
+        };
+        let forbidden = |driver| match driver {
+            Driver::Uring | Driver::UringSync => Err(RingError::NotPermitted { errno: 1 }),
+            Driver::PollSync => Err(short()),
+        };
+        let exits = |found: Vec<Finding>| found.iter().map(|it| it.exit).collect::<Vec<_>>();
+        assert_eq!(
+            exits(driven(drive, 2, forbidden)),
+            [None, Some(Exit::Failure)]
+        );
+        // For lack of resources nothing stands in.
+        assert_eq!(driven(drive, 2, |_| Err(short())).len(), 1);
+        assert_eq!(driven(drive, 2, |_| Ok(String::new())).len(), 1);
+    }
+
     #[test]
     fn each_refusal_of_the_ring_has_its_exit_code() {
         let ends = |error, is_asked_for| io_uring(Err(error), 2, is_asked_for).exit;
@@ -491,7 +534,7 @@ mod tests {
             attempt: "starting a thread for files",
             errno: 11,
         };
-        let found = poll(Err(short), 2);
+        let found = poll(Err(short), 2, "as RING_DRIVER = poll asks");
         assert_eq!(found.exit, Some(Exit::Failure));
         assert!(found.line().contains("TasksMax="), "{found:?}");
     }

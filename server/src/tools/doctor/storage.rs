@@ -51,6 +51,9 @@ const LOGS: Place = Place {
     exit: Exit::Failure,
 };
 
+/// What a file is called that says which process runs.
+const PID_FILE: &str = "pid file";
+
 /// What a failure that `start` alone meets means for the foreground.
 const ONLY_START: &str = "only `benzene cache start` needs it, which would not start";
 
@@ -110,7 +113,7 @@ pub(super) fn of_files(looks: &Looks, settings: &Settings, named: &CacheOptions)
     let aside = "the start gives it the name of its day, and makes a new one";
     let anew = "the start makes it anew, where its process does not run";
     let mut log = in_the_way("log file", &console, aside);
-    let mut pid = in_the_way("pid file", pid_file, anew).filter(|_| !is_roots);
+    let mut pid = in_the_way(PID_FILE, pid_file, anew).filter(|_| !is_roots);
     if let (Some(found), None) = (&mut log, &named.logdir) {
         found.soften(ONLY_START);
     }
@@ -123,9 +126,20 @@ pub(super) fn of_files(looks: &Looks, settings: &Settings, named: &CacheOptions)
 /// A file that is there and that this user may not write. Another user's makes room where its directory
 /// lets; any other is no start.
 fn in_the_way(what: &'static str, file: &Path, room: &str) -> Option<Finding> {
-    let found = std::fs::metadata(file).ok()?;
-    if rustix::fs::accessat(CWD, file, Access::WRITE_OK, AtFlags::EACCESS).is_ok() {
+    let found = std::fs::symlink_metadata(file).ok()?;
+    let is_writable = rustix::fs::accessat(CWD, file, Access::WRITE_OK, AtFlags::EACCESS).is_ok();
+    // A link may lead to a log; a pid file is never looked for behind one.
+    if is_writable && !(found.is_symlink() && what == PID_FILE) {
         return None;
+    }
+    if found.is_symlink() {
+        let means = "it is a link, which the start does not follow, or not to a file of its own";
+        let mend = format!(
+            "rm {}, or name another place (LOG_DIR, PID_DIR)",
+            file.display()
+        );
+        let found = Finding::ok(what, file.display().to_string(), means);
+        return Some(found.fails(Exit::Failure, mend));
     }
     let (user, owner, seen) = (host::user(), found.uid(), file.display().to_string());
     let means = format!("it is uid {owner}'s, and uid {user} may not write it");

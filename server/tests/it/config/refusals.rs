@@ -202,6 +202,30 @@ fn no_creates_at_all_are_a_limit_too() {
 }
 
 #[test]
+fn few_threads_for_several_disks_are_warned_of() {
+    let warnings = |lines: &str| {
+        Start::with(&format!("[cache]\n{lines}\n"))
+            .load()
+            .unwrap()
+            .warnings
+    };
+    let few = "KERNEL_WORKERS = 8";
+    let said = warnings(&format!("LOCAL_DATA_DIRS = one=/srv/a, two=/srv/b\n{few}"));
+    let word = "KERNEL_WORKERS = 8 is for all data directories together";
+    assert!(said.iter().any(|it| it.contains(word)), "{said:?}");
+    for others in [
+        few,
+        "LOCAL_DATA_DIRS = one=/srv/a, two=/srv/b\nKERNEL_WORKERS = 64",
+    ] {
+        assert!(
+            warnings(others)
+                .iter()
+                .all(|it| !it.contains("KERNEL_WORKERS"))
+        );
+    }
+}
+
+#[test]
 fn numbers_of_a_relay_are_looked_at_where_there_is_one() {
     let numbers = "MAX_QUEUE_SIZE = 100000000\nMAX_DATAPOINTS_PER_MESSAGE = 50000\n\
                    REPLICATION_FACTOR = 5000\n";
