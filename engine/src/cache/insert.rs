@@ -250,6 +250,9 @@ impl Cache {
             bytes = series_bytes(self.table.name(id).len());
         }
         let more = Load { points: 1, bytes };
+        if self.share(id).attainable(standing, more) != more {
+            return false;
+        }
         while !self.share(id).has_room(standing, more) {
             if !self.evict_once(id, dropped) {
                 return false;

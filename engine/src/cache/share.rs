@@ -133,12 +133,24 @@ impl Share {
         more.points <= room.points && more.bytes <= room.bytes
     }
 
-    /// Is more held than the bound, or more by series without a file than theirs?
-    pub(super) fn is_over(&self) -> bool {
+    /// Is more held than the bound, or more by series without a file than theirs? Then one that is given
+    /// up makes room, whoever it is.
+    pub(super) fn is_over_together(&self) -> bool {
         let fileless = self.fileless();
-        (fileless + self.parked).exceeds(self.max)
-            || fileless.exceeds(self.fileless_max())
-            || self.unmade.exceeds(self.unmade_max())
+        (fileless + self.parked).exceeds(self.max) || fileless.exceeds(self.fileless_max())
+    }
+
+    /// The same, or more by those whose file cannot be made than theirs?
+    pub(super) fn is_over(&self) -> bool {
+        self.is_over_together() || self.unmade.exceeds(self.unmade_max())
+    }
+
+    /// How much of this others of this standing leave, whoever else makes room.
+    pub(super) fn attainable(&self, standing: Standing, more: Load) -> Load {
+        match standing {
+            Standing::Unmade => more.least(self.unmade_max().without(self.unmade)),
+            Standing::Unproven | Standing::Waiting | Standing::Writable | Standing::Parked => more,
+        }
     }
 
     /// Do unproven series hold much, measured by the share?
@@ -156,9 +168,7 @@ impl Share {
         let own = self.fileless_max().without(fileless);
         match standing {
             Standing::Waiting => free.least(own),
-            Standing::Unmade => free
-                .least(own)
-                .least(self.unmade_max().without(self.unmade)),
+            Standing::Unmade => self.attainable(standing, free.least(own)),
             Standing::Unproven | Standing::Writable | Standing::Parked => free,
         }
     }

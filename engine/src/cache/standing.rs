@@ -77,7 +77,8 @@ impl Cache {
         record.hands = Hands::Ours;
         let mut dropped = Dropped::default();
         if Share::bounds(standing) {
-            while !self.share(id).has_room(standing, load) && self.evict_once(id, &mut dropped) {}
+            let wanted = self.share(id).attainable(standing, load);
+            while !self.share(id).has_room(standing, wanted) && self.evict_once(id, &mut dropped) {}
             dropped.count(standing, self.trim(id));
         }
         if Share::counts(standing) {
@@ -92,7 +93,7 @@ impl Cache {
     /// were seen once make room, and then its own oldest points.
     pub(super) fn fit(&mut self, id: u32, dropped: &mut Dropped) {
         let standing = self.table.records()[id].standing;
-        while self.share(id).is_over() && self.evict_once(id, dropped) {}
+        while self.share(id).is_over_together() && self.evict_once(id, dropped) {}
         if !self.share(id).is_over() {
             return;
         }

@@ -55,7 +55,7 @@ impl Room {
     /// the cache is full now. Once it is, there is none for anybody until both are below the low mark:
     /// who comes anew would else take each place that becomes free before those that wait.
     pub fn take(&self, wanted: u32) -> u32 {
-        if self.is_full() && self.has_low_mark {
+        if self.is_closed() {
             return 0;
         }
         self.take_returning(wanted)
@@ -138,6 +138,11 @@ impl Room {
     /// are below the low mark.
     pub fn is_full(&self) -> bool {
         self.is_full.load(Ordering::Relaxed)
+    }
+
+    /// Is there room for nobody until the low mark, though there may be places?
+    pub fn is_closed(&self) -> bool {
+        self.has_low_mark && self.is_full()
     }
 
     /// Are points and bytes below the low mark?

@@ -5,7 +5,7 @@
 use std::fmt::Write as _;
 
 use benzene_engine::cache::Strategy;
-use benzene_engine::limits::{VOLUME_OTHERS, VOLUME_UPDATES_SSD};
+use benzene_engine::limits::{FILE_THREADS_MAX, VOLUME_OTHERS, VOLUME_UPDATES_SSD};
 use benzene_engine::ring::Driver;
 
 use super::Settings;
@@ -194,7 +194,11 @@ fn one_ring_for_all(low: &Low, settings: &Settings) -> Option<String> {
 fn few_threads_for_all(low: &Low, settings: &Settings) -> Option<String> {
     let written = low.written("KERNEL_WORKERS")?;
     let threads = settings.disk.kernel_workers_max?;
-    let usual = settings.data.len() * (VOLUME_UPDATES_SSD + VOLUME_OTHERS);
+    let updates = settings
+        .disk
+        .updates_in_flight_max
+        .unwrap_or(VOLUME_UPDATES_SSD);
+    let usual = (settings.data.len() * (updates + VOLUME_OTHERS)).min(FILE_THREADS_MAX);
     (settings.data.len() > 1 && (threads as usize) < usual).then(|| {
         format!(
             "{}: KERNEL_WORKERS = {threads} is for all data directories together, and one whose disk \

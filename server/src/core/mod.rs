@@ -479,7 +479,8 @@ impl Core {
                     }
                     Err(parcel) => {
                         self.shard.return_message(target, unwrap_message(parcel));
-                        is_urgent = true;
+                        // For what lay there before it was woken, or is soon.
+                        is_urgent |= pushed;
                         break;
                     }
                 }

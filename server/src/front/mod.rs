@@ -696,6 +696,12 @@ impl Front {
         }
     }
 
+    /// Whether who stands in line may be read. Where no receiver is left, all who stand there were closed
+    /// meanwhile.
+    fn may_read_last(&self) -> bool {
+        self.receivers > 0 && !self.holds_too_much()
+    }
+
     /// Time in which a stop cannot read is none in which it waits for more to come.
     pub(crate) fn put_off_last(&mut self) {
         if let Some(until) = &mut self.last_until {
@@ -767,7 +773,7 @@ impl Front {
     /// turn.
     pub(crate) fn has_work(&self) -> bool {
         !self.commands.is_empty()
-            || (!self.last.is_empty() && !self.holds_too_much())
+            || (!self.last.is_empty() && self.may_read_last())
             || !self.unjudged.is_empty()
             || self.has_more
     }
@@ -776,7 +782,7 @@ impl Front {
     pub(crate) fn next_deadline(&self, now: Instant) -> Option<Instant> {
         let stalled = (!self.stalled.is_empty()).then(|| now + STALL_RETRY);
         let idle = self.idle.as_ref().and_then(Idle::deadline);
-        let is_read = !self.holds_too_much();
+        let is_read = self.may_read_last();
         let last = self.last_later.front().filter(|_| is_read);
         let last = last.map(|(at, _)| *at);
         [stalled, idle, last].into_iter().flatten().min()

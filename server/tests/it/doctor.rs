@@ -377,6 +377,9 @@ fn a_log_file_of_roots_is_looked_at() {
     let (code, said) = rooted.run("doctor");
     assert_eq!(code, Some(1), "{said}");
     assert!(lines(&said, "fail")[0].contains("it is a link"), "{said}");
+    // What is not there is made.
+    std::fs::remove_file(rooted.at("elsewhere")).unwrap();
+    assert_eq!(rooted.run("doctor").0, Some(0));
 }
 
 #[test]

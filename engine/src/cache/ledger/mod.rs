@@ -168,9 +168,10 @@ impl Ledger {
         self.room.is_all_left()
     }
 
-    /// True where a point that found no room may be offered again.
+    /// True where a point that found no room may be offered again. Where nobody waits for room it always
+    /// may, and is dropped if there is none.
     pub fn has_room(&self) -> bool {
-        let has_place = !self.room.is_full() || self.takes_past_bound();
+        let has_place = !self.room.is_closed() || self.takes_past_bound();
         self.credit > 0 || (has_place && !self.keeper.is_congested())
     }
 

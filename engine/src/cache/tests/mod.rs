@@ -397,6 +397,13 @@ fn a_sound_file_finds_room_however_many_files_cannot_be_made() {
         assert_eq!(dropped.create_wait, lost, "{name}");
     }
     assert_eq!(cache.usage().waiting_points, 2);
+    // These do not make room for those, which have all that is theirs.
+    let refused = cache.insert("a", point(4, 1.0)).dropped;
+    assert_eq!((refused.parked, refused.create_wait), (1, 0));
+    let g = put(&mut cache, "g", 1);
+    let lost = cache.set_standing(g, Standing::Unmade);
+    assert_eq!((lost.parked, lost.create_wait), (1, 0));
+    assert_eq!(cache.usage().waiting_points, 2);
     // Its file is locked for a moment.
     assert_eq!(taken(&mut cache, sound), [1, 2]);
     assert_eq!(cache.put_back(sound), 0);

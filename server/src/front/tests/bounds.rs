@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use benzene_engine::limiter::Room;
 use benzene_engine::limits::{
     DECODED_BYTES_MAX, GZIP_STREAM_BYTES, GZIP_STREAMS_BYTES_MAX, HELD_TOGETHER_BYTES_MAX,
     REPLIES_BYTES_MAX, TURN_BYTES_MAX, TURN_ITEMS_MAX, TURN_SLICE_BYTES, UNFINISHED_BYTES_MAX,
@@ -12,8 +13,9 @@ use benzene_engine::shard::Shard;
 use benzene_engine::stats::Counter;
 use miniz_oxide::deflate::compress_to_vec;
 
-use super::{clock, front, front_of, front_with, ring, shard, shard_of, turn};
+use super::{clock, front, front_of, front_with, ring, shard, shard_in, shard_of, turn};
 use crate::config::Service;
+use crate::front::intake::Intake;
 use crate::front::memory::Use;
 use crate::front::{Command, Front, FrontConfig};
 
@@ -189,6 +191,32 @@ fn items_count_in_a_turn_however_few_bytes_they_are() {
         before = after;
     }
     assert_eq!(before, (SENDERS * 2000) as u64);
+}
+
+/// Where senders are not slowed, a frame that takes several turns is worked off in a full cache too.
+#[test]
+fn what_is_to_be_dropped_waits_for_no_room() {
+    let room = Room::new(Some(100), 1 << 30).without_low_mark();
+    let (mut ring, mut shard) = (ring(), shard_in(1, room, None));
+    let now = clock::now();
+    let config = FrontConfig {
+        intake: Intake::new(1, false, now),
+        ..FrontConfig::quiet(now)
+    };
+    let services = [Service::Line, Service::Pickle];
+    let (mut front, sockets) = front_with(&mut ring, &services, config);
+    let (time, points) = (now.unix_seconds, 3 * TURN_ITEMS_MAX);
+    for number in 0..100 {
+        let line = format!("full.m{number} 1 {time}\n");
+        front.received(sockets[0], line.as_bytes(), &mut shard);
+    }
+    front.received(sockets[1], &many_of_one("a", points, time), &mut shard);
+    for _ in 0..4 {
+        turn(&mut front, &mut shard);
+    }
+    assert_eq!(shard.report().usage.points, 100);
+    let dropped = shard.report().stats.get(Counter::DroppedCacheFull);
+    assert_eq!(dropped, points as u64);
 }
 
 fn text(text: &str) -> Vec<u8> {

@@ -132,6 +132,18 @@ fn time_in_which_nothing_can_be_read_does_not_count() {
 }
 
 #[test]
+fn who_is_closed_in_line_keeps_no_core_awake() {
+    let mut stopping = Stopping::after(Service::Line, Duration::ZERO);
+    assert!(stopping.look(Duration::ZERO, b"half"));
+    assert!(stopping.look(Duration::ZERO, b""));
+    stopping.front.close(stopping.socket);
+    stopping.now.instant += 2 * LAST_LOOK_EVERY;
+    stopping.front.begin_turn(stopping.now);
+    assert!(stopping.front.is_silent());
+    assert_eq!(stopping.front.next_deadline(stopping.now.instant), None);
+}
+
+#[test]
 fn who_came_in_the_stop_is_read_once_a_round() {
     let mut ring = ring();
     let (mut front, sockets) = front_of(&mut ring, &[Service::Line]);

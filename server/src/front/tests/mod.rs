@@ -38,6 +38,10 @@ fn shard_of(shards: u16, points_max: u64) -> Shard {
 }
 
 fn shard_with(shards: u16, points_max: u64, journal: Option<JournalConfig>) -> Shard {
+    shard_in(shards, Room::new(Some(points_max), 1 << 30), journal)
+}
+
+fn shard_in(shards: u16, room: Room, journal: Option<JournalConfig>) -> Shard {
     let now = clock::now();
     let budget = || Arc::new(Budget::new(None, 0.1, now.instant));
     let schemas = Schemas::parse("[all]\npattern = .*\nretentions = 1s:1h\n").unwrap();
@@ -48,7 +52,7 @@ fn shard_with(shards: u16, points_max: u64, journal: Option<JournalConfig>) -> S
         cache: CacheConfig {
             seed: 7,
             max_point_age_s: 60,
-            waiting_points_max: points_max,
+            waiting_points_max: 1 << 30,
             ..CacheConfig::new(Strategy::Sorted, now.instant)
         },
         writer: WriterConfig {
@@ -60,7 +64,7 @@ fn shard_with(shards: u16, points_max: u64, journal: Option<JournalConfig>) -> S
             creates: budget(),
         },
         further: Further::default(),
-        room: Arc::new(Room::new(Some(points_max), 1 << 30)),
+        room: Arc::new(room),
         journal,
         recall: None,
     };

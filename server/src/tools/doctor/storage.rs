@@ -127,6 +127,14 @@ pub(super) fn of_files(looks: &Looks, settings: &Settings, named: &CacheOptions)
 /// lets; any other is no start.
 fn in_the_way(what: &'static str, file: &Path, room: &str) -> Option<Finding> {
     let found = std::fs::symlink_metadata(file).ok()?;
+    // What a link to a log leads to is made by the start, as the log itself is.
+    let leads_nowhere = || {
+        let led = std::fs::metadata(file);
+        led.is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
+    };
+    if what != PID_FILE && leads_nowhere() {
+        return None;
+    }
     let is_writable = rustix::fs::accessat(CWD, file, Access::WRITE_OK, AtFlags::EACCESS).is_ok();
     // A link may lead to a log; a pid file is never looked for behind one.
     if is_writable && !(found.is_symlink() && what == PID_FILE) {

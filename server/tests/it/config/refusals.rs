@@ -204,23 +204,32 @@ fn no_creates_at_all_are_a_limit_too() {
 #[test]
 fn few_threads_for_several_disks_are_warned_of() {
     let warnings = |lines: &str| {
-        Start::with(&format!("[cache]\n{lines}\n"))
-            .load()
-            .unwrap()
-            .warnings
+        let conf = format!("[cache]\n{lines}\n");
+        Start::with(&conf).load().unwrap().warnings
     };
-    let few = "KERNEL_WORKERS = 8";
-    let said = warnings(&format!("LOCAL_DATA_DIRS = one=/srv/a, two=/srv/b\n{few}"));
-    let word = "KERNEL_WORKERS = 8 is for all data directories together";
-    assert!(said.iter().any(|it| it.contains(word)), "{said:?}");
-    for others in [
-        few,
-        "LOCAL_DATA_DIRS = one=/srv/a, two=/srv/b\nKERNEL_WORKERS = 64",
+    let dirs = "LOCAL_DATA_DIRS = one=/srv/a, two=/srv/b\n";
+    for (lines, words) in [
+        (
+            "KERNEL_WORKERS = 8",
+            "KERNEL_WORKERS = 8 is for all data directories together",
+        ),
+        (
+            "UPDATES_IN_FLIGHT = 128\nKERNEL_WORKERS = 64",
+            "auto has 256",
+        ),
     ] {
+        let said = warnings(&format!("{dirs}{lines}"));
+        assert!(said.iter().any(|it| it.contains(words)), "{said:?}");
+    }
+    for lines in [
+        "KERNEL_WORKERS = 8".to_owned(),
+        format!("{dirs}KERNEL_WORKERS = 64"),
+        format!("{dirs}UPDATES_IN_FLIGHT = 4\nKERNEL_WORKERS = 56"),
+    ] {
+        let said = warnings(&lines);
         assert!(
-            warnings(others)
-                .iter()
-                .all(|it| !it.contains("KERNEL_WORKERS"))
+            said.iter().all(|it| !it.contains("KERNEL_WORKERS")),
+            "{said:?}"
         );
     }
 }
