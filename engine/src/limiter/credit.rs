@@ -58,12 +58,20 @@ impl Room {
         if self.is_closed() {
             return 0;
         }
-        self.take_returning(wanted)
+        self.take_places(wanted)
     }
 
-    /// The same for points of earlier runs, also between the low mark and the bound: what is remembered
-    /// until all of them are back may be all that keeps the bytes there.
+    /// The same for points of earlier runs, also where bytes alone are between the low mark and the bound:
+    /// what is remembered until all of them are back may be what keeps them there. Points above the mark
+    /// will be written: for that these wait like everybody, or senders would have no place meanwhile.
     pub fn take_returning(&self, wanted: u32) -> u32 {
+        if self.is_closed() && !self.has_points_low() {
+            return 0;
+        }
+        self.take_places(wanted)
+    }
+
+    fn take_places(&self, wanted: u32) -> u32 {
         let mut granted = 0;
         if self.bytes() < self.bytes_max {
             let mut points = self.points();
@@ -135,9 +143,13 @@ impl Room {
     }
 
     /// Should nothing be read now? True from the moment there was no room until points and bytes
-    /// are below the low mark.
+    /// are below the low mark; where there is no such mark, as long as there is none.
     pub fn is_full(&self) -> bool {
-        self.is_full.load(Ordering::Relaxed)
+        self.is_full.load(Ordering::Relaxed) && (self.has_low_mark || !self.has_place())
+    }
+
+    fn has_place(&self) -> bool {
+        self.points() < self.points_max && self.bytes() < self.bytes_max
     }
 
     /// Is there room for nobody until the low mark, though there may be places?
@@ -147,12 +159,16 @@ impl Room {
 
     /// Are points and bytes below the low mark?
     pub fn has_room(&self) -> bool {
+        let bytes_low = low_mark(self.bytes_max.unsigned_abs());
+        self.has_points_low() && self.bytes().unsigned_abs() < bytes_low
+    }
+
+    fn has_points_low(&self) -> bool {
         let points_low = match self.points_max {
             u64::MAX => u64::MAX,
             max => low_mark(max),
         };
-        let bytes_low = low_mark(self.bytes_max.unsigned_abs());
-        self.points() < points_low && self.bytes().unsigned_abs() < bytes_low
+        self.points() < points_low
     }
 
     /// Are the bytes within a tenth of their bound? Then what nobody needs is to be forgotten, before

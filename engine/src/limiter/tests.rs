@@ -240,14 +240,22 @@ fn room_is_exact_and_reading_goes_on_below_the_low_mark() {
 
 #[test]
 fn below_its_bound_a_full_room_is_open_to_what_comes_back_and_where_nobody_waits() {
+    let room = Room::new(Some(100), 1000);
+    room.add_bytes(1000);
+    room.add_bytes(-10);
+    assert_eq!((room.take(1), room.take_returning(1)), (0, 1));
+    // Points are written, and what comes back waits for that like everybody.
     let room = Room::new(Some(100), 1 << 30);
     assert_eq!(room.take(101), 100);
     room.give(1);
-    assert_eq!((room.take(1), room.take_returning(2)), (0, 1));
+    assert_eq!((room.take(1), room.take_returning(2)), (0, 0));
     let room = Room::new(Some(100), 1 << 30).without_low_mark();
     assert_eq!(room.take(101), 100);
+    assert!(room.is_full());
     room.give(1);
+    assert!(!room.is_full(), "there is a place");
     assert_eq!(room.take(2), 1);
+    assert!(room.is_full());
 }
 
 #[test]

@@ -107,8 +107,10 @@ impl Parked {
         !self.seen.is_empty() && self.seen.remove(&series).is_some()
     }
 
-    /// A stop gives a series up whose points the journal has.
+    /// A stop gives a series up whose points the journal has. That it has failed stays known: the journal
+    /// may fail too, and be well again before the series is given up once more.
     pub(super) fn leave(&mut self, series: SeriesId) {
+        self.attempts.insert(series, 0);
         self.left.push(series);
     }
 
@@ -132,10 +134,12 @@ impl Parked {
         self.queue.peek().map(|Reverse((at, _))| *at)
     }
 
-    /// Everything is due now, and counts its attempts anew.
+    /// Everything is due now, and counts its attempts anew; who has failed is known to have.
     pub(super) fn drain(&mut self, now: Instant) {
         self.draining = true;
-        self.attempts.clear();
+        self.attempts
+            .values_mut()
+            .for_each(|attempts| *attempts = 0);
         self.queue = self
             .queue
             .drain()

@@ -336,6 +336,9 @@ fn a_drain_leaves_what_has_a_file_that_is_out_of_reach_to_the_journal() {
     let point = world.point(5, 2.5);
     world.take("a.b", point);
     world.take("a.new", point);
+    // It is seen before the drain begins.
+    world.settle();
+    world.later(1);
     world.shards[0].drain();
     for _ in 0..3 * DRAIN_ATTEMPTS_MAX {
         world.settle();
