@@ -133,10 +133,9 @@ impl Desk {
         match journal {
             _ if left == 0 => {}
             Journal::Lasting => tracing::error!(
-                "{left} points stay in the journal, for their files cannot be written: the next start \
-                 writes them once they can be; see to the disk before it, for where it cannot look for \
-                 the files or make them it keeps only what an eighth of the cache holds; `benzene journal \
-                 export` prints them all"
+                "{left} points stay in the journal, for their files cannot be written: see to the disk \
+                 before the next start, which writes them, but on a disk as it was keeps no more than an \
+                 eighth of the cache holds; `benzene journal export` prints them"
             ),
             Journal::Passing => tracing::error!(
                 "{left} points are in no file but the journal, which goes with this container, or with a \
