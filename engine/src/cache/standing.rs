@@ -77,7 +77,7 @@ impl Cache {
         record.hands = Hands::Ours;
         let mut dropped = Dropped::default();
         if Share::bounds(standing) {
-            let wanted = self.share(id).attainable(standing, load);
+            let wanted = self.attainable(id, standing, load);
             while !self.share(id).has_room(standing, wanted) && self.evict_once(id, &mut dropped) {}
             dropped.count(standing, self.trim(id));
         }
@@ -87,6 +87,16 @@ impl Cache {
         }
         self.settle(id);
         dropped
+    }
+
+    /// How much of what a series holds finds room, whoever else makes some: nothing, where that is less
+    /// than one point takes with its record and name.
+    fn attainable(&self, id: u32, standing: Standing, load: Load) -> Load {
+        let most = self.share(id).attainable(standing, load);
+        if most.points == 0 || most.bytes < series_bytes(self.table.name(id).len()) {
+            return Load::default();
+        }
+        most
     }
 
     /// A series that counts in the share has come to hold more than there is room for: others that

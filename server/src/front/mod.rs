@@ -18,6 +18,7 @@ mod connection;
 mod gate;
 mod idle;
 mod intake;
+mod last_reads;
 mod lines;
 mod memory;
 mod query;
@@ -33,17 +34,17 @@ use std::time::{Duration, Instant};
 use benzene_engine::clock::{self, Now};
 use benzene_engine::latency::Latency;
 use benzene_engine::limits::{
-    IDLE_LOOKS_PER_TURN_MAX, LAST_LOOK_EVERY, LAST_LOOKS_TOGETHER_MAX, LAST_READ_BYTES_MAX,
-    TURN_BYTES_PER_BUFFER, TURN_ITEMS_MAX, TURN_SLICE_BYTES, TURN_TIME_MAX,
+    IDLE_LOOKS_PER_TURN_MAX, TURN_BYTES_PER_BUFFER, TURN_ITEMS_MAX, TURN_SLICE_BYTES, TURN_TIME_MAX,
 };
-use benzene_engine::ring::{End, Lane, ReceiveNow, SocketId};
+use benzene_engine::ring::{End, Lane, SocketId};
 use benzene_engine::shard::{Answer, Shard};
 use benzene_engine::stats::Counter;
 use hashbrown::HashMap;
 
-use connection::{Connection, Last, LastRead, Means, Progress};
+use connection::{Connection, Last, Means, Progress};
 use idle::Idle;
 pub(crate) use intake::Intake;
+use last_reads::LastReads;
 pub(crate) use memory::Memory;
 use memory::Use;
 use query::{Pending, Wanted};
@@ -154,13 +155,7 @@ pub(crate) struct Front {
     unjudged: VecDeque<SocketId>,
     /// One of the stalled ones waits for nothing but the next turn.
     has_more: bool,
-    /// Receivers that are to be read one last time, nothing armed and nothing held.
-    last: VecDeque<SocketId>,
-    /// The same of which nothing is to be had just now, and from when on they are looked at again: in
-    /// order, as each waits for as long.
-    last_later: VecDeque<(Instant, SocketId)>,
-    /// Until when that is done, where it is to end.
-    last_until: Option<Instant>,
+    last: LastReads,
     pending: HashMap<u64, Pending>,
     tickets: u64,
     /// What was refused, where somebody wants to know.
@@ -184,9 +179,7 @@ impl Front {
             stalled: VecDeque::new(),
             unjudged: VecDeque::new(),
             has_more: false,
-            last: VecDeque::new(),
-            last_later: VecDeque::new(),
-            last_until: None,
+            last: LastReads::default(),
             pending: HashMap::new(),
             tickets: 0,
             answered: VecDeque::new(),
@@ -333,7 +326,7 @@ impl Front {
             tracing::error!("the UDP receiver failed and is closed: {error}");
         }
         if connection.last == Last::Wanted && !connection.ended && !connection.is_behind() {
-            self.last.push_back(socket);
+            self.last.line.push_back(socket);
             return;
         }
         if !connection.is_behind() {
@@ -420,7 +413,7 @@ impl Front {
             Progress::Done if connection.ended => return self.finish(socket, shard),
             Progress::Done if connection.last == Last::Wanted => {
                 if !connection.receiving {
-                    self.last.push_back(socket);
+                    self.last.line.push_back(socket);
                 }
             }
             Progress::Done => {
@@ -662,93 +655,6 @@ impl Front {
         }
     }
 
-    /// Receivers are read one last time and closed; queries go on. What is not there yet is waited for,
-    /// and where the stop is to be quick, for all of them together not for long.
-    pub(crate) fn stop(&mut self, is_quick: bool) {
-        self.idle = None;
-        self.last_until = is_quick.then(|| self.now + LAST_LOOKS_TOGETHER_MAX);
-        let receivers: Vec<SocketId> = self
-            .connections
-            .iter()
-            .filter(|(_, connection)| connection.service() != Service::Query)
-            .map(|(socket, _)| *socket)
-            .collect();
-        for socket in receivers {
-            self.stop_one(socket, true);
-        }
-    }
-
-    /// Reads one receiver a last time; `receiving`: the loop receives from it just now.
-    pub(crate) fn stop_one(&mut self, socket: SocketId, receiving: bool) {
-        let Some(connection) = self.connections.get_mut(&socket) else {
-            return;
-        };
-        // Taken on while the daemon stops, it is in line already.
-        if connection.last == Last::Wanted {
-            return;
-        }
-        connection.last = Last::Wanted;
-        connection.receiving &= receiving;
-        if connection.receiving {
-            self.stop_receiving(socket);
-        } else if !connection.is_behind() {
-            self.last.push_back(socket);
-        }
-    }
-
-    /// Whether who stands in line may be read. Where no receiver is left, all who stand there were closed
-    /// meanwhile.
-    fn may_read_last(&self) -> bool {
-        self.receivers > 0 && !self.holds_too_much()
-    }
-
-    /// Time in which a stop cannot read is none in which it waits for more to come.
-    pub(crate) fn put_off_last(&mut self) {
-        if let Some(until) = &mut self.last_until {
-            *until = (*until).max(self.now + LAST_LOOKS_TOGETHER_MAX);
-        }
-    }
-
-    /// A socket that is to be read without waiting, and at most how many bytes at once.
-    pub(crate) fn next_last_read(&mut self) -> Option<(SocketId, usize)> {
-        while let Some((at, socket)) = self.last_later.pop_front() {
-            if at > self.now {
-                self.last_later.push_front((at, socket));
-                break;
-            }
-            self.last.push_back(socket);
-        }
-        while let Some(socket) = self.last.pop_front() {
-            if self.connections.contains_key(&socket) {
-                return Some((socket, LAST_READ_BYTES_MAX));
-            }
-        }
-        None
-    }
-
-    /// What a last read gave.
-    pub(crate) fn last_read(
-        &mut self,
-        socket: SocketId,
-        bytes: &[u8],
-        outcome: &ReceiveNow,
-        shard: &mut Shard,
-    ) {
-        let Some(connection) = self.connections.get_mut(&socket) else {
-            return;
-        };
-        let has_time = self.last_until.is_none_or(|until| self.now < until);
-        match connection.after_last_read(bytes.len(), outcome, self.now, has_time) {
-            LastRead::Another => {}
-            LastRead::Later => {
-                let again = self.now + LAST_LOOK_EVERY;
-                return self.last_later.push_back((again, socket));
-            }
-            LastRead::End => connection.ended = true,
-        }
-        self.received(socket, bytes, shard);
-    }
-
     /// True when no receiver is open any more.
     pub(crate) fn is_silent(&self) -> bool {
         self.receivers == 0
@@ -773,7 +679,7 @@ impl Front {
     /// turn.
     pub(crate) fn has_work(&self) -> bool {
         !self.commands.is_empty()
-            || (!self.last.is_empty() && self.may_read_last())
+            || self.has_last_reads()
             || !self.unjudged.is_empty()
             || self.has_more
     }
@@ -782,9 +688,9 @@ impl Front {
     pub(crate) fn next_deadline(&self, now: Instant) -> Option<Instant> {
         let stalled = (!self.stalled.is_empty()).then(|| now + STALL_RETRY);
         let idle = self.idle.as_ref().and_then(Idle::deadline);
-        let is_read = self.may_read_last();
-        let last = self.last_later.front().filter(|_| is_read);
-        let last = last.map(|(at, _)| *at);
-        [stalled, idle, last].into_iter().flatten().min()
+        [stalled, idle, self.next_last_look()]
+            .into_iter()
+            .flatten()
+            .min()
     }
 }

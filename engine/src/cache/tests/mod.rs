@@ -412,6 +412,28 @@ fn a_sound_file_finds_room_however_many_files_cannot_be_made() {
     assert_eq!(cache.usage().parked_points, 6);
 }
 
+/// Where bytes are short what is left of a share is less than a series takes.
+#[test]
+fn nobody_makes_room_for_less_than_a_series_takes() {
+    let one = SERIES_BYTES + 1 + 4;
+    let mut cache = Cache::new(CacheConfig {
+        waiting_bytes_max: share_of_waiting(3 * one + 30),
+        ..config(Strategy::Sorted)
+    });
+    // Twenty bytes are left to those whose file cannot be made, and ten to both.
+    for name in ["a", "b"] {
+        let id = put(&mut cache, name, 1);
+        assert_eq!(cache.set_standing(id, Standing::Unmade).total(), 0);
+    }
+    let waiting = put(&mut cache, "twenty.bytes.or.more.", 1);
+    let dropped = cache.set_standing(waiting, Standing::Waiting);
+    assert_eq!(dropped.total(), 0);
+    let third = put(&mut cache, "c", 1);
+    let lost = cache.set_standing(third, Standing::Unmade);
+    assert_eq!((lost.parked, lost.create_wait), (1, 0));
+    assert_eq!(cache.usage().waiting_points, 1);
+}
+
 #[test]
 fn a_point_sent_again_that_needs_more_room_takes_it_from_the_oldest() {
     let block = points::BLOCK_BYTES as u64;

@@ -93,7 +93,7 @@ fn what_comes_a_round_trip_later_is_read_too() {
 #[test]
 fn who_sends_on_now_and_then_is_read_for_a_while() {
     let mut stopping = Stopping::after(Service::Line, Duration::ZERO);
-    stopping.front.last_until = None;
+    stopping.front.last.until = None;
     let mut looks = 0;
     while !stopping.is_closed() {
         assert!(looks < LAST_LOOKS_MAX, "still read");

@@ -51,6 +51,9 @@ const LOGS: Place = Place {
     exit: Exit::Failure,
 };
 
+/// Links that the kernel follows on one way.
+const LINKS_MAX: usize = 40;
+
 /// What a file is called that says which process runs.
 const PID_FILE: &str = "pid file";
 
@@ -127,12 +130,8 @@ pub(super) fn of_files(looks: &Looks, settings: &Settings, named: &CacheOptions)
 /// lets; any other is no start.
 fn in_the_way(what: &'static str, file: &Path, room: &str) -> Option<Finding> {
     let found = std::fs::symlink_metadata(file).ok()?;
-    // What a link to a log leads to is made by the start, as the log itself is.
-    let leads_nowhere = || {
-        let led = std::fs::metadata(file);
-        led.is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
-    };
-    if what != PID_FILE && leads_nowhere() {
+    // What a link to a log leads to is made by the start, as the log itself is, where this user may.
+    if what != PID_FILE && leads_nowhere(file) && may_make_behind(file) {
         return None;
     }
     let is_writable = rustix::fs::accessat(CWD, file, Access::WRITE_OK, AtFlags::EACCESS).is_ok();
@@ -141,7 +140,8 @@ fn in_the_way(what: &'static str, file: &Path, room: &str) -> Option<Finding> {
         return None;
     }
     if found.is_symlink() {
-        let means = "it is a link, which the start does not follow, or not to a file of its own";
+        let means =
+            "it is a link that the start does not follow, or that leads to where it may not write";
         let mend = format!(
             "rm {}, or name another place (LOG_DIR, PID_DIR)",
             file.display()
@@ -157,6 +157,23 @@ fn in_the_way(what: &'static str, file: &Path, room: &str) -> Option<Finding> {
     }
     let mend = format!("as root: chown {user} {seen} && chmod u+w {seen}");
     Some(Finding::ok(what, seen, means).fails(Exit::Failure, mend))
+}
+
+fn leads_nowhere(link: &Path) -> bool {
+    let led = std::fs::metadata(link);
+    led.is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
+}
+
+/// May this user make what a link leads to?
+fn may_make_behind(link: &Path) -> bool {
+    let mut place = link.to_path_buf();
+    for _ in 0..LINKS_MAX {
+        let Ok(to) = std::fs::read_link(&place) else {
+            break;
+        };
+        place = directory_of(&place).join(to);
+    }
+    mount::may_make_files(directory_of(&place)).is_ok()
 }
 
 /// Where a file lies.
