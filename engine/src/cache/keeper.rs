@@ -213,11 +213,9 @@ impl Keeper {
         }
     }
 
-    /// Points up to this second may come back from now on, and none of a later one.
+    /// Points up to this second may come back from now on.
     pub(super) fn begin_recall(&mut self, until: u32) {
         self.recalled_until = until;
-        self.live.retain(|(_, second)| *second <= until);
-        self.live.shrink_to_fit();
     }
 
     /// Nothing comes back any more, and earlier epochs owe nothing. Lets go of a bounded number of
