@@ -23,6 +23,14 @@ impl World {
         })
     }
 
+    /// Turns in each of so many seconds until nothing moves.
+    fn settle_for(&mut self, seconds: u64) {
+        for _ in 0..seconds {
+            self.settle();
+            self.later(1);
+        }
+    }
+
     /// Turns until the journal's disk has answered everything; the data's disk answers nothing.
     fn settle_journal(&mut self) {
         self.hold = true;
@@ -177,10 +185,7 @@ fn journal_fails_in_a_stop(stage: Stage) {
     }
     world.shards[0].rest();
     assert!(!world.shards[0].is_written_out());
-    for _ in 0..4 {
-        world.settle();
-        world.later(1);
-    }
+    world.settle_for(4);
     assert!(matches!(journal_is(&world), State::Failed(_)));
     assert!(world.shards[0].is_written_out() && world.shards[0].is_at_rest());
     assert_eq!(world.shards[0].report().usage.points, 0);
@@ -222,10 +227,7 @@ fn drained_in_vain() -> (World, Point) {
 fn a_drain_leaves_what_cannot_be_written_to_a_journal_that_is_well() {
     let (mut world, point) = drained_in_vain();
     world.shards[0].rest();
-    for _ in 0..3 {
-        world.settle();
-        world.later(1);
-    }
+    world.settle_for(3);
     assert!(world.shards[0].is_at_rest());
     assert_eq!(world.count(Counter::DroppedAtStop), 0);
     assert_eq!(world.shards[0].report().usage.points, 1);
@@ -235,10 +237,7 @@ fn a_drain_leaves_what_cannot_be_written_to_a_journal_that_is_well() {
     let mut world = World::all_started(1, world.disk, &data_sync);
     let number = data_sync.begin();
     data_sync.done(number);
-    for _ in 0..10 {
-        world.settle();
-        world.later(1);
-    }
+    world.settle_for(10);
     assert_eq!(world.count(Counter::Replayed), 1);
     assert_eq!(world.disk.points("/data/a/b.wsp"), [point]);
 }
@@ -264,10 +263,7 @@ fn a_drain_into_a_full_cache_takes_what_senders_were_read_of() {
             "files may make room"
         );
     }
-    for _ in 0..=STOP_UPDATES_WAIT.as_secs() {
-        world.settle();
-        world.later(1);
-    }
+    world.settle_for(STOP_UPDATES_WAIT.as_secs() + 1);
     assert!(world.shards[0].has_room(), "no file makes any");
     world.take("a.b", late);
     world.settle();
@@ -284,10 +280,7 @@ fn eight_owed() -> Disk {
         let point = world.point(10, 1.5);
         world.take(&format!("a.m{number}"), point);
     }
-    for _ in 0..3 {
-        world.settle();
-        world.later(1);
-    }
+    world.settle_for(3);
     world.disk
 }
 
@@ -296,10 +289,7 @@ fn a_drain_ends_though_what_it_leaves_has_the_room_of_what_comes_back() {
     let mut world = World::started_with((1, Some(4)), eight_owed(), &Arc::default(), |_| {});
     world.settle();
     world.shards[0].drain();
-    for _ in 0..3 * DRAIN_ATTEMPTS_MAX {
-        world.settle();
-        world.later(1);
-    }
+    world.settle_for(3 * u64::from(DRAIN_ATTEMPTS_MAX));
     assert!(world.shards[0].is_drained());
     assert_eq!(world.count(Counter::DroppedAtStop), 0);
 }
@@ -311,10 +301,7 @@ fn a_drain_ends_though_no_sync_of_the_data_succeeds() {
     data_sync.begin();
     data_sync.failed();
     world.shards[0].drain();
-    for _ in 0..STOP_UPDATES_WAIT.as_secs() + 3 * u64::from(DRAIN_ATTEMPTS_MAX) {
-        world.settle();
-        world.later(1);
-    }
+    world.settle_for(STOP_UPDATES_WAIT.as_secs() + 3 * u64::from(DRAIN_ATTEMPTS_MAX));
     assert!(world.shards[0].is_drained());
     assert_eq!(world.count(Counter::DroppedAtStop), 0);
     assert_eq!(world.shards[0].report().usage.points, 8);
@@ -340,10 +327,7 @@ fn a_drain_leaves_what_has_a_file_that_is_out_of_reach_to_the_journal() {
     world.settle();
     world.later(1);
     world.shards[0].drain();
-    for _ in 0..3 * DRAIN_ATTEMPTS_MAX {
-        world.settle();
-        world.later(1);
-    }
+    world.settle_for(3 * u64::from(DRAIN_ATTEMPTS_MAX));
     assert!(world.shards[0].is_drained());
     assert_eq!(world.count(Counter::DroppedCreateWait), 1, "the new one's");
     assert_eq!(world.shards[0].report().usage.points, 1);
@@ -369,10 +353,7 @@ fn a_drain_writes_what_came_back_though_nobody_ends_earlier_epochs_any_more() {
     let mut world = World::all_started(2, disk, &Arc::default());
     world.shards[0].give_up_recall();
     world.shards.iter_mut().for_each(Shard::drain);
-    for _ in 0..5 {
-        world.settle();
-        world.later(1);
-    }
+    world.settle_for(5);
     assert!(world.shards.iter().all(Shard::is_drained));
     for number in 0..8 {
         let path = format!("/data/a/m{number}.wsp");
@@ -398,10 +379,7 @@ fn what_was_left_to_a_journal_that_fails_then_is_tried_again_and_given_up() {
     let late = world.point(5, 2.5);
     world.take("a.b", late);
     world.shards[0].rest();
-    for _ in 0..DRAIN_ATTEMPTS_MAX + 3 {
-        world.settle();
-        world.later(1);
-    }
+    world.settle_for(u64::from(DRAIN_ATTEMPTS_MAX) + 3);
     let Report { usage, journal, .. } = world.shards[0].report();
     assert!(matches!(journal.unwrap().state, State::Failed(_)));
     assert!(world.shards[0].is_drained() && world.shards[0].is_at_rest());
@@ -416,10 +394,7 @@ fn a_drain_gives_a_broken_files_points_up_though_the_journal_is_well() {
     world.take("a", point);
     world.settle();
     world.shards[0].drain();
-    for _ in 0..2 * DRAIN_ATTEMPTS_MAX {
-        world.settle();
-        world.later(1);
-    }
+    world.settle_for(2 * u64::from(DRAIN_ATTEMPTS_MAX));
     assert!(world.shards[0].is_drained());
     assert_eq!(world.count(Counter::DroppedAtStop), 1);
 }
@@ -444,10 +419,7 @@ fn a_drain_drops_nothing_of_what_it_cannot_write_for_want_of_room() {
     world.disk.failing = vec![(Stage::Probe, EIO)];
     world.shards[0].drain();
     world.hold = false;
-    for _ in 0..DRAIN_ATTEMPTS_MAX {
-        world.settle();
-        world.later(1);
-    }
+    world.settle_for(u64::from(DRAIN_ATTEMPTS_MAX));
     assert!(world.shards[0].is_drained());
     assert_eq!(world.count(Counter::DroppedParked), 0);
     assert_eq!(world.shards[0].report().usage.points, 5);
