@@ -264,8 +264,7 @@ impl Core {
 
     /// How long the ring may wait for something to happen.
     fn wait(&self) -> Option<Duration> {
-        let is_held_up = self.shard.is_congested() || self.front.holds_too_much();
-        let has_bulk = !self.bulk.is_empty() && !is_held_up;
+        let has_bulk = !self.bulk.is_empty() && !self.is_held_up();
         if has_bulk || self.front.has_work() || self.shard.has_work() {
             return Some(Duration::ZERO);
         }
@@ -282,6 +281,11 @@ impl Core {
         .flatten()
         .min()
         .map(|at| at.saturating_duration_since(now))
+    }
+
+    /// Does what receivers brought, or their sockets hold, wait for another core, or for what is held here?
+    fn is_held_up(&self) -> bool {
+        self.shard.is_congested() || self.front.holds_too_much()
     }
 
     fn is_waiting_for_others(&self) -> bool {
@@ -529,11 +533,11 @@ impl Core {
         if self.phase != Phase::Stopping {
             return;
         }
-        if self.shard.is_congested() || self.front.holds_too_much() {
+        if self.is_held_up() {
             return self.front.put_off_last();
         }
         let mut left = TURN_BYTES_MAX;
-        while left > 0 && !self.shard.is_congested() && !self.front.holds_too_much() {
+        while left > 0 && !self.is_held_up() {
             let Some((socket, bytes_max)) = self.front.next_last_read() else {
                 break;
             };
