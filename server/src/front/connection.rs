@@ -375,30 +375,29 @@ impl Connection {
         has_time: bool,
     ) -> LastRead {
         self.last_bytes += bytes;
-        let is_followed = match outcome {
-            ReceiveNow::Bytes(_) => self.last_bytes < LAST_READ_TOTAL_BYTES_MAX,
-            // A datagram has no sender's kernel that holds it.
+        match outcome {
+            ReceiveNow::Bytes(_) if self.last_bytes < LAST_READ_TOTAL_BYTES_MAX => {
+                LastRead::Another
+            }
+            ReceiveNow::Bytes(_) => LastRead::End,
             ReceiveNow::Empty => {
                 self.last_looks += 1;
                 let silence = now.saturating_duration_since(self.heard);
-                if has_time
+                // A datagram has no sender's kernel that holds it.
+                let is_waited_for = has_time
                     && self.service() != Service::Datagram
                     && silence < LAST_READ_SILENCE
-                    && self.last_looks < LAST_LOOKS_MAX
-                {
-                    return LastRead::Later;
+                    && self.last_looks < LAST_LOOKS_MAX;
+                if is_waited_for {
+                    LastRead::Later
+                } else {
+                    LastRead::End
                 }
-                false
             }
             ReceiveNow::Closed | ReceiveNow::Failed(_) => {
                 self.left = true;
-                false
+                LastRead::End
             }
-        };
-        if is_followed {
-            LastRead::Another
-        } else {
-            LastRead::End
         }
     }
 }
