@@ -53,7 +53,10 @@ fn standing<'a>(settings: &Settings, path: &'a Path) -> &'a Path {
     if settings.data.len() > 1 {
         return path;
     }
-    path.ancestors().find(|it| it.is_dir()).unwrap_or(path)
+    let here = Path::new(".");
+    let upwards = path.ancestors();
+    let mut upwards = upwards.map(|it| if it.as_os_str().is_empty() { here } else { it });
+    upwards.find(|it| it.is_dir()).unwrap_or(path)
 }
 
 fn visits(updates: usize) -> u32 {
