@@ -104,8 +104,8 @@ impl World {
                 self.oracle.may_be_dropped(metric, &in_file);
             }
         }
-        // What came back a second time may have been dropped but for its oldest values.
-        if process.again_bytes > 0 {
+        // What came back may have been in its file already, and then dropped but for its oldest values.
+        if process.left_bytes > 0 {
             self.oracle.forget_order();
         }
     }
