@@ -6,9 +6,8 @@
 //! without touching a file. Flags win over carbon.conf. Long flags only.
 //! A wrong command line ends with `Exit::Usage` before anything is started.
 
-use std::ffi::OsString;
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -62,17 +61,6 @@ pub enum Command {
     Journal(JournalOptions),
 }
 
-/// The words of a command line. A program called carbon-cache, or carbon-cache.py, is
-/// `benzene cache`: init scripts stay as they are.
-pub fn words(line: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
-    let mut words: Vec<OsString> = line.into_iter().collect();
-    let stem = words.first().and_then(|name| Path::new(name).file_stem());
-    if stem.is_some_and(|stem| stem == "carbon-cache") {
-        words.insert(1, "cache".into());
-    }
-    words
-}
-
 const CACHE_EXAMPLES: &str = "\
 Examples:
   benzene cache
@@ -89,9 +77,14 @@ Examples:
 pub struct CacheOptions {
     /// carbon.conf to read; storage-schemas.conf and storage-aggregation.conf lie beside it.
     /// Without it, carbon.conf is looked for where GRAPHITE_CONF_DIR or GRAPHITE_ROOT says; where
-    /// neither is set, built-in defaults serve
+    /// neither is set, built-in defaults serve, or under the name carbon-cache.py the file that Python's
+    /// program would find above its own directory
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
+    /// Where the program lies that was called carbon-cache (`called`): GRAPHITE_ROOT is the directory
+    /// above, where nothing else says where carbon.conf is
+    #[arg(long, value_name = "FILE", hide = true)]
+    pub program: Option<PathBuf>,
     /// Answer for this one instance: `[cache:NAME]` changes what `[cache]` says, and the name is part of
     /// our own metrics' names. Without it, one process answers for all instances of carbon.conf
     #[arg(long, value_name = "NAME", value_parser = instance)]
@@ -649,17 +642,6 @@ mod tests {
             (options.config, options.line, options.shards),
             (None, None, None)
         );
-    }
-
-    #[test]
-    fn the_name_carbon_cache_is_a_command() {
-        let called = |line: &[&str]| words(line.iter().map(OsString::from));
-        for name in ["carbon-cache", "carbon-cache.py", "/usr/bin/carbon-cache"] {
-            assert_eq!(called(&[name, "start"])[1..], ["cache", "start"], "{name}");
-        }
-        assert_eq!(called(&["benzene", "query"])[1..], ["query"]);
-        assert_eq!(called(&["carbon-relay.py", "start"])[1..], ["start"]);
-        assert_eq!(called(&[]).len(), 0);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! Start reading at `core` (the loop), then `front` (connections), `wire` (protocols), `desk`
 //! (start, signals, own metrics, stop), `process` (pid file, background, user) and `config`.
 
+pub mod called;
 pub mod cli;
 pub mod config;
 mod core;

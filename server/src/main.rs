@@ -1,6 +1,7 @@
 //! The program `benzene`: reads the command line and hands over to the room that does the work.
 
-use benzene_server::cli::{self, Cli, Command};
+use benzene_server::called;
+use benzene_server::cli::{Cli, Command};
 use benzene_server::exit::Exit;
 use benzene_server::{logging, process, tools};
 use clap::Parser;
@@ -9,7 +10,9 @@ use clap::Parser;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> Exit {
-    match Cli::parse_from(cli::words(std::env::args_os())).command {
+    let search = std::env::var_os("PATH");
+    let words = called::words(std::env::args_os(), search.as_deref());
+    match Cli::parse_from(words).command {
         Command::Cache(run) => process::run(&run),
         Command::Doctor(options) => {
             logging::start(options.daemon.log);

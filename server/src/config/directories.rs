@@ -41,6 +41,27 @@ pub(super) struct Surroundings {
     home: Option<String>,
 }
 
+/// An installation's directory.
+#[derive(Debug)]
+struct Root {
+    path: PathBuf,
+    named_by: NamedBy,
+    /// Why the storage directory is the one below: the end of a sentence.
+    storage_because: &'static str,
+}
+
+impl Root {
+    /// The one in whose `bin` a program lies.
+    fn above(program: &Path) -> Option<Root> {
+        let program = normal_path(program);
+        Some(Root {
+            path: program.parent()?.parent()?.to_owned(),
+            named_by: NamedBy::Program,
+            storage_because: "it lies beside the directory of the program",
+        })
+    }
+}
+
 /// Where this instance finds and keeps things.
 #[derive(Debug)]
 pub(super) struct Directories {
@@ -57,17 +78,25 @@ impl Surroundings {
         let set = |name: &str| environment(name).filter(|value| !value.is_empty());
         let home = set("HOME");
         let clean = |text: &str| clean_path(text, home.as_deref());
-        let root = set("GRAPHITE_ROOT").map(|root| clean(&root));
+        let root = set("GRAPHITE_ROOT").map(|root| Root {
+            path: clean(&root),
+            named_by: NamedBy::Environment("GRAPHITE_ROOT"),
+            storage_because: "it lies below GRAPHITE_ROOT",
+        });
+        // Python's program always guesses from its own place. Where carbon.conf is named, what lies beside
+        // that is the better guess: a link need not be where Python was installed.
+        let is_told = options.config.is_some() || set("GRAPHITE_CONF_DIR").is_some();
+        let program = options.program.as_deref().filter(|_| !is_told);
+        let root = root.or_else(|| Root::above(program?));
         let config = match (&options.config, set("GRAPHITE_CONF_DIR"), &root) {
             (Some(path), _, _) => Some((normal_path(path), NamedBy::Flag)),
             (None, Some(conf_dir), _) => Some((
                 clean(&conf_dir).join("carbon.conf"),
                 NamedBy::Environment("GRAPHITE_CONF_DIR"),
             )),
-            (None, None, Some(root)) => Some((
-                root.join("conf").join("carbon.conf"),
-                NamedBy::Environment("GRAPHITE_ROOT"),
-            )),
+            (None, None, Some(root)) => {
+                Some((root.path.join("conf").join("carbon.conf"), root.named_by))
+            }
             (None, None, None) => None,
         };
         let conf_dir = match &config {
@@ -76,10 +105,7 @@ impl Surroundings {
         };
         let (storage_dir, storage_because) = match (set("GRAPHITE_STORAGE_DIR"), root, &config) {
             (Some(storage), _, _) => (clean(&storage), "GRAPHITE_STORAGE_DIR says so".to_owned()),
-            (None, Some(root), _) => (
-                root.join("storage"),
-                "it lies below GRAPHITE_ROOT".to_owned(),
-            ),
+            (None, Some(root), _) => (root.path.join("storage"), root.storage_because.to_owned()),
             (None, None, Some(_)) => beside(&conf_dir),
             (None, None, None) => (
                 PathBuf::from(STORAGE_DIR_ALONE),
@@ -301,11 +327,51 @@ mod tests {
             config: config.map(PathBuf::from),
             ..CacheOptions::default()
         };
+        find_as(&options, variables)
+    }
+
+    fn find_as(options: &CacheOptions, variables: &[(&str, &str)]) -> Surroundings {
         let environment = |name: &str| {
             let found = variables.iter().find(|(key, _)| *key == name);
             found.map(|(_, value)| (*value).to_owned())
         };
-        Surroundings::find(&options, &environment)
+        Surroundings::find(options, &environment)
+    }
+
+    #[test]
+    fn under_carbons_name_the_root_is_above_the_program_where_nobody_says_otherwise() {
+        let called = CacheOptions {
+            program: Some("/opt/graphite/x/../bin/carbon-cache.py".into()),
+            ..CacheOptions::default()
+        };
+        let found = find_as(&called, &[]);
+        let conf = PathBuf::from("/opt/graphite/conf/carbon.conf");
+        assert_eq!(found.config, Some((conf, NamedBy::Program)));
+        assert_eq!(found.storage_dir, Path::new("/opt/graphite/storage"));
+        let (root, conf) = (
+            ("GRAPHITE_ROOT", "/srv"),
+            ("GRAPHITE_CONF_DIR", "/etc/carbon"),
+        );
+        assert_eq!(
+            find_as(&called, &[root]).storage_dir,
+            Path::new("/srv/storage")
+        );
+        let by_variable = find_as(&called, &[conf]);
+        assert_eq!(
+            by_variable.config.unwrap().0,
+            Path::new("/etc/carbon/carbon.conf")
+        );
+        let by_flag = CacheOptions {
+            config: Some("/etc/carbon/carbon.conf".into()),
+            ..called
+        };
+        let by_flag = find_as(&by_flag, &[]);
+        assert_eq!(by_flag.config.unwrap().1, NamedBy::Flag);
+        assert_eq!(
+            by_flag.storage_dir,
+            Path::new("/opt/graphite/storage"),
+            "the usual one"
+        );
     }
 
     #[test]

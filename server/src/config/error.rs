@@ -43,6 +43,8 @@ pub enum NamedBy {
     Flag,
     /// This environment variable.
     Environment(&'static str),
+    /// The program's own place, under carbon-cache's name.
+    Program,
 }
 
 impl fmt::Display for NamedBy {
@@ -53,6 +55,10 @@ impl fmt::Display for NamedBy {
                 f,
                 "the environment variable {name} leads there; give --config, correct {name}, or \
                  unset it to run on built-in defaults"
+            ),
+            NamedBy::Program => write!(
+                f,
+                "a program called carbon-cache looks there, above its own directory, as Python's                  does; give --config, or set GRAPHITE_ROOT or GRAPHITE_CONF_DIR"
             ),
         }
     }

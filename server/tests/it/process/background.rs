@@ -240,6 +240,45 @@ fn under_carbons_name_it_takes_carbons_command_line() {
 }
 
 #[test]
+fn under_carbons_name_it_finds_the_carbon_conf_that_pythons_program_would_find() {
+    let place = Place::new("");
+    for directory in ["bin", "conf"] {
+        std::fs::create_dir(place.path(directory)).unwrap();
+    }
+    let link = place.path("bin/carbon-cache.py");
+    symlink(env!("CARGO_BIN_EXE_benzene"), &link).unwrap();
+    let run = |word: &str| {
+        let mut command = Command::new(&link);
+        for variable in ["GRAPHITE_ROOT", "GRAPHITE_CONF_DIR", "GRAPHITE_STORAGE_DIR"] {
+            command.env_remove(variable);
+        }
+        for port in ["--line", "--udp", "--pickle", "--query"] {
+            command.args([port, "127.0.0.1:0"]);
+        }
+        Ran::of(command.arg(word).output().unwrap())
+    };
+    let lost = run("start");
+    assert_eq!(lost.code, Some(3), "{lost:?}");
+    let looked = place.path("conf/carbon.conf");
+    assert!(
+        lost.err
+            .contains(&format!("{}: there is no such file", looked.display())),
+        "{lost:?}"
+    );
+    assert!(
+        lost.err.contains("give --config, or set GRAPHITE_ROOT"),
+        "{lost:?}"
+    );
+    for file in ["carbon.conf", "storage-schemas.conf"] {
+        std::fs::rename(place.path(file), place.path("conf").join(file)).unwrap();
+    }
+    for (word, code) in [("status", 1), ("start", 0), ("status", 0), ("stop", 0)] {
+        let ran = run(word);
+        assert_eq!(ran.code, Some(code), "{word}: {ran:?}");
+    }
+}
+
+#[test]
 fn in_the_foreground_a_pid_file_is_written_where_one_is_named() {
     let place = Place::new("");
     let named = place.path("run/benzene.pid");
