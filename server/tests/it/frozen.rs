@@ -8,6 +8,7 @@
 
 use std::io::Write;
 use std::net::TcpStream;
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -51,6 +52,24 @@ fn journaled(daemon: &Daemon, prefix: &str) -> usize {
 
 #[test]
 fn a_data_disk_that_hangs_keeps_neither_points_from_the_journal_nor_a_stop_from_its_end() {
+    disk_hangs(|daemon| {
+        daemon.signal("TERM");
+        daemon.wait_for_log("the stop goes on without them");
+        daemon.wait_for_log("cached + ");
+        0
+    });
+}
+
+#[test]
+fn a_kill_while_the_data_disk_hangs_loses_nothing() {
+    disk_hangs(|daemon| {
+        daemon.signal("KILL");
+        9
+    });
+}
+
+/// The disk hangs, and then the daemon ends in this way, by this signal if by one.
+fn disk_hangs(end: impl FnOnce(&mut Daemon) -> i32) {
     let disk = Disk::new("ext4");
     disk.mount();
     let root = tempfile::tempdir().unwrap();
@@ -75,13 +94,12 @@ fn a_data_disk_that_hangs_keeps_neither_points_from_the_journal_nor_a_stop_from_
     wait_for(|| (journaled(&daemon, "later.") == METRICS).then_some(()))
         .unwrap_or_else(|| panic!("they wait behind the data: {}", daemon.log()));
 
-    daemon.signal("TERM");
-    daemon.wait_for_log("the stop goes on without them");
-    daemon.wait_for_log("cached + ");
+    let signal = end(&mut daemon);
     // What hangs in the kernel ends with the disk's answer only, and the process with it.
     drop(frozen);
     let ended = daemon.wait();
-    assert!(ended.status.success(), "{}", ended.log);
+    assert_eq!(ended.status.signal().unwrap_or(0), signal, "{}", ended.log);
+    assert!(signal > 0 || ended.status.success(), "{}", ended.log);
 
     let daemon = Daemon::start_in(&setup(2, "SHUTDOWN = drain\n"), ended.root);
     assert!(wait_for_recall(&daemon, 2) >= METRICS as u64);

@@ -52,6 +52,11 @@ pub(crate) struct Load {
 /// How far each connection had been read, and when.
 type Look = (Instant, Vec<u32>);
 
+/// So much later than it says a promise may hold where others have the processor; past that the end waits
+/// for a calmer moment, for so long.
+const LATE_USUAL: Duration = Duration::from_millis(50);
+const CALM_PATIENCE: Duration = Duration::from_secs(2);
+
 /// How much longer than usual the daemon's steps take because others have the processor: its turn, the
 /// kernel's write and the answer to it may each wait as long as the slowest look of the last second.
 fn waited_for_processor(looks: &[Look], cut_at: Instant) -> Duration {
@@ -70,6 +75,31 @@ pub(crate) struct Sent {
     pub(crate) promised: Vec<u32>,
     /// By connection: rounds of which a part may have been sent.
     begun: Vec<u32>,
+    /// So much later than it says the promise holds, as others had the processor.
+    late: Duration,
+}
+
+impl Sent {
+    /// Was the machine so calm that the promise is about what it says?
+    pub(crate) fn is_calm(&self) -> bool {
+        self.late <= LATE_USUAL
+    }
+}
+
+/// Draws rounds until so many were calm, and says how often another one was drawn. On a machine that is
+/// never calm a few show all that can be shown, so that only full counts ask for calm ones.
+pub(crate) fn draw(count: usize, mut round: impl FnMut(usize) -> Sent) {
+    let (mut calm, mut drawn) = (0, 0);
+    while calm < count {
+        let sent = round(drawn);
+        drawn += 1;
+        calm += usize::from(sent.is_calm() || !is_long());
+        assert!(
+            drawn < count * 3,
+            "{calm} of {drawn} rounds were calm: something else has the processor"
+        );
+    }
+    eprintln!("{drawn} rounds, {} of them again", drawn - calm);
 }
 
 impl Load {
@@ -89,11 +119,11 @@ impl Load {
     }
 
     /// Sends until `cut` has been called, which is so long after each connection was read once.
-    /// Says how far each had been read `promised_after` before that.
+    /// Says how far each had been read `promised_after` before that, in a calm moment if there is one.
     pub(crate) fn run(&self, daemon: &Daemon, lead: Duration, cut: impl FnOnce()) -> Sent {
         let stop = AtomicBool::new(false);
         let begun: Vec<AtomicU32> = (0..CONNECTIONS).map(|_| AtomicU32::new(0)).collect();
-        let promised = std::thread::scope(|scope| {
+        let (promised, late) = std::thread::scope(|scope| {
             for (connection, begun) in (0..).zip(&begun) {
                 let (address, stop) = (daemon.line, &stop);
                 scope.spawn(move || self.send(connection, address, begun, stop));
@@ -103,9 +133,15 @@ impl Load {
             let mut begun_at: Option<Instant> = None;
             let waiting = Instant::now();
             let promised = loop {
-                let is_time = begun_at.is_some_and(|at| at.elapsed() >= lead);
-                if let Some(promised) = self.promised(&looks).filter(|_| is_time) {
-                    break promised;
+                let since = begun_at.map_or(Duration::ZERO, |at| at.elapsed());
+                let late = waited_for_processor(&looks, Instant::now());
+                let is_calm = late <= LATE_USUAL || since >= lead + CALM_PATIENCE;
+                if let Some(promised) = self.promised(&looks, late)
+                    && begun_at.is_some()
+                    && since >= lead
+                    && is_calm
+                {
+                    break (promised, late);
                 }
                 assert!(waiting.elapsed() < PATIENCE, "nothing is read");
                 let read = rounds_read(&mut querier);
@@ -123,13 +159,15 @@ impl Load {
         Sent {
             promised,
             begun: begun.collect(),
+            late,
         }
     }
 
-    /// How far each connection had been read so long ago that it is promised now.
-    fn promised(&self, looks: &[Look]) -> Option<Vec<u32>> {
+    /// How far each connection had been read so long ago that it is promised now, so much later than
+    /// usual.
+    fn promised(&self, looks: &[Look], late: Duration) -> Option<Vec<u32>> {
         let now = Instant::now();
-        let promised_after = self.promised_after + waited_for_processor(looks, now);
+        let promised_after = self.promised_after + late;
         let old = |(at, read): &&Look| {
             *at + promised_after <= now && read.iter().all(|rounds| *rounds > 0)
         };
@@ -166,11 +204,12 @@ impl Load {
         }
     }
 
-    /// Compares every archive of every metric with what was sent. How many points are there.
+    /// Compares every archive of every metric with what was sent, and says how many points are there and
+    /// how many had to be.
     /// Without gaps: what is there beyond the promise goes on where that ends. A power cut takes
     /// pages in any order.
-    pub(crate) fn check(&self, data: &Path, sent: &Sent, is_gapless: bool) -> u64 {
-        let mut count = 0;
+    pub(crate) fn check(&self, data: &Path, sent: &Sent, is_gapless: bool) {
+        let (mut count, mut least) = (0, 0);
         for (connection, (promised, begun)) in (0..).zip(sent.promised.iter().zip(&sent.begun)) {
             for metric in 0..self.metrics + begun {
                 let rounds = Rounds {
@@ -186,7 +225,8 @@ impl Load {
                 let value = |second: u32| value(connection, metric, second - self.start);
                 self.check_raw((&name, is_gapless), &archives[0], &rounds, value);
                 self.check_coarse(&name, &archives, &rounds, is_gapless);
-                count += archives[0].len() as u64;
+                count += archives[0].len();
+                least += promised.saturating_sub(rounds.first) as usize;
             }
             for mark in 0..MARKS {
                 let name = mark_name(connection, mark);
@@ -197,10 +237,15 @@ impl Load {
                     found.map_or(*promised == 0, |value| expected.contains(&value)),
                     "{name}: {points:?}, {sent:?}"
                 );
-                count += points.len() as u64;
+                count += points.len();
+                least += usize::from(*promised > 0);
             }
         }
-        count
+        assert!(count >= least, "{count} of {least} points: {sent:?}");
+        eprintln!(
+            "{least} points were promised, {} ms later than usual; {count} are there",
+            sent.late.as_millis()
+        );
     }
 
     fn check_raw(
@@ -450,20 +495,38 @@ pub(crate) fn known(daemon: &Daemon, querier: &mut Querier, metric: &str) -> BTr
 /// Shards of the run that is killed, and of the next one.
 const SHARDS: [(usize, usize); 3] = [(2, 3), (1, 2), (3, 1)];
 
+/// Write orders by round: Python's, so that much is written meanwhile; ours, with points that are held for
+/// a second and cut at the slots of the second archive; ours as it is where nobody says anything.
+const ORDERS: [&str; 3] = [
+    "CACHE_WRITE_STRATEGY = sorted\n",
+    "CACHE_WRITE_STRATEGY = deadline\nMAX_POINT_AGE = 1\n",
+    "CACHE_WRITE_STRATEGY = deadline\n",
+];
+
+/// Each with each number of shards.
+pub(crate) fn order(round: usize) -> &'static str {
+    ORDERS[(round + round / ORDERS.len()) % ORDERS.len()]
+}
+
 #[test]
 fn a_killed_daemon_loses_nothing_that_was_read_a_moment_before() {
-    let rounds: usize = if is_long() { 50 } else { 3 };
-    let replayed: u64 = (0..rounds).map(killed_under_load).sum();
+    let mut replayed = 0;
+    draw(if is_long() { 50 } else { 3 }, |round| {
+        let (sent, came_back) = killed_under_load(round);
+        replayed += came_back;
+        sent
+    });
     // In one round or another all may be in the files by then.
     assert!(replayed > 0, "whatever was killed, all was in the files");
 }
 
 /// Says how many points came back.
-fn killed_under_load(round: usize) -> u64 {
+fn killed_under_load(round: usize) -> (Sent, u64) {
     let (before, after) = SHARDS[round % SHARDS.len()];
+    let order = order(round);
     // JOURNAL_COMMIT is 10 ms.
     let load = Load::new(100, Duration::ZERO, Duration::from_millis(60));
-    let daemon = Daemon::start(&setup(before, ""));
+    let daemon = Daemon::start(&setup(before, order));
     let until_kill = Duration::from_millis(200 + u64::try_from(round).unwrap() * 7919 % 1_500);
     let sent = load.run(&daemon, until_kill, || daemon.signal("KILL"));
     let ended = daemon.wait();
@@ -472,11 +535,15 @@ fn killed_under_load(round: usize) -> u64 {
         promised > 0,
         "round {round}: nothing was promised: {sent:?}"
     );
-    let daemon = Daemon::start_in(&setup(after, "SHUTDOWN = drain"), ended.root);
+    let daemon = Daemon::start_in(
+        &setup(after, &format!("SHUTDOWN = drain\n{order}")),
+        ended.root,
+    );
     let replayed = wait_for_recall(&daemon, after);
     let ended = daemon.stop();
     assert!(ended.status.success(), "{}", ended.log);
     let balance = balance(&ended.log);
+    eprintln!("{order:?}, {before} shards and then {after}: {replayed} points came back");
     assert_eq!(
         (balance.replayed, balance.received, balance.cached),
         (replayed, 0, 0)
@@ -484,7 +551,7 @@ fn killed_under_load(round: usize) -> u64 {
     assert!(!ended.log.contains("cannot be read"), "{}", ended.log);
     load.check(&ended.data(), &sent, true);
     assert_nothing_owed(&ended.data());
-    replayed
+    (sent, replayed)
 }
 
 const CACHED_METRICS: u32 = 2_000;
@@ -529,8 +596,10 @@ fn assert_many_in_files(data: &Path, start: u32) {
     }
 }
 
-/// What a fast stop may take: two seconds, and what other work on the machine adds.
-const FAST: Duration = Duration::from_secs(5);
+/// What a fast stop may take: two seconds, and beside other tests what they add.
+fn fast() -> Duration {
+    Duration::from_secs(if is_long() { 2 } else { 5 })
+}
 
 #[test]
 fn a_stop_is_fast_and_the_next_start_has_every_point() {
@@ -540,7 +609,7 @@ fn a_stop_is_fast_and_the_next_start_has_every_point() {
     let ended = daemon.stop();
     let (elapsed, first) = (begun.elapsed(), balance(&ended.log));
     assert!(
-        ended.status.success() && elapsed < FAST,
+        ended.status.success() && elapsed < fast(),
         "{elapsed:?}: {}",
         ended.log
     );
@@ -558,7 +627,7 @@ fn a_stop_is_fast_and_the_next_start_has_every_point() {
     let ended = stop_by_command(daemon, &[]);
     let elapsed = begun.elapsed();
     assert!(
-        ended.status.success() && elapsed < FAST,
+        ended.status.success() && elapsed < fast(),
         "{elapsed:?}: {}",
         ended.log
     );

@@ -6,7 +6,9 @@
 use std::time::Duration;
 
 use crate::daemon::Daemon;
-use crate::journal::{Load, assert_nothing_owed, balance, setup, wait_for_recall};
+use crate::journal::{
+    Load, Sent, assert_nothing_owed, balance, draw, order, setup, wait_for_recall,
+};
 use crate::power::{Disk, whole_files};
 use crate::vitals::is_long;
 
@@ -15,50 +17,55 @@ const SEGMENTS: &str = "JOURNAL_SEGMENT_BYTES = 8m\n";
 
 fn power_fails(kind: &str) {
     let disk = Disk::new(kind);
-    let cuts: u64 = if is_long() { 20 } else { 1 };
-    for cut in 0..cuts {
-        disk.mount();
-        // JOURNAL_SYNC is 1 s.
-        let load = Load::new(50, Duration::from_millis(4), Duration::from_millis(1_100));
-        let root = tempfile::tempdir_in(&disk.at).unwrap();
-        let daemon = Daemon::start_in(&setup(2, SEGMENTS), root);
-        let until_cut = Duration::from_millis(1_600 + cut * 397 % 2_000);
-        let sent = load.run(&daemon, until_cut, || {
-            disk.cut();
-            daemon.signal("KILL");
-        });
-        let ended = daemon.wait();
-        let home = ended.root.keep();
-        disk.unmount();
-        disk.mount();
-        let promised: u32 = sent.promised.iter().sum();
-        assert!(promised > 0, "cut {cut}: nothing was promised: {sent:?}");
-        let data = home.join("whisper");
-        let whole = whole_files(&data);
-        let shards = usize::try_from(1 + cut % 3).unwrap();
-        // What the cut has left, moved to a directory that goes away with the test.
-        let root = tempfile::tempdir_in(&disk.at).unwrap();
-        for name in ["whisper", "journal"] {
-            std::fs::rename(home.join(name), root.path().join(name)).unwrap();
-        }
-        let daemon = Daemon::start_in(
-            &setup(shards, &format!("SHUTDOWN = drain\n{SEGMENTS}")),
-            root,
-        );
-        assert!(
-            wait_for_recall(&daemon, shards) > 0,
-            "cut {cut}: {whole} files"
-        );
-        let ended = daemon.stop();
-        assert!(ended.status.success(), "{}", ended.log);
-        balance(&ended.log);
-        load.check(&ended.data(), &sent, false);
-        assert!(whole_files(&ended.data()) >= whole);
-        assert_nothing_owed(&ended.data());
-        drop(ended);
-        drop(std::fs::remove_dir_all(&home));
-        disk.unmount();
+    draw(if is_long() { 20 } else { 2 }, |cut| {
+        cut_under_load(&disk, cut)
+    });
+}
+
+fn cut_under_load(disk: &Disk, cut: usize) -> Sent {
+    let order = order(cut);
+    disk.mount();
+    // JOURNAL_SYNC is 1 s.
+    let load = Load::new(50, Duration::from_millis(4), Duration::from_millis(1_100));
+    let root = tempfile::tempdir_in(&disk.at).unwrap();
+    let daemon = Daemon::start_in(&setup(2, &format!("{SEGMENTS}{order}")), root);
+    let until_cut = Duration::from_millis(1_600 + u64::try_from(cut).unwrap() * 397 % 2_000);
+    let sent = load.run(&daemon, until_cut, || {
+        disk.cut();
+        daemon.signal("KILL");
+    });
+    let ended = daemon.wait();
+    let home = ended.root.keep();
+    disk.unmount();
+    disk.mount();
+    let promised: u32 = sent.promised.iter().sum();
+    assert!(promised > 0, "cut {cut}: nothing was promised: {sent:?}");
+    let data = home.join("whisper");
+    let whole = whole_files(&data);
+    let shards = 1 + cut % 3;
+    // What the cut has left, moved to a directory that goes away with the test.
+    let root = tempfile::tempdir_in(&disk.at).unwrap();
+    for name in ["whisper", "journal"] {
+        std::fs::rename(home.join(name), root.path().join(name)).unwrap();
     }
+    let daemon = Daemon::start_in(
+        &setup(shards, &format!("SHUTDOWN = drain\n{SEGMENTS}{order}")),
+        root,
+    );
+    assert!(
+        wait_for_recall(&daemon, shards) > 0,
+        "cut {cut}: {whole} files"
+    );
+    let ended = daemon.stop();
+    assert!(ended.status.success(), "{}", ended.log);
+    balance(&ended.log);
+    load.check(&ended.data(), &sent, false);
+    assert!(whole_files(&ended.data()) >= whole);
+    assert_nothing_owed(&ended.data());
+    drop(ended);
+    drop(std::fs::remove_dir_all(&home));
+    disk.unmount();
+    sent
 }
 
 #[test]

@@ -109,7 +109,9 @@ fn points_come_back_beside_queries_and_senders_and_through_two_crashes() {
         "it is over too early: {}",
         daemon.log()
     );
-    assert!(longest < Duration::from_secs(1), "a query took {longest:?}");
+    // Half a second is promised; other tests beside it take their part.
+    let most = Duration::from_millis(if is_long() { 500 } else { 1_000 });
+    assert!(longest < most, "a query took {longest:?}");
     std::thread::sleep(Duration::from_millis(100));
     let ended = kill(daemon);
     assert!(
