@@ -61,9 +61,9 @@ impl Room {
         self.take_places(wanted)
     }
 
-    /// The same for points of earlier runs, also where bytes alone are between the low mark and the bound:
-    /// what is remembered until all of them are back may be what keeps them there. Points above the mark
-    /// will be written: for that these wait like everybody, or senders would have no place meanwhile.
+    /// The same for points of earlier runs where nothing else is left to be written, also where bytes alone
+    /// are between the low mark and the bound: what is remembered until all of them are back may be what
+    /// keeps them there.
     pub fn take_returning(&self, wanted: u32) -> u32 {
         if self.is_closed() && !self.has_points_low() {
             return 0;
@@ -78,6 +78,10 @@ impl Room {
             loop {
                 let left = self.points_max.saturating_sub(points);
                 granted = u32::try_from(left).unwrap_or(u32::MAX).min(wanted);
+                // Where nobody waits, each point comes here that is dropped: it costs looks alone.
+                if granted == 0 {
+                    break;
+                }
                 match self.points.compare_exchange_weak(
                     points,
                     points + u64::from(granted),
@@ -201,7 +205,9 @@ impl Room {
     /// The mark first, then the look: whoever gives room back meanwhile either is seen here or sees
     /// the mark (all of it sequentially consistent), so that it cannot stay without reason.
     fn note_full(&self) {
-        self.is_full.store(true, Ordering::SeqCst);
+        if !self.is_full.load(Ordering::SeqCst) {
+            self.is_full.store(true, Ordering::SeqCst);
+        }
         self.note_room();
     }
 

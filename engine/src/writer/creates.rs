@@ -164,9 +164,11 @@ impl Writer {
     }
 
     /// The points of a series are dropped and counted. One whose file was there, or could not be looked
-    /// for, is left to a journal that has them: the disk may only not be mounted.
+    /// for, is left to a journal that has them: the disk may only not be mounted. So is what came back from
+    /// there: an earlier stop may have left it for that.
     fn give_up_create(&mut self, ledger: &mut Ledger, series: SeriesId) {
-        if !ledger.is_noted() || !self.parked.has_failed(series) {
+        let may_be_there = self.parked.has_failed(series) || ledger.is_late(series);
+        if !ledger.is_noted() || !may_be_there {
             return ledger.discard(series, Counter::DroppedCreateWait);
         }
         self.parked.succeeded(series);

@@ -294,6 +294,9 @@ impl Writer {
             if self.lanes.is_away(volume) {
                 self.keep_home(ledger, series);
                 self.park(ledger, series, &Fault::Away, now);
+                if self.draining {
+                    self.lanes.of_mut(volume).unused.update();
+                }
                 continue;
             }
             let access = self.lanes.of(volume).access;
@@ -447,7 +450,8 @@ impl Writer {
             }
             update::Step::Failed(fault) => {
                 ledger.put_back(series);
-                if fault.is_unopened() && self.parked.has_failed(series) {
+                // A drain parks whatever it cannot open, and nobody's points have to go for it.
+                if fault.is_unopened() && (self.draining || self.parked.has_failed(series)) {
                     self.lanes.of_mut(ledger.volume(series)).unused.update();
                 }
                 if !fault.is_missing() {

@@ -308,6 +308,11 @@ fn a_moment_in_which_no_file_can_be_opened_parks_no_more_than_the_limit() {
     rig.run(Duration::from_secs(1));
     let parked = rig.ledger.usage().parked_points;
     assert!((15..=25).contains(&parked), "{parked} at 20 a second");
+    // In a drain nobody's points have to go for them, and no grant is spent on what is not written.
+    rig.ledger.drain();
+    rig.writer.drain(rig.now);
+    rig.run(Duration::from_secs(6));
+    assert_eq!(rig.ledger.usage().parked_points, 500);
 }
 
 #[test]

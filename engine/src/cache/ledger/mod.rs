@@ -1,6 +1,6 @@
 //! One shard's cache with its accounts: every change of a point's state goes through here, so
 //! that it is counted once and its room is given back once.
-//! Invariant: received + own = committed + cached + superseded + dropped, at any moment (points
+//! Invariant: received + own + replayed = committed + cached + superseded + dropped, at any moment (points
 //! dropped before they reached a cache are counted as received by the core that dropped them).
 //! Room is reserved in small credits, so that the shared bound is touched once in many points;
 //! what is left of a credit goes back at the end of the turn.
@@ -116,9 +116,23 @@ impl Ledger {
         self.takes_past_bound && (self.is_draining || is_noted)
     }
 
-    /// The same for a point of an earlier run.
+    /// The same for a point of an earlier run. It waits for the low mark like everybody, or senders would
+    /// have no place before all is back; but not where nothing is left to be written, which would lead
+    /// there.
     pub fn reserve_recalled(&mut self) -> bool {
-        self.reserve_by(Keeper::is_congested_for_copies, Room::take_returning)
+        let is_stuck = self.credit == 0 && self.room.is_closed() && self.has_nothing_to_write();
+        let take = if is_stuck {
+            Room::take_returning
+        } else {
+            Room::take
+        };
+        self.reserve_by(Keeper::is_congested_for_copies, take)
+    }
+
+    /// Are there no points but those whose files are not there, or cannot be written?
+    fn has_nothing_to_write(&self) -> bool {
+        let usage = self.usage();
+        usage.points == usage.waiting_points + usage.parked_points
     }
 
     #[inline]

@@ -29,6 +29,31 @@ fn new_names_of_one_turn_stop_at_the_bound_in_bytes() {
     );
 }
 
+#[test]
+fn what_comes_back_passes_the_low_mark_only_where_nothing_is_left_to_write() {
+    let now = crate::clock::now().instant;
+    let bytes_max = 1_i64 << 24;
+    let room = Arc::new(Room::new(None, bytes_max.unsigned_abs()));
+    let cache = Cache::new(CacheConfig::new(Strategy::Sorted, now));
+    let mut ledger = Ledger::new(cache, Arc::clone(&room), None);
+    assert!(ledger.reserve_recalled());
+    let id = ledger.recall("a", point(100), 5);
+    ledger.set_standing(id, Standing::Writable);
+    ledger.settle(now);
+    room.add_bytes(bytes_max - room.bytes());
+    room.add_bytes(-bytes_max / 50);
+    assert!(room.is_closed(), "between the low mark and the bound");
+    assert!(!ledger.reserve_recalled(), "a point is to be written");
+    let written = ledger.take(id, None).len() as u64;
+    assert!(!ledger.reserve_recalled(), "it is on its way");
+    let outcome = Outcome {
+        written,
+        ..Outcome::default()
+    };
+    ledger.written(id, &outcome, now);
+    assert!(!ledger.reserve() && ledger.reserve_recalled());
+}
+
 /// A series with a point that came back, whose update is under way, and what that writes.
 fn taken_late() -> (Ledger, SeriesId, Outcome) {
     let cache = Cache::new(CacheConfig::new(

@@ -331,6 +331,20 @@ fn a_drain_leaves_what_has_a_file_that_is_out_of_reach_to_the_journal() {
     assert!(world.shards[0].is_drained());
     assert_eq!(world.count(Counter::DroppedCreateWait), 1, "the new one's");
     assert_eq!(world.shards[0].report().usage.points, 1);
+    // And so does the next one, which knows nothing of the file.
+    let data_sync = Arc::new(DataSync::default());
+    let mut next = World::all_started(1, world.disk, &data_sync);
+    next.budgets.creates.set_rate(Some(0.0), next.now.instant);
+    let number = data_sync.begin();
+    data_sync.done(number);
+    next.settle_for(3);
+    assert_eq!(next.count(Counter::Replayed), 1);
+    assert!(next.shards[0].recalled().is_some());
+    next.shards[0].drain();
+    next.settle_for(3 * u64::from(DRAIN_ATTEMPTS_MAX));
+    assert!(next.shards[0].is_drained());
+    assert_eq!(next.count(Counter::DroppedCreateWait), 0);
+    assert_eq!(next.shards[0].report().usage.points, 1);
 }
 
 #[test]
