@@ -45,7 +45,7 @@ pub const GZIP_MEMBER_COST: usize = 1024;
 pub const PROTOBUF_FRAME_BYTES_MAX: usize = 1 << 20;
 /// Deepest nesting of groups in a protobuf frame, whose fields nobody knows: protobuf's own bound.
 pub const PROTOBUF_GROUPS_DEPTH_MAX: usize = 100;
-/// Largest cache-query request: a bulk query of some ten thousand names.
+/// Largest cache-query request: a bulk query of some 90,000 names.
 pub const QUERY_FRAME_BYTES_MAX: usize = 4 << 20;
 
 /// Room for an unfinished line that a connection keeps between lines: most lines fit, and a
@@ -417,8 +417,10 @@ pub const LAST_LOOK_EVERY: Duration = Duration::from_millis(10);
 /// Looks of a stop that find nothing on a connection: a third of a second for one whose sender goes on
 /// with a little now and then.
 pub const LAST_LOOKS_MAX: u32 = 30;
+/// Where as much has come since the last such look, it does not count.
+pub const LAST_LOOK_BYTES_MIN: usize = 4 << 10;
 /// How long a stop that leaves what is cached in the journal looks again at all of them together, while
-/// it can read: it is over within two seconds, whoever sends on. A drain takes what it takes.
+/// it can read: after it a look that finds nothing is the last. A drain takes what it takes.
 pub const LAST_LOOKS_TOGETHER_MAX: Duration = Duration::from_secs(1);
 const _: () = assert!(
     LAST_LOOK_EVERY.as_millis() * (LAST_LOOKS_MAX as u128) < LAST_LOOKS_TOGETHER_MAX.as_millis()

@@ -110,6 +110,8 @@ pub(crate) struct Core {
     unwoken: Unwoken,
     stop_asked: Option<Ending>,
     phase: Phase,
+    /// In the last turn all cores were quiet, this one too.
+    has_seen_quiet: bool,
     /// Where log files are written.
     diary: Option<Box<Diary>>,
 }
@@ -136,6 +138,7 @@ impl Core {
             unwoken: Unwoken::default(),
             stop_asked: None,
             phase: Phase::Running,
+            has_seen_quiet: false,
             diary: None,
         }
     }
@@ -264,7 +267,8 @@ impl Core {
 
     /// How long the ring may wait for something to happen.
     fn wait(&self) -> Option<Duration> {
-        let has_bulk = !self.bulk.is_empty() && !self.is_held_up();
+        let may_read = !self.is_held_up();
+        let has_bulk = !self.bulk.is_empty() && may_read;
         if has_bulk || self.front.has_work() || self.shard.has_work() {
             return Some(Duration::ZERO);
         }
@@ -274,6 +278,7 @@ impl Core {
         [
             self.shard.next_deadline(),
             self.front.next_deadline(now),
+            self.front.next_last_look().filter(|_| may_read),
             retry,
             self.accepting.deadline(),
         ]
@@ -288,8 +293,9 @@ impl Core {
         self.shard.is_congested() || self.front.holds_too_much()
     }
 
+    /// That all are quiet counts once it was acted upon.
     fn is_waiting_for_others(&self) -> bool {
-        matches!(self.phase, Phase::Stopping | Phase::Quiet) && !self.peers.all_quiet()
+        matches!(self.phase, Phase::Stopping | Phase::Quiet) && !self.has_seen_quiet
     }
 
     fn take_parcels(&mut self) {
@@ -583,8 +589,8 @@ impl Core {
             self.phase = Phase::Quiet;
             self.peers.quiet();
         }
-        if self.phase != Phase::Quiet || !self.peers.all_quiet() || !self.peers.is_empty(self.index)
-        {
+        self.has_seen_quiet = self.phase == Phase::Quiet && self.peers.all_quiet();
+        if !self.has_seen_quiet || !self.peers.is_empty(self.index) {
             return;
         }
         // After a drain too the journal has last words: what is in files now.

@@ -15,7 +15,7 @@ use benzene_engine::schemas::{Aggregations, Schemas};
 use benzene_engine::shard::{Shard, ShardConfig};
 use benzene_engine::stats::Counter;
 
-use super::{Core, Peers};
+use super::{Core, INBOX_RETRY, Peers, Phase};
 use crate::config::Service;
 use crate::front::{Entrance, Front, FrontConfig};
 
@@ -84,6 +84,14 @@ fn nothing_further_is_taken_while_what_waits_is_over_its_bound() {
     let is_short = |wait: Duration| !wait.is_zero() && wait < Duration::from_millis(100);
     assert!(wait.is_some_and(is_short), "{wait:?}");
     assert_eq!(core.shard.counted(Counter::Received), 0);
+    // Nor over who is to be read for the last time.
+    let (ours, _theirs) = UnixStream::pair().unwrap();
+    let last = core.ring.adopt(ours.into());
+    core.front.open(last, LINE);
+    core.front.stop_one(last, false);
+    core.obey_front();
+    let wait = core.wait();
+    assert!(wait.is_some_and(is_short), "{wait:?}");
     // What waits finds room, and nothing has to be received for that.
     room.give(u64::from(POINTS));
     for _ in 0..100 {
@@ -95,4 +103,19 @@ fn nothing_further_is_taken_while_what_waits_is_over_its_bound() {
     }
     assert!(core.bulk.is_empty(), "the receive buffer is still there");
     assert_eq!(core.shard.counted(Counter::Received), 2);
+}
+
+#[test]
+fn no_core_sleeps_over_the_moment_from_which_all_are_quiet() {
+    let room = Arc::new(Room::new(None, 1 << 30));
+    let peers = Arc::new(Peers::new(2, None));
+    let mut core = core_alone(Arc::clone(&peers), room, clock::now());
+    core.phase = Phase::Quiet;
+    core.peers.quiet();
+    core.advance();
+    // The other one, between this one's look and its sleep.
+    peers.quiet();
+    assert!(core.wait().is_some_and(|wait| wait <= INBOX_RETRY));
+    core.advance();
+    assert_eq!(core.wait(), Some(Duration::ZERO), "its end is to be made");
 }

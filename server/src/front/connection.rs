@@ -5,8 +5,8 @@
 use std::time::Instant;
 
 use benzene_engine::limits::{
-    HELD_BYTES_MAX, LAST_LOOKS_MAX, LAST_READ_SILENCE, LAST_READ_TOTAL_BYTES_MAX,
-    QUERY_FRAME_BYTES_MAX, TURN_BYTES_PER_ITEM, TURN_ITEMS_MAX,
+    HELD_BYTES_MAX, LAST_LOOK_BYTES_MIN, LAST_LOOKS_MAX, LAST_READ_SILENCE,
+    LAST_READ_TOTAL_BYTES_MAX, QUERY_FRAME_BYTES_MAX, TURN_BYTES_PER_ITEM, TURN_ITEMS_MAX,
 };
 use benzene_engine::ring::ReceiveNow;
 use benzene_engine::shard::{Shard, Trail};
@@ -140,6 +140,8 @@ pub(super) struct Connection {
     last_bytes: usize,
     /// Last reads that found nothing.
     last_looks: u32,
+    /// What had come at the last one.
+    looked_bytes: usize,
     /// When bytes last came.
     pub(super) heard: Instant,
     /// When a point of it was last accepted, or it was opened.
@@ -177,6 +179,7 @@ impl Connection {
             last: Last::No,
             last_bytes: 0,
             last_looks: 0,
+            looked_bytes: 0,
             heard: now,
             fed: now,
             due: None,
@@ -381,7 +384,10 @@ impl Connection {
             }
             ReceiveNow::Bytes(_) => LastRead::End,
             ReceiveNow::Empty => {
-                self.last_looks += 1;
+                // What comes so fast is on its way for as long as the network takes.
+                let is_slow = self.last_bytes - self.looked_bytes < LAST_LOOK_BYTES_MIN;
+                self.looked_bytes = self.last_bytes;
+                self.last_looks += u32::from(is_slow);
                 let silence = now.saturating_duration_since(self.heard);
                 // A datagram has no sender's kernel that holds it.
                 let is_waited_for = has_time

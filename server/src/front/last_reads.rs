@@ -62,21 +62,15 @@ impl Front {
         }
     }
 
-    /// Whether who stands in line may be read. Where no receiver is left, all who stand there were closed
-    /// meanwhile.
-    fn may_read_last(&self) -> bool {
-        self.receivers > 0 && !self.holds_too_much()
-    }
-
-    /// True while a last read may be made at once.
-    pub(super) fn has_last_reads(&self) -> bool {
-        !self.last.line.is_empty() && self.may_read_last()
-    }
-
-    /// When one is looked at again, where that may be.
-    pub(super) fn next_last_look(&self) -> Option<Instant> {
-        let (at, _) = self.last.later.front().filter(|_| self.may_read_last())?;
-        Some(*at)
+    /// When one is to be read, or looked at again: at once, where it stands in line. Where no receiver is
+    /// left, all who stand there were closed meanwhile.
+    pub(crate) fn next_last_look(&self) -> Option<Instant> {
+        if self.receivers == 0 {
+            return None;
+        }
+        let later = self.last.later.front().map(|(at, _)| *at);
+        let in_line = (!self.last.line.is_empty()).then_some(self.now);
+        in_line.or(later)
     }
 
     /// Time in which a stop cannot read is none in which it waits for more to come.

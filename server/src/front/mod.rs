@@ -678,19 +678,13 @@ impl Front {
     /// True while commands or last reads wait to be carried out and may be, or held bytes for the next
     /// turn.
     pub(crate) fn has_work(&self) -> bool {
-        !self.commands.is_empty()
-            || self.has_last_reads()
-            || !self.unjudged.is_empty()
-            || self.has_more
+        !self.commands.is_empty() || !self.unjudged.is_empty() || self.has_more
     }
 
-    /// When stalled connections are tried again, or a silent one is looked at, or read for the last time.
+    /// When stalled connections are tried again, or a silent one is looked at.
     pub(crate) fn next_deadline(&self, now: Instant) -> Option<Instant> {
         let stalled = (!self.stalled.is_empty()).then(|| now + STALL_RETRY);
         let idle = self.idle.as_ref().and_then(Idle::deadline);
-        [stalled, idle, self.next_last_look()]
-            .into_iter()
-            .flatten()
-            .min()
+        [stalled, idle].into_iter().flatten().min()
     }
 }

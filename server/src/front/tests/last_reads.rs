@@ -74,7 +74,7 @@ impl Stopping {
 fn what_comes_a_round_trip_later_is_read_too() {
     let mut stopping = Stopping::after(Service::Line, Duration::ZERO);
     assert!(stopping.look(Duration::ZERO, b""));
-    let due = stopping.front.next_deadline(stopping.now.instant);
+    let due = stopping.front.next_last_look();
     assert_eq!(due, Some(stopping.now.instant + LAST_LOOK_EVERY));
     assert!(!stopping.look(LAST_LOOK_EVERY / 2, b"b 1 1\n"), "too early");
     assert!(stopping.look(LAST_LOOK_EVERY / 2, b"b 1 1\n"));
@@ -105,6 +105,18 @@ fn who_sends_on_now_and_then_is_read_for_a_while() {
     }
     assert_eq!(looks, LAST_LOOKS_MAX);
     assert_eq!(stopping.shard.accepted(), u64::from(looks));
+}
+
+#[test]
+fn who_sends_as_fast_as_the_network_takes_is_read_on() {
+    let mut stopping = Stopping::after(Service::Line, Duration::ZERO);
+    stopping.front.last.until = None;
+    let lines = "b 1 1\n".repeat(5_000);
+    for _ in 0..3 * LAST_LOOKS_MAX {
+        assert!(stopping.look(LAST_LOOK_EVERY, lines.as_bytes()));
+        assert!(stopping.look(Duration::ZERO, b""));
+        assert!(!stopping.is_closed());
+    }
 }
 
 #[test]
@@ -140,7 +152,7 @@ fn who_is_closed_in_line_keeps_no_core_awake() {
     stopping.now.instant += 2 * LAST_LOOK_EVERY;
     stopping.front.begin_turn(stopping.now);
     assert!(stopping.front.is_silent());
-    assert_eq!(stopping.front.next_deadline(stopping.now.instant), None);
+    assert_eq!(stopping.front.next_last_look(), None);
 }
 
 #[test]

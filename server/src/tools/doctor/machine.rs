@@ -216,7 +216,7 @@ fn without(finding: Finding, mend: impl Into<String>, is_asked_for: bool) -> Fin
         return finding.fails(Exit::RingUnavailable, mend);
     }
     finding.but(format!(
-        "{}; until then the daemon starts with RING_DRIVER = poll and WRITER_BACKEND = sync",
+        "{}; until then RING_DRIVER = poll and WRITER_BACKEND = sync stand in for it",
         mend.into()
     ))
 }

@@ -116,7 +116,9 @@ pub(super) fn of_files(looks: &Looks, settings: &Settings, named: &CacheOptions)
     let aside = "the start gives it the name of its day, and makes a new one";
     let anew = "the start makes it anew, where its process does not run";
     let mut log = in_the_way("log file", &console, aside);
-    let mut pid = in_the_way(PID_FILE, pid_file, anew).filter(|_| !is_roots);
+    // Root may write it, but follows no link either.
+    let is_link = std::fs::symlink_metadata(pid_file).is_ok_and(|found| found.is_symlink());
+    let mut pid = in_the_way(PID_FILE, pid_file, anew).filter(|_| !is_roots || is_link);
     if let (Some(found), None) = (&mut log, &named.logdir) {
         found.soften(ONLY_START);
     }
