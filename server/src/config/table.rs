@@ -31,7 +31,7 @@ pub const OPTIONS: &[ConfOption] = &[
         "STORAGE_DIR",
         Kind::Path,
         "",
-        "What is stored goes below it. Default: $GRAPHITE_STORAGE_DIR, else $GRAPHITE_ROOT/storage",
+        "What is stored goes below it. Default: $GRAPHITE_STORAGE_DIR, else $GRAPHITE_ROOT/storage, else ../storage where carbon.conf lies in a directory `conf`, else /opt/graphite/storage",
     )
     .flag("--storage-dir"),
     ConfOption::new(
@@ -405,7 +405,7 @@ pub const OPTIONS: &[ConfOption] = &[
         "JOURNAL_DIR",
         Kind::Path,
         "",
-        "Holds the journals, each in a directory with its instance's name; may be on another disk. Default: STORAGE_DIR/journal",
+        "Holds the journals, each in a directory with its instance's name; may be on another disk. The flag names the directory of this process itself. Default: STORAGE_DIR/journal",
     )
     .flag("--journal-dir"),
     ConfOption::new(
@@ -632,7 +632,7 @@ pub const OPTIONS: &[ConfOption] = &[
         "TAG_QUEUE_SIZE",
         TAG_QUEUE,
         "10000",
-        "Most new series that wait to be announced, and as many known ones",
+        "Most new series that wait to be announced, and as many known ones; 0 is as many as can be, 1000000",
     )
     .unit("series")
     .beyond(Beyond::Any),

@@ -1,7 +1,7 @@
 //! The daemon's own metrics, under Python carbon's names and ours.
 //! Pure: two sums of reports and what the process used in, named points out. Python's set counts
 //! per interval; ours (`benzene.*`) are totals since the start, so that the accounts can be checked
-//! from any two of them: received + own = committed + cached + superseded + dropped.*.
+//! from any two of them: received + own + replayed = committed + cached + superseded + dropped.*.
 //! Where the process answers for several instances, each has what came through its own ports; what is
 //! the whole process's stands once, under the first, so that a sum over all is true.
 
