@@ -3,12 +3,13 @@
 
 use std::collections::BTreeMap;
 
-use crate::content::{archives, file_of, is_broken, points_of};
+use crate::content::{archives, file_of, is_broken, points_of, seconds_wanted};
 use crate::world::World;
 
 impl World {
-    /// Compares every metric's file with what was accepted.
-    pub(crate) fn compare(&self) {
+    /// Compares every metric's file with what was accepted. How many minutes of second archives were.
+    pub(crate) fn compare(&self) -> usize {
+        let mut minutes = 0;
         for metric in self.workload.metrics() {
             let file = self.disk.file(&file_of(metric));
             // What was written where a short file still reached went aside with it, and a drain gives
@@ -26,23 +27,36 @@ impl World {
                 panic!("{wrong}");
             }
             if let Some(bytes) = file.filter(|bytes| archives(bytes) > 1) {
-                self.check_coarse(metric, bytes);
+                minutes += self.check_coarse(metric, bytes);
             }
         }
+        minutes
     }
 
-    /// The second archive has the average of each of its minutes that has half of its seconds.
-    fn check_coarse(&self, metric: usize, bytes: &[u8]) {
+    /// The second archive has the average of each of its minutes that has enough of its seconds, and no
+    /// other minute. Says how many were compared.
+    fn check_coarse(&self, metric: usize, bytes: &[u8]) -> usize {
         let mut minutes: BTreeMap<u32, Vec<f64>> = BTreeMap::new();
         for (timestamp, value) in points_of(bytes, 0) {
             minutes.entry(timestamp / 60 * 60).or_default().push(value);
         }
         let coarse = points_of(bytes, 1);
+        // A crash may have cut an update off between its archives, and taken its points.
+        let is_sure = |minute: &u32| {
+            *minute >= self.minutes_from && !self.oracle.is_at_risk(metric, *minute, *minute + 59)
+        };
+        for (minute, value) in coarse.iter().filter(|(minute, _)| is_sure(minute)) {
+            assert!(
+                minutes.contains_key(minute),
+                "metric {metric} has {value} for the minute {minute}, of which no second is there"
+            );
+        }
+        let mut compared = 0;
         for (minute, values) in minutes {
-            // A crash may have cut an update off between its archives, and taken its points.
-            if values.len() < 30 || self.oracle.is_at_risk(metric, minute, minute + 59) {
+            if values.len() < seconds_wanted(metric) || !is_sure(&minute) {
                 continue;
             }
+            compared += 1;
             let Ok(count) = u32::try_from(values.len()) else {
                 unreachable!("a minute has 60 seconds")
             };
@@ -53,5 +67,6 @@ impl World {
                 "metric {metric} has {found:?} for the minute {minute}, its seconds say {expected}"
             );
         }
+        compared
     }
 }

@@ -21,6 +21,13 @@ retentions = 1m:6h
 pattern = .*
 retentions = 1s:6h,1m:2d
 ";
+/// A minute of these metrics is known where one second of it is, so that few points say much of the
+/// second archive; one of the others where half of it is.
+pub(crate) const AGGREGATIONS: &str = "\
+[sparse]
+pattern = \\.host[0-3]\\.
+xFilesFactor = 0
+";
 /// Bytes of a point in a file.
 const POINT_BYTES: usize = 12;
 
@@ -36,6 +43,11 @@ pub(crate) fn file_of(metric: usize) -> PathBuf {
 /// Is this a file that somebody broke?
 pub(crate) fn is_broken(bytes: &[u8]) -> bool {
     Header::parse(bytes).map_or(true, |header| header.file_bytes() != bytes.len() as u64)
+}
+
+/// How many seconds of a minute have to be there for its average.
+pub(crate) fn seconds_wanted(metric: usize) -> usize {
+    if Workload::host(metric) < 4 { 1 } else { 30 }
 }
 
 /// How many archives a sound file has.

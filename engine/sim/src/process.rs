@@ -15,11 +15,11 @@ use benzene_engine::limits::{AGES_BEFORE_START, BUDGET_BURST_S, RECENT_SHARE, WA
 use benzene_engine::metric::ShardIndex;
 use benzene_engine::point::Point;
 use benzene_engine::ring::{Access, FileOperation, FileToken};
-use benzene_engine::schemas::Schemas;
+use benzene_engine::schemas::{Aggregations, Schemas};
 use benzene_engine::shard::{Message, RecallConfig, Shard, ShardConfig, Together, Trail};
 use benzene_engine::writer::{Budgets, Further, WriterConfig};
 
-use crate::content::{DATA_DIR, JOURNAL_DIR, SCHEMAS};
+use crate::content::{AGGREGATIONS, DATA_DIR, JOURNAL_DIR, SCHEMAS};
 use crate::disk::SyncMark;
 use crate::query::Query;
 use crate::settings::Settings;
@@ -104,6 +104,7 @@ impl Process {
                 settings.cache_bytes_max,
             )),
             schemas: schemas(),
+            aggregations: aggregations(),
             data_sync: Arc::new(DataSync::default()),
             together: Arc::new(Together::new(start.shards)),
         };
@@ -189,6 +190,7 @@ struct Shared {
     budgets: Budgets,
     room: Arc<Room>,
     schemas: Arc<Schemas>,
+    aggregations: Arc<Aggregations>,
     data_sync: Arc<DataSync>,
     together: Arc<Together>,
 }
@@ -204,6 +206,7 @@ impl Shared {
             cache: cache(settings, start, shards),
             writer: WriterConfig {
                 schemas: Arc::clone(&self.schemas),
+                aggregations: Arc::clone(&self.aggregations),
                 access: Access {
                     lazy: !settings.in_disk_order,
                     ..Access::default()
@@ -264,4 +267,11 @@ fn schemas() -> Arc<Schemas> {
         unreachable!("the schemas are sound")
     };
     Arc::new(schemas)
+}
+
+fn aggregations() -> Arc<Aggregations> {
+    let Ok((aggregations, _)) = Aggregations::parse(AGGREGATIONS) else {
+        unreachable!("the rules are sound")
+    };
+    Arc::new(aggregations)
 }

@@ -95,6 +95,7 @@ impl World {
         if !process.has_dropped {
             return;
         }
+        self.say(|| "points were dropped at a bound".to_owned());
         for metric in self.workload.metrics() {
             let path = file_of(metric);
             let seen = self.disk.file(&path).map(<[u8]>::to_vec);
@@ -104,9 +105,11 @@ impl World {
                 self.oracle.may_be_dropped(metric, &in_file);
             }
         }
-        // What came back may have been in its file already, and then dropped but for its oldest values.
+        // What came back may have been in its file already, and then dropped but for its oldest values; or in
+        // the first archive alone, where a crash came between.
         if process.left_bytes > 0 {
             self.oracle.forget_order();
+            self.minutes_from = self.now().unix_seconds;
         }
     }
 }

@@ -42,9 +42,14 @@ impl Workload {
     /// The name of a metric; those that come once are long, so that few of them fill a segment.
     pub(crate) fn name(metric: usize) -> String {
         match metric.checked_sub(ONCE_FIRST) {
-            None => format!("sim.host{}.m{metric}", metric % 7),
+            None => format!("sim.host{}.m{metric}", Workload::host(metric)),
             Some(once) => format!("once.g{}.{once:0>150}", once % 13),
         }
+    }
+
+    /// The host of a metric that comes all the time.
+    pub(crate) fn host(metric: usize) -> usize {
+        metric % 7
     }
 
     /// One of the metrics that come all the time.

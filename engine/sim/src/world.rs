@@ -78,6 +78,10 @@ pub struct World {
     ends: BTreeMap<&'static str, u32>,
     replayed: u64,
     pub(crate) checked: u64,
+    /// Second archives are what they should be from this second on.
+    pub(crate) minutes_from: u32,
+    /// Minutes of second archives that were compared in the end.
+    minutes: usize,
 }
 
 impl World {
@@ -107,6 +111,8 @@ impl World {
             ends: BTreeMap::new(),
             replayed: 0,
             checked: 0,
+            minutes_from: 0,
+            minutes: 0,
         };
         let settings = world.settings.clone();
         world.say(|| format!("{settings:?}"));
@@ -120,10 +126,11 @@ impl World {
     /// What came of it, in a line.
     pub fn summary(&self) -> String {
         format!(
-            "{} values accepted, {} came back, {} queries compared, {:?}",
+            "{} values accepted, {} came back, {} queries and {} minutes compared, {:?}",
             self.oracle.accepted(),
             self.replayed,
             self.checked,
+            self.minutes,
             self.ends
         )
     }
@@ -135,7 +142,7 @@ impl World {
         }
     }
 
-    fn now(&self) -> Now {
+    pub(crate) fn now(&self) -> Now {
         let Ok(seconds) = u32::try_from(self.now_us / 1_000_000) else {
             unreachable!("no run lasts that long")
         };
@@ -549,7 +556,7 @@ impl World {
         if let Some(process) = self.process.take() {
             self.excuse_dropped(&process);
         }
-        self.compare();
+        self.minutes = self.compare();
     }
 
     fn hear_all(&mut self) {
