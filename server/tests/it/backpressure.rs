@@ -117,7 +117,8 @@ fn who_comes_while_the_cache_is_full_waits_and_is_served() {
     }
     flood.write_all(text.as_bytes()).unwrap();
     let mut own = Own::of(&daemon);
-    own.wait_until(&["benzene.received"], |received| received[0] >= 200);
+    let received = own.wait_until(&["benzene.received"], |received| received[0] >= 200);
+    assert!(received[0] < 1000, "nobody is held up: {received:?}");
 
     let mut late = TcpStream::connect(daemon.line).unwrap();
     late.write_all(format!("late.comer 5 {time}\n").as_bytes())
