@@ -414,16 +414,16 @@ fn exchange_under_load(script: &str) {
     assert_eq!(counted(&ended.log)["committed"], 951, "{}", ended.log);
 }
 
-/// A gap is filled by `whisper-fill --lock` while the daemon, which locks as well, writes the file.
-#[test]
-fn whisper_fill_with_locks_under_load_loses_nothing() {
+/// A file is changed in place by commands of Python's, again and again, while the daemon writes it: what
+/// both write is there. `source` in them is a file with the first hundred points.
+fn change_under_load(conf: &str, scripts: &[&str]) {
     const MAKE: &str = "
 import sys, whisper
 path, start = sys.argv[1], int(sys.argv[2])
 whisper.create(path, [(1, 1200)])
 whisper.update_many(path, [(time, time % 1000) for time in range(start, start + 100)])
 ";
-    let daemon = Daemon::start(&setup("WHISPER_LOCK_WRITES = True"));
+    let daemon = Daemon::start(&setup(conf));
     let start = now() - 1000;
     let source = daemon.data().join("source");
     python(MAKE, &[source.to_str().unwrap(), &start.to_string()]);
@@ -432,15 +432,19 @@ whisper.update_many(path, [(time, time % 1000) for time in range(start, start + 
     let file = daemon.file("big.file");
     std::thread::scope(|scope| {
         let sender = scope.spawn(|| send_slowly(&daemon, "big.file", start + 100..start + 1000));
-        let python = benzene_fixtures::python().unwrap();
-        while !sender.is_finished() {
-            let status = Command::new(&python)
-                .arg(python.with_file_name("whisper-fill.py"))
-                .arg("--lock")
-                .args([&source, &file])
+        let bin = benzene_fixtures::python().unwrap();
+        let mut runs = scripts.iter().cycle();
+        let mut done = 0;
+        while !sender.is_finished() || done < scripts.len() {
+            let script = runs.next().unwrap();
+            let status = Command::new("sh")
+                .args(["-ec", &format!("\"$0/python\" \"$0/{script}")])
+                .arg(bin.parent().unwrap())
+                .args([&file, &source])
                 .stdout(Stdio::null())
                 .status();
-            assert!(status.unwrap().success(), "whisper-fill");
+            assert!(status.unwrap().success(), "{script}");
+            done += 1;
         }
     });
     let ended = daemon.stop();
@@ -449,6 +453,29 @@ whisper.update_many(path, [(time, time % 1000) for time in range(start, start + 
     let expected = (start - 1..start + 1000).map(|time| (time, f64::from(time % 1000)));
     assert_eq!(found, expected.collect::<Vec<_>>());
     assert_eq!(counted(&ended.log)["committed"], 901, "{}", ended.log);
+}
+
+/// A gap is filled by `whisper-fill --lock` while the daemon, which locks as well, writes the file.
+#[test]
+fn whisper_fill_with_locks_under_load_loses_nothing() {
+    change_under_load(
+        "WHISPER_LOCK_WRITES = True",
+        &["whisper-fill.py\" --lock \"$2\" \"$1\""],
+    );
+}
+
+/// Those take no lock, and change the head or write points by the layout, which stays.
+#[test]
+fn tools_that_change_a_file_in_place_under_load_lose_nothing() {
+    change_under_load(
+        "",
+        &[
+            "whisper-set-aggregation-method.py\" \"$1\" max",
+            "whisper-merge.py\" \"$2\" \"$1\"",
+            "whisper-set-xfilesfactor.py\" \"$1\" 0.25",
+            "whisper-set-aggregation-method.py\" \"$1\" average",
+        ],
+    );
 }
 
 #[test]
