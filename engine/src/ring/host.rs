@@ -233,6 +233,22 @@ const TMPFS: i128 = 0x0102_1994;
 const RAMFS: i128 = 0x8584_58f6;
 const OVERLAY: i128 = 0x794c_7630;
 
+const NFS: i128 = 0x6969;
+const CIFS: i128 = 0xff53_4d42;
+const SMB2: i128 = 0xfe53_4d42;
+const CEPH: i128 = 0x00c3_6400;
+const NINE_P: i128 = 0x0102_1997;
+const FUSE: i128 = 0x6573_5546;
+
+/// Whether the files of a directory are another machine's, or another program's: that a write found no
+/// room such a file system may say only where the file is closed.
+pub fn answers_at_close(directory: &Path) -> io::Result<bool> {
+    let kind = i128::from(rustix::fs::statfs(directory)?.f_type);
+    // Some have them in 32 bits with a sign.
+    let kind = kind & 0xffff_ffff;
+    Ok([NFS, CIFS, SMB2, CEPH, NINE_P, FUSE].contains(&kind))
+}
+
 /// Whether the file system of a directory keeps the order of what happens to it, also through a
 /// power cut: a file whose data was written out before it got its name is then whole wherever the
 /// name is seen. So do ext4 and XFS, by their journals (docs/decisions/0013); a tmpfs has nothing to

@@ -50,6 +50,8 @@ struct Played {
     published: bool,
     /// All that the open file has is written out or synced.
     written: bool,
+    /// It was told of reads in any order.
+    advised: bool,
     moods: std::vec::IntoIter<Mood>,
 }
 
@@ -61,6 +63,7 @@ impl Played {
             temporary: false,
             published: false,
             written: false,
+            advised: false,
             moods: moods.into_iter(),
         }
     }
@@ -90,6 +93,7 @@ impl Played {
 
     /// Answers one command; whether it has succeeded wholly.
     fn command(&mut self, machine: &mut dyn Machine, command: Command) -> bool {
+        self.advised |= matches!(command, Command::Advise(_));
         if matches!(command, Command::Read(..)) && !self.open {
             machine.answered(command, Err(Errno::BADF.raw_os_error()));
             return false;
@@ -407,6 +411,7 @@ proptest! {
             prop_assert_eq!(&piece.bytes, &bytes[from..to]);
         }
         prop_assert!(kernel.open);
+        prop_assert_eq!(kernel.advised, random);
     }
 
     #[test]

@@ -396,6 +396,18 @@ fn sync_creates(settings: &Settings, data_dir: &Path) -> bool {
     true
 }
 
+/// A close through io_uring does not ask what the file's writes came to.
+fn warn_of_closes(data_dir: &Path) {
+    if host::answers_at_close(data_dir).unwrap_or(false) {
+        tracing::warn!(
+            "the data directory {} lies behind a network or another program, which may say only where a \
+             file is closed that it is full, and io_uring does not ask there: points may be lost unseen. Set \
+             WRITER_BACKEND = sync",
+            data_dir.display()
+        );
+    }
+}
+
 /// What all cores share.
 struct Plan {
     peers: Arc<Peers>,
@@ -465,6 +477,9 @@ impl Plan {
         let counted_bytes = cache_bytes_max / 100 * COUNTED_PERCENT;
         let files = Files::new(settings, &treatments);
         let senders_max = senders_max(settings, shards, files.descriptors(driver));
+        if driver == Driver::Uring {
+            settings.data.iter().for_each(|it| warn_of_closes(&it.path));
+        }
         Self {
             peers: Arc::new(Peers::new(shards, senders_max)),
             sync_creates: (settings.data.iter())
