@@ -16,6 +16,8 @@ import argparse, os, re, shutil, signal, socket, subprocess, sys, tempfile, time
 LOOK = 0.05
 STILL = 6
 TICKS = os.sysconf("SC_CLK_TCK")
+# Each update goes on to the second archive, also where a slot of it has one point yet.
+PROPAGATES = "[all]\npattern = .*\nxFilesFactor = 0"
 
 
 def start(args, root):
@@ -25,7 +27,7 @@ def start(args, root):
     conf = ["[cache]", f"STORAGE_DIR = {root}", "CARBON_METRIC_INTERVAL = 0", f"LINE_RECEIVER_PORT = {port}",
             "LINE_RECEIVER_INTERFACE = 127.0.0.1", "PICKLE_RECEIVER_PORT = 0", "CACHE_QUERY_PORT = 0", "SHUTDOWN = drain",
             *args.conf]
-    for name, text in [("carbon.conf", "\n".join(conf)), ("storage-aggregation.conf", ""),
+    for name, text in [("carbon.conf", "\n".join(conf)), ("storage-aggregation.conf", PROPAGATES),
                        ("storage-schemas.conf", f"[all]\npattern = .*\nretentions = {args.retentions}")]:
         with open(os.path.join(root, name), "w") as file:
             file.write(text + "\n")

@@ -87,6 +87,9 @@ pub(crate) struct IngestArgs {
     /// Seconds in which a daemon must take at least something
     #[arg(long, default_value_t = 300, value_parser = clap::value_parser!(u64).range(1..))]
     timeout: u64,
+    /// A further line of carbon.conf, `KEY = VALUE`, such as JOURNAL = False or SHARDS = 1; repeatable
+    #[arg(long = "conf", value_name = "LINE")]
+    lines: Vec<String>,
     /// Another daemon, measured in turn: a shell command that stays in the foreground; {conf} is
     /// the directory of carbon.conf, {dir} its own, {line} {pickle} {query} {udp} are its ports
     #[arg(long, value_name = "CMD")]
@@ -101,6 +104,9 @@ pub(crate) fn command(args: &IngestArgs) -> Result<bool> {
         "CPU is utime + stime of /proc/PID/stat, all threads and children, exact to 10 ms a run; \
          its split is sampled"
     );
+    for line in &args.lines {
+        println!("carbon.conf {line}");
+    }
     let mut daemons = vec![("benzene", Launch::Own(program))];
     if let Some(command) = &args.against {
         println!("against     {command}");
@@ -176,7 +182,8 @@ struct Run {
 impl Run {
     /// None: the daemon does not offer the port that the case needs.
     fn start(args: &IngestArgs, case: Case, launch: &Launch) -> Result<Option<Self>> {
-        let site = args.daemon.site(CONF, SCHEMAS)?;
+        let conf = format!("{CONF}{}\n", args.lines.join("\n"));
+        let site = args.daemon.site(&conf, SCHEMAS)?;
         let daemon = Daemon::start(launch, &site)?;
         let Offered {
             line, pickle, udp, ..
