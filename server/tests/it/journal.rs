@@ -7,7 +7,8 @@
 #![expect(
     clippy::disallowed_methods,
     clippy::format_push_string,
-    reason = "a test waits, reads clocks, and builds its text simply"
+    clippy::print_stderr,
+    reason = "a test waits, reads clocks, builds its text simply and says what it saw"
 )]
 
 use std::collections::BTreeMap;
