@@ -58,7 +58,8 @@ impl fmt::Display for NamedBy {
             ),
             NamedBy::Program => write!(
                 f,
-                "a program called carbon-cache looks there, above its own directory, as Python's                  does; give --config, or set GRAPHITE_ROOT or GRAPHITE_CONF_DIR"
+                "a program called carbon-cache looks there, above its own directory, as Python's \
+                 does; give --config, or set GRAPHITE_ROOT or GRAPHITE_CONF_DIR"
             ),
         }
     }

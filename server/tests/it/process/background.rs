@@ -266,7 +266,8 @@ fn under_carbons_name_it_finds_the_carbon_conf_that_pythons_program_would_find()
         "{lost:?}"
     );
     assert!(
-        lost.err.contains("give --config, or set GRAPHITE_ROOT"),
+        lost.err
+            .contains("as Python's does; give --config, or set GRAPHITE_ROOT"),
         "{lost:?}"
     );
     for file in ["carbon.conf", "storage-schemas.conf"] {
