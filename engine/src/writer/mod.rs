@@ -294,7 +294,7 @@ impl Writer {
             if self.lanes.is_away(volume) {
                 self.keep_home(ledger, series);
                 self.park(ledger, series, &Fault::Away, now);
-                if self.draining {
+                if self.draining && ledger.is_noted() {
                     self.lanes.of_mut(volume).unused.update();
                 }
                 continue;
@@ -450,8 +450,9 @@ impl Writer {
             }
             update::Step::Failed(fault) => {
                 ledger.put_back(series);
-                // A drain parks whatever it cannot open, and nobody's points have to go for it.
-                if fault.is_unopened() && (self.draining || self.parked.has_failed(series)) {
+                // What a drain cannot open its journal keeps, so that nobody's points have to go for it.
+                let is_kept = self.draining && ledger.is_noted();
+                if fault.is_unopened() && (is_kept || self.parked.has_failed(series)) {
                     self.lanes.of_mut(ledger.volume(series)).unused.update();
                 }
                 if !fault.is_missing() {

@@ -48,6 +48,8 @@ pub struct Ledger {
     room: Arc<Room>,
     /// Points for which room is reserved and which have not come yet.
     credit: u32,
+    /// All that could be written was, and the room stayed closed to what comes back.
+    is_stuck: bool,
     /// What senders were read of is taken beyond the bound too.
     takes_past_bound: bool,
     /// What was last published of the cache's bytes.
@@ -71,6 +73,7 @@ impl Ledger {
             latencies: Box::default(),
             room,
             credit: 0,
+            is_stuck: false,
             takes_past_bound: false,
             published_bytes: 0,
             expire_at: None,
@@ -117,11 +120,13 @@ impl Ledger {
     }
 
     /// The same for a point of an earlier run. It waits for the low mark like everybody, or senders would
-    /// have no place before all is back; but not where nothing is left to be written, which would lead
-    /// there.
+    /// have no place before all is back; but not once all was written, and that has not led there.
     pub fn reserve_recalled(&mut self) -> bool {
-        let is_stuck = self.credit == 0 && self.room.is_closed() && self.has_nothing_to_write();
-        let take = if is_stuck {
+        if self.credit == 0 {
+            let is_closed = self.room.is_closed();
+            self.is_stuck = is_closed && (self.is_stuck || self.has_nothing_to_write());
+        }
+        let take = if self.is_stuck {
             Room::take_returning
         } else {
             Room::take

@@ -52,6 +52,17 @@ fn what_comes_back_passes_the_low_mark_only_where_nothing_is_left_to_write() {
     };
     ledger.written(id, &outcome, now);
     assert!(!ledger.reserve() && ledger.reserve_recalled());
+    // That did not lead to the mark, so that no further write is waited for, until it is reached.
+    ledger.recall_known(id, point(110), 5);
+    ledger.settle(now);
+    assert!(ledger.owes(id) && ledger.reserve_recalled());
+    ledger.settle(now);
+    room.add_bytes(-bytes_max / 10);
+    assert!(!room.is_closed() && ledger.reserve_recalled());
+    ledger.settle(now);
+    room.add_bytes(bytes_max / 10 + bytes_max / 50);
+    room.add_bytes(-bytes_max / 50);
+    assert!(room.is_closed() && !ledger.reserve_recalled());
 }
 
 /// A series with a point that came back, whose update is under way, and what that writes.
