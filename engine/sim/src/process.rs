@@ -83,7 +83,10 @@ pub(crate) struct Process {
     /// Bytes of the files that earlier runs have left: what they owe is noted past the journal's bound,
     /// where these had more shards, say.
     pub(crate) left_bytes: u64,
-    /// The same where a sync of the data has failed while it came back: then it is noted once more.
+    /// Points of earlier runs came back.
+    pub(crate) has_recalled: bool,
+    /// Those bytes again where a sync of the data has failed while points came back: then they are noted
+    /// once more.
     pub(crate) again_bytes: u64,
     /// When a sync of the data has failed last, in milliseconds.
     pub(crate) sync_failed_ms: Option<u64>,
@@ -124,6 +127,7 @@ impl Process {
             journal_dropped: vec![0; count],
             has_dropped: false,
             left_bytes: start.survey.files.iter().map(|file| file.bytes).sum(),
+            has_recalled: false,
             again_bytes: 0,
             sync_failed_ms: None,
         }

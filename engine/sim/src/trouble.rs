@@ -107,7 +107,7 @@ impl World {
         }
         // What came back may have been in its file already, and then dropped but for its oldest values; or in
         // the first archive alone, where a crash came between.
-        if process.left_bytes > 0 {
+        if process.has_recalled {
             self.oracle.forget_order();
             self.minutes_from = self.now().unix_seconds;
         }

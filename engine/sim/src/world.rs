@@ -310,6 +310,7 @@ impl World {
             let noted = (before, process.left_bytes + process.again_bytes);
             process.has_dropped |= check_report(&self.settings, &report, noted);
             self.has_given_up |= report.stats.get(Counter::JournalGivenUp) > 0;
+            process.has_recalled |= report.stats.get(Counter::Replayed) > 0;
         }
         let slack_ms = self.power_slack_ms().unwrap_or(KILL_SLACK_MS);
         self.frail
