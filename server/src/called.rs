@@ -6,6 +6,8 @@ use std::env;
 use std::ffi::{OsStr, OsString};
 use std::path::{self, Path, PathBuf};
 
+use rustix::fs::{Access, access};
+
 /// The words of a command line, `search` being PATH: under carbon-cache's name they are those of
 /// `benzene cache`, and say where the program lies.
 pub fn words(line: impl IntoIterator<Item = OsString>, search: Option<&OsStr>) -> Vec<OsString> {
@@ -29,15 +31,22 @@ fn place(program: &Path, search: Option<&OsStr>) -> Option<PathBuf> {
     let is_bare = program.parent().is_none_or(|it| it.as_os_str().is_empty());
     let place = if is_bare {
         let places = env::split_paths(search?).map(|directory| directory.join(program));
-        places.into_iter().find(|place| place.is_file())?
+        places.into_iter().find(|place| is_program(place))?
     } else {
         program.to_owned()
     };
     path::absolute(place).ok()
 }
 
+fn is_program(place: &Path) -> bool {
+    place.is_file() && access(place, Access::EXEC_OK).is_ok()
+}
+
 #[cfg(test)]
 mod tests {
+    use std::fs::Permissions;
+    use std::os::unix::fs::PermissionsExt as _;
+
     use super::*;
 
     fn called(line: &[&str], search: Option<&str>) -> Vec<String> {
@@ -65,10 +74,14 @@ mod tests {
 
     #[test]
     fn a_bare_name_is_looked_for_on_the_path() {
-        let directory = tempfile::tempdir().unwrap();
-        let place = directory.path().join("carbon-cache.py");
-        std::fs::write(&place, "").unwrap();
-        let search = format!("/nowhere:{}", directory.path().display());
+        let [text, program] = [(); 2].map(|()| tempfile::tempdir().unwrap());
+        for directory in [&text, &program] {
+            std::fs::write(directory.path().join("carbon-cache.py"), "").unwrap();
+        }
+        let place = program.path().join("carbon-cache.py");
+        std::fs::set_permissions(&place, Permissions::from_mode(0o755)).unwrap();
+        let search = [Path::new("/nowhere"), text.path(), program.path()];
+        let search = env::join_paths(search).unwrap().into_string().unwrap();
         let words = called(&["carbon-cache.py", "status"], Some(&search));
         assert_eq!(
             words[1..],

@@ -675,8 +675,7 @@ impl Front {
         self.commands.pop_front()
     }
 
-    /// True while commands or last reads wait to be carried out and may be, or held bytes for the next
-    /// turn.
+    /// True while commands wait to be carried out, or held bytes for the next turn.
     pub(crate) fn has_work(&self) -> bool {
         !self.commands.is_empty() || !self.unjudged.is_empty() || self.has_more
     }
