@@ -35,6 +35,8 @@ const ROUNDS_MAX: u32 = 1_000;
 const STEP_S: u32 = 10;
 /// How long a look and the rest before it take where the machine is not busy.
 const USUAL_LOOK: Duration = Duration::from_millis(15);
+/// Rest between two rounds: they take as long as any end is waited for.
+pub(crate) const PACE: Duration = Duration::from_millis(4);
 const SCHEMAS: &str = "[all]\npattern = .*\nretentions = 1s:30m,10s:1h\n";
 
 /// What a test sends.
@@ -56,7 +58,7 @@ type Look = (Instant, Vec<u32>);
 /// So much later than it says a promise may hold where others have the processor; past that the end waits
 /// for a calmer moment, for so long.
 const LATE_USUAL: Duration = Duration::from_millis(50);
-const CALM_PATIENCE: Duration = Duration::from_secs(2);
+const CALM_PATIENCE: Duration = Duration::from_millis(1_200);
 
 /// How much longer than usual the daemon's steps take because others have the processor: its turn, the
 /// kernel's write and the answer to it may each wait as long as the slowest look of the last second.
@@ -152,6 +154,11 @@ impl Load {
                 looks.push((Instant::now(), read));
                 std::thread::sleep(Duration::from_millis(3));
             };
+            let rounds = begun.iter().map(|rounds| rounds.load(Ordering::SeqCst));
+            assert!(
+                rounds.min() < Some(ROUNDS_MAX),
+                "the load is over before the end"
+            );
             cut();
             stop.store(true, Ordering::SeqCst);
             promised
@@ -526,7 +533,7 @@ fn killed_under_load(round: usize) -> (Sent, u64) {
     let (before, after) = SHARDS[round % SHARDS.len()];
     let order = order(round);
     // JOURNAL_COMMIT is 10 ms.
-    let load = Load::new(100, Duration::ZERO, Duration::from_millis(60));
+    let load = Load::new(250, PACE, Duration::from_millis(60));
     let daemon = Daemon::start(&setup(before, order));
     let until_kill = Duration::from_millis(200 + u64::try_from(round).unwrap() * 7919 % 1_500);
     let sent = load.run(&daemon, until_kill, || daemon.signal("KILL"));

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::daemon::Daemon;
 use crate::journal::{
-    Load, Sent, assert_nothing_owed, balance, draw, order, setup, wait_for_recall,
+    Load, PACE, Sent, assert_nothing_owed, balance, draw, order, setup, wait_for_recall,
 };
 use crate::power::{Disk, whole_files};
 use crate::vitals::is_long;
@@ -26,10 +26,10 @@ fn cut_under_load(disk: &Disk, cut: usize) -> Sent {
     let order = order(cut);
     disk.mount();
     // JOURNAL_SYNC is 1 s.
-    let load = Load::new(50, Duration::from_millis(4), Duration::from_millis(1_100));
+    let load = Load::new(50, PACE, Duration::from_millis(1_100));
     let root = tempfile::tempdir_in(&disk.at).unwrap();
     let daemon = Daemon::start_in(&setup(2, &format!("{SEGMENTS}{order}")), root);
-    let until_cut = Duration::from_millis(1_600 + u64::try_from(cut).unwrap() * 397 % 2_000);
+    let until_cut = Duration::from_millis(1_600 + u64::try_from(cut).unwrap() * 397 % 1_000);
     let sent = load.run(&daemon, until_cut, || {
         disk.cut();
         daemon.signal("KILL");
