@@ -477,7 +477,7 @@ impl Plan {
         let counted_bytes = cache_bytes_max / 100 * COUNTED_PERCENT;
         let files = Files::new(settings, &treatments);
         let senders_max = senders_max(settings, shards, files.descriptors(driver));
-        if driver == Driver::Uring {
+        if driver == Driver::Uring && !settings.autoflush {
             settings.data.iter().for_each(|it| warn_of_closes(&it.path));
         }
         Self {
