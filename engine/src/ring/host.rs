@@ -232,7 +232,6 @@ const XFS: i128 = 0x5846_5342;
 const TMPFS: i128 = 0x0102_1994;
 const RAMFS: i128 = 0x8584_58f6;
 const OVERLAY: i128 = 0x794c_7630;
-
 const NFS: i128 = 0x6969;
 const CIFS: i128 = 0xff53_4d42;
 const SMB2: i128 = 0xfe53_4d42;
@@ -240,13 +239,17 @@ const CEPH: i128 = 0x00c3_6400;
 const NINE_P: i128 = 0x0102_1997;
 const FUSE: i128 = 0x6573_5546;
 
+/// That of a directory's file system.
+fn magic(directory: &Path) -> io::Result<i128> {
+    let kind = i128::from(rustix::fs::statfs(directory)?.f_type);
+    // Some machines have it in 32 bits with a sign.
+    Ok(kind & 0xffff_ffff)
+}
+
 /// Whether the files of a directory are another machine's, or another program's: that a write found no
 /// room such a file system may say only where the file is closed.
 pub fn answers_at_close(directory: &Path) -> io::Result<bool> {
-    let kind = i128::from(rustix::fs::statfs(directory)?.f_type);
-    // Some have them in 32 bits with a sign.
-    let kind = kind & 0xffff_ffff;
-    Ok([NFS, CIFS, SMB2, CEPH, NINE_P, FUSE].contains(&kind))
+    Ok([NFS, CIFS, SMB2, CEPH, NINE_P, FUSE].contains(&magic(directory)?))
 }
 
 /// Whether the file system of a directory keeps the order of what happens to it, also through a
@@ -254,14 +257,12 @@ pub fn answers_at_close(directory: &Path) -> io::Result<bool> {
 /// name is seen. So do ext4 and XFS, by their journals (docs/decisions/0013); a tmpfs has nothing to
 /// keep. Of others we do not know it.
 pub fn keeps_order(directory: &Path) -> io::Result<bool> {
-    let kind = i128::from(rustix::fs::statfs(directory)?.f_type);
-    Ok([EXT4, XFS, TMPFS].contains(&kind))
+    Ok([EXT4, XFS, TMPFS].contains(&magic(directory)?))
 }
 
 /// Whether a directory lies where it goes with a container (overlay) or with a reboot (tmpfs, ramfs).
 pub fn is_passing(directory: &Path) -> io::Result<bool> {
-    let kind = i128::from(rustix::fs::statfs(directory)?.f_type);
-    Ok([OVERLAY, TMPFS, RAMFS].contains(&kind))
+    Ok([OVERLAY, TMPFS, RAMFS].contains(&magic(directory)?))
 }
 
 /// How large the file system of a directory is, in bytes.

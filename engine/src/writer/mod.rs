@@ -294,7 +294,7 @@ impl Writer {
             if self.lanes.is_away(volume) {
                 self.keep_home(ledger, series);
                 self.park(ledger, series, &Fault::Away, now);
-                if self.draining && ledger.is_noted() {
+                if self.leaves_to_journal(ledger) {
                     self.lanes.of_mut(volume).unused.update();
                 }
                 continue;
@@ -450,9 +450,8 @@ impl Writer {
             }
             update::Step::Failed(fault) => {
                 ledger.put_back(series);
-                // What a drain cannot open its journal keeps, so that nobody's points have to go for it.
-                let is_kept = self.draining && ledger.is_noted();
-                if fault.is_unopened() && (is_kept || self.parked.has_failed(series)) {
+                let gives_back = self.leaves_to_journal(ledger) || self.parked.has_failed(series);
+                if fault.is_unopened() && gives_back {
                     self.lanes.of_mut(ledger.volume(series)).unused.update();
                 }
                 if !fault.is_missing() {
@@ -509,6 +508,11 @@ impl Writer {
     /// The next that there is to tell.
     pub fn next_told(&mut self) -> Option<Told> {
         self.told.pop_front()
+    }
+
+    /// Does a journal keep what a drain cannot open? Then nobody's points have to go for it.
+    fn leaves_to_journal(&self, ledger: &Ledger) -> bool {
+        self.draining && ledger.is_noted()
     }
 
     /// Puts a series aside until its retry; its points stay cached, within the share of those that

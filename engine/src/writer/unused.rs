@@ -2,7 +2,8 @@
 //! not open theirs and could not the time before. They are given back, so that files which fail hold
 //! nobody else's up: the limits are for what is done, and what fails is spaced by its own pauses
 //! (`parked`). An update that fails for the first time keeps its grant: where for a moment no file can be
-//! opened, all that wait would else be parked in that moment, far more than their share has room for; but not in a drain whose journal keeps them.
+//! opened, all that wait would else be parked in that moment, far more than their share has room for. Not so
+//! in a drain whose journal keeps them.
 //! Never asks a budget for anything, never reads the clock.
 //! A core whose creates all fail would have a slow limit's one grant in its hands all the time, and
 //! another core, which asks for it once in a while, would never find it there. So creates under a limit

@@ -139,11 +139,8 @@ impl Load {
                 let since = begun_at.map_or(Duration::ZERO, |at| at.elapsed());
                 let late = waited_for_processor(&looks, Instant::now());
                 let is_calm = late <= LATE_USUAL || since >= lead + CALM_PATIENCE;
-                if let Some(promised) = self.promised(&looks, late)
-                    && begun_at.is_some()
-                    && since >= lead
-                    && is_calm
-                {
+                let is_time = begun_at.is_some() && since >= lead && is_calm;
+                if let Some(promised) = self.promised(&looks, late).filter(|_| is_time) {
                     break (promised, late);
                 }
                 assert!(waiting.elapsed() < PATIENCE, "nothing is read");

@@ -25,6 +25,7 @@ use crate::journal::{
     THROTTLED, assert_nothing_owed, balance, came_back, journal_dir, kill, known, setup,
     wait_for_recall,
 };
+use crate::process::at_free_ports;
 use crate::vitals::{file_points, is_long};
 
 const METRICS: u32 = 2_000;
@@ -182,10 +183,8 @@ fn refused(root: &Path) -> (Option<i32>, String) {
         .arg("cache")
         .arg("--config")
         .arg(root.join("carbon.conf"));
-    for port in ["--line", "--udp", "--pickle", "--query"] {
-        command.args([port, "127.0.0.1:0"]);
-    }
-    let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
+    at_free_ports(&mut command).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
     let ended = wait_for(|| child.try_wait().unwrap());
     if ended.is_none() {
         child.kill().unwrap();

@@ -80,7 +80,7 @@ fn sum(reports: &[&Values], name: &str) -> f64 {
     reports.iter().filter_map(|report| report.get(name)).sum()
 }
 
-/// Of all of them together: in the first report after a limit the points are yet to gather.
+/// Of all of them together.
 fn points_an_update(reports: &[&Values]) -> f64 {
     sum(reports, "committedPoints") / sum(reports, "updateOperations")
 }
@@ -151,6 +151,7 @@ fn points_per_update_follow_the_limit_and_the_cache_comes_back() {
     let sizes = |reports: &[&Values]| -> Vec<f64> {
         reports.iter().map(|report| report["cache.size"]).collect()
     };
+    // In the first report the points are yet to gather.
     assert!(points_an_update(&halved[1..]) > 1.8, "{halved:?}");
     let [before, grown] = [&halved, &strangled].map(|reports| average(reports, "cache.size"));
     assert!(grown > before * 2.0, "{before} to {grown}");

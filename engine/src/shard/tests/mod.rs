@@ -362,6 +362,14 @@ impl World {
         panic!("the shards never came to rest");
     }
 
+    /// Turns in each of so many seconds until nothing moves.
+    fn settle_for(&mut self, seconds: u64) {
+        for _ in 0..seconds {
+            self.settle();
+            self.later(1);
+        }
+    }
+
     /// One turn of every shard; whether anything moved.
     fn turn(&mut self) -> bool {
         let mut moved = false;

@@ -90,10 +90,7 @@ fn a_failed_sync_begins_the_reading_anew_once_all_answers_are_there() {
     let (first, second) = (world.point(20, 1.0), world.point(10, 2.0));
     world.take("a.b", first);
     world.take("a.b", second);
-    for _ in 0..3 {
-        world.settle();
-        world.later(1);
-    }
+    world.settle_for(3);
     // Killed: what it wrote is in the page cache, and no mark says that it is on the device.
     let data_sync = Arc::new(DataSync::default());
     let mut world = World::started(world.disk, &data_sync);
@@ -113,10 +110,7 @@ fn a_failed_sync_begins_the_reading_anew_once_all_answers_are_there() {
     world.settle_all_but(is_late_close);
     assert_eq!(world.count(Counter::Replayed), 0, "it waits for the close");
     world.hold = false;
-    for _ in 0..5 {
-        world.settle();
-        world.later(1);
-    }
+    world.settle_for(5);
     assert_eq!(world.count(Counter::Replayed), 2);
     assert_eq!(world.count(Counter::JournalCarried), 0, "it came back");
     let said = std::iter::from_fn(|| world.shards[0].recalled());
@@ -165,10 +159,7 @@ fn files_are_written_within_seconds_of_a_start_however_seldom_the_journal_is_syn
     world.disk.failing.push((Stage::Probe, EIO));
     let point = world.point(10, 1.0);
     world.take("a.b", point);
-    for _ in 0..2 {
-        world.settle();
-        world.later(1);
-    }
+    world.settle_for(2);
     world.disk.failing.clear();
     // Killed.
     for sync in [Sync::Every(Duration::from_secs(600)), Sync::Never] {
@@ -182,10 +173,7 @@ fn files_are_written_within_seconds_of_a_start_however_seldom_the_journal_is_syn
         });
         let number = data_sync.begin();
         data_sync.done(number);
-        for _ in 0..6 {
-            next.settle();
-            next.later(1);
-        }
+        next.settle_for(6);
         assert_eq!(next.disk.points("/data/a/b.wsp"), [point], "{sync:?}");
     }
 }

@@ -23,14 +23,6 @@ impl World {
         })
     }
 
-    /// Turns in each of so many seconds until nothing moves.
-    fn settle_for(&mut self, seconds: u64) {
-        for _ in 0..seconds {
-            self.settle();
-            self.later(1);
-        }
-    }
-
     /// Turns until the journal's disk has answered everything; the data's disk answers nothing.
     fn settle_journal(&mut self) {
         self.hold = true;

@@ -16,10 +16,7 @@ fn left_behind() -> Disk {
     for metric in 0..METRICS {
         world.take(&format!("m{metric}"), world.point(10, 1.0));
     }
-    for _ in 0..3 {
-        world.settle();
-        world.later(1);
-    }
+    world.settle_for(3);
     world.disk.failing.clear();
     world.disk
 }

@@ -5,7 +5,7 @@ use std::os::unix::fs::symlink;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 
-use super::{Place, Ran, host, kill};
+use super::{Place, Ran, at_free_ports, host, kill};
 use crate::daemon::wait_for;
 
 #[test]
@@ -252,10 +252,7 @@ fn under_carbons_name_it_finds_the_carbon_conf_that_pythons_program_would_find()
         for variable in ["GRAPHITE_ROOT", "GRAPHITE_CONF_DIR", "GRAPHITE_STORAGE_DIR"] {
             command.env_remove(variable);
         }
-        for port in ["--line", "--udp", "--pickle", "--query"] {
-            command.args([port, "127.0.0.1:0"]);
-        }
-        Ran::of(command.arg(word).output().unwrap())
+        Ran::of(at_free_ports(&mut command).arg(word).output().unwrap())
     };
     let lost = run("start");
     assert_eq!(lost.code, Some(3), "{lost:?}");

@@ -58,10 +58,7 @@ impl Place {
     fn command_of(&self, mut command: Command, words: &[&str]) -> Command {
         command.args(&self.words);
         command.arg("--config").arg(self.path("carbon.conf"));
-        for port in ["--line", "--udp", "--pickle", "--query"] {
-            command.args([port, "127.0.0.1:0"]);
-        }
-        command.args(words);
+        at_free_ports(&mut command).args(words);
         command
     }
 
@@ -92,6 +89,14 @@ impl Drop for Place {
             kill("KILL", pid);
         }
     }
+}
+
+/// Every receiver listens at a port that is free.
+pub(crate) fn at_free_ports(command: &mut Command) -> &mut Command {
+    for port in ["--line", "--udp", "--pickle", "--query"] {
+        command.args([port, "127.0.0.1:0"]);
+    }
+    command
 }
 
 /// Whether a process is a daemon of ours: a test may write any number into a pid file.
