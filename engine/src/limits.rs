@@ -484,7 +484,9 @@ pub const UDP_SOCKET_BUFFER_BYTES: usize = 8 << 20;
 /// that some twenty cores have in flight.
 pub const OPEN_FILES_WANTED: u64 = 16 << 10;
 const _: () = assert!(OPEN_FILES_WANTED >= 10_000 + 20 * FILES_OF_CORE);
-/// Descriptors that senders leave to each core at least, but for half of what the limit allows: without
+/// Connections that ask have one in so many of the descriptors that the limit on open files allows.
+pub const ASKERS_PART: u64 = 8;
+/// Descriptors that connections leave to each core at least, but for half of what the limit allows: without
 /// one no file is made, and the journal cannot go on in its next segment.
 pub const FILES_OF_CORE: u64 =
     (UPDATES_IN_FLIGHT_MAX + CREATES_IN_FLIGHT_MAX * 2) as u64 + JOURNAL_VISITS_MAX as u64;
@@ -619,9 +621,9 @@ pub const JOURNAL_READS_AHEAD_MAX: usize = 4;
 /// pieces.
 pub const JOURNAL_REREAD_BYTES: u32 = 16 << 10;
 const _: () = assert!(JOURNAL_READ_BYTES.is_multiple_of(JOURNAL_REREAD_BYTES));
-/// How long the reads of a replay rest that failed for want of descriptors or memory: they are tried
-/// again until they succeed, and a shard with a journal has a turn so often (`DATA_SYNC_LOOK`).
-pub const JOURNAL_READ_RETRY: Duration = Duration::from_secs(1);
+/// How long a read of a replay, or a next segment, rests that failed for want of descriptors or memory: it
+/// is tried again until it succeeds, and a shard with a journal has a turn so often (`DATA_SYNC_LOOK`).
+pub const JOURNAL_SCARCE_RETRY: Duration = Duration::from_secs(1);
 /// Places of damage that a replay names one by one; the others it counts.
 pub const JOURNAL_HARMS_KEPT_MAX: usize = 256;
 

@@ -14,7 +14,9 @@ use super::name_entry::NameEncoder;
 use super::task::Task;
 use super::{Journal, State, Sync};
 use crate::breaks::{self, Break};
-use crate::limits::{JOURNAL_BLOCKS_IN_HAND, JOURNAL_POINT_SEGMENTS_MIN, JOURNAL_RETRY};
+use crate::limits::{
+    JOURNAL_BLOCKS_IN_HAND, JOURNAL_POINT_SEGMENTS_MIN, JOURNAL_RETRY, JOURNAL_SCARCE_RETRY,
+};
 use crate::ring::{Access, FileError, FileOperation, VisitId};
 
 /// A segment of points that may owe something.
@@ -178,7 +180,12 @@ impl Journal {
 
     /// A lane's next segment cannot be had. That is a failure only once it is needed.
     pub(super) fn not_opened(&mut self, kind: Kind, error: FileError) {
-        let retry_at = self.now.instant + JOURNAL_RETRY;
+        let wait = if error.is_passing() {
+            JOURNAL_SCARCE_RETRY
+        } else {
+            JOURNAL_RETRY
+        };
+        let retry_at = self.now.instant + wait;
         let lane = self.lane(kind);
         let next = std::mem::replace(&mut lane.next, Next::None);
         lane.failure = Some((error, retry_at));
@@ -197,7 +204,7 @@ impl Journal {
         if is_made {
             self.tasks.ask(Task::Remove, FileOperation::Remove { path });
         }
-        if is_needed {
+        if is_needed && self.is_final(error) {
             self.fail(error);
         }
     }

@@ -1,6 +1,6 @@
 //! What the journal says of itself: whether it can take points, what presses, and its numbers.
 
-use super::lane::Lane;
+use super::lane::{Lane, Last};
 use super::segments::Kept;
 use super::{Earlier, Intake, Journal, OnError, State, Sync};
 use crate::limits::{JOURNAL_OVERRUN_BYTES, JOURNAL_OVERRUN_PART, JOURNAL_PUSH_QUARTERS};
@@ -29,6 +29,8 @@ pub struct Status {
     /// How it is; `Recovering` also until its disk knows that what stands before its last failure
     /// owes nothing: a crash may bring an old value of a second back over one written meanwhile.
     pub state: State,
+    /// For want of what a block waits for its segment, which is tried again.
+    pub lacks: Option<FileError>,
     /// Bytes of its files, whatever is in them.
     pub bytes: u64,
     /// Bytes of its tables and of what waits in its buffers.
@@ -211,6 +213,18 @@ impl Journal {
         self.ids.bytes() + buffered.iter().sum::<usize>() as u64
     }
 
+    /// What a block waits for that has no segment, where that is no failure.
+    fn lacks(&self) -> Option<FileError> {
+        let segment_bytes = self.config.segment_bytes;
+        let lacking = |lane: &Lane| match &lane.last {
+            Last::Waiting(block) if !lane.has_room(block.bytes.len(), segment_bytes) => {
+                lane.failure.map(|(error, _)| error)
+            }
+            Last::Waiting(_) | Last::Out(_) | Last::Done => None,
+        };
+        lacking(&self.point_lane).or_else(|| lacking(&self.name_lane))
+    }
+
     /// What it holds.
     pub fn status(&self) -> Status {
         Status {
@@ -219,6 +233,7 @@ impl Journal {
             } else {
                 self.state
             },
+            lacks: self.lacks(),
             bytes: self.files() as u64 * u64::from(self.config.segment_bytes),
             memory_bytes: self.memory_bytes(),
             segments: self.kept.len(),

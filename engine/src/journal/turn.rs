@@ -116,12 +116,25 @@ impl Journal {
     /// Senders have been told to stop: what was read of them is taken, in segments past the bound if
     /// need be, and without being noted where the disk has failed and the process is to end for it.
     pub fn take_all(&mut self) {
-        self.intake = self.intake.max(Intake::Last);
+        if self.intake == Intake::Open {
+            self.intake = Intake::Last;
+            self.try_anew();
+        }
+    }
+
+    /// Next segments are asked for at once: what was lacking may be there.
+    fn try_anew(&mut self) {
+        for kind in Kind::ALL {
+            self.lane(kind).failure = None;
+        }
     }
 
     /// Nothing is noted any more: what there is goes to the disk, and is synced.
     pub fn stop(&mut self) {
-        self.intake = Intake::Over;
+        if self.intake != Intake::Over {
+            self.intake = Intake::Over;
+            self.try_anew();
+        }
     }
 
     /// After `stop`: everything is written, answered, and synced unless that is `Never`.
@@ -171,8 +184,8 @@ impl Journal {
         let now = self.now.instant;
         if self.retry_at().is_some_and(|at| now >= at) {
             self.retry = Retry::Trying(now + JOURNAL_RETRY);
+            self.try_anew();
             for kind in Kind::ALL {
-                self.lane(kind).failure = None;
                 self.make_next(kind, true);
             }
         }
@@ -318,10 +331,20 @@ impl Journal {
             return true;
         }
         match lane.failure {
-            Some((error, retry_at)) if !lane.has_next() && now < retry_at => self.fail(error),
+            Some((error, retry_at)) if !lane.has_next() && now < retry_at => {
+                if self.is_final(error) {
+                    self.fail(error);
+                }
+            }
             _ => self.make_next(kind, true),
         }
         false
+    }
+
+    /// Whether a segment that could not be opened is a failure of the journal. Want of descriptors or
+    /// memory is none while senders can wait with the block; behind them nothing waits.
+    pub(super) fn is_final(&self, error: FileError) -> bool {
+        !error.is_passing() || self.intake != Intake::Open
     }
 
     /// Begins a round of syncs when it is due: of all files that were written since the last one.

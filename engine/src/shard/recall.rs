@@ -32,7 +32,7 @@ use crate::journal::replay::{NameIndex, Owed, Owns, Progress, Replay, ReplayToke
 use crate::journal::survey::{self, NewerVersion, SegmentFile, Survey};
 use crate::journal::{DataSync, Journal, State};
 use crate::limits::{
-    INSTANCES_MAX, JOURNAL_READ_RETRY, RECALLED_PER_TURN_MAX, RECALLED_TOGETHER_MAX,
+    INSTANCES_MAX, JOURNAL_SCARCE_RETRY, RECALLED_PER_TURN_MAX, RECALLED_TOGETHER_MAX,
     REMOVALS_IN_FLIGHT_MAX,
 };
 use crate::metric::{Metric, ShardIndex, TaggedLeaf, owner};
@@ -303,7 +303,7 @@ impl Recall {
                 path.display()
             );
         }
-        if now >= *self.retry_at.get_or_insert(now + JOURNAL_READ_RETRY) {
+        if now >= *self.retry_at.get_or_insert(now + JOURNAL_SCARCE_RETRY) {
             self.retry_at = None;
             waiting.for_each(Replay::try_again);
         }

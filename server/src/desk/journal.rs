@@ -20,8 +20,9 @@ use benzene_engine::limits::{
     JOURNAL_SEGMENTS_MIN, JOURNAL_SEGMENTS_USUAL_MIN,
 };
 use benzene_engine::metric::ShardIndex;
+use benzene_engine::quiet::Quiet;
 use benzene_engine::ring::host::{self, FileSystem};
-use benzene_engine::ring::mount;
+use benzene_engine::ring::{FileError, Stage, mount};
 use benzene_engine::shard::{Adopted, RecallConfig, Together};
 use benzene_engine::stats::Counter;
 use tokio::time::sleep;
@@ -400,6 +401,7 @@ impl Desk {
 
     async fn watch_state(&self, on_error: OnError) -> &'static str {
         let (mut before, mut given_up) = (State::Healthy, 0);
+        let mut lacking = Quiet::default();
         loop {
             sleep(DATA_SYNC_LOOK).await;
             if let Some(why) = self.peers.failure() {
@@ -412,6 +414,15 @@ impl Desk {
                 tracing::error!(
                     "the journal is at its bound, and lets go of what it kept since a sync of the data \
                      failed: a power cut may lose of that what never came to the disk"
+                );
+            }
+            if let Some(error) = totals.journal.lacks
+                && let Some(unsaid) = lacking.due(clock::now().instant)
+            {
+                tracing::error!(
+                    "the journal waits for its next segment, and senders with it: {error}; it is tried \
+                     again every second (the limit on open files is ulimit -n, LimitNOFILE= under \
+                     systemd; {unsaid} more since the last message)"
                 );
             }
             let state = totals.journal.state();
@@ -505,6 +516,7 @@ struct Patience {
     failing: Vec<(PathBuf, Instant)>,
     /// The only one, open.
     held: Option<FileSystem>,
+    lacking: Quiet,
 }
 
 impl Patience {
@@ -522,26 +534,29 @@ impl Patience {
             let (directory, held, wish) = (path.clone(), self.held.take(), Arc::clone(wish));
             let is_passed_over = self.is_past_patience(&path, are_several);
             let sync = move || {
-                let (synced, used) = sync_through(&directory, held);
-                if synced.is_err() && !is_passed_over {
+                let synced = sync_through(&directory, held);
+                if matches!(synced, Synced::Failed(..)) && !is_passed_over {
                     wish.failed();
                 }
-                (synced, used)
+                synced
             };
             syncs.push((path, is_passed_over, tokio::task::spawn_blocking(sync)));
         }
         let mut may_go_on = true;
         for (path, is_passed_over, sync) in syncs {
             match sync.await {
-                Ok((synced, used)) => {
+                Ok(Synced::Whole(used)) => {
+                    self.held = Some(used).filter(|_| !are_several);
+                    self.failing.retain(|(failing, _)| *failing != path);
+                }
+                Ok(Synced::Failed(error, used)) => {
                     self.held = used.filter(|_| !are_several);
-                    match synced {
-                        Ok(()) => self.failing.retain(|(failing, _)| *failing != path),
-                        Err(error) => {
-                            self.failed(path, &error, is_passed_over);
-                            may_go_on &= is_passed_over;
-                        }
-                    }
+                    self.failed(path, &error, is_passed_over);
+                    may_go_on &= is_passed_over;
+                }
+                Ok(Synced::NotBegun(error)) => {
+                    self.not_begun(&path, &error);
+                    may_go_on = false;
                 }
                 Err(error) => {
                     tracing::error!("the sync of {} was cut off: {error}", path.display());
@@ -564,6 +579,18 @@ impl Patience {
         since.is_some_and(|since| clock::now().instant.duration_since(since) >= SYNC_PATIENCE)
     }
 
+    /// There was no descriptor or memory for a sync.
+    fn not_begun(&mut self, path: &Path, error: &io::Error) {
+        if let Some(unsaid) = self.lacking.due(clock::now().instant) {
+            tracing::warn!(
+                "the file system of {} cannot be synced now: {error}; it is tried again, and the \
+                 journal keeps meanwhile what was written there (the limit on open files is ulimit -n, \
+                 LimitNOFILE= under systemd; {unsaid} more since the last message)",
+                path.display()
+            );
+        }
+    }
+
     /// A sync has failed.
     fn failed(&mut self, path: PathBuf, error: &io::Error, is_passed_over: bool) {
         let (directory, means) = (
@@ -582,14 +609,32 @@ impl Patience {
     }
 }
 
+/// What came of the sync of a file system.
+enum Synced {
+    /// All that was written is on the disk.
+    Whole(FileSystem),
+    /// What was written may not be; the descriptor, where the directory could be opened.
+    Failed(io::Error, Option<FileSystem>),
+    /// There was no descriptor or memory for it: the disk has said nothing.
+    NotBegun(io::Error),
+}
+
 /// Syncs the file system of a directory through the descriptor that is held, where it is of that one.
-fn sync_through(
-    directory: &Path,
-    held: Option<FileSystem>,
-) -> (io::Result<()>, Option<FileSystem>) {
+fn sync_through(directory: &Path, held: Option<FileSystem>) -> Synced {
     let held = held.filter(|held| held.is_at(directory));
     match held.map_or_else(|| FileSystem::of(directory), Ok) {
-        Ok(file_system) => (file_system.sync(), Some(file_system)),
-        Err(error) => (Err(error), None),
+        Ok(file_system) => match file_system.sync() {
+            Ok(()) => Synced::Whole(file_system),
+            Err(error) => Synced::Failed(error, Some(file_system)),
+        },
+        Err(error) if is_passing(&error) => Synced::NotBegun(error),
+        Err(error) => Synced::Failed(error, None),
     }
+}
+
+/// Does it say nothing of what could not be opened, and pass by itself?
+fn is_passing(error: &io::Error) -> bool {
+    let stage = Stage::Open;
+    let errno = error.raw_os_error();
+    errno.is_some_and(|errno| FileError { stage, errno }.is_passing())
 }

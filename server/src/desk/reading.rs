@@ -10,7 +10,7 @@ use std::path::Path;
 
 use benzene_engine::journal::replay::{Owed, Progress, Replay, ReplayToken};
 use benzene_engine::journal::survey::{NewerVersion, wants};
-use benzene_engine::limits::JOURNAL_READ_RETRY;
+use benzene_engine::limits::JOURNAL_SCARCE_RETRY;
 use benzene_engine::ring::{
     ByteRange, FileError, FileOperation, FileOutcome, Piece, Stage, VisitId,
 };
@@ -51,7 +51,7 @@ pub(crate) fn drive<E: From<NewerVersion>>(
     reason = "no core runs on this thread, which has nothing else to do"
 )]
 fn pause() {
-    std::thread::sleep(JOURNAL_READ_RETRY);
+    std::thread::sleep(JOURNAL_SCARCE_RETRY);
 }
 
 fn answer(replay: &mut Replay, token: ReplayToken, operation: &FileOperation) {

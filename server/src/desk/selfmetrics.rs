@@ -10,6 +10,7 @@ use std::time::Duration;
 use benzene_engine::cache::Usage;
 use benzene_engine::journal::{State, Status};
 use benzene_engine::latency::Latencies;
+use benzene_engine::ring::FileError;
 use benzene_engine::shard::{Report, VolumeReport};
 use benzene_engine::stats::{Counter, Stats};
 
@@ -105,6 +106,8 @@ impl VolumeTotals {
 pub(crate) struct JournalTotals {
     /// The worst state of all; none is without a journal.
     worst: Option<State>,
+    /// What some journal lacks for its next segment.
+    pub(super) lacks: Option<FileError>,
     bytes: u64,
     segments: u64,
     /// Of these, those that are kept since a sync of the data has failed.
@@ -138,6 +141,7 @@ impl JournalTotals {
         if self.worst.is_none_or(is_worse) {
             self.worst = Some(status.state);
         }
+        self.lacks = self.lacks.or(status.lacks);
         self.bytes += status.bytes;
         self.doubtful += status.doubtful_segments as u64;
         self.segments += (status.segments + status.name_segments) as u64;

@@ -222,6 +222,7 @@ mod tests {
             },
             journal: Some(Status {
                 state,
+                lacks: None,
                 bytes: 0,
                 memory_bytes: 0,
                 segments: 0,

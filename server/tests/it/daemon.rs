@@ -21,6 +21,7 @@ use std::time::{Duration, Instant};
 use benzene_server::wire::client::{self, Reply};
 use benzene_server::wire::pickle::Machine;
 use rustix::io::Errno;
+use rustix::process::{Resource, Rlimit, getrlimit, prlimit};
 
 use crate::forbidden;
 
@@ -316,6 +317,16 @@ impl Daemon {
     /// Its process number.
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Lets it open no further files where it has so many. Its hard limit stays that of this process.
+    pub(crate) fn limit_open_files(&self, limit: u64) {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        let soft = Rlimit {
+            current: Some(limit),
+            ..getrlimit(Resource::Nofile)
+        };
+        prlimit(Some(pid), Resource::Nofile, soft).unwrap();
     }
 
     /// Opens a connection to the line receiver.

@@ -166,6 +166,42 @@ fn a_full_journal_disk_is_said_and_recovers_by_itself() {
     drop(mount);
 }
 
+/// Senders wait with the block that has no segment. Nothing is said of a failure, and nothing is lost.
+#[test]
+fn a_segment_for_which_there_is_no_descriptor_is_waited_for() {
+    let small = "JOURNAL_SEGMENT_BYTES = 64k\nJOURNAL_MAX_BYTES = 64m\n";
+    let mut daemon = Daemon::start(&setup(
+        1,
+        &format!("{small}JOURNAL_ON_ERROR = stop\nSHUTDOWN = drain\n"),
+    ));
+    daemon.send(&format!("first.point 1 {}\n", now()));
+    let mut socket = daemon.connect();
+    let load = Rounds::new(2_000, 150);
+    let first = load.text(0);
+    socket.write_all(first.as_bytes()).unwrap();
+    let made = || files_below(&daemon.data()).len() > load.metrics as usize;
+    wait_for(|| made().then_some(())).unwrap();
+    daemon.limit_open_files(1);
+    let others: String = (1..load.count).map(|round| load.text(round)).collect();
+    let sender = std::thread::spawn(move || socket.write_all(others.as_bytes()).map(|()| socket));
+    daemon.wait_for_log("the journal waits for its next segment, and senders with it: ");
+    // Longer than until it is tried again.
+    std::thread::sleep(Duration::from_millis(2_500));
+    assert!(!sender.is_finished(), "nobody waits: {}", daemon.log());
+    daemon.limit_open_files(1024);
+    drop(sender.join().unwrap().unwrap());
+    load.wait_for_all(&daemon);
+    let ended = daemon.stop();
+    assert!(ended.status.success(), "{}", ended.log);
+    assert_eq!(said(&ended.log, "the journal waits"), 1, "{}", ended.log);
+    // Nor does a sync of the data count as failed that was not begun.
+    for not in ["cannot be written", "may never come to its disk"] {
+        assert_eq!(said(&ended.log, not), 0, "{}", ended.log);
+    }
+    let all = u64::from(load.metrics) * u64::from(load.count) + 1;
+    assert_eq!(all_in_files(&load, &ended), all);
+}
+
 #[test]
 fn a_full_journal_disk_ends_the_daemon_where_that_is_asked_for() {
     let (daemon, mount, _) = on_a_full_disk("JOURNAL_ON_ERROR = stop\n");

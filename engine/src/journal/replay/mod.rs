@@ -308,7 +308,7 @@ impl Replay {
         self.fetch.put_off()
     }
 
-    /// Asks once more for what was put off; after `limits::JOURNAL_READ_RETRY`.
+    /// Asks once more for what was put off; after `limits::JOURNAL_SCARCE_RETRY`.
     pub fn try_again(&mut self) {
         self.fetch.try_again();
     }

@@ -7,10 +7,12 @@ use crate::cache::SeriesId;
 use crate::journal::block::Kind;
 use crate::journal::entry::CUT_NONE;
 use crate::journal::{JournalConfig, OnError, Part, Pressure, State, Sync};
+use crate::limits::JOURNAL_SCARCE_RETRY;
 use crate::ring::{FileError, FileOperation, Stage};
 use crate::stats::Counter;
 
 const EIO: i32 = 5;
+const EMFILE: i32 = 24;
 const ENOSPC: i32 = 28;
 
 #[test]
@@ -529,23 +531,42 @@ fn a_sync_that_fails_is_a_failure_too() {
     assert_eq!(rig.journal.state(), State::Recovering);
 }
 
+fn points(rig: &mut Rig) {
+    for timestamp in 0..40 {
+        rig.point(1, timestamp * 1_000_003);
+    }
+}
+
+/// Ends turns until a file is being made, of which the journal hears that it cannot be.
+fn refuse_segment(rig: &mut Rig, errno: i32) {
+    rig.end_turn();
+    let is_reserve = |op: &&FileOperation| matches!(op, FileOperation::Reserve { .. });
+    while rig.disk.waiting() > 0 {
+        let refused = rig.disk.waits().iter().position(is_reserve);
+        rig.disk.answer(
+            &mut rig.journal,
+            refused.unwrap_or(0),
+            refused.map(|_| errno),
+        );
+        rig.end_turn();
+    }
+}
+
+/// Points until the next segment is asked for, which cannot be made.
+fn lose_the_next_segment(rig: &mut Rig, errno: i32) {
+    let errors = rig.journal.stats().get(Counter::JournalErrors);
+    while rig.journal.stats().get(Counter::JournalErrors) == errors {
+        points(rig);
+        rig.pass_ms(10);
+        refuse_segment(rig, errno);
+    }
+}
+
 #[test]
 fn a_segment_that_cannot_be_made_fails_when_it_is_needed() {
     let mut rig = Rig::new(config());
     rig.settle();
-    while rig.disk.done.reserves < 3 {
-        for timestamp in 0..40 {
-            rig.point(1, timestamp * 1_000_003);
-        }
-        rig.pass_ms(10);
-        rig.end_turn();
-        let is_reserve = |op: &&FileOperation| matches!(op, FileOperation::Reserve { .. });
-        if let Some(place) = rig.disk.waits().iter().position(is_reserve) {
-            rig.disk.answer(&mut rig.journal, place, Some(ENOSPC));
-            break;
-        }
-        rig.disk.answer_all(&mut rig.journal);
-    }
+    lose_the_next_segment(&mut rig, ENOSPC);
     assert_eq!(
         rig.journal.state(),
         State::Healthy,
@@ -553,13 +574,68 @@ fn a_segment_that_cannot_be_made_fails_when_it_is_needed() {
     );
     let before = rig.journal.stats().get(Counter::JournalMissed);
     for _ in 0..20 {
-        for timestamp in 0..40 {
-            rig.point(1, timestamp * 1_000_003);
-        }
+        points(&mut rig);
         rig.commit();
     }
     assert_eq!(failure(&rig).errno, ENOSPC);
     assert!(rig.journal.stats().get(Counter::JournalMissed) > before);
+}
+
+/// Points until the buffers are full, as there is no descriptor for the next segment.
+fn fill_for_want_of_a_descriptor(rig: &mut Rig) {
+    lose_the_next_segment(rig, EMFILE);
+    while !rig.journal.is_blocked() {
+        points(rig);
+        rig.pass_ms(10);
+        refuse_segment(rig, EMFILE);
+    }
+}
+
+/// Until it is made senders wait, and nothing is missed.
+#[test]
+fn a_segment_that_lacks_a_descriptor_is_waited_for() {
+    let mut rig = Rig::new(config());
+    rig.settle();
+    fill_for_want_of_a_descriptor(&mut rig);
+    assert_eq!(rig.journal.state(), State::Healthy);
+    assert_eq!(rig.journal.status().lacks.map(|it| it.errno), Some(EMFILE));
+    let (noted, tried) = (rig.journal.serial(), rig.disk.waiting());
+    assert!(rig.journal.committed_serial() < noted && tried == 0);
+    let errors = rig.journal.stats().get(Counter::JournalErrors);
+    for _ in 0..3 {
+        rig.pass(JOURNAL_SCARCE_RETRY);
+        refuse_segment(&mut rig, EMFILE);
+    }
+    assert_eq!(
+        rig.journal.stats().get(Counter::JournalErrors),
+        errors + 3,
+        "it is tried once a second"
+    );
+    rig.wait(JOURNAL_SCARCE_RETRY);
+    rig.commit();
+    assert_eq!(rig.journal.committed_serial(), noted);
+    assert_eq!(rig.journal.status().lacks, None);
+    assert_eq!(rig.journal.stats().get(Counter::JournalMissed), 0);
+    assert_eq!(rig.read().values().len() as u64, noted);
+}
+
+/// It is tried once more, and then is no segment for this run.
+#[test]
+fn a_stop_waits_for_no_descriptor() {
+    for is_there in [true, false] {
+        let mut rig = Rig::new(config());
+        rig.settle();
+        fill_for_want_of_a_descriptor(&mut rig);
+        rig.journal.stop();
+        if !is_there {
+            refuse_segment(&mut rig, EMFILE);
+            assert_eq!(failure(&rig).errno, EMFILE);
+        }
+        rig.settle();
+        assert!(rig.journal.is_quiet());
+        let all = rig.journal.serial();
+        assert_eq!(rig.read().values().len() as u64 == all, is_there);
+    }
 }
 
 #[test]
