@@ -1,15 +1,13 @@
 //! Accepting: the listeners of the core that has them, and how connections are dealt to all cores.
-//! Where the number of senders is bounded, by MAX_RECEIVER_CONNECTIONS or by the limit on open files,
-//! the receivers' listeners wait for one connection at a time, take with it those that have come
-//! meanwhile, and rest while all cores together serve as many senders as are allowed: whoever comes
-//! then waits in the kernel's queue, with what it has sent, and is refused nothing. What a listener had
-//! accepted when the last place went waits here, at most one of each. Cache queries are not counted.
-//! An accept that fails rests, too. Whoever rests looks ten times a second whether it can go on;
+//! Where the number of those who send, or of those who ask, is bounded (`places`), their listeners wait for
+//! one connection at a time, take with it those that have come meanwhile, and rest while all cores
+//! together serve as many as are allowed: whoever comes then waits in the kernel's queue, with what it
+//! has sent, and is refused nothing. What a listener had accepted when the last place went waits here, at
+//! most one of each. An accept that fails rests, too. Whoever rests looks ten times a second whether it can go on;
 //! what keeps it is said once a minute.
 //! Invariant: while a connection waits here, the listener that accepted it rests, however many senders
 //! other cores close meanwhile: so it is looked at again.
 
-use std::collections::VecDeque;
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
@@ -21,7 +19,7 @@ use benzene_engine::stats::Counter;
 
 use super::{Core, Parcel, Phase};
 use crate::config::Service;
-use crate::front::Entrance;
+use crate::front::{Entrance, Guest};
 
 /// How long accepting rests after it failed, for want of descriptors most likely, or where there are
 /// as many senders as may be.
@@ -34,9 +32,10 @@ pub(super) struct Accepting {
     /// Listeners that rest, and until when.
     again: Vec<(Instant, SocketId)>,
     /// Connections that were accepted and for which there was no place.
-    waiting: VecDeque<(Entrance, OwnedFd)>,
+    waiting: Vec<(Entrance, OwnedFd)>,
     failed: Quiet,
-    full: Quiet,
+    no_senders_more: Quiet,
+    no_askers_more: Quiet,
 }
 
 impl Accepting {
@@ -64,7 +63,7 @@ impl Core {
     }
 
     fn arm(&mut self, listener: SocketId, service: Service) {
-        if self.peers.counts_senders(service) {
+        if self.bounds(service).is_some() {
             self.ring.accept_one(listener);
         } else {
             self.ring.accept(listener);
@@ -76,45 +75,73 @@ impl Core {
             return;
         };
         self.shard.count(Counter::Connections, 1);
-        if !self.peers.counts_senders(entrance.service) {
+        let Some(guest) = self.bounds(entrance.service) else {
             return self.place(entrance, socket);
-        }
-        self.accepting.waiting.push_back((entrance, socket));
+        };
+        self.accepting.waiting.push((entrance, socket));
         self.place_waiting();
         // Others that wait already, without a turn of the ring for each.
         for _ in 1..ACCEPTS_PER_TURN_MAX {
-            if !self.has_place() || !self.take_waiting(listener, entrance) {
+            if !self.has_place(guest) || !self.take_waiting(listener, entrance) {
                 break;
             }
         }
-        if self.has_place() {
+        if self.has_place(guest) {
             return self.arm(listener, entrance.service);
         }
         self.accepting.rest(listener, now);
         self.shard.count(Counter::AcceptPauses, 1);
-        if let Some(unsaid) = self.accepting.full.due(now.instant) {
+        self.say_full(guest, now);
+    }
+
+    fn say_full(&mut self, guest: Guest, now: Now) {
+        let (quiet, who, option) = match guest {
+            Guest::Sender => (
+                &mut self.accepting.no_senders_more,
+                "senders",
+                "MAX_RECEIVER_CONNECTIONS in carbon.conf or, where it is not set, ",
+            ),
+            Guest::Asker => (&mut self.accepting.no_askers_more, "cache queries", ""),
+        };
+        if let Some(unsaid) = quiet.due(now.instant) {
+            let most = self.peers.places.most(guest).unwrap_or(usize::MAX);
             tracing::warn!(
-                "as many connections of senders as there may be ({}): further ones wait, with what \
+                "as many connections of {who} as there may be ({most}): further ones wait, with what \
                  they send, until others close; {unsaid} more times since the last message. Raise \
-                 MAX_RECEIVER_CONNECTIONS in carbon.conf or, where it is not set, the hard limit on \
-                 open files (ulimit -Hn, LimitNOFILE= under systemd), or see who connects (ss -tn)",
-                self.peers.senders_max(),
+                 {option}the hard limit on open files (ulimit -Hn, LimitNOFILE= under systemd), or see \
+                 who connects (ss -tn)"
             );
         }
     }
 
-    /// Whether one more sender may be served, and none that is accepted waits for that.
-    fn has_place(&self) -> bool {
-        self.accepting.waiting.is_empty() && self.peers.has_sender_room()
+    /// Who connects to this service, where there may be only so many of them.
+    fn bounds(&self, service: Service) -> Option<Guest> {
+        service
+            .guest()
+            .filter(|guest| self.peers.places.most(*guest).is_some())
     }
 
-    /// Places those that wait here, as long as there are places.
+    /// Whether one more may be served, and none that is accepted waits for that.
+    fn has_place(&self, guest: Guest) -> bool {
+        let mut waiting = self.accepting.waiting.iter();
+        waiting.all(|(entrance, _)| entrance.service.guest() != Some(guest))
+            && self.peers.places.has_one(guest)
+    }
+
+    /// Places those that wait here, oldest first, as long as there are places for them.
     fn place_waiting(&mut self) {
-        while self.peers.has_sender_room()
-            && let Some((entrance, socket)) = self.accepting.waiting.pop_front()
-        {
+        while let Some(first) = self.first_with_place() {
+            let (entrance, socket) = self.accepting.waiting.remove(first);
             self.place(entrance, socket);
         }
+    }
+
+    fn first_with_place(&self) -> Option<usize> {
+        let places = &self.peers.places;
+        self.accepting.waiting.iter().position(|(entrance, _)| {
+            let guest = entrance.service.guest();
+            guest.is_none_or(|guest| places.has_one(guest))
+        })
     }
 
     /// Accepts a connection that waits in the kernel's queue and places it; false where none waits.
@@ -129,7 +156,9 @@ impl Core {
 
     /// Gives a connection to the core with the fewest.
     fn place(&mut self, entrance: Entrance, socket: OwnedFd) {
-        self.peers.sender_came(entrance.service);
+        if let Some(guest) = entrance.service.guest() {
+            self.peers.places.take(guest);
+        }
         if self.phase != Phase::Running {
             self.peers.opened(self.index);
             return self.serve(entrance, socket);
@@ -182,17 +211,16 @@ impl Core {
             let Some(Entrance { service, .. }) = self.accepting.entrance_of(listener) else {
                 unreachable!("{listener:?} rests, and is no listener")
             };
-            if self.peers.counts_senders(service) && !self.has_place() {
-                self.accepting.rest(listener, now);
-            } else {
-                self.arm(listener, service);
+            match self.bounds(service) {
+                Some(guest) if !self.has_place(guest) => self.accepting.rest(listener, now),
+                _ => self.arm(listener, service),
             }
         }
     }
 
     /// At a stop: takes what waits, whatever the limit, and closes the receivers' listeners.
     pub(super) fn accept_the_last(&mut self) {
-        while let Some((entrance, socket)) = self.accepting.waiting.pop_front() {
+        for (entrance, socket) in std::mem::take(&mut self.accepting.waiting) {
             self.place(entrance, socket);
         }
         let receivers: Vec<_> = self
@@ -221,8 +249,8 @@ mod tests {
     use benzene_engine::limiter::Room;
     use benzene_engine::ring::socket;
 
-    use super::super::Peers;
     use super::super::tests::core_alone;
+    use super::super::{Most, Peers};
     use super::*;
 
     const LINE: Entrance = Entrance {
@@ -249,7 +277,13 @@ mod tests {
         const ROUNDS: usize = 1_000;
         // On a busy machine the thread that takes the places may not come in between for long.
         const GIVE_UP: Duration = Duration::from_secs(60);
-        let peers = Arc::new(Peers::new(1, Some(1)));
+        let peers = Arc::new(Peers::new(
+            1,
+            Most {
+                senders: Some(1),
+                ..Most::default()
+            },
+        ));
         let now = clock::now();
         let (mut core, address) = core(Arc::clone(&peers), now);
         let is_over = AtomicBool::new(false);
@@ -257,8 +291,8 @@ mod tests {
         let has_failed = std::thread::scope(|scope| {
             scope.spawn(|| {
                 while !is_over.load(Ordering::Relaxed) {
-                    peers.sender_came(Service::Line);
-                    peers.sender_left(Service::Line);
+                    peers.places.take(Guest::Sender);
+                    peers.places.give_back(Guest::Sender);
                 }
             });
             let has_failed = loop {

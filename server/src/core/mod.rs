@@ -19,6 +19,7 @@ mod accept;
 mod bulk;
 mod diary;
 mod peers;
+mod places;
 mod recalled;
 #[cfg(test)]
 mod tests;
@@ -43,6 +44,7 @@ use accept::Accepting;
 use bulk::{Bulk, Waiting};
 pub(crate) use diary::Diary;
 pub(crate) use peers::{Ending, Parcel, Peers};
+pub(crate) use places::Most;
 pub(crate) use recalled::advice;
 
 /// How soon a message is offered again to an inbox that was full.
@@ -469,7 +471,9 @@ impl Core {
                     tracing::debug!("connection {socket:?} closed");
                     self.ring.close(socket);
                     self.peers.closed(self.index);
-                    self.peers.sender_left(service);
+                    if let Some(guest) = service.guest() {
+                        self.peers.places.give_back(guest);
+                    }
                 }
             }
         }

@@ -13,7 +13,8 @@ use benzene_engine::ring::{RingHandle, Waker};
 use benzene_engine::schemas::{Aggregations, Schemas};
 use benzene_engine::shard::{Inbox, Message, Report};
 
-use crate::config::{Logged, Service};
+use super::places::{Most, Places};
+use crate::config::Logged;
 use crate::front::{Entrance, Through};
 use crate::lists::Lists;
 
@@ -91,10 +92,8 @@ struct Peer {
 #[derive(Debug)]
 pub(crate) struct Peers {
     cores: Vec<Peer>,
-    /// By MAX_RECEIVER_CONNECTIONS, or by the limit on open files where that leaves fewer.
-    senders_max: Option<usize>,
-    /// Connections of senders that all cores serve or have been given.
-    senders: AtomicUsize,
+    /// Connections that all cores serve or have been given.
+    pub(crate) places: Places,
     /// No core deals connections to others any more.
     accepting_ended: AtomicBool,
     /// Cores that have read their sockets to the end and passed everything on.
@@ -108,15 +107,14 @@ pub(crate) struct Peers {
 }
 
 impl Peers {
-    pub(crate) fn new(shards: u16, senders_max: Option<usize>) -> Self {
+    pub(crate) fn new(shards: u16, most: Most) -> Self {
         assert!(
             shards > 0 && usize::from(shards) <= SHARDS_MAX,
             "{shards} shards"
         );
         Self {
             cores: (0..shards).map(|_| Peer::default()).collect(),
-            senders_max,
-            senders: AtomicUsize::new(0),
+            places: Places::new(most),
             accepting_ended: AtomicBool::new(false),
             quiet: AtomicUsize::new(0),
             drained: AtomicUsize::new(0),
@@ -234,36 +232,6 @@ impl Peers {
         self.peer(index).connections.fetch_sub(1, Ordering::Relaxed);
     }
 
-    /// Whether there may be only so many connections of this service.
-    pub(crate) fn counts_senders(&self, service: Service) -> bool {
-        self.senders_max.is_some() && service.has_senders()
-    }
-
-    /// Whether one more sender may be served. Only one core accepts, so that no two think so of the
-    /// same place.
-    pub(crate) fn has_sender_room(&self) -> bool {
-        self.senders.load(Ordering::Relaxed) < self.senders_max()
-    }
-
-    /// How many senders may be served at a time.
-    pub(crate) fn senders_max(&self) -> usize {
-        self.senders_max.unwrap_or(usize::MAX)
-    }
-
-    /// A connection is served from now on, by whichever core.
-    pub(crate) fn sender_came(&self, service: Service) {
-        if service.has_senders() {
-            self.senders.fetch_add(1, Ordering::Relaxed);
-        }
-    }
-
-    /// A connection is closed.
-    pub(crate) fn sender_left(&self, service: Service) {
-        if service.has_senders() {
-            self.senders.fetch_sub(1, Ordering::Relaxed);
-        }
-    }
-
     fn connections_of(&self, index: ShardIndex) -> u32 {
         self.peer(index).connections.load(Ordering::Relaxed)
     }
@@ -330,7 +298,7 @@ mod tests {
 
     #[test]
     fn only_a_sleeper_is_woken_and_once() {
-        let peers = Peers::new(1, None);
+        let peers = Peers::new(1, Most::default());
         assert!(!peers.must_wake(SLEEPER));
         assert!(peers.fall_asleep(SLEEPER, false));
         assert!(peers.must_wake(SLEEPER));
@@ -351,7 +319,7 @@ mod tests {
     /// its end from it.
     #[test]
     fn points_that_wait_keep_nothing_else_waiting() {
-        let peers = Peers::new(1, None);
+        let peers = Peers::new(1, Most::default());
         while peers.push(SLEEPER, Parcel::Own(Vec::new())).is_ok() {}
         assert!(!peers.fall_asleep(SLEEPER, false), "it sleeps over points");
         assert!(peers.fall_asleep(SLEEPER, true));
@@ -406,7 +374,7 @@ mod tests {
     fn no_parcel_is_slept_over() {
         const SENDERS: usize = 2;
         const PARCELS: usize = 50_000;
-        let peers = Peers::new(1, None);
+        let peers = Peers::new(1, Most::default());
         let start = benzene_engine::clock::now().instant;
         std::thread::scope(|scope| {
             let sleeper = scope.spawn(|| take_all(&peers, SENDERS * PARCELS));

@@ -15,7 +15,7 @@ use benzene_engine::schemas::{Aggregations, Schemas};
 use benzene_engine::shard::{Shard, ShardConfig};
 use benzene_engine::stats::Counter;
 
-use super::{Core, INBOX_RETRY, Peers, Phase};
+use super::{Core, INBOX_RETRY, Most, Peers, Phase};
 use crate::config::Service;
 use crate::front::{Entrance, Front, FrontConfig};
 
@@ -47,7 +47,7 @@ pub(super) fn core_alone(peers: Arc<Peers>, room: Arc<Room>, now: Now) -> Core {
 /// A core whose cache has room for `POINTS`, and that room.
 fn core() -> (Core, Arc<Room>) {
     let room = Arc::new(Room::new(Some(u64::from(POINTS)), 1 << 30));
-    let peers = Arc::new(Peers::new(1, None));
+    let peers = Arc::new(Peers::new(1, Most::default()));
     (core_alone(peers, Arc::clone(&room), clock::now()), room)
 }
 
@@ -108,7 +108,7 @@ fn nothing_further_is_taken_while_what_waits_is_over_its_bound() {
 #[test]
 fn no_core_sleeps_over_the_moment_from_which_all_are_quiet() {
     let room = Arc::new(Room::new(None, 1 << 30));
-    let peers = Arc::new(Peers::new(2, None));
+    let peers = Arc::new(Peers::new(2, Most::default()));
     let mut core = core_alone(Arc::clone(&peers), room, clock::now());
     core.phase = Phase::Quiet;
     core.peers.quiet();

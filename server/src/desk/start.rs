@@ -13,8 +13,8 @@ use benzene_engine::cache::CacheConfig;
 use benzene_engine::clock;
 use benzene_engine::limiter::Room;
 use benzene_engine::limits::{
-    AGES_BEFORE_START, COUNTED_PERCENT, DATA_DIR_BYTES_MAX, OPEN_FILES_WANTED, RECENT_SHARE,
-    RING_ENTRIES_MIN, RING_WORKERS_MAX, SHARDS_MAX, WAITING_SHARE,
+    AGES_BEFORE_START, ASKERS_PART, COUNTED_PERCENT, DATA_DIR_BYTES_MAX, OPEN_FILES_WANTED,
+    RECENT_SHARE, RING_ENTRIES_MIN, RING_WORKERS_MAX, SHARDS_MAX, WAITING_SHARE,
 };
 use benzene_engine::metric::{ShardIndex, TaggedLeaf};
 use benzene_engine::ring::{Driver, Ring, RingConfig, RingError, host};
@@ -31,7 +31,7 @@ use super::journal::{self, Journal, JournalError, JournalPlan};
 use super::rules::{listed, said};
 use super::volumes::{self, DataVolume};
 use crate::config::{DataDirectory, Door, Drive, Loaded, Rules, Service, Settings};
-use crate::core::{Core, Diary, Peers};
+use crate::core::{Core, Diary, Most, Peers};
 use crate::exit::Exit;
 use crate::front::{Front, FrontConfig, Intake, Memory};
 use crate::lists::Lists;
@@ -233,14 +233,20 @@ fn room(settings: &Settings, counted_bytes: u64) -> Room {
     }
 }
 
-/// How many senders may be served at once: those of carbon.conf, or as many as leave each core the
-/// descriptors of its files.
-fn senders_max(settings: &Settings, shards: u16, files_of_core: u64) -> Option<usize> {
-    let by_files = host::open_files().soft.map(|limit| {
-        let left = limit.saturating_sub(u64::from(shards) * files_of_core);
-        usize::try_from(left.max(limit / 2)).unwrap_or(usize::MAX)
+/// How many connections may be served at once: as many as leave each core the descriptors of its files,
+/// and half of the limit at least. An eighth of the limit is for those who ask; senders have the rest, or
+/// as few as carbon.conf says.
+fn most_connections(settings: &Settings, open_files: Option<u64>, files: u64) -> Most {
+    let number = |descriptors: u64| usize::try_from(descriptors).unwrap_or(usize::MAX);
+    let askers = open_files.map(|limit| limit / ASKERS_PART);
+    let by_files = open_files.map(|limit| {
+        let left = limit.saturating_sub(files).max(limit / 2);
+        number(left - limit / ASKERS_PART)
     });
-    [settings.senders_max, by_files].into_iter().flatten().min()
+    Most {
+        senders: [settings.senders_max, by_files].into_iter().flatten().min(),
+        askers: askers.map(number),
+    }
 }
 
 /// Chooses the way to the kernel, takes the instances' locks, binds the sockets, and becomes who the
@@ -476,12 +482,13 @@ impl Plan {
         let cache_bytes_max = settings.cache_bytes(host::memory_bytes());
         let counted_bytes = cache_bytes_max / 100 * COUNTED_PERCENT;
         let files = Files::new(settings, &treatments);
-        let senders_max = senders_max(settings, shards, files.descriptors(driver));
+        let of_files = u64::from(shards) * files.descriptors(driver);
+        let most = most_connections(settings, host::open_files().soft, of_files);
         if driver == Driver::Uring && !settings.autoflush {
             settings.data.iter().for_each(|it| warn_of_closes(&it.path));
         }
         Self {
-            peers: Arc::new(Peers::new(shards, senders_max)),
+            peers: Arc::new(Peers::new(shards, most)),
             sync_creates: (settings.data.iter())
                 .map(|directory| sync_creates(settings, &directory.path))
                 .collect(),

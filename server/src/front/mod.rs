@@ -68,6 +68,15 @@ pub(crate) struct Entrance {
     pub(crate) instance: usize,
 }
 
+/// Who connects.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Guest {
+    /// Sends points (MAX_RECEIVER_CONNECTIONS).
+    Sender,
+    /// Asks for what is cached.
+    Asker,
+}
+
 impl Service {
     /// Queries are waited for; receivers send as much as they can.
     pub(crate) fn lane(self) -> Lane {
@@ -77,12 +86,17 @@ impl Service {
         }
     }
 
-    /// Whether it serves the connections of senders, which MAX_RECEIVER_CONNECTIONS counts.
-    pub(crate) fn has_senders(self) -> bool {
+    /// Who connects to it; nobody to a socket of datagrams.
+    pub(crate) fn guest(self) -> Option<Guest> {
         match self {
-            Service::Line | Service::Pickle | Service::Protobuf => true,
-            Service::Datagram | Service::Query => false,
+            Service::Line | Service::Pickle | Service::Protobuf => Some(Guest::Sender),
+            Service::Query => Some(Guest::Asker),
+            Service::Datagram => None,
         }
+    }
+
+    fn has_senders(self) -> bool {
+        self.guest() == Some(Guest::Sender)
     }
 }
 

@@ -13,7 +13,7 @@ use benzene_engine::limits::{
 };
 use benzene_engine::ring::host;
 
-use crate::daemon::{Daemon, Setup, Way};
+use crate::daemon::{Daemon, Querier, Setup, Way, wait_for};
 use crate::faults::{files_below, lines};
 use crate::first_use::now;
 use crate::vitals::{Own, accounts, is_long};
@@ -23,8 +23,8 @@ const SHARDS: usize = 2;
 const CONNECTIONS: usize = 2;
 /// So many shards that the files which all of them might have open, and senders, are more than 1,024.
 const MANY_SHARDS: usize = 8;
-/// Senders that take most of their half.
-const SENDERS: usize = 450;
+/// Senders that take most of their part: half of the limit, but for the eighth of those who ask.
+const SENDERS: usize = 350;
 /// What is written at once, and an own metric for each second.
 const CONF: &str = "CARBON_METRIC_INTERVAL = 1\nMAX_CREATES_PER_MINUTE = inf\n\
                     MAX_UPDATES_PER_SECOND = inf\n";
@@ -136,4 +136,37 @@ fn threads_of_many_shards_open_no_more_files_than_senders_leave() {
     assert!(most <= allowed, "{most} open, {allowed} allowed");
     drop(senders);
     ends_well(daemon, METRICS);
+}
+
+/// Nine times as many as there is room for. An eighth of the limit is theirs: the journal, which has a
+/// segment to open, files and senders have the rest.
+#[test]
+fn those_who_ask_leave_descriptors_to_all_others() {
+    const OPEN_FILES: u32 = 160;
+    let mut daemon = Daemon::start(&Setup {
+        conf: "CARBON_METRIC_INTERVAL = 0\nMAX_UPDATES_PER_SECOND = 1\n".to_owned(),
+        schemas: Some(SCHEMAS.to_owned()),
+        open_files: Some(OPEN_FILES),
+        ..Setup::default()
+    });
+    let places = OPEN_FILES as usize / 8;
+    let mut crowd: Vec<Querier> = (0..9 * places)
+        .map(|_| Querier::connect(daemon.query))
+        .collect();
+    daemon.wait_for_log("as many connections of cache queries as there may be (20)");
+    let time = now();
+    daemon.send(&lines("beside.crowd", 40, time));
+    let cached = wait_for(|| Some(crowd[0].points("beside.crowd.m39")).filter(|it| !it.is_empty()));
+    assert_eq!(cached, Some(vec![(time, 39.0)]));
+    let all = |daemon: &Daemon| files_below(&daemon.data()).len() == 40;
+    wait_for(|| all(&daemon).then_some(())).unwrap_or_else(|| panic!("{}", daemon.log()));
+    // Whoever waits is answered when others have gone.
+    let mut last = crowd.pop().unwrap();
+    drop(crowd);
+    assert_eq!(last.points("beside.nobody"), []);
+    let ended = daemon.stop();
+    assert!(ended.status.success(), "{}", ended.log);
+    for not in ["Too many open files", "cannot accept"] {
+        assert!(!ended.log.contains(not), "{}", ended.log);
+    }
 }
