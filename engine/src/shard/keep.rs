@@ -83,6 +83,8 @@ pub(super) struct Keep {
     still_since: Option<Instant>,
     /// JOURNAL_SYNC = always: answers that show points up to a serial, and to whom they go.
     held: VecDeque<(u64, ShardIndex, Answer)>,
+    /// The same: what brings points up to a serial into a file.
+    held_writes: VecDeque<(u64, FileToken, FileOperation)>,
 }
 
 impl Keep {
@@ -204,16 +206,48 @@ impl Shard {
         }
     }
 
-    /// Sends the answers that have waited for long enough: all, where the journal has failed.
+    /// Sends the answers that have waited for long enough.
     fn release_answers(&mut self) {
         while let Some((serial, _, _)) = self.keep.held.front()
-            && self.ledger.journal().is_none_or(|journal| {
-                matches!(journal.state(), State::Failed(_)) || journal.synced_serial() >= *serial
-            })
+            && self.may_be_seen(*serial)
             && let Some((_, to, answer)) = self.keep.held.pop_front()
         {
             self.reply(to, answer);
         }
+    }
+
+    /// Are points up to this serial on the journal's disk? All may be seen where it has failed.
+    fn may_be_seen(&self, serial: u64) -> bool {
+        self.ledger.journal().is_none_or(|journal| {
+            matches!(journal.state(), State::Failed(_)) || journal.synced_serial() >= serial
+        })
+    }
+
+    /// The writer's next operation. With JOURNAL_SYNC = always what begins an update or makes a file waits
+    /// until the points that are noted by then are on the disk: its own are among them.
+    pub(super) fn next_of_writer(&mut self) -> Option<(FileToken, FileOperation)> {
+        let journal = self.ledger.journal_mut();
+        let Some(journal) = journal.filter(|journal| journal.syncs_always()) else {
+            return self.writer.next_operation();
+        };
+        while let Some((token, operation)) = self.writer.next_operation() {
+            if !matches!(
+                operation,
+                FileOperation::Open { .. } | FileOperation::Create { .. }
+            ) {
+                return Some((token, operation));
+            }
+            let serial = journal.serial();
+            if journal.synced_serial() < serial {
+                journal.hurry();
+            }
+            let held = (serial, token, operation);
+            self.keep.held_writes.push_back(held);
+        }
+        let first = self.keep.held_writes.front().map(|(serial, _, _)| *serial);
+        first.filter(|serial| self.may_be_seen(*serial))?;
+        let (_, token, operation) = self.keep.held_writes.pop_front()?;
+        Some((token, operation))
     }
 
     /// Where the journal is short of segments, what keeps the oldest is written first.

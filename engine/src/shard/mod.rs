@@ -463,8 +463,7 @@ impl Shard {
 
     /// The next operation for the driver.
     pub fn next_operation(&mut self) -> Option<(FileToken, FileOperation)> {
-        self.writer
-            .next_operation()
+        self.next_of_writer()
             .or_else(|| self.next_of_journal())
             .or_else(|| self.next_of_recall())
     }

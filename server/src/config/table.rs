@@ -419,7 +419,7 @@ pub const OPTIONS: &[ConfOption] = &[
         "JOURNAL_SYNC",
         JOURNAL_SYNC,
         "1s",
-        "A power cut loses what was accepted in so long at most; always: queries show nothing that it could take",
+        "A power cut loses what was accepted in so long at most; always: neither queries nor files show what it could take",
     )
     .unit("time"),
     ConfOption::new(

@@ -24,21 +24,26 @@ impl World {
     }
 
     /// Turns until the journal's disk has answered everything; the data's disk answers nothing.
-    fn settle_journal(&mut self) {
+    pub(super) fn settle_journal(&mut self) {
+        self.settle_disk(|asker| asker != Asker::Writer);
+    }
+
+    /// Turns until this disk has answered everything; the other one answers nothing.
+    pub(super) fn settle_disk(&mut self, is_answered: impl Fn(Asker) -> bool) {
         self.hold = true;
+        let answers = |token: &FileToken| is_answered(Asker::of(*token));
         loop {
-            let of_journal: Vec<_> = (self.held)
-                .extract_if(.., |(_, token, _)| Asker::of(*token) != Asker::Writer)
+            let asked: Vec<_> = (self.held)
+                .extract_if(.., |(_, token, _)| answers(token))
                 .collect();
             self.shards[0].begin_turn(self.now);
-            let is_last = of_journal.is_empty();
-            for (_, token, operation) in of_journal {
+            let is_last = asked.is_empty();
+            for (_, token, operation) in asked {
                 let result = self.disk.carry_out(operation);
                 self.shards[0].complete(token, result);
             }
             self.turn();
-            let is_of_journal = |token: &FileToken| Asker::of(*token) != Asker::Writer;
-            if is_last && !self.held.iter().any(|(_, token, _)| is_of_journal(token)) {
+            if is_last && !self.held.iter().any(|(_, token, _)| answers(token)) {
                 return;
             }
         }
