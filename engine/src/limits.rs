@@ -217,8 +217,8 @@ pub const LAST_S: u32 = 600;
 pub const LAST_LET_GO_PER_TURN_MAX: usize = 512;
 /// The same beside each update, which leaves one more.
 pub const LAST_LET_GO_PER_UPDATE_MAX: usize = 2;
-/// Idle series that are forgotten in a turn, where bytes are short: some two milliseconds.
-pub const FORGOTTEN_PER_TURN_MAX: u64 = 4096;
+/// Idle series that are forgotten in a turn, where bytes are short: some half a millisecond.
+pub const FORGOTTEN_PER_TURN_MAX: u64 = 1024;
 const _: () = assert!(RECENT_S < LAST_S as u64);
 
 /// How far the timestamp of a point may be ahead of our clock, in seconds, for it to be one of now:
