@@ -17,8 +17,9 @@ use std::time::Duration;
 use crate::daemon::{Daemon, Ended, Querier, Setup, Way, python, wait_for};
 use crate::first_use::now;
 use crate::journal::{balance, benzene, kill};
+use crate::power::Disk;
 use crate::selfmetrics::{host, reports_by_time};
-use crate::vitals::file_points;
+use crate::vitals::{file_points, is_long};
 
 pub(crate) const NAMES: [&str; 3] = ["a", "b", "c"];
 
@@ -314,12 +315,15 @@ fn nobody_answers_for_an_instance_beside_the_process_that_does() {
 
 /// One process for each instance, each with points of its own that are in no file, killed.
 fn killed_one_by_one(three: &Three, time: u32) -> tempfile::TempDir {
+    killed_in(tempfile::tempdir().unwrap(), three, time)
+}
+
+fn killed_in(mut root: tempfile::TempDir, three: &Three, time: u32) -> tempfile::TempDir {
     const FLAGS: [&[&str]; 3] = [
         &["--instance", "a"],
         &["--instance", "b"],
         &["--instance", "c"],
     ];
-    let mut root = tempfile::tempdir().unwrap();
     for ((name, ports), flags) in NAMES.iter().zip(three.ports).zip(FLAGS) {
         // What is answered is on the disk then.
         let conf = format!("{HELD}JOURNAL_SYNC = always\n");
@@ -393,12 +397,16 @@ fn what_single_processes_left_in_their_journals_comes_back_to_one() {
         std::thread::sleep(Duration::from_millis(pause_ms));
         root = kill(daemon).root;
     }
+    assert_taken_over_once(&three, root, time);
+}
+
+/// Each point comes back once and is written, however often the start before was cut short.
+fn assert_taken_over_once(three: &Three, root: tempfile::TempDir, time: u32) {
     let daemon = three.start_in(HELD, root);
     assert_moved(&daemon, three.ports[2], time);
     wait_until_taken_over(&daemon);
     let ended = daemon.stop();
     let balance = balance(&ended.log);
-    // Each once, whenever it was cut short.
     assert_eq!(
         (balance.replayed, balance.committed),
         (1500, 1500),
@@ -406,6 +414,29 @@ fn what_single_processes_left_in_their_journals_comes_back_to_one() {
         ended.log
     );
     assert_in_files(&ended, time);
+}
+
+/// Root is needed, and mkfs.ext4.
+#[test]
+fn what_single_processes_left_survives_power_cuts_while_one_takes_it_over() {
+    let (three, time) = (Three::new(), now());
+    let disk = Disk::new("ext4");
+    disk.mount();
+    let home = tempfile::tempdir_in(&disk.at).unwrap();
+    let mut root = killed_in(home, &three, time);
+    let pauses_ms: &[u64] = if is_long() {
+        &[0, 1, 3, 10, 30, 60, 100, 150, 200, 300, 500, 1_000]
+    } else {
+        &[3, 60, 300]
+    };
+    for pause_ms in pauses_ms {
+        let daemon = three.start_in(HELD, root);
+        std::thread::sleep(Duration::from_millis(*pause_ms));
+        disk.cut();
+        root = disk.start_again(kill(daemon));
+    }
+    assert_taken_over_once(&three, root, time);
+    disk.unmount();
 }
 
 #[test]

@@ -34,20 +34,11 @@ fn cut_under_load(disk: &Disk, cut: usize) -> Sent {
         disk.cut();
         daemon.signal("KILL");
     });
-    let ended = daemon.wait();
-    let home = ended.root.keep();
-    disk.unmount();
-    disk.mount();
+    let root = disk.start_again(daemon.wait());
     let promised: u32 = sent.promised.iter().sum();
     assert!(promised > 0, "cut {cut}: nothing was promised: {sent:?}");
-    let data = home.join("whisper");
-    let whole = whole_files(&data);
+    let whole = whole_files(&root.path().join("whisper"));
     let shards = 1 + cut % 3;
-    // What the cut has left, moved to a directory that goes away with the test.
-    let root = tempfile::tempdir_in(&disk.at).unwrap();
-    for name in ["whisper", "journal"] {
-        std::fs::rename(home.join(name), root.path().join(name)).unwrap();
-    }
     let daemon = Daemon::start_in(
         &setup(shards, &format!("SHUTDOWN = drain\n{SEGMENTS}{order}")),
         root,
@@ -63,7 +54,6 @@ fn cut_under_load(disk: &Disk, cut: usize) -> Sent {
     assert!(whole_files(&ended.data()) >= whole);
     assert_nothing_owed(&ended.data());
     drop(ended);
-    drop(std::fs::remove_dir_all(&home));
     disk.unmount();
     sent
 }

@@ -92,6 +92,20 @@ fcntl.ioctl(os.open(sys.argv[1], os.O_RDONLY), SHUTDOWN, struct.pack('I', NO_LOG
 ";
         python(SCRIPT, &[self.at.to_str().unwrap()]);
     }
+
+    /// After a cut, and the daemon's end: the machine is there again. What the cut has left of the data and
+    /// the journal, in a directory that goes away with the test.
+    pub(crate) fn start_again(&self, ended: Ended) -> tempfile::TempDir {
+        let home = ended.root.keep();
+        self.unmount();
+        self.mount();
+        let root = tempfile::tempdir_in(&self.at).unwrap();
+        for name in ["whisper", "journal"] {
+            fs::rename(home.join(name), root.path().join(name)).unwrap();
+        }
+        drop(fs::remove_dir_all(&home));
+        root
+    }
 }
 
 impl Drop for Disk {
