@@ -7,7 +7,10 @@
 //! that a temporary name whose unlink fails for good is left.
 //! Before the name stands what the file system needs to bring the file back whole after a power cut
 //! (docs/decisions/0013): its data written out and waited for (`Protection::Written`), or a sync.
-//! Fill, settle or sync, publish and close are one chain; each round asks for what is still missing.
+//! Size, head and settle or sync are one chain; each round asks for what is still missing. The name is
+//! asked for alone, once all of that was answered well: the kernel's links are cut by a write that
+//! fails, but not by an allocation or a sync that does, and behind one of those a name would be given
+//! to a file that is short or not on its disk.
 
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, IntoRawFd, OwnedFd, RawFd};
@@ -23,8 +26,8 @@ use crate::limits::{
     ZERO_CHUNK_BYTES,
 };
 
-/// The longest tail of a chain: size, settle or sync, publish, unlink, close.
-const TAIL_COMMANDS: usize = 5;
+/// The longest tail of a chain: size, settle or sync.
+const TAIL_COMMANDS: usize = 2;
 const ZEROS_TOGETHER_MAX: usize = FILE_REQUESTS_TOGETHER_MAX - TAIL_COMMANDS - 1;
 
 /// How the file gets its name.
@@ -197,7 +200,22 @@ impl Create {
         self.temporary_names += 1;
     }
 
-    /// The chain from an open file to a published one.
+    /// All that is to be in the file is there.
+    fn is_filled(&mut self) -> bool {
+        self.filled == self.file_bytes && self.head.missing(1).next().is_none()
+    }
+
+    /// The name.
+    fn next_publish(&self, round: &mut Vec<Command>) -> Next {
+        round.push(match self.workshop.way {
+            Way::Nameless => Command::LinkNameless,
+            Way::Renamed => Command::Rename,
+            Way::Linked => Command::LinkTemporary,
+        });
+        Next::Together
+    }
+
+    /// The chain from an open file to one that may be published.
     fn next_fill(&mut self, round: &mut Vec<Command>) -> Next {
         let head = self.head.missing(1).next();
         let head = head.map(|span| Command::Write(Handle::Plain, span));
@@ -209,18 +227,10 @@ impl Create {
             return Next::Linked;
         }
         round.extend(head.filter(|_| sized_first));
-        if !self.is_protected {
-            round.push(match self.protection {
-                Protection::Written => Command::Settle,
-                Protection::Synced => Command::Sync(Handle::Plain),
-            });
-        }
-        match self.workshop.way {
-            Way::Nameless => round.push(Command::LinkNameless),
-            Way::Renamed => round.push(Command::Rename),
-            Way::Linked => round.extend([Command::LinkTemporary, Command::Unlink]),
-        }
-        round.push(Command::ClosePlain);
+        round.push(match self.protection {
+            Protection::Written => Command::Settle,
+            Protection::Synced => Command::Sync(Handle::Plain),
+        });
         assert!(
             round.len() <= FILE_REQUESTS_TOGETHER_MAX,
             "a chain of {}",
@@ -399,7 +409,13 @@ impl Machine for Create {
             return Next::Together;
         }
         if self.file.is_some() {
-            return self.next_fill(round);
+            // What was settled before the last of it came is to be settled again.
+            self.is_protected &= self.is_filled();
+            return if self.is_protected {
+                self.next_publish(round)
+            } else {
+                self.next_fill(round)
+            };
         }
         let nameless = self.workshop.way == Way::Nameless;
         round.push(if nameless {

@@ -18,7 +18,7 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use proptest::prelude::*;
 use rustix::io::Errno;
 
-use super::command::{Command, Handle, Machine, Next, PathOf, Span, passes};
+use super::command::{Command, Handle, Machine, Next, Span, passes};
 use super::create::{Blueprint, Create, Way, Workshop};
 use super::segment::Segment;
 use super::uring::adopt_descriptor;
@@ -28,7 +28,7 @@ use crate::limits::TRANSIENT_RETRIES_MAX;
 
 /// What the played kernel does to a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Mood {
+pub(super) enum Mood {
     /// Does it.
     Willing,
     /// Transfers about half.
@@ -43,20 +43,34 @@ enum Mood {
     clippy::struct_excessive_bools,
     reason = "four facts about the file, in any mixture"
 )]
-struct Played {
-    bytes: Vec<u8>,
-    open: bool,
-    temporary: bool,
-    published: bool,
+pub(super) struct Played {
+    pub(super) bytes: Vec<u8>,
+    pub(super) open: bool,
+    pub(super) temporary: bool,
+    pub(super) published: bool,
     /// All that the open file has is written out or synced.
-    written: bool,
+    pub(super) written: bool,
     /// It was told of reads in any order.
     advised: bool,
+    /// Whatever fails cuts its link, as threads do it; io_uring's are cut by fewer (`cuts`).
+    cuts_all: bool,
     moods: std::vec::IntoIter<Mood>,
 }
 
+/// Does a command that fails cut its link in io_uring? An allocation and a sync do not (seen on Linux
+/// 6.18); nor, as the harder case, does here whatever else moves no bytes and opens nothing.
+fn cuts(command: Command) -> bool {
+    match command {
+        Command::Read(..) | Command::Write(..) | Command::Zero { .. } => true,
+        _ => {
+            command.opens_plain()
+                || matches!(command, Command::OpenVisit { .. } | Command::MakeVisit(_))
+        }
+    }
+}
+
 impl Played {
-    fn new(bytes: Vec<u8>, open: bool, moods: Vec<Mood>) -> Played {
+    pub(super) fn new(bytes: Vec<u8>, open: bool, moods: Vec<Mood>) -> Played {
         Played {
             bytes,
             open,
@@ -64,12 +78,13 @@ impl Played {
             published: false,
             written: false,
             advised: false,
+            cuts_all: true,
             moods: moods.into_iter(),
         }
     }
 
     /// Plays a machine to its end.
-    fn play(&mut self, machine: &mut dyn Machine) -> Result<FileOutcome, FileError> {
+    pub(super) fn play(&mut self, machine: &mut dyn Machine) -> Result<FileOutcome, FileError> {
         for _ in 0..10_000 {
             let mut round = Vec::new();
             let linked = match machine.next(&mut round) {
@@ -84,7 +99,7 @@ impl Played {
                     machine.answered(command, Err(Errno::CANCELED.raw_os_error()));
                 } else {
                     let whole = self.command(machine, command);
-                    cut = linked && !whole;
+                    cut = linked && !whole && (self.cuts_all || cuts(command));
                 }
             }
         }
@@ -274,11 +289,11 @@ fn allocations() -> impl Strategy<Value = Allocation> {
     prop_oneof![fallocate, sparse, Just(Allocation::Zeros)]
 }
 
-fn create(way: Way, allocation: Allocation, file_bytes: u64, ftruncate: bool) -> Create {
+pub(super) fn create(way: Way, allocation: Allocation, file_bytes: u64, ftruncate: bool) -> Create {
     create_with(way, allocation, file_bytes, ftruncate, true)
 }
 
-fn create_with(
+pub(super) fn create_with(
     way: Way,
     allocation: Allocation,
     file_bytes: u64,
@@ -422,8 +437,10 @@ proptest! {
         file_bytes in prop_oneof![Just(40_u64), 41_u64..3_000, 60_000_u64..1_200_000],
         ftruncate: bool,
         sync: bool,
+        cuts_all: bool,
     ) {
         let mut kernel = Played::new(Vec::new(), false, moods);
+        kernel.cuts_all = cuts_all;
         let mut machine = create_with(way, allocation, file_bytes, ftruncate, sync);
         let answer = kernel.play(&mut machine);
         prop_assert_eq!(answer, Ok(FileOutcome::Created));
@@ -440,9 +457,11 @@ proptest! {
         mut moods in passing_moods(),
         errno in prop_oneof![Just(Errno::NOSPC), Just(Errno::IO), Just(Errno::EXIST)],
         sync: bool,
+        cuts_all: bool,
     ) {
         moods.push(Mood::Refuses(errno));
         let mut kernel = Played::new(Vec::new(), false, moods);
+        kernel.cuts_all = cuts_all;
         let answer = kernel.play(&mut create_with(way, allocation, 200_000, true, sync));
         prop_assert_eq!(answer.is_ok(), kernel.published);
         prop_assert!(!kernel.open);
@@ -573,114 +592,6 @@ fn a_close_that_was_cut_off_with_its_chain_is_asked_for_alone() {
             assert_eq!((kernel.open, reserve.is_stuck()), (is_open, is_open));
         }
     }
-}
-
-/// Plays a create whose first answers are scripted; the outcome, and the commands that succeeded.
-fn scripted(way: Way, moods: Vec<Mood>) -> (Result<FileOutcome, FileError>, Played, Create) {
-    let mut machine = create(way, Allocation::Fallocate, 5_000, true);
-    let mut kernel = Played::new(Vec::new(), false, moods);
-    let answer = kernel.play(&mut machine);
-    (answer, kernel, machine)
-}
-
-#[test]
-fn each_answer_has_its_next_way() {
-    use Mood::{Refuses, Willing};
-    let refused: Vec<(Way, Vec<Mood>)> = vec![
-        // No nameless files: said in any of these ways, or by ENOENT although the directory is.
-        (Way::Nameless, vec![Refuses(Errno::OPNOTSUPP)]),
-        (Way::Nameless, vec![Refuses(Errno::ISDIR)]),
-        (
-            Way::Nameless,
-            vec![Refuses(Errno::NOENT), Willing, Refuses(Errno::NOENT)],
-        ),
-        // No /proc: open, fallocate, head and sync go well, the link does not.
-        (
-            Way::Nameless,
-            vec![Willing, Willing, Willing, Willing, Refuses(Errno::NOENT)],
-        ),
-        // A rename without flags.
-        (
-            Way::Renamed,
-            vec![Willing, Willing, Willing, Willing, Refuses(Errno::INVAL)],
-        ),
-        // The temporary name is taken.
-        (
-            Way::Renamed,
-            vec![Refuses(Errno::EXIST), Refuses(Errno::EXIST)],
-        ),
-        // No fallocate.
-        (Way::Nameless, vec![Willing, Refuses(Errno::OPNOTSUPP)]),
-        // Missing directories, up and down.
-        (
-            Way::Nameless,
-            vec![
-                Refuses(Errno::NOENT),
-                Refuses(Errno::NOENT),
-                Willing,
-                Willing,
-            ],
-        ),
-    ];
-    for (way, moods) in refused {
-        let (answer, kernel, machine) = scripted(way, moods.clone());
-        assert_eq!(answer, Ok(FileOutcome::Created), "{moods:?}");
-        assert!(
-            kernel.published && !kernel.open && !kernel.temporary,
-            "{moods:?} {kernel:?}"
-        );
-        assert_eq!(kernel.bytes.len(), 5_000, "{moods:?}");
-        assert!(machine.leftover().is_none(), "{moods:?}");
-    }
-}
-
-#[test]
-fn data_that_cannot_be_written_out_by_itself_is_synced() {
-    use Mood::{Refuses, Willing};
-    for errno in [Errno::INVAL, Errno::NOSYS, Errno::OPNOTSUPP, Errno::SPIPE] {
-        // Open, size and head go well.
-        let moods = vec![Willing, Willing, Willing, Refuses(errno)];
-        let mut kernel = Played::new(Vec::new(), false, moods);
-        let mut machine = create_with(Way::Nameless, Allocation::Fallocate, 5_000, true, false);
-        assert_eq!(kernel.play(&mut machine), Ok(FileOutcome::Created));
-        assert!(kernel.published && kernel.written, "{errno}");
-    }
-    let moods = vec![Willing, Willing, Willing, Refuses(Errno::IO)];
-    let mut kernel = Played::new(Vec::new(), false, moods);
-    let mut machine = create_with(Way::Nameless, Allocation::Fallocate, 5_000, true, false);
-    let error = FileError {
-        stage: Stage::Sync,
-        errno: Errno::IO.raw_os_error(),
-    };
-    assert_eq!(kernel.play(&mut machine), Err(error));
-    assert!(!kernel.published && !kernel.open);
-}
-
-#[test]
-fn directories_that_vanish_for_ever_are_an_answer() {
-    let moods = vec![Mood::Refuses(Errno::NOENT); 1_000];
-    let (answer, ..) = scripted(Way::Renamed, moods);
-    let errno = Errno::NOENT.raw_os_error();
-    assert_eq!(
-        answer,
-        Err(FileError {
-            stage: Stage::Directory,
-            errno
-        })
-    );
-}
-
-#[test]
-fn a_temporary_name_is_beside_its_file_and_changes_when_taken() {
-    let mut machine = create(Way::Renamed, Allocation::Zeros, 100, true);
-    let mut round = Vec::new();
-    assert!(matches!(machine.next(&mut round), Next::Together));
-    assert_eq!(round, [Command::OpenTemporary]);
-    let first = machine.path(PathOf::Temporary).to_owned();
-    let own = format!("/data/a/.benzene-{}-", std::process::id());
-    assert!(first.to_str().unwrap().starts_with(&own), "{first:?}");
-    machine.answered(Command::OpenTemporary, Err(Errno::EXIST.raw_os_error()));
-    assert_ne!(machine.path(PathOf::Temporary), first.as_c_str());
 }
 
 #[test]

@@ -22,6 +22,8 @@ mod aside;
 mod buffers;
 mod command;
 mod create;
+#[cfg(test)]
+mod create_tests;
 pub mod direct;
 mod entry;
 mod error;

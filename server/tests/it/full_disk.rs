@@ -130,3 +130,13 @@ fn a_full_ext4_delays_points_and_loses_none() {
 fn a_full_ext4_under_sparse_files_delays_points_and_loses_none() {
     disk_runs_full(SmallDisk::Ext4, "WHISPER_SPARSE_CREATE = True");
 }
+
+#[test]
+fn a_full_disk_under_allocated_files_delays_points_and_loses_none() {
+    disk_runs_full(SmallDisk::Tmpfs, "WHISPER_FALLOCATE_CREATE = True");
+}
+
+#[test]
+fn a_full_ext4_under_allocated_files_delays_points_and_loses_none() {
+    disk_runs_full(SmallDisk::Ext4, "WHISPER_FALLOCATE_CREATE = True");
+}
