@@ -10,6 +10,7 @@
     reason = "a test waits, reads clocks, locks and prints"
 )]
 
+use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
@@ -502,6 +503,45 @@ for at in range(0, len(data), 12):
         .collect();
     points.sort_by_key(|(timestamp, _)| *timestamp);
     points
+}
+
+/// A Whisper file as Python's whisper reads it.
+#[derive(Debug, serde::Deserialize)]
+pub(crate) struct Seen {
+    /// Seconds and points of each archive.
+    pub(crate) archives: Vec<(u32, u32)>,
+    /// What `whisper.fetch` says of the time that the first archive covers, as of a moment.
+    pub(crate) points: BTreeMap<u32, f64>,
+}
+
+/// All Whisper files below a directory, by metric, as one Python reads them at a moment by its `fetch`.
+/// It fails where one is no valid file, or has another length than its header says.
+pub(crate) fn whisper_files(directory: &Path, now: u32) -> BTreeMap<String, Seen> {
+    const SCRIPT: &str = "
+import json, os, sys, whisper
+root, now = sys.argv[1], int(sys.argv[2])
+seen = {}
+for directory, _, names in os.walk(root):
+    for name in names:
+        path = os.path.join(directory, name)
+        if not name.endswith('.wsp'):
+            sys.exit(path + ' is no Whisper file')
+        info = whisper.info(path)
+        archives = info['archives']
+        end = max(archive['offset'] + archive['size'] for archive in archives)
+        if os.path.getsize(path) != end:
+            sys.exit('%s has %d bytes, not %d' % (path, os.path.getsize(path), end))
+        (start, end, step), values = whisper.fetch(path, now - archives[0]['retention'], now, now)
+        if step != archives[0]['secondsPerPoint']:
+            sys.exit(path + ' was read with a step of ' + str(step))
+        points = {time: value for time, value in zip(range(start, end, step), values) if value is not None}
+        metric = os.path.relpath(path, root)[:-4].replace('/', '.')
+        layout = [(archive['secondsPerPoint'], archive['points']) for archive in archives]
+        seen[metric] = {'archives': layout, 'points': points}
+print(json.dumps(seen))
+";
+    let text = python(SCRIPT, &[directory.to_str().unwrap(), &now.to_string()]);
+    serde_json::from_str(&text).unwrap()
 }
 
 /// Reads the output of Python's float.hex().

@@ -46,6 +46,12 @@ mod faults;
 // A disk that is full, and has room again.
 #[cfg(test)]
 mod full_disk;
+// A disk that answers whatever error it is told to.
+#[cfg(test)]
+mod failing_disk;
+// Errors of a disk under load, by what was asked of it: only what they hit waits, and nothing is lost.
+#[cfg(test)]
+mod disk_errors;
 // What a new user does first, and what he is told when the start cannot succeed.
 #[cfg(test)]
 mod first_use;
