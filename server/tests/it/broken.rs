@@ -1,9 +1,8 @@
 //! Files that no update can use, under the running daemon: those that stay broken for a minute get
 //! another name and are made again, and whatever else is wrong only delays. Root is needed, for a
 //! disk that fails and for files that even root may not write.
-//! What this kernel cannot be made to answer (EDQUOT: it has no quotas here; ENAMETOOLONG: no file
-//! system with names shorter than 255 bytes) is injected in the engine's tests,
-//! engine/src/shard/tests/broken.rs.
+//! What the file systems of this machine do not answer (EDQUOT, ENAMETOOLONG) is in disk_errors.rs, and
+//! in the engine's tests, engine/src/shard/tests/broken.rs.
 #![expect(
     clippy::disallowed_methods,
     reason = "a test waits, reads clocks and opens files simply"

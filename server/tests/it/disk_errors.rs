@@ -5,10 +5,7 @@
 //! The disk is `FailingDisk`, and for EROFS an ext4 as well. Root is needed, for mounts.
 #![expect(clippy::disallowed_methods, reason = "a test waits and reads clocks")]
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Write as _;
-use std::io::Write as _;
-use std::net::TcpStream;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -16,133 +13,18 @@ use std::time::{Duration, Instant};
 use rustix::io::Errno;
 
 use crate::clients::counted;
-use crate::daemon::{Daemon, PATIENCE, Seen, Setup, file_of, wait_for, whisper_files};
+use crate::daemon::{Daemon, Seen, Setup, wait_for, whisper_files};
 use crate::failing_disk::{FailingDisk, Refusal, Wanted};
 use crate::first_use::now;
 use crate::journal::balance;
+use crate::load::Load;
 use crate::power::Disk;
-use crate::vitals::{file_points, is_long};
+use crate::vitals::is_long;
 
 /// Metrics of a group.
 const METRICS: usize = 20;
-/// Between two rounds of points, which are a second apart by their times.
-const ROUND: Duration = Duration::from_millis(50);
 /// Seconds that the files hold: more than there are rounds.
 const SECONDS: u32 = 7200;
-
-/// Groups of metrics that are sent a point each in every round.
-struct Load {
-    socket: TcpStream,
-    /// Where files may be.
-    files: Vec<PathBuf>,
-    start: u32,
-    /// The second that was sent last.
-    time: u32,
-    groups: BTreeSet<String>,
-    /// All that was sent, by metric.
-    sent: BTreeMap<String, BTreeMap<u32, f64>>,
-}
-
-impl Load {
-    fn new(daemon: &Daemon, files: Vec<PathBuf>) -> Load {
-        let start = now() - SECONDS + 600;
-        Load {
-            socket: daemon.connect(),
-            files,
-            start,
-            time: start,
-            groups: BTreeSet::new(),
-            sent: BTreeMap::new(),
-        }
-    }
-
-    /// Begins to send points of a group's metrics, `GROUP.m0` and so on.
-    fn add(&mut self, group: &str) {
-        self.groups.insert(group.to_owned());
-    }
-
-    fn leave_out(&mut self, group: &str) {
-        self.groups.remove(group);
-    }
-
-    /// One point of one metric.
-    fn send_one(&mut self, metric: &str) {
-        self.time += 1;
-        let text = self.line(metric);
-        self.socket.write_all(text.as_bytes()).unwrap();
-    }
-
-    fn line(&mut self, metric: &str) -> String {
-        let value = self.time - self.start;
-        let points = self.sent.entry(metric.to_owned()).or_default();
-        points.insert(self.time, f64::from(value));
-        format!("{metric} {value} {}\n", self.time)
-    }
-
-    fn round(&mut self) {
-        self.time += 1;
-        let mut text = String::new();
-        for group in self.groups.clone() {
-            for metric in 0..METRICS {
-                let line = self.line(&format!("{group}.m{metric}"));
-                text.write_str(&line).unwrap();
-            }
-        }
-        self.socket.write_all(text.as_bytes()).unwrap();
-        std::thread::sleep(ROUND);
-    }
-
-    /// Sends rounds until something holds.
-    fn until(&mut self, what: &str, daemon: &Daemon, mut holds: impl FnMut(&Load) -> bool) {
-        let start = Instant::now();
-        while !holds(self) {
-            assert!(start.elapsed() < PATIENCE, "not {what}: {}", daemon.log());
-            self.round();
-        }
-    }
-
-    /// Is all of a group in its files, of what was sent until a second?
-    fn is_written(&self, group: &str, until: u32) -> bool {
-        (0..METRICS).all(|metric| {
-            let metric = format!("{group}.m{metric}");
-            let Some(sent) = self.sent.get(&metric) else {
-                return false;
-            };
-            let mut places = self.files.iter().map(|data| file_of(data, &metric));
-            let found = places
-                .find_map(|file| file_points(&file))
-                .unwrap_or_default();
-            sent.range(..=until)
-                .all(|(time, value)| found.get(time) == Some(value))
-        })
-    }
-
-    /// Sends rounds until all that was sent before is in the files.
-    fn until_all_written(&mut self, what: &str, daemon: &Daemon) {
-        let sent = self.time;
-        self.until(what, daemon, |load| {
-            let mut groups = load.groups.iter();
-            groups.all(|group| load.is_written(group, sent))
-        });
-    }
-
-    /// Sends nothing more, and waits until all is in the files.
-    fn rests(&self, daemon: &Daemon) {
-        let groups = self.groups.iter();
-        wait_for(|| {
-            groups
-                .clone()
-                .all(|group| self.is_written(group, self.time))
-                .then_some(())
-        })
-        .unwrap_or_else(|| panic!("not all is written: {}", daemon.log()));
-    }
-
-    fn points(&self) -> u64 {
-        let counts = self.sent.values().map(|points| points.len() as u64);
-        counts.sum()
-    }
-}
 
 /// Where a disk refuses what is asked for the metrics of a group.
 struct Step {
@@ -179,6 +61,10 @@ fn setup() -> Setup {
     }
 }
 
+fn new_load(daemon: &Daemon, files: Vec<PathBuf>) -> Load {
+    Load::new(daemon, METRICS, now() - SECONDS + 600, files)
+}
+
 /// An error of a disk.
 struct Case {
     errno: Errno,
@@ -196,7 +82,7 @@ fn disk_refuses(case: &Case) {
     std::fs::create_dir(&data).unwrap();
     let disk = FailingDisk::mount(&data);
     let mut daemon = Daemon::start_in(&setup(), root);
-    let mut load = Load::new(&daemon, vec![disk.files()]);
+    let mut load = new_load(&daemon, vec![disk.files()]);
     load.add("sound.old");
     let updates = case.steps.iter().filter(|step| step.is_update);
     for step in updates.clone() {
@@ -388,7 +274,7 @@ fn names_that_a_disk_does_not_take_delay_their_own_points_and_no_more() {
 #[test]
 fn names_that_no_disk_takes_are_refused_and_delay_nothing() {
     let daemon = Daemon::start(&setup());
-    let mut load = Load::new(&daemon, vec![daemon.data()]);
+    let mut load = new_load(&daemon, vec![daemon.data()]);
     load.add("sound.new");
     let mut refused = 0;
     load.until("others are written", &daemon, |load| {
@@ -453,7 +339,7 @@ fn a_remounted_disk_delays_its_own_metrics_and_no_other_disks() {
         },
         root,
     );
-    let mut load = Load::new(&daemon, vec![bad.clone(), good.clone()]);
+    let mut load = new_load(&daemon, vec![bad.clone(), good.clone()]);
     load.add("bad.old");
     load.add("sound.old");
     load.until("all files are made", &daemon, |load| {

@@ -46,6 +46,12 @@ mod faults;
 // A disk that is full, and has room again.
 #[cfg(test)]
 mod full_disk;
+// A steady load for tests of what goes wrong meanwhile.
+#[cfg(test)]
+mod load;
+// Tools that change two hundred files under load.
+#[cfg(test)]
+mod tools;
 // A disk that answers whatever error it is told to.
 #[cfg(test)]
 mod failing_disk;
