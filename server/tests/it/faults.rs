@@ -18,7 +18,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use crate::clients::{counted, descriptors};
-use crate::daemon::{Daemon, Ended, Setup, Way, file_of, python, wait_for, whisper_points};
+use crate::daemon::{
+    Daemon, Ended, Setup, Way, file_of, python, wait_for, whisper_files, whisper_points,
+};
 use crate::first_use::{now, wait_for_file};
 use crate::stop::number_before;
 
@@ -644,10 +646,17 @@ fn kills() -> usize {
 fn a_kill_during_creates_leaves_whole_files() {
     const METRICS: usize = 3000;
     let mut root = tempfile::tempdir().unwrap();
+    let mut sent = BTreeMap::new();
     for round in 0..kills() {
         let daemon = Daemon::start_in(&setup(""), root);
         let before = files_below(&daemon.data()).len();
-        daemon.send(&lines(&format!("killed.r{round}"), METRICS, now()));
+        let time = now();
+        let value = |metric: usize| f64::from(u32::try_from(metric).unwrap());
+        sent.extend((0..METRICS).map(|metric| {
+            let name = format!("killed.r{round}.m{metric}");
+            (name, BTreeMap::from([(time, value(metric))]))
+        }));
+        daemon.send(&lines(&format!("killed.r{round}"), METRICS, time));
         // Each round a little later among its creates.
         let wanted = before + 1 + round * 97 % 700;
         wait_for(|| (files_below(&daemon.data()).len() >= wanted).then_some(())).unwrap();
@@ -655,6 +664,15 @@ fn a_kill_during_creates_leaves_whole_files() {
         let ended: Ended = daemon.wait();
         for file in files_below(&ended.data()) {
             assert_whole(&file);
+        }
+        for (metric, file) in whisper_files(&ended.data(), now()) {
+            assert_eq!(file.archives, [(1, 1200)], "{metric}");
+            // A file may have been made for a point that was not yet in it.
+            let is_empty = file.points.is_empty();
+            assert!(
+                is_empty || file.points == sent[&metric],
+                "{metric}: {file:?}"
+            );
         }
         // Its files need not pile up.
         fs::remove_dir_all(ended.data().join(format!("killed/r{round}"))).unwrap();
