@@ -11,6 +11,7 @@
 )]
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
@@ -80,16 +81,38 @@ impl Way {
     }
 }
 
+/// Where the program is. Whoever starts it without its way does not test what the run is to test:
+/// only by `program` and its kin.
+pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_benzene");
+
 /// The program, without arguments; where io_uring is forbidden to the daemons of this run, to this
 /// one too.
 pub(crate) fn program() -> Command {
     command(&Way::of_this_run().wrapper())
 }
 
+/// The same under another name that leads to it.
+pub(crate) fn program_at(link: &Path) -> Command {
+    command_at(&Way::of_this_run().wrapper(), link)
+}
+
+/// The same as words of a shell.
+pub(crate) fn program_for_shell() -> String {
+    let mut words = Way::of_this_run().wrapper();
+    words.push(PROGRAM.to_owned());
+    let quoted = words
+        .iter()
+        .map(|word| format!("'{}'", word.replace('\'', "'\\''")));
+    quoted.collect::<Vec<_>>().join(" ")
+}
+
 /// The program behind a wrapper's words.
 pub(crate) fn command(wrapper: &[String]) -> Command {
-    let program = env!("CARGO_BIN_EXE_benzene").to_owned();
-    let mut words = wrapper.iter().chain([&program]);
+    command_at(wrapper, Path::new(PROGRAM))
+}
+
+fn command_at(wrapper: &[String], program: &Path) -> Command {
+    let mut words = wrapper.iter().map(OsStr::new).chain([program.as_os_str()]);
     let mut command = Command::new(words.next().unwrap());
     command.args(words);
     command

@@ -9,7 +9,7 @@ use std::process::{Command, Output};
 
 use serde_json::Value;
 
-use crate::daemon::{PATIENCE, wait_for};
+use crate::daemon::{PATIENCE, PROGRAM, wait_for};
 
 /// Puts a profile on this process as docker does, and becomes the program behind it. Numbers of
 /// system calls come from the C compiler that builds us; names that this machine's kernel does not
@@ -47,9 +47,11 @@ fn profile() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/operating/seccomp.json")
 }
 
-/// `benzene` with words, in a directory, without what could name a configuration.
+/// `benzene` with words, in a directory, without what could name a configuration. However the daemons of
+/// this run reach the kernel, it speaks of this machine as it is: what it says where calls are forbidden
+/// is asked behind profiles (`confined`).
 fn benzene(directory: &Path, words: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_benzene"));
+    let mut command = Command::new(PROGRAM);
     command.args(words);
     away(&mut command, directory);
     command
@@ -61,7 +63,7 @@ fn confined(profile: &Path, directory: &Path, words: &[&str]) -> Command {
     command
         .args(["-c", CONFINE])
         .arg(profile)
-        .arg(env!("CARGO_BIN_EXE_benzene"))
+        .arg(PROGRAM)
         .args(words);
     away(&mut command, directory);
     command
@@ -243,7 +245,7 @@ fn a_directory_of_another_user_is_asked_for_as_this_one() {
     std::fs::set_permissions(directory.path(), PermissionsExt::from_mode(0o755)).unwrap();
     // Root may write anywhere: as root, the question is asked as nobody.
     let program = directory.path().join("benzene");
-    std::fs::copy(env!("CARGO_BIN_EXE_benzene"), &program).unwrap();
+    std::fs::copy(PROGRAM, &program).unwrap();
     let mut command = Command::new("setpriv");
     if rustix::process::geteuid().is_root() {
         command.args(["--reuid", "65534", "--regid", "65534", "--clear-groups"]);

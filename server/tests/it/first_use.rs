@@ -261,7 +261,7 @@ fn query_asks_all_and_reports_who_is_down() {
         .local_addr()
         .unwrap();
     let hosts = format!("{down},{}", daemon.query);
-    let output = Command::new(env!("CARGO_BIN_EXE_benzene"))
+    let output = program()
         .args(["query", "asked.metric", "--csv", "--host", &hosts])
         .output()
         .unwrap();

@@ -10,6 +10,7 @@ use std::process::Output;
 use rustix::io::Errno;
 
 use crate::daemon::{Daemon, Setup, Way, command, wait_for};
+use crate::faults::files_below;
 use crate::first_use::now;
 
 /// The filter: load the number of the system call, and answer an errno to one of them.
@@ -204,6 +205,30 @@ fn a_kernel_that_does_not_know_our_flags_is_too_old_and_served_otherwise() {
         assert_eq!(output.status.code(), Some(5), "{lines}: {log}");
         assert!(log.contains(said), "{lines}: {log}");
     }
+}
+
+/// What a run forbids is forbidden to all that it starts: nobody names the program but who knows the way.
+#[test]
+fn no_test_starts_the_program_around_the_way_of_the_run() {
+    // doctor.rs speaks of the machine itself; process/ names links and a unit.
+    let may = [
+        "daemon.rs",
+        "doctor.rs",
+        "forbidden.rs",
+        "process/background.rs",
+        "process/systemd.rs",
+    ];
+    let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it");
+    let mut named: Vec<String> = files_below(&tests)
+        .iter()
+        .filter(|file| {
+            let text = std::fs::read_to_string(file).unwrap_or_default();
+            text.contains("CARGO_BIN_EXE_benzene") || text.contains("PROGRAM")
+        })
+        .map(|file| file.strip_prefix(&tests).unwrap().display().to_string())
+        .collect();
+    named.sort();
+    assert_eq!(named, may);
 }
 
 #[test]

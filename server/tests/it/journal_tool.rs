@@ -13,6 +13,8 @@ use benzene_engine::point::Point;
 use benzene_engine::ring::host::mount_number;
 use serde_json::Value;
 
+use crate::daemon::program;
+
 const AT_S: u32 = 1_700_000_000;
 /// Doubles that are hard to print.
 const VALUES: [f64; 8] = [
@@ -135,7 +137,7 @@ fn set_aside(files: impl IntoIterator<Item = PathBuf>) -> Vec<PathBuf> {
 
 /// What `benzene journal export FILES` prints, sorted.
 fn exported(files: &[PathBuf]) -> Vec<String> {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_benzene"));
+    let mut command = program();
     command.args(["journal", "export"]).args(files);
     let output = command.output().unwrap();
     assert_eq!(output.status.code(), Some(0), "{output:?}");
@@ -150,7 +152,7 @@ fn lines_of(epoch: u32, shard: u16) -> [String; 3] {
 }
 
 fn benzene(words: &[&str], path: &Path) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_benzene"));
+    let mut command = program();
     command.arg("journal").args(words).arg(path);
     command.output().unwrap()
 }
@@ -255,7 +257,7 @@ fn export_goes_into_a_file_and_a_closed_pipe_is_no_error() {
     );
     assert_eq!(fs::read_to_string(&target).unwrap().lines().count(), 9);
     // Far more lines than a pipe holds, and a reader that goes after the first bytes.
-    let mut many = Command::new(env!("CARGO_BIN_EXE_benzene"));
+    let mut many = program();
     many.args(["journal", "export", "--all"]);
     for index in 0..400 {
         let copy = directory.path().join(index.to_string());
@@ -419,7 +421,7 @@ fn what_was_set_aside_is_read_where_it_is_asked_for_and_nowhere_else() {
         .map(|entry| entry.unwrap().path())
         .collect();
     files.retain(|path| path.extension() == aside.extension());
-    let mut command = Command::new(env!("CARGO_BIN_EXE_benzene"));
+    let mut command = program();
     command.args(["journal", "export", "--all"]).args(&files);
     let output = command.output().unwrap();
     assert_eq!(output.status.code(), Some(0), "{output:?}");

@@ -8,7 +8,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Command;
 
-use crate::daemon::{Querier, file_of, wait_for};
+use crate::daemon::{Querier, file_of, program_for_shell, wait_for};
 use crate::first_use::now;
 use crate::instances::local;
 use crate::readme::blocks;
@@ -65,9 +65,14 @@ impl House {
             ),
         );
         let mode = std::fs::Permissions::from_mode(0o755);
-        std::fs::set_permissions(root.join("bin/carbon-cache.py"), mode).unwrap();
-        std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_benzene"), root.join("bin/benzene"))
-            .unwrap();
+        let program = program_for_shell();
+        house.write(
+            "bin/benzene",
+            &format!("#!/bin/sh\nexec {program} \"$@\"\n"),
+        );
+        for program in ["bin/carbon-cache.py", "bin/benzene"] {
+            std::fs::set_permissions(root.join(program), mode.clone()).unwrap();
+        }
         house
     }
 

@@ -4,7 +4,7 @@
 
 use std::process::Command;
 
-use crate::daemon::{Daemon, Setup, wait_for};
+use crate::daemon::{Daemon, Setup, program_for_shell, wait_for};
 
 /// The text of README.md from a heading or bold word on.
 fn readme_from(start: &str) -> String {
@@ -47,11 +47,7 @@ fn for_daemon(line: &str, daemon: &Daemon) -> String {
     )
     .replace(
         "./target/release/benzene query",
-        &format!(
-            "{} query --host {}",
-            env!("CARGO_BIN_EXE_benzene"),
-            daemon.query
-        ),
+        &format!("{} query --host {}", program_for_shell(), daemon.query),
     )
     .replace("benzene-data/whisper", daemon.data().to_str().unwrap())
     // Through its interpreter: an environment may have been made for another place.

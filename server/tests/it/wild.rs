@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::daemon::{Way, command, wait_for};
+use crate::daemon::{Way, command, program, wait_for};
 use crate::first_use::now;
 
 /// The user that packages make; the daemon may become it.
@@ -133,7 +133,7 @@ impl Machine {
     }
 
     /// Runs a program beside the daemon, in its name spaces.
-    fn beside(&self, program: &Path, arguments: &[&str]) -> Output {
+    fn beside(&self, program: &Command) -> Output {
         let mut beside = Command::new("nsenter");
         beside.args([
             "--mount",
@@ -141,18 +141,19 @@ impl Machine {
             "--target",
             &self.daemon.id().to_string(),
         ]);
-        beside.arg(program).args(arguments).output().unwrap()
+        beside.arg(program.get_program()).args(program.get_args());
+        beside.output().unwrap()
     }
 
     fn benzene(&self, arguments: &[&str]) -> Output {
-        self.beside(Path::new(env!("CARGO_BIN_EXE_benzene")), arguments)
+        self.beside(program().args(arguments))
     }
 
     /// Sends a line by bash, which has sockets.
     fn send(&self, port: u16, line: &str) -> bool {
         let script = format!("echo '{line}' > /dev/tcp/127.0.0.1/{port}");
-        let bash = Path::new("/bin/bash");
-        self.beside(bash, &["-c", &script]).status.success()
+        let mut bash = Command::new("/bin/bash");
+        self.beside(bash.args(["-c", &script])).status.success()
     }
 }
 

@@ -6,7 +6,7 @@ use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 
 use super::{Place, Ran, at_free_ports, host, kill};
-use crate::daemon::wait_for;
+use crate::daemon::{PROGRAM, program_at, wait_for};
 
 #[test]
 fn start_status_and_stop_end_as_with_python() {
@@ -215,10 +215,10 @@ fn of_many_starts_at_once_one_wins() {
 fn under_carbons_name_it_takes_carbons_command_line() {
     let mut place = Place::new("");
     let link = place.path("carbon-cache.py");
-    symlink(env!("CARGO_BIN_EXE_benzene"), &link).unwrap();
+    symlink(PROGRAM, &link).unwrap();
     place.words.clear();
     let run = |words: &[&str]| {
-        let output = place.command_of(Command::new(&link), words).output();
+        let output = place.command_of(program_at(&link), words).output();
         Ran::of(output.unwrap())
     };
     let started = run(&["--instance=b", "--debug", "--profile", "x", "status"]);
@@ -246,9 +246,9 @@ fn under_carbons_name_it_finds_the_carbon_conf_that_pythons_program_would_find()
         std::fs::create_dir(place.path(directory)).unwrap();
     }
     let link = place.path("bin/carbon-cache.py");
-    symlink(env!("CARGO_BIN_EXE_benzene"), &link).unwrap();
+    symlink(PROGRAM, &link).unwrap();
     let run = |word: &str| {
-        let mut command = Command::new(&link);
+        let mut command = program_at(&link);
         for variable in ["GRAPHITE_ROOT", "GRAPHITE_CONF_DIR", "GRAPHITE_STORAGE_DIR"] {
             command.env_remove(variable);
         }

@@ -10,7 +10,7 @@ use nix::sys::ptrace;
 use nix::unistd::Pid;
 
 use super::{Place, kill};
-use crate::daemon::PATIENCE;
+use crate::daemon::{PATIENCE, PROGRAM};
 
 /// A service manager and its daemon.
 struct Manager {
@@ -163,7 +163,7 @@ fn units() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/operating/systemd")
 }
 
-/// The units as they are printed, with the program's place put right.
+/// The units as they are printed, with the program's place put right. It is looked for, and not started.
 #[test]
 fn systemd_understands_the_units() {
     let Ok(version) = Command::new("systemd-analyze").arg("--version").output() else {
@@ -176,7 +176,7 @@ fn systemd_understands_the_units() {
         ("benzene@.service", "benzene@b.service"),
     ] {
         let text = std::fs::read_to_string(units().join(unit)).unwrap();
-        let (program, place) = (env!("CARGO_BIN_EXE_benzene"), "/usr/local/bin/benzene");
+        let (program, place) = (PROGRAM, "/usr/local/bin/benzene");
         assert!(text.contains(place), "{text}");
         let path = directory.path().join(name);
         std::fs::write(&path, text.replace(place, program)).unwrap();
