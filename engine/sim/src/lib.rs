@@ -6,6 +6,7 @@
 mod compare;
 mod content;
 mod disk;
+mod ends;
 mod inode;
 mod oracle;
 mod prng;

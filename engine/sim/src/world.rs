@@ -3,8 +3,7 @@
 //! Shards meet as in the daemon: through bounded inboxes, messages in order. Operations complete in
 //! any order after some time. Everything follows from the seed.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::mem;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::Duration;
 
@@ -17,7 +16,7 @@ use benzene_engine::shard::{Accept, Recalled, Shard};
 use benzene_engine::stats::Counter;
 
 use crate::content::{DATA_DIR, JOURNAL_DIR};
-use crate::disk::{Disk, Faults};
+use crate::disk::Disk;
 use crate::oracle::Oracle;
 use crate::prng::Prng;
 use crate::process::{Flying, Process, Start, Syncing};
@@ -30,27 +29,13 @@ const JOURNAL_OPERATION_US: u64 = 3_000;
 /// The same for data files, now and then.
 const DATA_OPERATION_US: u64 = 200_000;
 /// What is accepted so long before a kill survives: JOURNAL_COMMIT and what the operations take.
-const KILL_SLACK_MS: u64 = 60;
+pub(crate) const KILL_SLACK_MS: u64 = 60;
 /// What a power cut takes besides JOURNAL_SYNC.
 const SYNC_SLACK_MS: u64 = 100;
 /// So long after its begin a world ends at the latest, in microseconds: first archives reach so far.
 const REACH_US: u64 = 5 * 3_600_000_000;
 /// A world begins so late that every slack before its first crash is a moment after zero.
 const BEGIN_US: u64 = 10_000_000;
-/// Senders that are held up are heard within so long once nothing is wrong any more: a broken file is
-/// set aside after two looks, a failed journal is tried again every ten seconds.
-const HELD_UP_US_MAX: u64 = 1_800_000_000;
-
-/// How a process ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum End {
-    /// kill -9.
-    Kill,
-    /// The machine loses its power.
-    PowerCut,
-    /// SIGTERM, the fast way: what is cached stays in the journal.
-    Stop,
-}
 
 /// Everything.
 #[derive(Debug)]
@@ -60,28 +45,28 @@ pub struct World {
     pub(crate) disk: Disk,
     base: Now,
     /// Microseconds since the world began.
-    now_us: u64,
-    process: Option<Process>,
+    pub(crate) now_us: u64,
+    pub(crate) process: Option<Process>,
     pub(crate) oracle: Oracle,
     pub(crate) workload: Workload,
     pub(crate) frail: Frail,
     /// Metrics whose file somebody broke.
     pub(crate) tampered: BTreeSet<usize>,
     pub(crate) tickets: u64,
-    power_cuts: u32,
+    pub(crate) power_cuts: u32,
     /// What a failed sync of the data may have lost is owed by no journal any more.
-    has_given_up: bool,
+    pub(crate) has_given_up: bool,
     /// What the journal holds of earlier runs has been through a power cut.
-    is_torn: bool,
+    pub(crate) is_torn: bool,
     says: Option<fn(&str)>,
     /// What happened, for the summary.
-    ends: BTreeMap<&'static str, u32>,
+    pub(crate) ends: BTreeMap<&'static str, u32>,
     replayed: u64,
     pub(crate) checked: u64,
     /// Second archives are what they should be from this second on.
     pub(crate) minutes_from: u32,
     /// Minutes of second archives that were compared in the end.
-    minutes: usize,
+    pub(crate) minutes: usize,
 }
 
 impl World {
@@ -157,7 +142,7 @@ impl World {
     }
 
     /// What was accepted so long before a power cut survives; none where nothing is promised.
-    fn power_slack_ms(&self) -> Option<u64> {
+    pub(crate) fn power_slack_ms(&self) -> Option<u64> {
         match self.settings.sync {
             Sync::Every(wait) => {
                 let wait = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
@@ -169,7 +154,7 @@ impl World {
     }
 
     /// A daemon starts, with another number of shards each time.
-    fn start(&mut self) {
+    pub(crate) fn start(&mut self) {
         let Ok(shards) = u16::try_from(self.prng.within(1, 3)) else {
             unreachable!("three fits")
         };
@@ -264,7 +249,7 @@ impl World {
 
     /// When something happens by itself: not within the next twentieth of a millisecond, as a turn
     /// takes its time.
-    fn next_event_us(&self) -> Option<u64> {
+    pub(crate) fn next_event_us(&self) -> Option<u64> {
         let process = self.process.as_ref()?;
         let flying = process.flying.iter().map(|flying| flying.due_us).min();
         let base = self.base.instant;
@@ -281,7 +266,7 @@ impl World {
     }
 
     /// One turn of every shard.
-    fn turn(&mut self, points: &[(usize, Point)]) {
+    pub(crate) fn turn(&mut self, points: &[(usize, Point)]) {
         let Some(mut process) = self.process.take() else {
             unreachable!("a daemon runs")
         };
@@ -416,165 +401,6 @@ impl World {
                 panic!("shard {shard}: no read of a journal fails here: {kept:?}")
             }
         }
-    }
-
-    /// The daemon ends somehow, some time passes, and it starts again.
-    fn end_and_start(&mut self) {
-        let end = match self.prng.below(5) {
-            0 | 1 => End::Kill,
-            2 | 3 => End::PowerCut,
-            _ => End::Stop,
-        };
-        self.end(end);
-        let idle_us = match self.prng.below(3) {
-            0 => self.prng.below(50_000),
-            1 => self.prng.below(20_000_000),
-            _ => self.prng.below(3_600_000_000),
-        };
-        self.now_us += idle_us;
-        self.start();
-    }
-
-    fn end(&mut self, end: End) {
-        let name = match end {
-            End::Kill => "kills",
-            End::PowerCut => "power cuts",
-            End::Stop => "stops",
-        };
-        self.say(|| name.to_owned());
-        *self.ends.entry(name).or_insert(0) += 1;
-        if end == End::Stop {
-            self.stop();
-        }
-        let Some(process) = self.process.take() else {
-            unreachable!("a daemon runs")
-        };
-        self.excuse_dropped(&process);
-        // A kill before the journal has noted that a sync of the data failed: nobody knows of it any more.
-        let unknown_since_ms = self.now_ms().saturating_sub(KILL_SLACK_MS);
-        let failed_ms = process.sync_failed_ms;
-        self.has_given_up |= end == End::Kill && failed_ms.is_some_and(|ms| ms >= unknown_since_ms);
-        for flying in process.flying {
-            self.disk.cut_short(flying.operation, &mut self.prng);
-        }
-        self.mark_what_may_be_lost(end);
-        if end == End::PowerCut {
-            self.disk.cut_power(&mut self.prng);
-            self.power_cuts += 1;
-            self.is_torn = true;
-        } else {
-            self.disk.kill();
-        }
-    }
-
-    /// Tells the oracle what this end may take.
-    fn mark_what_may_be_lost(&mut self, end: End) {
-        let before_ms = |slack_ms: u64| self.now_ms().saturating_sub(slack_ms);
-        let frail_ms = self.frail.since_ms.unwrap_or(u64::MAX);
-        let power_slack_ms = self.power_slack_ms();
-        let synced_until_ms = before_ms(power_slack_ms.unwrap_or(0));
-        let safe_until_ms = match end {
-            End::Kill => before_ms(KILL_SLACK_MS),
-            End::PowerCut => synced_until_ms,
-            End::Stop => u64::MAX,
-        };
-        let safe_until_ms = safe_until_ms.min(frail_ms);
-        let settled_until_ms = match end {
-            End::Kill => synced_until_ms.min(safe_until_ms),
-            End::PowerCut | End::Stop => u64::MAX,
-        };
-        if end == End::PowerCut {
-            self.oracle.unsettled();
-        }
-        // The next start believes nothing that was written, and of what the journal had lost before the
-        // sync of the data failed it knows the older values at most.
-        if self.has_given_up {
-            self.oracle.forget_order();
-        }
-        self.oracle.crash(safe_until_ms, settled_until_ms);
-        if end == End::PowerCut && (power_slack_ms.is_none() || mem::take(&mut self.has_given_up)) {
-            self.oracle.promise_nothing();
-        }
-        self.frail = Frail::default();
-    }
-
-    /// The daemon ends in order: what is cached stays in the journal, or is written out where that
-    /// has failed.
-    fn stop(&mut self) {
-        let is_healthy = self.process.as_ref().is_some_and(Process::is_healthy);
-        if !is_healthy || self.disk.faults.journal_once_in > 0 {
-            self.disk.faults = Faults::default();
-            self.lift_limits();
-            self.settle("drain", Shard::drain, Shard::is_drained);
-        }
-        // After a drain too the journal has last words.
-        self.settle("rest", Shard::rest, Shard::is_at_rest);
-    }
-
-    /// Limits hold no more, as when a daemon writes everything out.
-    fn lift_limits(&self) {
-        let now = self.now().instant;
-        for budgets in self.process.iter().map(|process| &process.budgets) {
-            budgets.updates.set_rate(None, now);
-            budgets.creates.set_rate(None, now);
-        }
-    }
-
-    /// Tells all shards to come to an end of some sort, and turns until they have.
-    fn settle(&mut self, what: &str, tell: impl Fn(&mut Shard), is_there: impl Fn(&Shard) -> bool) {
-        const TURNS_MAX: u32 = 200_000;
-        // What is on its way between shards comes first, as in the daemon.
-        for round in 0..TURNS_MAX {
-            let Some(process) = &mut self.process else {
-                unreachable!("a daemon runs")
-            };
-            process.pending.iter_mut().for_each(VecDeque::clear);
-            if process.is_quiet() && round > 0 {
-                process.shards.iter_mut().for_each(&tell);
-                break;
-            }
-            self.now_us += 100;
-            self.turn(&[]);
-        }
-        for _ in 0..TURNS_MAX {
-            self.now_us = self.next_event_us().unwrap_or(self.now_us + 1_000);
-            self.turn(&[]);
-            let shards = self.process.as_ref().map(|process| &process.shards);
-            if shards.is_some_and(|shards| shards.iter().all(&is_there)) {
-                return;
-            }
-        }
-        panic!("the shards never came to {what}: {:?}", self.process);
-    }
-
-    /// Nothing is wrong any more: all senders are heard, the daemon writes everything out and ends;
-    /// every file is compared.
-    fn finish(&mut self) {
-        self.disk.faults = Faults::default();
-        self.lift_limits();
-        self.hear_all();
-        self.settle("drain", Shard::drain, Shard::is_drained);
-        if let Some(process) = self.process.take() {
-            self.excuse_dropped(&process);
-        }
-        self.minutes = self.compare();
-    }
-
-    fn hear_all(&mut self) {
-        let until_us = self.now_us + HELD_UP_US_MAX;
-        while self.now_us < until_us {
-            let pending = self.process.as_ref().map(|process| &process.pending);
-            if pending.is_none_or(|pending| pending.iter().all(VecDeque::is_empty)) {
-                return;
-            }
-            self.now_us = self.next_event_us().unwrap_or(self.now_us + 1_000);
-            self.turn(&[]);
-        }
-        let reports = self.process.as_ref().map(|process| {
-            let reports = process.shards.iter().map(Shard::report);
-            reports.collect::<Vec<_>>()
-        });
-        panic!("senders are held up for ever: {reports:?}");
     }
 }
 
