@@ -15,6 +15,8 @@ pub enum Break {
     Record,
     /// A failed sync of the data is made up for by the next.
     Doubt,
+    /// A failed journal that is to stop the daemon lets senders go on.
+    Stop,
 }
 
 #[cfg(feature = "broken")]
@@ -24,12 +26,13 @@ mod chosen {
     use super::Break;
 
     /// Every way and its name; the number chosen counts from 1.
-    const WAYS: [(&str, Break); 5] = [
+    const WAYS: [(&str, Break); 6] = [
         ("sync", Break::Sync),
         ("retire", Break::Retire),
         ("names", Break::Names),
         ("record", Break::Record),
         ("doubt", Break::Doubt),
+        ("stop", Break::Stop),
     ];
     static CHOSEN: AtomicUsize = AtomicUsize::new(0);
 

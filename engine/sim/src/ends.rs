@@ -24,6 +24,8 @@ enum End {
     PowerCut,
     /// SIGTERM, the fast way: what is cached stays in the journal.
     Stop,
+    /// The journal has failed, and JOURNAL_ON_ERROR = stop: everything is written out.
+    Failure,
 }
 
 impl World {
@@ -35,6 +37,17 @@ impl World {
             _ => End::Stop,
         };
         self.end(end);
+        self.rest_and_start();
+    }
+
+    /// The daemon ends by itself, as its journal has failed and that is to stop it; somebody sees to the
+    /// disk, or not, and starts it again.
+    pub(crate) fn end_by_failure(&mut self) {
+        self.end(End::Failure);
+        self.rest_and_start();
+    }
+
+    fn rest_and_start(&mut self) {
         let idle_us = match self.prng.below(3) {
             0 => self.prng.below(50_000),
             1 => self.prng.below(20_000_000),
@@ -49,12 +62,18 @@ impl World {
             End::Kill => "kills",
             End::PowerCut => "power cuts",
             End::Stop => "stops",
+            End::Failure => "stops by the journal",
         };
         self.say(|| name.to_owned());
         *self.ends.entry(name).or_insert(0) += 1;
-        if end == End::Stop {
-            self.stop();
-        }
+        let is_written_out = match end {
+            End::Kill | End::PowerCut => false,
+            End::Stop => self.stop(),
+            End::Failure => {
+                self.write_out();
+                true
+            }
+        };
         let Some(process) = self.process.take() else {
             unreachable!("a daemon runs")
         };
@@ -66,7 +85,7 @@ impl World {
         for flying in process.flying {
             self.disk.cut_short(flying.operation, &mut self.prng);
         }
-        self.mark_what_may_be_lost(end);
+        self.mark_what_may_be_lost(end, is_written_out);
         if end == End::PowerCut {
             self.disk.cut_power(&mut self.prng);
             self.power_cuts += 1;
@@ -77,7 +96,7 @@ impl World {
     }
 
     /// Tells the oracle what this end may take.
-    fn mark_what_may_be_lost(&mut self, end: End) {
+    fn mark_what_may_be_lost(&mut self, end: End, is_written_out: bool) {
         let before_ms = |slack_ms: u64| self.now_ms().saturating_sub(slack_ms);
         let frail_ms = self.frail.since_ms.unwrap_or(u64::MAX);
         let power_slack_ms = self.power_slack_ms();
@@ -85,12 +104,21 @@ impl World {
         let safe_until_ms = match end {
             End::Kill => before_ms(KILL_SLACK_MS),
             End::PowerCut => synced_until_ms,
-            End::Stop => u64::MAX,
+            End::Stop | End::Failure => u64::MAX,
         };
-        let safe_until_ms = safe_until_ms.min(frail_ms);
-        let settled_until_ms = match end {
-            End::Kill => synced_until_ms.min(safe_until_ms),
-            End::PowerCut | End::Stop => u64::MAX,
+        let (safe_until_ms, settled_until_ms) = if is_written_out {
+            // The next start may bring an older value of a second back, and what only files have is on
+            // their disk once that has synced it.
+            self.oracle.forget_order_since(frail_ms);
+            self.is_unsynced |= self.frail.since_ms.is_some();
+            (u64::MAX, frail_ms)
+        } else {
+            let safe_until_ms = safe_until_ms.min(frail_ms);
+            let settled_until_ms = match end {
+                End::Kill => synced_until_ms.min(safe_until_ms),
+                End::PowerCut | End::Stop | End::Failure => u64::MAX,
+            };
+            (safe_until_ms, settled_until_ms)
         };
         if end == End::PowerCut {
             self.oracle.unsettled();
@@ -108,16 +136,38 @@ impl World {
     }
 
     /// The daemon ends in order: what is cached stays in the journal, or is written out where that
-    /// has failed.
-    fn stop(&mut self) {
+    /// has failed. Was it written out?
+    fn stop(&mut self) -> bool {
         let is_healthy = self.process.as_ref().is_some_and(Process::is_healthy);
         if !is_healthy || self.disk.faults.journal_once_in > 0 {
-            self.disk.faults = Faults::default();
-            self.lift_limits();
-            self.settle("drain", Shard::drain, Shard::is_drained);
+            self.disk.faults.journal_once_in = 0;
+            self.write_out();
+            return true;
         }
+        self.settle(
+            "rest",
+            Shard::take_all_past_bound,
+            Shard::rest,
+            Shard::is_at_rest,
+        );
+        false
+    }
+
+    /// The daemon writes everything out and ends; the data's disk is well meanwhile.
+    fn write_out(&mut self) {
+        self.disk.faults = Faults {
+            journal_once_in: self.disk.faults.journal_once_in,
+            ..Faults::default()
+        };
+        self.lift_limits();
+        self.settle("drain", Shard::take_all, Shard::drain, Shard::is_drained);
         // After a drain too the journal has last words.
-        self.settle("rest", Shard::rest, Shard::is_at_rest);
+        self.settle(
+            "rest",
+            Shard::take_all_past_bound,
+            Shard::rest,
+            Shard::is_at_rest,
+        );
     }
 
     /// Limits hold no more, as when a daemon writes everything out.
@@ -129,9 +179,19 @@ impl World {
         }
     }
 
-    /// Tells all shards to come to an end of some sort, and turns until they have.
-    fn settle(&mut self, what: &str, tell: impl Fn(&mut Shard), is_there: impl Fn(&Shard) -> bool) {
+    /// Tells all shards to take what they must yet and to come to an end of some sort, and turns until
+    /// they have.
+    fn settle(
+        &mut self,
+        what: &str,
+        take: impl Fn(&mut Shard),
+        tell: impl Fn(&mut Shard),
+        is_there: impl Fn(&Shard) -> bool,
+    ) {
         const TURNS_MAX: u32 = 200_000;
+        if let Some(process) = &mut self.process {
+            process.shards.iter_mut().for_each(&take);
+        }
         // What is on its way between shards comes first, as in the daemon.
         for round in 0..TURNS_MAX {
             let Some(process) = &mut self.process else {
@@ -160,9 +220,12 @@ impl World {
     /// every file is compared.
     pub(crate) fn finish(&mut self) {
         self.disk.faults = Faults::default();
+        if self.has_to_end() {
+            self.end_by_failure();
+        }
         self.lift_limits();
         self.hear_all();
-        self.settle("drain", Shard::drain, Shard::is_drained);
+        self.settle("drain", Shard::take_all, Shard::drain, Shard::is_drained);
         if let Some(process) = self.process.take() {
             self.excuse_dropped(&process);
         }

@@ -17,6 +17,8 @@ struct Accepted {
     number: u64,
     /// A crash or a drop that is allowed may have taken it.
     at_risk: bool,
+    /// An earlier value of its second may stand instead of it.
+    is_order_at_risk: bool,
     /// A query has shown it under a promise that no crash takes it.
     is_pledged: bool,
 }
@@ -45,6 +47,7 @@ impl Oracle {
             at_ms,
             number: self.accepted,
             at_risk: false,
+            is_order_at_risk: false,
             is_pledged: false,
         });
         self.accepted += 1;
@@ -97,6 +100,14 @@ impl Oracle {
         }
     }
 
+    /// Everything that was accepted is there, but of several values of one second an earlier one may stand
+    /// in the place of one that was accepted from this moment on.
+    pub(crate) fn forget_order_since(&mut self, at_ms: u64) {
+        for accepted in self.slots.values_mut().flatten() {
+            accepted.is_order_at_risk |= accepted.at_ms >= at_ms;
+        }
+    }
+
     /// Nothing that was accepted of this metric is promised any more: somebody broke its file.
     pub(crate) fn forgive(&mut self, metric: usize) {
         let slots = self.slots.range_mut((metric, 0)..=(metric, u32::MAX));
@@ -119,7 +130,8 @@ impl Oracle {
     /// Was a value of these seconds accepted so shortly before a crash that it may be gone?
     pub(crate) fn is_at_risk(&self, metric: usize, first: u32, last: u32) -> bool {
         let slots = self.slots.range((metric, first)..=(metric, last));
-        slots.flat_map(|(_, slot)| slot).any(|value| value.at_risk)
+        let mut values = slots.flat_map(|(_, slot)| slot);
+        values.any(|value| value.at_risk || value.is_order_at_risk)
     }
 
     /// How many values were accepted.
@@ -218,15 +230,19 @@ impl Oracle {
 /// Whether this may stand after these were accepted, in this order; those from a number on may not
 /// have come yet.
 fn is_allowed(accepted: &[Accepted], found: Option<f64>, before: u64) -> bool {
+    let mut is_owed = false;
     for one in accepted.iter().rev() {
         if found.is_some_and(|found| found.to_bits() == one.value.to_bits()) {
             return true;
         }
         if !one.at_risk && one.number < before {
-            return false;
+            if !one.is_order_at_risk {
+                return false;
+            }
+            is_owed = true;
         }
     }
-    found.is_none()
+    found.is_none() && !is_owed
 }
 
 #[cfg(test)]
@@ -272,6 +288,20 @@ mod tests {
         assert!(oracle.check(2, &BTreeMap::new()).is_ok());
         assert!(oracle.check(2, &BTreeMap::from([(5, 1.0)])).is_ok());
         assert!(oracle.check(2, &BTreeMap::from([(5, 1.5)])).is_err());
+    }
+
+    #[test]
+    fn what_lost_its_order_is_there_all_the_same() {
+        let mut oracle = Oracle::default();
+        oracle.accept(2, point(5, 1.0), 10);
+        oracle.accept(2, point(5, 2.0), 20);
+        oracle.forget_order_since(15);
+        let check = |value: Option<f64>| {
+            let found = value.map(|value| (5, value)).into_iter().collect();
+            oracle.check(2, &found).is_ok()
+        };
+        assert!(check(Some(2.0)) && check(Some(1.0)));
+        assert!(!check(None) && !check(Some(3.0)));
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::time::Duration;
 use benzene_engine::cache::CacheConfig;
 use benzene_engine::clock::Now;
 use benzene_engine::journal::survey::Survey;
-use benzene_engine::journal::{DataSync, JournalConfig, OnError, State};
+use benzene_engine::journal::{DataSync, JournalConfig, State};
 use benzene_engine::limiter::{Budget, Room};
 use benzene_engine::limits::{AGES_BEFORE_START, BUDGET_BURST_S, RECENT_SHARE, WAITING_SHARE};
 use benzene_engine::metric::ShardIndex;
@@ -23,6 +23,7 @@ use crate::content::{AGGREGATIONS, DATA_DIR, JOURNAL_DIR, SCHEMAS};
 use crate::disk::SyncMark;
 use crate::query::Query;
 use crate::settings::Settings;
+use crate::trouble::Failure;
 
 /// Messages that an inbox takes, small so that it fills.
 const INBOX_MESSAGES: usize = 4;
@@ -78,6 +79,8 @@ pub(crate) struct Process {
     pub(crate) queries: BTreeMap<u64, Query>,
     /// Points that were dropped for the journal's sake, by shard.
     pub(crate) journal_dropped: Vec<u64>,
+    /// What a failed journal does to each shard.
+    pub(crate) failures: Vec<Failure>,
     /// Points were dropped by a bound that allows it.
     pub(crate) has_dropped: bool,
     /// Bytes of the files that earlier runs have left: what they owe is noted past the journal's bound,
@@ -125,6 +128,7 @@ impl Process {
             budgets: common.budgets,
             queries: BTreeMap::new(),
             journal_dropped: vec![0; count],
+            failures: vec![Failure::default(); count],
             has_dropped: false,
             left_bytes: start.survey.files.iter().map(|file| file.bytes).sum(),
             has_recalled: false,
@@ -228,7 +232,7 @@ impl Shared {
                 segments_max: settings.segments_max,
                 commit: Duration::from_millis(10),
                 sync: settings.sync,
-                on_error: OnError::Continue,
+                on_error: settings.on_error,
                 data_sync: Arc::clone(&self.data_sync),
                 mount: start.mount,
             }),

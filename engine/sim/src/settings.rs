@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use benzene_engine::cache::Strategy;
-use benzene_engine::journal::Sync;
+use benzene_engine::journal::{OnError, Sync};
 
 use crate::prng::Prng;
 
@@ -24,6 +24,8 @@ pub(crate) struct Settings {
     pub(crate) creates_per_s: Option<f64>,
     /// JOURNAL_SYNC.
     pub(crate) sync: Sync,
+    /// JOURNAL_ON_ERROR.
+    pub(crate) on_error: OnError,
     /// MAX_CACHE_SIZE; none is inf.
     pub(crate) cache_points_max: Option<u64>,
     /// MAX_CACHE_BYTES.
@@ -83,6 +85,11 @@ impl Settings {
                 1 | 2 => Sync::Always,
                 3 => Sync::Every(Duration::from_millis(prng.within(50, 2_500))),
                 _ => Sync::Every(Duration::from_secs(1)),
+            },
+            on_error: if prng.once_in(3) {
+                OnError::Stop
+            } else {
+                OnError::Continue
             },
             cache_points_max: is_tight.then(|| prng.within(100, 3_000)),
             cache_bytes_max: match (has_generations, prng.below(3)) {

@@ -1,8 +1,10 @@
 //! What goes wrong beside kills and power cuts: disks that fail or are full for a while, files that
 //! somebody breaks; and what a failing journal and a bound excuse.
 
+use benzene_engine::journal::{OnError, State};
 use benzene_engine::limits::JOURNAL_CARRIED_POINT_BYTES;
 use benzene_engine::limits::JOURNAL_CARRIED_SHARE;
+use benzene_engine::ring::FileError;
 use benzene_engine::shard::Report;
 use benzene_engine::stats::Counter;
 
@@ -18,6 +20,10 @@ const GARBAGE: &[u8] = b"a text that somebody put there for whatever reason, lon
 const FILES_PAST_BOUND: u64 = 2;
 /// The same in bytes: what other shards had accepted, in full inboxes and outboxes, and its records.
 const BYTES_PAST_BOUND: u64 = 96 << 10;
+
+/// Points that a shard takes at most after its journal has failed for good: room for so many is taken
+/// at once (`cache::ledger`).
+const TAKEN_AFTER_FAILURE_MAX: u64 = 64;
 
 /// Whether what is accepted may be missing in the journal, whose disk fails or failed a moment ago.
 #[derive(Debug, Default)]
@@ -45,6 +51,46 @@ impl Frail {
         if process.syncs_done > begun && now_ms > healed_ms + 2 * slack_ms {
             *self = Frail::default();
         }
+    }
+}
+
+/// A shard whose journal has failed where that is to stop the daemon (JOURNAL_ON_ERROR = stop).
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Failure {
+    /// Why the daemon has to end, as an operator is told.
+    why: Option<FileError>,
+    /// Points taken since.
+    taken: u64,
+}
+
+impl Failure {
+    /// Looks at a shard after its turn. Such a journal never gets well again by itself.
+    pub(crate) fn look(&mut self, settings: &Settings, report: &Report) {
+        let state = report.journal.as_ref().map(|journal| journal.state);
+        match (settings.on_error, state) {
+            (OnError::Stop, Some(State::Failed(error))) => self.why = Some(error),
+            (OnError::Stop, Some(State::Healthy | State::Recovering)) => assert!(
+                self.why.is_none(),
+                "a journal that stops the daemon goes on after {:?}: {report:?}",
+                self.why
+            ),
+            (OnError::Continue, _) | (OnError::Stop, None) => {}
+        }
+    }
+
+    /// A point was taken: of those that have no journal any more only what there was room for before.
+    pub(crate) fn take(&mut self) {
+        self.taken += u64::from(self.why.is_some());
+        assert!(
+            self.taken <= TAKEN_AFTER_FAILURE_MAX,
+            "points are taken without a journal after {:?}",
+            self.why
+        );
+    }
+
+    /// Is the daemon to end?
+    pub(crate) fn is_to_end(&self) -> bool {
+        self.why.is_some()
     }
 }
 

@@ -21,7 +21,7 @@ use crate::oracle::Oracle;
 use crate::prng::Prng;
 use crate::process::{Flying, Process, Start, Syncing};
 use crate::settings::Settings;
-use crate::trouble::{Frail, check_report};
+use crate::trouble::{Failure, Frail, check_report};
 use crate::workload::Workload;
 
 /// Longest time that an operation on the journal takes, in microseconds.
@@ -56,6 +56,8 @@ pub struct World {
     pub(crate) power_cuts: u32,
     /// What a failed sync of the data may have lost is owed by no journal any more.
     pub(crate) has_given_up: bool,
+    /// An earlier run wrote out what its journal had not, and no sync of the data has ended since.
+    pub(crate) is_unsynced: bool,
     /// What the journal holds of earlier runs has been through a power cut.
     pub(crate) is_torn: bool,
     says: Option<fn(&str)>,
@@ -91,6 +93,7 @@ impl World {
             tickets: 0,
             power_cuts: 0,
             has_given_up: false,
+            is_unsynced: false,
             is_torn: false,
             says,
             ends: BTreeMap::new(),
@@ -192,12 +195,13 @@ impl World {
                 self.disk.fail_sync(data, &mut self.prng);
                 process.sync_failed(self.now_ms());
                 // What was written while nothing was noted is owed by nobody.
-                self.has_given_up |= self.frail.since_ms.is_some();
+                self.has_given_up |= self.frail.since_ms.is_some() || self.is_unsynced;
                 self.say(|| "a sync of the data fails".to_owned());
             } else {
                 self.disk.end_sync(data, &ended.mark);
                 process.data_sync.done(ended.number);
                 process.syncs_done = ended.number;
+                self.is_unsynced = false;
             }
         } else if process.syncing.is_none() && process.data_sync.is_wanted() {
             let is_failing = self.disk.faults.data_once_in > 0;
@@ -225,7 +229,9 @@ impl World {
             if self.prng.once_in(40) {
                 self.disk.write_back(&mut self.prng);
             }
-            if self.prng.once_in(600) {
+            if self.has_to_end() && self.prng.once_in(40) {
+                self.end_by_failure();
+            } else if self.prng.once_in(600) {
                 self.end_and_start();
             }
         }
@@ -265,6 +271,12 @@ impl World {
         Some(next.max(soon))
     }
 
+    /// Has a journal failed that is to stop the daemon then?
+    pub(crate) fn has_to_end(&self) -> bool {
+        let mut failures = self.process.iter().flat_map(|process| &process.failures);
+        failures.any(Failure::is_to_end)
+    }
+
     /// One turn of every shard.
     pub(crate) fn turn(&mut self, points: &[(usize, Point)]) {
         let Some(mut process) = self.process.take() else {
@@ -294,13 +306,14 @@ impl World {
             let before = &mut process.journal_dropped[index];
             let noted = (before, process.left_bytes + process.again_bytes);
             process.has_dropped |= check_report(&self.settings, &report, noted);
+            process.failures[index].look(&self.settings, &report);
             self.has_given_up |= report.stats.get(Counter::JournalGivenUp) > 0;
             process.has_recalled |= report.stats.get(Counter::Replayed) > 0;
         }
         let slack_ms = self.power_slack_ms().unwrap_or(KILL_SLACK_MS);
         self.frail
             .look(&process, self.now_ms(), slack_ms.max(KILL_SLACK_MS));
-        if !process.is_recalling() && self.frail.since_ms.is_none() {
+        if !process.is_recalling() && self.frail.since_ms.is_none() && !self.is_unsynced {
             self.oracle.settled();
         }
         self.is_torn &= process.is_recalling();
@@ -336,7 +349,10 @@ impl World {
                 None => shard.accept(trail, &name, point),
             };
             match accept {
-                Accept::Taken => self.oracle.accept(metric, point, at_ms),
+                Accept::Taken => {
+                    self.oracle.accept(metric, point, at_ms);
+                    process.failures[index].take();
+                }
                 Accept::Full => return,
                 Accept::Unjudged => unreachable!("{name} is to be judged, by nobody"),
                 Accept::Refused(error) => unreachable!("{name} was refused: {error}"),

@@ -3,6 +3,7 @@
 use super::lane::{Lane, Last};
 use super::segments::Kept;
 use super::{Earlier, Intake, Journal, OnError, State, Sync};
+use crate::breaks::{self, Break};
 use crate::limits::{JOURNAL_OVERRUN_BYTES, JOURNAL_OVERRUN_PART, JOURNAL_PUSH_QUARTERS};
 use crate::ring::FileError;
 use crate::stats::Stats;
@@ -55,7 +56,8 @@ impl Journal {
     pub fn is_congested(&self) -> bool {
         match self.state {
             State::Failed(_) => {
-                self.config.on_error == OnError::Stop && self.intake == Intake::Open
+                let has_to_stop = self.config.on_error == OnError::Stop;
+                has_to_stop && self.intake == Intake::Open && !breaks::is(Break::Stop)
             }
             State::Healthy | State::Recovering => {
                 let is_held = self.holds_senders && self.earlier != Earlier::Done;
