@@ -1,13 +1,15 @@
 //! Points that come late and may be in a file already: an earlier run accepted them, and nothing
 //! tells whether it wrote them. Where such a point fits a coarser archive only, it would lie there as
-//! it is, in the place of an aggregate that it may be a part of: what the slot holds is kept.
+//! it is, in the place of an aggregate that it may be a part of: what the slot holds is kept, and written
+//! once more, for it may have been written when a sync of the data failed, and be seen and on no disk.
 //! Decides that by the slots; knows nothing of why the points are late.
 
+use super::codec::{POINT_BYTES, encode_point};
 use super::header::Header;
 use super::image::Image;
 use super::plan::{byte_range, merge};
 use crate::point::Point;
-use crate::ring::ByteRange;
+use crate::ring::{ByteRange, Piece};
 
 /// Which of late points are to be written.
 #[derive(Clone, Debug, PartialEq)]
@@ -25,9 +27,9 @@ pub fn late(header: &Header, points: &[Point], now: u32, image: &Image) -> Late 
     let numbers = 0..header.archives.len();
     let bases: Vec<Option<u32>> = numbers.map(|number| image.base(header, number)).collect();
     for point in points {
-        match is_taken(header, *point, now, (image, &bases)) {
-            Ok(true) => {}
-            Ok(false) => writes.push(*point),
+        match taken(header, *point, now, (image, &bases)) {
+            Ok(Some(_)) => {}
+            Ok(None) => writes.push(*point),
             Err(range) => needs.push(range),
         }
     }
@@ -39,19 +41,49 @@ pub fn late(header: &Header, points: &[Point], now: u32, image: &Image) -> Late 
     }
 }
 
-/// Whether a coarser archive has the interval of a point that fits no finer one; what is known of the
-/// file, and of the base of each archive.
-fn is_taken(
+/// What the slots hold for whose sake `late` leaves points out, as pieces to be written once more, unless
+/// one of `pieces` has the slot; all of it has been read.
+pub fn again(
+    header: &Header,
+    points: &[Point],
+    now: u32,
+    (image, pieces): (&Image, &mut Vec<Piece>),
+) {
+    let numbers = 0..header.archives.len();
+    let bases: Vec<Option<u32>> = numbers.map(|number| image.base(header, number)).collect();
+    let written = pieces.len();
+    for point in points {
+        let Ok(Some((offset, stored))) = taken(header, *point, now, (image, &bases)) else {
+            continue;
+        };
+        let has_it = |piece: &Piece| {
+            let end = piece.offset + piece.bytes.len() as u64;
+            (piece.offset..end).contains(&offset)
+        };
+        // Points of one interval come side by side.
+        let is_last = pieces[written..].last().is_some_and(has_it);
+        if !is_last && !pieces.iter().any(has_it) {
+            let mut bytes = Vec::with_capacity(POINT_BYTES);
+            encode_point(stored, &mut bytes);
+            pieces.push(Piece { offset, bytes });
+        }
+    }
+    pieces.sort_by_key(|piece| piece.offset);
+}
+
+/// What a coarser archive has, and where, in the interval of a point that fits no finer one; what is known
+/// of the file, and of the base of each archive.
+fn taken(
     header: &Header,
     point: Point,
     now: u32,
     (image, bases): (&Image, &[Option<u32>]),
-) -> Result<bool, ByteRange> {
+) -> Result<Option<(u64, Point)>, ByteRange> {
     let age = u64::from(now.saturating_sub(point.timestamp));
     let fits = |archive: &super::Archive| age <= archive.retention_s();
     let number = header.archives.iter().position(fits);
     let Some(number @ 1..) = number else {
-        return Ok(false);
+        return Ok(None);
     };
     let archive = &header.archives[number];
     let Some(base) = bases[number] else {
@@ -59,12 +91,12 @@ fn is_taken(
     };
     let interval = archive.align(point.timestamp);
     if base == 0 || interval == 0 {
-        return Ok(false);
+        return Ok(None);
     }
     let offset = archive.slot_offset(archive.slot(base, i64::from(interval)));
     match image.point(offset) {
         None => Err(byte_range(offset, 1)),
-        Some(stored) => Ok(stored.timestamp == interval),
+        Some(stored) => Ok((stored.timestamp == interval).then_some((offset, stored))),
     }
 }
 

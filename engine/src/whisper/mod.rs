@@ -23,5 +23,5 @@ pub use fetch::{FetchAnswer, FetchError, FetchPlan, FetchRequest, Series, fetch}
 pub use header::{HEAD_READ_BYTES, Header, HeaderError};
 pub use image::{Bases, Image};
 pub use kept::{Kept, kept};
-pub use late::{Late, late};
+pub use late::{Late, again, late};
 pub use plan::{NEED_ROUNDS_MAX, Outcome, Plan, PlanError, Planner, check, merge, plan, witness};

@@ -15,7 +15,9 @@ use crate::clock::Now;
 use crate::limits::{READ_GAP_MAX, UPDATE_READS_MAX};
 use crate::point::Point;
 use crate::ring::{Access, ByteRange, FileError, FileOperation, FileOutcome, Piece, VisitId};
-use crate::whisper::{Header, Image, Kept, Late, Outcome, Plan, Planner, check, kept, late, merge};
+use crate::whisper::{
+    Header, Image, Kept, Late, Outcome, Plan, Planner, again, check, kept, late, merge,
+};
 
 use super::layouts::Layouts;
 
@@ -227,8 +229,9 @@ impl Update {
             Late::Need(needs) => return Ok(Plan::Need(needs)),
         };
         let mut plan = (planner.plan(header, &writes, now, image)).map_err(Fault::Plan)?;
-        if let Plan::Write { outcome, .. } = &mut plan {
+        if let Plan::Write { pieces, outcome } = &mut plan {
             outcome.spared = (self.points.len() - writes.len()) as u64;
+            again(header, &self.points, now, (image, pieces));
         }
         Ok(plan)
     }

@@ -321,6 +321,52 @@ fn late_points_leave_a_coarse_slot_that_has_their_interval() {
     assert_eq!(values, [1.0, 9.0]);
 }
 
+/// After a failed sync of the data such a slot may be seen by everybody, and on no disk: the kernel takes
+/// it for clean. A start that left it alone lost it with the next power cut.
+#[test]
+fn late_points_write_the_slot_that_they_leave_once_more() {
+    let mut file = file(&[(60, 10), (300, 100)]);
+    let mut layouts = Layouts::default();
+    let at = |age_s: u32| Point {
+        timestamp: NOW - NOW % 300 - age_s,
+        value: f64::from(age_s),
+    };
+    carry_out(&mut file, &[at(1500)], &mut layouts).unwrap();
+    let now = Now {
+        unix_seconds: NOW,
+        ..clock::now()
+    };
+    let mut planner = Planner::default();
+    let late = vec![at(1500), at(1400)];
+    let mut update = Update::new(SeriesId(3), late, Vec::new(), now).late(true);
+    let known = (&layouts, &mut planner);
+    let mut operation = update.open("/data/a.wsp".into(), Access::default(), known);
+    let pieces = loop {
+        let outcome = if let FileOperation::Open { ranges, .. } = &operation {
+            FileOutcome::Opened {
+                visit: VISIT,
+                pieces: read(&file, ranges),
+            }
+        } else if let FileOperation::Read { ranges, .. } = &operation {
+            FileOutcome::Read(read(&file, ranges))
+        } else if let FileOperation::Write { pieces, .. } = operation {
+            break pieces;
+        } else {
+            panic!("{operation:?}")
+        };
+        operation = match update.step(Ok(outcome), false, (&mut layouts, &mut planner)) {
+            Step::Operation(operation) => operation,
+            other @ (Step::Done(..) | Step::Failed(_)) => panic!("{other:?}"),
+        };
+    };
+    let range = ByteRange {
+        offset: Header::parse(&file).unwrap().archives[1].offset,
+        len: 12,
+    };
+    assert_eq!(pieces, read(&file, &[range]));
+    assert_eq!(pieces[0].bytes[4..], f64::to_be_bytes(1500.0));
+}
+
 #[test]
 fn late_points_find_the_end_of_a_file_that_was_cut_short() {
     let whole = file(&[(60, 10), (300, 100)]);
