@@ -1,9 +1,10 @@
 //! The comparison at the end of a world, when nothing is wrong any more: every file with what was
-//! accepted, and its second archive with its first.
+//! accepted, and its second archive with its first, and with what was too old for that.
 
 use std::collections::BTreeMap;
 
-use crate::content::{archives, file_of, is_broken, points_of, seconds_wanted};
+use crate::content::{archives, file_of, is_broken, points_of, reach, seconds_wanted};
+use crate::oracle::Asked;
 use crate::world::World;
 
 impl World {
@@ -23,10 +24,17 @@ impl World {
                 continue;
             }
             let found = file.map(|bytes| points_of(bytes, 0)).unwrap_or_default();
-            if let Err(wrong) = self.oracle.check(metric, &found) {
+            let asked = Asked {
+                before: u64::MAX,
+                now_s: self.now().unix_seconds,
+                first_s: reach(metric, self.settings.is_far).first_s,
+            };
+            if let Err(wrong) = self.oracle.check(metric, &found, &asked) {
                 panic!("{wrong}");
             }
-            if let Some(bytes) = file.filter(|bytes| archives(bytes) > 1) {
+            let Some(bytes) = file else { continue };
+            minutes += self.check_far(metric, bytes);
+            if archives(bytes) > 1 {
                 minutes += self.check_coarse(metric, bytes);
             }
         }
@@ -42,8 +50,16 @@ impl World {
         }
         let coarse = points_of(bytes, 1);
         // A crash may have cut an update off between its archives, and taken its points.
+        // Nor is all of an older one in the first archive any more.
+        let (now_s, first_s) = (
+            self.now().unix_seconds,
+            reach(metric, self.settings.is_far).first_s,
+        );
         let is_sure = |minute: &u32| {
-            *minute >= self.minutes_from && !self.oracle.is_at_risk(metric, *minute, *minute + 59)
+            *minute + first_s > now_s
+                && *minute >= self.minutes_from
+                && !self.is_overwritten(metric, *minute)
+                && !self.oracle.is_at_risk(metric, *minute, *minute + 59)
         };
         for (minute, value) in coarse.iter().filter(|(minute, _)| is_sure(minute)) {
             assert!(

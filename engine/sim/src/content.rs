@@ -21,6 +21,15 @@ retentions = 1m:6h
 pattern = .*
 retentions = 1s:6h,1m:2d
 ";
+/// The same where points are older than that: a first archive whose length no sender has as a step.
+pub(crate) const SCHEMAS_FAR: &str = "\
+[once]
+pattern = ^once\\.
+retentions = 1m:6h
+[all]
+pattern = .*
+retentions = 1:607,60:720
+";
 /// A minute of these metrics is known where one second of it is, so that few points say much of the
 /// second archive; one of the others where half of it is.
 pub(crate) const AGGREGATIONS: &str = "\
@@ -28,6 +37,15 @@ pub(crate) const AGGREGATIONS: &str = "\
 pattern = \\.host[0-3]\\.
 xFilesFactor = 0
 ";
+/// How far back the archives of a metric reach, in seconds.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Reach {
+    /// The first one.
+    pub(crate) first_s: u32,
+    /// The last one.
+    pub(crate) last_s: u32,
+}
+
 /// Bytes of a point in a file.
 const POINT_BYTES: usize = 12;
 
@@ -38,6 +56,17 @@ pub(crate) fn file_of(metric: usize) -> PathBuf {
         unreachable!("{name} is a metric")
     };
     Path::new(DATA_DIR).join(parsed.file_path(TaggedLeaf::Hashed))
+}
+
+/// How far back the archives of a metric reach, by the schemas above.
+pub(crate) fn reach(metric: usize, is_far: bool) -> Reach {
+    const HOUR_S: u32 = 3_600;
+    let (first_s, last_s) = match (Workload::comes_once(metric), is_far) {
+        (true, _) => (6 * HOUR_S, 6 * HOUR_S),
+        (false, false) => (6 * HOUR_S, 48 * HOUR_S),
+        (false, true) => (607, 12 * HOUR_S),
+    };
+    Reach { first_s, last_s }
 }
 
 /// Is this a file that somebody broke?

@@ -11,6 +11,7 @@ use crate::process::Process;
 use crate::trouble::Frail;
 use crate::world::{KILL_SLACK_MS, World};
 
+const HOUR_US: u64 = 3_600_000_000;
 /// Senders that are held up are heard within so long once nothing is wrong any more: a broken file is
 /// set aside after two looks, a failed journal is tried again every ten seconds.
 const HELD_UP_US_MAX: u64 = 1_800_000_000;
@@ -51,10 +52,20 @@ impl World {
         let idle_us = match self.prng.below(3) {
             0 => self.prng.below(50_000),
             1 => self.prng.below(20_000_000),
-            _ => self.prng.below(3_600_000_000),
+            _ if self.settings.is_far => self.far_rest_us(),
+            _ => self.prng.below(HOUR_US),
         };
         self.now_us += idle_us;
         self.start();
+    }
+
+    /// A rest after which no first archive reaches what was accepted before, or none.
+    fn far_rest_us(&mut self) -> u64 {
+        match self.prng.below(8) {
+            0..=2 => self.prng.below(HOUR_US),
+            3..=6 => self.prng.below(14 * HOUR_US),
+            _ => self.prng.below(20 * 24 * HOUR_US),
+        }
     }
 
     fn end(&mut self, end: End) {
@@ -77,6 +88,7 @@ impl World {
         let Some(process) = self.process.take() else {
             unreachable!("a daemon runs")
         };
+        self.end_life(&process);
         self.excuse_dropped(&process);
         // A kill before the journal has noted that a sync of the data failed: nobody knows of it any more.
         let unknown_since_ms = self.now_ms().saturating_sub(KILL_SLACK_MS);
@@ -227,6 +239,7 @@ impl World {
         self.hear_all();
         self.settle("drain", Shard::take_all, Shard::drain, Shard::is_drained);
         if let Some(process) = self.process.take() {
+            self.end_last_life(&process);
             self.excuse_dropped(&process);
         }
         self.minutes = self.compare();

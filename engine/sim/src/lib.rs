@@ -7,6 +7,7 @@ mod compare;
 mod content;
 mod disk;
 mod ends;
+mod far;
 mod inode;
 mod oracle;
 mod prng;

@@ -3,9 +3,11 @@
 //! Of the values of one second the last accepted one stands, where no crash may have taken it; one
 //! that a crash may have taken stands or does not. Nothing else may ever be seen.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use benzene_engine::point::Point;
+
+use crate::far::MINUTE_S;
 
 /// A value that was accepted.
 #[derive(Clone, Copy, Debug)]
@@ -13,6 +15,8 @@ struct Accepted {
     value: f64,
     /// Milliseconds since the world began.
     at_ms: u64,
+    /// How old it was then, in seconds.
+    age_s: u32,
     /// Its place among all values.
     number: u64,
     /// A crash or a drop that is allowed may have taken it.
@@ -21,6 +25,24 @@ struct Accepted {
     is_order_at_risk: bool,
     /// A query has shown it under a promise that no crash takes it.
     is_pledged: bool,
+}
+
+/// What is asked of a metric's first archive.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Asked {
+    /// Values from this number on may be there or not.
+    pub(crate) before: u64,
+    /// The present, as senders count.
+    pub(crate) now_s: u32,
+    /// How far back the archive reaches, in seconds.
+    pub(crate) first_s: u32,
+}
+
+impl Asked {
+    /// Does the archive reach this second, whenever its point was written?
+    pub(crate) fn is_in_reach(&self, timestamp: u32) -> bool {
+        timestamp + self.first_s > self.now_s
+    }
 }
 
 /// All that was accepted, by metric and second.
@@ -40,11 +62,12 @@ pub(crate) struct Oracle {
 
 impl Oracle {
     /// A point of a metric was accepted.
-    pub(crate) fn accept(&mut self, metric: usize, point: Point, at_ms: u64) {
+    pub(crate) fn accept(&mut self, metric: usize, point: Point, (at_ms, now_s): (u64, u32)) {
         let slot = self.slots.entry((metric, point.timestamp)).or_default();
         slot.push(Accepted {
             value: point.value,
             at_ms,
+            age_s: now_s.saturating_sub(point.timestamp),
             number: self.accepted,
             at_risk: false,
             is_order_at_risk: false,
@@ -139,28 +162,138 @@ impl Oracle {
         self.accepted
     }
 
-    /// Compares what is there of a metric, one point a second; says what is wrong.
-    pub(crate) fn check(&self, metric: usize, found: &BTreeMap<u32, f64>) -> Result<(), String> {
-        self.check_before(metric, found, u64::MAX)
-    }
-
-    /// The same with values from this number on, which may be there or not.
-    pub(crate) fn check_before(
+    /// Compares what is there of a metric, one point a second, as far as its first archive reaches; says
+    /// what is wrong.
+    pub(crate) fn check(
         &self,
         metric: usize,
         found: &BTreeMap<u32, f64>,
-        before: u64,
+        asked: &Asked,
     ) -> Result<(), String> {
         let slots = self.slots.range((metric, 0)..=(metric, u32::MAX));
-        for ((_, timestamp), accepted) in slots {
+        for ((_, timestamp), accepted) in slots.filter(|((_, at), _)| asked.is_in_reach(*at)) {
             let found = found.get(timestamp).copied();
-            if !is_allowed(accepted, found, before) {
+            // One that is just as old as the archive reaches lies in the same slot.
+            let is_overwritten = timestamp
+                .checked_sub(asked.first_s)
+                .is_some_and(|older| self.slots.contains_key(&(metric, older)));
+            if !is_allowed(accepted, found, asked.before) && !is_overwritten {
                 return Err(format!(
                     "metric {metric} has {found:?} at {timestamp}, accepted were {accepted:?}"
                 ));
             }
         }
         self.check_origin(metric, found)
+    }
+
+    /// Says whether a first archive has a value that was too old for it when it was accepted.
+    pub(crate) fn check_ages(
+        &self,
+        metric: usize,
+        found: &BTreeMap<u32, f64>,
+        age_s_max: u32,
+    ) -> Result<(), String> {
+        for (timestamp, value) in found {
+            let slot = self.slots.get(&(metric, *timestamp));
+            let mut same = slot
+                .into_iter()
+                .flatten()
+                .filter(|one| one.value.to_bits() == value.to_bits());
+            if same.any(|one| one.age_s > age_s_max) {
+                return Err(format!(
+                    "metric {metric} has {value} at {timestamp} in its first archive, and it was older \
+                     than that reaches"
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// Values of these seconds, oldest second first, and of a second in their order.
+    fn values(
+        &self,
+        metric: usize,
+        (first, last): (u32, u32),
+    ) -> impl Iterator<Item = (u32, &Accepted)> {
+        let slots = self.slots.range((metric, first)..=(metric, last));
+        slots.flat_map(|((_, timestamp), slot)| slot.iter().map(|one| (*timestamp, one)))
+    }
+
+    /// Was a value of these seconds accepted from this moment on?
+    pub(crate) fn has_since(&self, metric: usize, seconds: (u32, u32), at_ms: u64) -> bool {
+        self.values(metric, seconds)
+            .any(|(_, one)| one.at_ms >= at_ms)
+    }
+
+    /// Is there a value of these seconds that nothing may have taken, nor a second a lap later in the first
+    /// archive, before it was part of an average?
+    pub(crate) fn is_owed(&self, metric: usize, seconds: (u32, u32), lap_s: u32) -> bool {
+        let mut values = self.values(metric, seconds);
+        values.any(|(timestamp, one)| {
+            !one.at_risk && !self.slots.contains_key(&(metric, timestamp + lap_s))
+        })
+    }
+
+    /// The least and the greatest value of these seconds that was no older than this.
+    pub(crate) fn hull(
+        &self,
+        metric: usize,
+        seconds: (u32, u32),
+        age_s_max: u32,
+    ) -> Option<(f64, f64)> {
+        let values = self.values(metric, seconds);
+        let values = values.filter(|(_, one)| one.age_s <= age_s_max);
+        let values = values.map(|(_, one)| (one.value, one.value));
+        values.reduce(|(min, max), (value, _)| (min.min(value), max.max(value)))
+    }
+
+    /// Minutes of a metric of which values were accepted.
+    pub(crate) fn minutes(&self, metric: usize) -> BTreeSet<u32> {
+        let seconds = self.slots.range((metric, 0)..=(metric, u32::MAX));
+        let minutes = seconds.map(|((_, timestamp), _)| timestamp - timestamp % MINUTE_S);
+        minutes.collect()
+    }
+
+    /// Of values that were accepted from a moment on, all of them too old for the first archive: those that
+    /// may stand for their minute. Of two that are written together the later second stands, of others
+    /// what was accepted last. None where there are no such values, or not only.
+    pub(crate) fn last_of(
+        &self,
+        metric: usize,
+        seconds: (u32, u32),
+        (first_s, since_ms): (u32, u64),
+    ) -> Option<Vec<f64>> {
+        let values = self.values(metric, seconds);
+        let since: Vec<_> = values.filter(|(_, one)| one.at_ms >= since_ms).collect();
+        let are_old = since
+            .iter()
+            .all(|(_, one)| one.age_s > first_s && !one.at_risk);
+        if since.is_empty() || !are_old {
+            return None;
+        }
+        let may_stand = |(timestamp, one): &&(u32, &Accepted)| {
+            let later = since.iter().filter(|(_, other)| other.number > one.number);
+            later.into_iter().all(|(other, _)| other < timestamp)
+        };
+        let standing = since.iter().filter(may_stand);
+        Some(standing.map(|(_, one)| one.value).collect())
+    }
+
+    /// How many values are such, by metric, second and age.
+    pub(crate) fn count(&self, is_such: impl Fn(usize, u32, u32) -> bool) -> u64 {
+        let all = self.slots.iter();
+        let all = all.flat_map(|((metric, at), slot)| slot.iter().map(|one| (*metric, *at, one)));
+        all.filter(|(metric, at, one)| is_such(*metric, *at, one.age_s))
+            .count() as u64
+    }
+
+    /// How many seconds have a value that is such, by metric, moment and age.
+    pub(crate) fn count_seconds(&self, is_such: impl Fn(usize, u64, u32) -> bool) -> u64 {
+        let has_such = |((metric, _), slot): &(&(usize, u32), &Vec<Accepted>)| {
+            let mut values = slot.iter();
+            values.any(|one| is_such(*metric, one.at_ms, one.age_s))
+        };
+        self.slots.iter().filter(has_such).count() as u64
     }
 
     /// Says whether there is a value of a metric that nobody has sent.
@@ -253,29 +386,36 @@ mod tests {
         Point { timestamp, value }
     }
 
+    /// All of a first archive that reaches further than the tests do.
+    const ALL: Asked = Asked {
+        before: u64::MAX,
+        now_s: 60,
+        first_s: 600,
+    };
+
     #[test]
     fn the_last_value_that_no_crash_may_have_taken_stands() {
         let mut oracle = Oracle::default();
-        oracle.accept(1, point(60, 1.0), 10);
-        oracle.accept(1, point(60, 2.0), 20);
-        oracle.accept(1, point(60, 3.0), 30);
+        oracle.accept(1, point(60, 1.0), (10, 60));
+        oracle.accept(1, point(60, 2.0), (20, 60));
+        oracle.accept(1, point(60, 3.0), (30, 60));
         oracle.crash(25, 25);
         let check = |oracle: &Oracle, value: Option<f64>| {
             let found = value.map(|value| (60, value)).into_iter().collect();
-            oracle.check(1, &found).is_ok()
+            oracle.check(1, &found, &ALL).is_ok()
         };
         assert!(check(&oracle, Some(3.0)) && check(&oracle, Some(2.0)));
         assert!(!check(&oracle, Some(1.0)) && !check(&oracle, None));
-        oracle.accept(1, point(60, 4.0), 40);
+        oracle.accept(1, point(60, 4.0), (40, 60));
         assert!(check(&oracle, Some(4.0)) && !check(&oracle, Some(3.0)));
         assert!(
             oracle
-                .check(1, &BTreeMap::from([(60, 4.0), (61, 4.0)]))
+                .check(1, &BTreeMap::from([(60, 4.0), (61, 4.0)]), &ALL)
                 .is_err()
         );
         let early = BTreeMap::from([(60, 3.0)]);
         assert!(
-            oracle.check_before(1, &early, 3).is_ok(),
+            oracle.check(1, &early, &Asked { before: 3, ..ALL }).is_ok(),
             "the fourth may not have come"
         );
     }
@@ -283,22 +423,22 @@ mod tests {
     #[test]
     fn what_a_crash_may_have_taken_need_not_be_there() {
         let mut oracle = Oracle::default();
-        oracle.accept(2, point(5, 1.0), 10);
+        oracle.accept(2, point(5, 1.0), (10, 60));
         oracle.crash(5, 5);
-        assert!(oracle.check(2, &BTreeMap::new()).is_ok());
-        assert!(oracle.check(2, &BTreeMap::from([(5, 1.0)])).is_ok());
-        assert!(oracle.check(2, &BTreeMap::from([(5, 1.5)])).is_err());
+        assert!(oracle.check(2, &BTreeMap::new(), &ALL).is_ok());
+        assert!(oracle.check(2, &BTreeMap::from([(5, 1.0)]), &ALL).is_ok());
+        assert!(oracle.check(2, &BTreeMap::from([(5, 1.5)]), &ALL).is_err());
     }
 
     #[test]
     fn what_lost_its_order_is_there_all_the_same() {
         let mut oracle = Oracle::default();
-        oracle.accept(2, point(5, 1.0), 10);
-        oracle.accept(2, point(5, 2.0), 20);
+        oracle.accept(2, point(5, 1.0), (10, 60));
+        oracle.accept(2, point(5, 2.0), (20, 60));
         oracle.forget_order_since(15);
         let check = |value: Option<f64>| {
             let found = value.map(|value| (5, value)).into_iter().collect();
-            oracle.check(2, &found).is_ok()
+            oracle.check(2, &found, &ALL).is_ok()
         };
         assert!(check(Some(2.0)) && check(Some(1.0)));
         assert!(!check(None) && !check(Some(3.0)));
@@ -308,18 +448,18 @@ mod tests {
     fn what_was_pledged_is_to_be_there() {
         let mut oracle = Oracle::default();
         let shown = BTreeMap::from([(5, 1.0)]);
-        oracle.accept(2, point(5, 1.0), 10);
+        oracle.accept(2, point(5, 1.0), (10, 60));
         oracle.pledge(2, &shown);
         oracle.crash(5, 5);
-        assert!(oracle.check(2, &BTreeMap::new()).is_err());
-        assert!(oracle.check(2, &shown).is_ok());
+        assert!(oracle.check(2, &BTreeMap::new(), &ALL).is_err());
+        assert!(oracle.check(2, &shown, &ALL).is_ok());
     }
 
     #[test]
     fn a_query_never_goes_back() {
         let mut oracle = Oracle::default();
-        oracle.accept(2, point(5, 1.0), 10);
-        oracle.accept(2, point(5, 2.0), 10);
+        oracle.accept(2, point(5, 1.0), (10, 60));
+        oracle.accept(2, point(5, 2.0), (10, 60));
         let (older, newer) = (BTreeMap::from([(5, 1.0)]), BTreeMap::from([(5, 2.0)]));
         assert!(oracle.show(2, &older, 1).is_ok());
         assert!(oracle.show(2, &newer, 3).is_ok());
@@ -327,5 +467,40 @@ mod tests {
         assert!(oracle.show(2, &older, 4).is_err());
         oracle.crash(0, 0);
         assert!(oracle.show(2, &older, 5).is_ok());
+    }
+
+    #[test]
+    fn of_old_points_those_may_stand_that_no_later_one_follows() {
+        let mut oracle = Oracle::default();
+        for (number, (timestamp, value)) in (0..).zip([(63, 1.0), (61, 2.0), (62, 3.0)]) {
+            oracle.accept(1, point(timestamp, value), (number, 1_000));
+        }
+        let last = |first_s, since_ms| oracle.last_of(1, (60, 119), (first_s, since_ms));
+        assert_eq!(last(600, 0), Some(vec![3.0, 1.0]));
+        assert_eq!(last(600, 1), Some(vec![3.0]));
+        assert_eq!(last(600, 3), None, "nothing came since");
+        assert_eq!(last(937, 0), None, "one is in the first archive");
+        assert_eq!(oracle.hull(1, (60, 119), 937), Some((1.0, 1.0)));
+        assert!(
+            oracle
+                .check_ages(1, &BTreeMap::from([(61, 2.0)]), 938)
+                .is_err()
+        );
+    }
+
+    #[test]
+    fn what_the_first_archive_does_not_reach_is_not_asked_for() {
+        let mut oracle = Oracle::default();
+        oracle.accept(1, point(60, 1.0), (0, 60));
+        oracle.accept(1, point(160, 2.0), (0, 160));
+        let asked = |now_s| Asked {
+            before: u64::MAX,
+            now_s,
+            first_s: 100,
+        };
+        let nothing = BTreeMap::new();
+        assert!(oracle.check(1, &nothing, &asked(159)).is_err());
+        // The second that is a lap younger may have lost its slot to the first.
+        assert!(oracle.check(1, &nothing, &asked(160)).is_ok());
     }
 }

@@ -19,7 +19,7 @@ use benzene_engine::schemas::{Aggregations, Schemas};
 use benzene_engine::shard::{Message, RecallConfig, Shard, ShardConfig, Together, Trail};
 use benzene_engine::writer::{Budgets, Further, WriterConfig};
 
-use crate::content::{AGGREGATIONS, DATA_DIR, JOURNAL_DIR, SCHEMAS};
+use crate::content::{AGGREGATIONS, DATA_DIR, JOURNAL_DIR, SCHEMAS, SCHEMAS_FAR};
 use crate::disk::SyncMark;
 use crate::query::Query;
 use crate::settings::Settings;
@@ -109,7 +109,7 @@ impl Process {
                 settings.cache_points_max,
                 settings.cache_bytes_max,
             )),
-            schemas: schemas(),
+            schemas: schemas(settings.is_far),
             aggregations: aggregations(),
             data_sync: Arc::new(DataSync::default()),
             together: Arc::new(Together::new(start.shards)),
@@ -270,8 +270,8 @@ fn cache(settings: &Settings, start: &Start, shards: u64) -> CacheConfig {
     }
 }
 
-fn schemas() -> Arc<Schemas> {
-    let Ok((schemas, _)) = Schemas::parse(SCHEMAS) else {
+fn schemas(is_far: bool) -> Arc<Schemas> {
+    let Ok((schemas, _)) = Schemas::parse(if is_far { SCHEMAS_FAR } else { SCHEMAS }) else {
         unreachable!("the schemas are sound")
     };
     Arc::new(schemas)

@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 use benzene_engine::journal::Sync;
 use benzene_engine::shard::{Answer, Reply};
 
-use crate::content::{file_of, is_broken, points_of};
+use crate::content::{file_of, is_broken, points_of, reach};
+use crate::oracle::Asked;
 use crate::process::Process;
 use crate::workload::Workload;
 use crate::world::World;
@@ -62,18 +63,27 @@ impl World {
         let mut shown = query.in_file;
         shown.extend(cached);
         let mut checked = self.oracle.check_origin(query.metric, &shown);
+        // What is older may lie in a coarser archive only, and its slot have somebody else's point.
+        let asked = Asked {
+            before: query.before,
+            now_s: self.now().unix_seconds,
+            first_s: reach(query.metric, self.settings.is_far).first_s,
+        };
+        shown.retain(|timestamp, _| asked.is_in_reach(*timestamp));
         if query.is_strict && checked.is_ok() {
             self.checked += 1;
             checked = self
                 .oracle
-                .check_before(query.metric, &shown, query.before)
+                .check(query.metric, &shown, &asked)
                 .and_then(|()| self.oracle.show(query.metric, &shown, answer.ticket));
         }
         if let Err(wrong) = checked {
             panic!("a query at {} ms: {wrong}", self.now_ms());
         }
         // The shard has held the answer back until nothing of it can be lost, or its journal failed.
-        let is_well = self.frail.since_ms.is_none() && process.is_healthy();
+        let is_noted = self.frail.since_ms.is_none() && process.is_healthy();
+        // And what a run without a journal has written out, the next data sync brings to its disk.
+        let is_well = is_noted && !self.is_unsynced;
         if self.settings.sync == Sync::Always && is_well {
             self.oracle.pledge(query.metric, &shown);
         }

@@ -11,6 +11,10 @@ use crate::prng::Prng;
 
 /// How the daemon is set up.
 #[derive(Clone, Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each comes alone or with any other"
+)]
 pub(crate) struct Settings {
     /// CACHE_WRITE_STRATEGY.
     pub(crate) strategy: Strategy,
@@ -37,6 +41,9 @@ pub(crate) struct Settings {
     pub(crate) segment_bytes: u32,
     /// Files of a shard's journal.
     pub(crate) segments_max: u32,
+    /// First archives reach ten minutes back and the last ones half a day, points come as old as that and
+    /// older, and days may pass before a start.
+    pub(crate) is_far: bool,
     /// What goes wrong at times.
     pub(crate) troubles: Troubles,
     /// Many names come once and never again.
@@ -103,6 +110,7 @@ impl Settings {
                 1 => number(prng.within(8, 30)),
                 _ => 200,
             },
+            is_far: prng.once_in(3),
             troubles: Troubles {
                 has_data_faults: prng.once_in(4),
                 has_full_disk: prng.once_in(5),

@@ -1,15 +1,18 @@
 //! What senders send: metrics at their intervals, repeated seconds, points that come late, bursts,
-//! backfills, new metrics all the time, and where the seed says so names that come once and never again. Every
+//! backfills, points that no first archive reaches any more, or none, where the seed says so; new metrics all the time, and where the seed says so names that come once and never again. Every
 //! value is sent once only, so that a wrong one is known.
 
 use benzene_engine::point::Point;
 
+use crate::content::reach;
 use crate::prng::Prng;
 
 /// A backfill, once in so many turns.
 const BACKFILL_ONCE_IN: u64 = 300;
 /// What a backfill spans at most, in seconds: four times the longest hold, and some more.
 const BACKFILL_SPAN_S_MAX: u64 = 600;
+/// Points that come very late are so many seconds apart, or less than two minutes.
+const FAR_STEP_S: u64 = 4_000;
 /// Names that come once have numbers from here on.
 const ONCE_FIRST: usize = 1 << 20;
 /// Most of them in a run: each is a file.
@@ -24,19 +27,26 @@ const ONCE_STEP_S: u32 = 60;
 pub(crate) struct Workload {
     metrics: usize,
     has_generations: bool,
+    is_far: bool,
     once: usize,
     sent: u32,
 }
 
 impl Workload {
     /// Senders of a few metrics, and of many names that come once.
-    pub(crate) fn new(has_generations: bool, prng: &mut Prng) -> Workload {
+    pub(crate) fn new((has_generations, is_far): (bool, bool), prng: &mut Prng) -> Workload {
         Workload {
             metrics: 3 + prng.index(40),
             has_generations,
+            is_far,
             once: 0,
             sent: 0,
         }
+    }
+
+    /// Is it one of the metrics that come once?
+    pub(crate) fn comes_once(metric: usize) -> bool {
+        metric >= ONCE_FIRST
     }
 
     /// The name of a metric; those that come once are long, so that few of them fill a segment.
@@ -111,6 +121,7 @@ impl Workload {
             let age_s = match prng.below(20) {
                 0 => prng.below(300),
                 1 | 2 => prng.below(5),
+                3 if self.is_far => far_age_s(metric, prng),
                 _ => 0,
             };
             let Ok(age_s) = u32::try_from(age_s) else {
@@ -133,7 +144,8 @@ impl Workload {
     ) {
         let metric = prng.index(self.metrics);
         let count = prng.within(4, 40);
-        let span_s = prng.within(count, BACKFILL_SPAN_S_MAX);
+        let laps = if self.is_far { prng.within(1, 4) } else { 1 };
+        let span_s = laps * prng.within(count, BACKFILL_SPAN_S_MAX);
         for number in (0..count).rev() {
             let Ok(age_s) = u32::try_from(number * span_s / count) else {
                 unreachable!("a backfill spans minutes")
@@ -155,6 +167,21 @@ impl Workload {
             };
             points.push((ONCE_FIRST + self.once, point));
             self.once += 1;
+        }
+    }
+}
+
+/// An age that no first archive reaches, or none at all; few minutes, so that several points meet in one.
+fn far_age_s(metric: usize, prng: &mut Prng) -> u64 {
+    let reach = reach(metric, true);
+    let [first_s, last_s] = [reach.first_s, reach.last_s].map(u64::from);
+    match prng.below(8) {
+        0 => last_s + prng.within(1, last_s),
+        1 => prng.within(first_s - 60, first_s + 60),
+        _ => {
+            first_s
+                + prng.within(0, (last_s - first_s) / FAR_STEP_S - 1) * FAR_STEP_S
+                + prng.below(90)
         }
     }
 }

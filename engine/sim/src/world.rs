@@ -17,6 +17,7 @@ use benzene_engine::stats::Counter;
 
 use crate::content::{DATA_DIR, JOURNAL_DIR};
 use crate::disk::Disk;
+use crate::far::Life;
 use crate::oracle::Oracle;
 use crate::prng::Prng;
 use crate::process::{Flying, Process, Start, Syncing};
@@ -32,7 +33,8 @@ const DATA_OPERATION_US: u64 = 200_000;
 pub(crate) const KILL_SLACK_MS: u64 = 60;
 /// What a power cut takes besides JOURNAL_SYNC.
 const SYNC_SLACK_MS: u64 = 100;
-/// So long after its begin a world ends at the latest, in microseconds: first archives reach so far.
+/// So long after its begin a world ends at the latest, in microseconds, in which first archives are to
+/// reach so far.
 const REACH_US: u64 = 5 * 3_600_000_000;
 /// A world begins so late that every slack before its first crash is a moment after zero.
 const BEGIN_US: u64 = 10_000_000;
@@ -60,6 +62,7 @@ pub struct World {
     pub(crate) is_unsynced: bool,
     /// What the journal holds of earlier runs has been through a power cut.
     pub(crate) is_torn: bool,
+    pub(crate) life: Life,
     says: Option<fn(&str)>,
     /// What happened, for the summary.
     pub(crate) ends: BTreeMap<&'static str, u32>,
@@ -78,7 +81,7 @@ impl World {
         let mut base = clock::now();
         base.unix_seconds = 1_700_000_000;
         let settings = Settings::draw(&mut prng);
-        let workload = Workload::new(settings.has_generations, &mut prng);
+        let workload = Workload::new((settings.has_generations, settings.is_far), &mut prng);
         let mut world = World {
             settings,
             prng,
@@ -95,6 +98,7 @@ impl World {
             has_given_up: false,
             is_unsynced: false,
             is_torn: false,
+            life: Life::default(),
             says,
             ends: BTreeMap::new(),
             replayed: 0,
@@ -169,6 +173,7 @@ impl World {
             mount: self.power_cuts + 1,
             is_past_bound: self.prng.once_in(6),
         };
+        self.begin_life();
         let files = start.survey.files.len();
         self.say(|| format!("a start with {shards} shards, {files} files of journals"));
         self.process = Some(Process::new(&self.settings, &start));
@@ -218,7 +223,7 @@ impl World {
     /// So many steps: time passes, points come, now and then the daemon ends and starts again.
     pub fn run(&mut self, steps: u64) {
         for _ in 0..steps {
-            if self.now_us > REACH_US {
+            if self.now_us > REACH_US && !self.settings.is_far {
                 break;
             }
             self.pass_time();
@@ -241,6 +246,9 @@ impl World {
     /// Some milliseconds, or a rest of seconds in which only what is due happens.
     fn pass_time(&mut self) {
         let rest_us = match self.prng.below(300) {
+            0 if self.settings.is_far && self.prng.once_in(12) => {
+                self.prng.within(600, 9_000) * 1_000_000
+            }
             0 => self.prng.within(1, 90) * 1_000_000,
             1..=9 => self.prng.within(100, 1_500) * 1_000,
             _ => self.prng.within(50, 3_000),
@@ -317,6 +325,7 @@ impl World {
             self.oracle.settled();
         }
         self.is_torn &= process.is_recalling();
+        self.look_for_calm(&process);
         self.process = Some(process);
     }
 
@@ -335,7 +344,7 @@ impl World {
 
     /// Offers a shard what its senders have in hand, as a front does; what finds no room waits.
     fn offer(&mut self, process: &mut Process, index: usize) {
-        let at_ms = self.now_ms();
+        let at = (self.now_ms(), self.now().unix_seconds);
         let (shard, trail) = (&mut process.shards[index], &mut process.trails[index]);
         let pending = &mut process.pending[index];
         while let Some((metric, point)) = pending.front().copied() {
@@ -350,7 +359,7 @@ impl World {
             };
             match accept {
                 Accept::Taken => {
-                    self.oracle.accept(metric, point, at_ms);
+                    self.oracle.accept(metric, point, at);
                     process.failures[index].take();
                 }
                 Accept::Full => return,
