@@ -17,6 +17,10 @@ pub enum Break {
     Doubt,
     /// A failed journal that is to stop the daemon lets senders go on.
     Stop,
+    /// A point that came back is written over a coarser slot that may have it.
+    Late,
+    /// What of the journal cannot be read goes in silence.
+    Unread,
 }
 
 #[cfg(feature = "broken")]
@@ -26,13 +30,15 @@ mod chosen {
     use super::Break;
 
     /// Every way and its name; the number chosen counts from 1.
-    const WAYS: [(&str, Break); 6] = [
+    const WAYS: [(&str, Break); 8] = [
         ("sync", Break::Sync),
         ("retire", Break::Retire),
         ("names", Break::Names),
         ("record", Break::Record),
         ("doubt", Break::Doubt),
         ("stop", Break::Stop),
+        ("late", Break::Late),
+        ("unread", Break::Unread),
     ];
     static CHOSEN: AtomicUsize = AtomicUsize::new(0);
 

@@ -24,11 +24,7 @@ impl World {
                 continue;
             }
             let found = file.map(|bytes| points_of(bytes, 0)).unwrap_or_default();
-            let asked = Asked {
-                before: u64::MAX,
-                now_s: self.now().unix_seconds,
-                first_s: reach(metric, self.settings.is_far).first_s,
-            };
+            let asked = Asked::all(metric, self.now().unix_seconds, self.settings.is_far);
             if let Err(wrong) = self.oracle.check(metric, &found, &asked) {
                 panic!("{wrong}");
             }

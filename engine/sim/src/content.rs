@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use benzene_engine::metric::{Metric, TaggedLeaf};
 use benzene_engine::whisper::{Header, archive_points};
 
+use crate::settings::Settings;
 use crate::workload::Workload;
 
 /// Where data files are.
@@ -30,6 +31,9 @@ retentions = 1m:6h
 pattern = .*
 retentions = 1:607,60:720
 ";
+/// Behind a head and the entry of one archive, or of two, and behind the first one.
+const FAR_BASES: [usize; 3] = [28, 40, 40 + 607 * POINT_BYTES];
+const NEAR_BASES: [usize; 3] = [28, 40, 40 + 6 * 3_600 * POINT_BYTES];
 /// A minute of these metrics is known where one second of it is, so that few points say much of the
 /// second archive; one of the others where half of it is.
 pub(crate) const AGGREGATIONS: &str = "\
@@ -67,6 +71,17 @@ pub(crate) fn reach(metric: usize, is_far: bool) -> Reach {
         (false, true) => (607, 12 * HOUR_S),
     };
     Reach { first_s, last_s }
+}
+
+/// Where the first points of archives lie, from which the places of all others are counted, if a failed
+/// sync of the data loses none of them: where first archives are short such a point may be too old to be
+/// written again, and where the journal cannot be read it may not come back (docs/decisions/0015).
+pub(crate) fn bases(settings: &Settings) -> &'static [usize] {
+    match (settings.is_far, settings.troubles.has_unreadable) {
+        (true, _) => &FAR_BASES,
+        (false, true) => &NEAR_BASES,
+        (false, false) => &[],
+    }
 }
 
 /// Is this a file that somebody broke?

@@ -22,9 +22,15 @@ use crate::prng::Prng;
 const ENOENT: i32 = 2;
 const EIO: i32 = 5;
 const EEXIST: i32 = 17;
+const ENFILE: i32 = 23;
 const ENOSPC: i32 = 28;
 const ENODATA: i32 = 61;
 const ESTALE: i32 = 116;
+
+/// The least that cannot be read of a journal's file.
+const UNREADABLE_BYTES: u64 = 4096;
+/// Stretches that cannot be read at the same time.
+const UNREADABLE_MAX: u64 = 4;
 
 /// A change of the directory tree.
 #[derive(Clone, Debug)]
@@ -40,12 +46,14 @@ pub(crate) struct Faults {
     pub(crate) data_once_in: u64,
     /// One change of the journal's files in so many fails; 0 is none.
     pub(crate) journal_once_in: u64,
+    /// One read of the journal's files in so many finds no descriptor; 0 is none.
+    pub(crate) descriptors_once_in: u64,
     /// There is no room for anything new below `/data`.
     pub(crate) is_full: bool,
 }
 
 /// What a sync that begins now will bring to the disk: of each file so many writes.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct SyncMark(Vec<(usize, u64)>);
 
 /// The disk.
@@ -58,6 +66,10 @@ pub(crate) struct Disk {
     changes: Vec<NameChange>,
     /// Open files of the running process, by visit.
     visits: Vec<usize>,
+    /// Files that somebody broke.
+    planted: BTreeSet<usize>,
+    /// Stretches of files that mostly cannot be read.
+    unreadable: BTreeSet<(usize, u64)>,
     /// What goes wrong at present.
     pub(crate) faults: Faults,
 }
@@ -71,6 +83,8 @@ impl Disk {
             durable_names: BTreeMap::new(),
             changes: Vec::new(),
             visits: Vec::new(),
+            planted: BTreeSet::new(),
+            unreadable: BTreeSet::new(),
             faults: Faults::default(),
         }
     }
@@ -118,10 +132,11 @@ impl Disk {
     }
 
     /// It fails: some of what was not on the disk never gets there, though everybody sees it.
-    pub(crate) fn fail_sync(&mut self, below: &Path, prng: &mut Prng) {
+    /// What was written to these places of files does.
+    pub(crate) fn fail_sync(&mut self, below: &Path, spared: &[usize], prng: &mut Prng) {
         for (path, inode) in &self.names {
             if path.starts_with(below) {
-                self.inodes[*inode].lose_some(prng);
+                self.inodes[*inode].lose_some(spared, prng);
             }
         }
     }
@@ -141,12 +156,33 @@ impl Disk {
             Some(inode) => *inode,
             None => self.add(path.to_owned(), Vec::new()),
         };
+        self.planted.insert(inode);
         let planted = &mut self.inodes[inode];
         planted.dirty.clear();
         planted.is_apart = false;
         planted.durable.clone_from(&bytes);
         planted.bytes = bytes;
         planted.changes += 1;
+    }
+
+    /// A few stretches of files below a directory cannot be read from now on; says how many.
+    pub(crate) fn spoil(&mut self, below: &Path, prng: &mut Prng) -> usize {
+        let files = self.names.iter();
+        let below = files.filter(|(path, _)| path.starts_with(below));
+        let inodes: Vec<usize> = below.map(|(_, inode)| *inode).collect();
+        for _ in 0..prng.within(1, UNREADABLE_MAX) {
+            if !inodes.is_empty() {
+                let inode = inodes[prng.index(inodes.len())];
+                let stretches = self.inodes[inode].bytes.len() as u64 / UNREADABLE_BYTES;
+                self.unreadable.insert((inode, prng.below(stretches + 1)));
+            }
+        }
+        self.unreadable.len()
+    }
+
+    /// Everything can be read again.
+    pub(crate) fn mend(&mut self) {
+        self.unreadable.clear();
     }
 
     /// Carries an operation out. `prng` says what goes wrong.
@@ -175,15 +211,17 @@ impl Disk {
                 Ok(FileOutcome::Looked(look))
             }
             FileOperation::SetAside { path, aside, look } => self.set_aside(&path, aside, look),
-            // No tagged series here has had a readable file.
-            FileOperation::Adopt { path, .. } => {
-                Ok(FileOutcome::Adopted(self.names.contains_key(&path)))
-            }
+            FileOperation::Adopt { path, old } => Ok(self.adopt(&path, &old)),
             FileOperation::Open { path, ranges, .. } => {
                 if path.starts_with("/data") {
                     self.data_fault(Stage::Open, prng)?;
                 }
                 let inode = *self.names.get(&path).ok_or(error(Stage::Open, ENOENT))?;
+                if path.starts_with("/data") {
+                    self.data_read_fault(prng)?;
+                } else if !ranges.is_empty() {
+                    self.journal_read_fault(inode, &ranges, prng)?;
+                }
                 let visit = self.visit(inode);
                 Ok(FileOutcome::Opened {
                     visit,
@@ -191,6 +229,7 @@ impl Disk {
                 })
             }
             FileOperation::Read { visit, ranges } => {
+                self.data_read_fault(prng)?;
                 Ok(FileOutcome::Read(self.read(visit, &ranges)))
             }
             FileOperation::Write {
@@ -259,7 +298,7 @@ impl Disk {
             FileOperation::Sync { visit } => {
                 let inode = self.visits[visit.slot as usize];
                 if let Err(error) = self.journal_fault(Stage::Sync, prng) {
-                    self.inodes[inode].lose_some(prng);
+                    self.inodes[inode].lose_some(&[], prng);
                     return Err(error);
                 }
                 let changes = mark.0.first().map_or(0, |(_, changes)| *changes);
@@ -372,6 +411,37 @@ impl Disk {
             return Err(error(stage, ENOSPC));
         }
         fault(self.faults.data_once_in, stage, prng)
+    }
+
+    fn data_read_fault(&self, prng: &mut Prng) -> Result<(), FileError> {
+        let once_in = self.faults.data_once_in;
+        if once_in > 0 && prng.once_in(once_in) {
+            return Err(error(Stage::Read, EIO));
+        }
+        Ok(())
+    }
+
+    /// A stretch that cannot be read can be, now and then.
+    fn journal_read_fault(
+        &self,
+        inode: usize,
+        ranges: &[ByteRange],
+        prng: &mut Prng,
+    ) -> Result<(), FileError> {
+        let once_in = self.faults.descriptors_once_in;
+        if once_in > 0 && prng.once_in(once_in) {
+            return Err(error(Stage::Open, ENFILE));
+        }
+        let is_hit = |range: &ByteRange| {
+            let last = (range.offset + u64::from(range.len)).saturating_sub(1);
+            let stretches = range.offset / UNREADABLE_BYTES..=last / UNREADABLE_BYTES;
+            let bad = (inode, *stretches.start())..=(inode, *stretches.end());
+            self.unreadable.range(bad).next().is_some()
+        };
+        if ranges.iter().any(is_hit) && !prng.once_in(5) {
+            return Err(error(Stage::Read, EIO));
+        }
+        Ok(())
     }
 
     fn journal_fault(&self, stage: Stage, prng: &mut Prng) -> Result<(), FileError> {
@@ -499,6 +569,17 @@ impl Disk {
         }
     }
 
+    fn adopt(&mut self, path: &Path, old: &Path) -> FileOutcome {
+        if !self.names.contains_key(path)
+            && let Some(inode) = self.names.remove(old)
+        {
+            self.changes.push(NameChange::Remove(old.to_owned()));
+            self.names.insert(path.to_owned(), inode);
+            self.changes.push(NameChange::Add(path.to_owned(), inode));
+        }
+        FileOutcome::Adopted(self.names.contains_key(path))
+    }
+
     fn set_aside(
         &mut self,
         path: &Path,
@@ -506,6 +587,11 @@ impl Disk {
         look: FileLook,
     ) -> Result<FileOutcome, FileError> {
         let inode = *self.names.get(path).ok_or(error(Stage::SetAside, ENOENT))?;
+        assert!(
+            self.planted.contains(&inode),
+            "{} is set aside, and nobody broke it",
+            path.display()
+        );
         if self.look(inode) != look {
             return Err(error(Stage::SetAside, ESTALE));
         }

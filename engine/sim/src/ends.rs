@@ -7,7 +7,7 @@ use std::mem;
 use benzene_engine::shard::Shard;
 
 use crate::disk::Faults;
-use crate::process::Process;
+use crate::process::{Left, Process};
 use crate::trouble::Frail;
 use crate::world::{KILL_SLACK_MS, World};
 
@@ -90,6 +90,15 @@ impl World {
         };
         self.end_life(&process);
         self.excuse_dropped(&process);
+        assert!(
+            process.left != Left::Unread || process.is_recalling(),
+            "files of the journal that could not be read are gone"
+        );
+        // The next start removes what has its old name yet; and what was set aside may not be on the disk.
+        if end == End::PowerCut || (process.left != Left::Read && process.is_recalling()) {
+            self.oracle.forget_unread();
+        }
+        self.disk.mend();
         // A kill before the journal has noted that a sync of the data failed: nobody knows of it any more.
         let unknown_since_ms = self.now_ms().saturating_sub(KILL_SLACK_MS);
         let failed_ms = process.sync_failed_ms;
@@ -232,6 +241,7 @@ impl World {
     /// every file is compared.
     pub(crate) fn finish(&mut self) {
         self.disk.faults = Faults::default();
+        self.disk.mend();
         if self.has_to_end() {
             self.end_by_failure();
         }
@@ -243,6 +253,7 @@ impl World {
             self.excuse_dropped(&process);
         }
         self.minutes = self.compare();
+        self.check_aside();
     }
 
     fn hear_all(&mut self) {

@@ -56,12 +56,15 @@ impl Inode {
         self.settle(place(changes.saturating_sub(settled)));
     }
 
-    /// Some of what is not on the disk never gets there, though it is seen.
-    pub(crate) fn lose_some(&mut self, prng: &mut Prng) {
+    /// Some of what is not on the disk never gets there, though it is seen; but for writes to these places.
+    pub(crate) fn lose_some(&mut self, spared: &[usize], prng: &mut Prng) {
         if self.dirty.is_empty() {
             return;
         }
-        self.dirty.retain(|_| prng.once_in(2));
+        self.dirty.retain(|(at, bytes)| {
+            let has_spared = |place: &usize| (*at..at + bytes.len()).contains(place);
+            prng.once_in(2) || spared.iter().any(has_spared)
+        });
         self.is_apart = true;
     }
 

@@ -15,6 +15,7 @@ mod process;
 mod query;
 mod settings;
 mod trouble;
+mod unread;
 mod workload;
 mod world;
 

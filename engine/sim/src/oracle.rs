@@ -7,10 +7,15 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use benzene_engine::point::Point;
 
+use crate::content::reach;
 use crate::far::MINUTE_S;
 
 /// A value that was accepted.
 #[derive(Clone, Copy, Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each comes alone or with any other"
+)]
 struct Accepted {
     value: f64,
     /// Milliseconds since the world began.
@@ -21,6 +26,8 @@ struct Accepted {
     number: u64,
     /// A crash or a drop that is allowed may have taken it.
     at_risk: bool,
+    /// A start could not read all of the journal, and this was in no file yet.
+    is_unread: bool,
     /// An earlier value of its second may stand instead of it.
     is_order_at_risk: bool,
     /// A query has shown it under a promise that no crash takes it.
@@ -39,6 +46,16 @@ pub(crate) struct Asked {
 }
 
 impl Asked {
+    /// What is asked of a metric when all is written.
+    pub(crate) fn all(metric: usize, now_s: u32, is_far: bool) -> Asked {
+        let first_s = reach(metric, is_far).first_s;
+        Asked {
+            before: u64::MAX,
+            now_s,
+            first_s,
+        }
+    }
+
     /// Does the archive reach this second, whenever its point was written?
     pub(crate) fn is_in_reach(&self, timestamp: u32) -> bool {
         timestamp + self.first_s > self.now_s
@@ -70,6 +87,7 @@ impl Oracle {
             age_s: now_s.saturating_sub(point.timestamp),
             number: self.accepted,
             at_risk: false,
+            is_unread: false,
             is_order_at_risk: false,
             is_pledged: false,
         });
@@ -150,11 +168,56 @@ impl Oracle {
         }
     }
 
+    /// Of what was accepted before this moment what is not in its file may be missing, as the journal could
+    /// not be read.
+    pub(crate) fn may_be_unread(
+        &mut self,
+        metric: usize,
+        in_file: &BTreeMap<u32, f64>,
+        before_ms: u64,
+    ) {
+        let slots = self.slots.range_mut((metric, 0)..=(metric, u32::MAX));
+        for ((_, timestamp), slot) in slots {
+            let found = in_file.get(timestamp).map(|value| value.to_bits());
+            for accepted in slot.iter_mut().filter(|one| one.at_ms < before_ms) {
+                accepted.is_unread |= found != Some(accepted.value.to_bits());
+            }
+        }
+    }
+
+    /// What could not be read may be gone for ever.
+    pub(crate) fn forget_unread(&mut self) {
+        for accepted in self.slots.values_mut().flatten() {
+            accepted.at_risk |= accepted.is_unread;
+            accepted.is_unread = false;
+        }
+    }
+
+    /// Seconds of which nothing is there, only because it could not be read.
+    pub(crate) fn unread(
+        &self,
+        metric: usize,
+        found: &BTreeMap<u32, f64>,
+        asked: &Asked,
+    ) -> impl Iterator<Item = u32> {
+        let slots = self.slots.range((metric, 0)..=(metric, u32::MAX));
+        slots
+            .filter(move |((_, timestamp), slot)| {
+                asked.is_in_reach(*timestamp)
+                    && !found.contains_key(timestamp)
+                    && slot.iter().any(|one| one.is_unread && !one.at_risk)
+                    && !self
+                        .slots
+                        .contains_key(&(metric, timestamp - asked.first_s))
+            })
+            .map(|((_, timestamp), _)| *timestamp)
+    }
+
     /// Was a value of these seconds accepted so shortly before a crash that it may be gone?
     pub(crate) fn is_at_risk(&self, metric: usize, first: u32, last: u32) -> bool {
         let slots = self.slots.range((metric, first)..=(metric, last));
         let mut values = slots.flat_map(|(_, slot)| slot);
-        values.any(|value| value.at_risk || value.is_order_at_risk)
+        values.any(|value| value.at_risk || value.is_unread || value.is_order_at_risk)
     }
 
     /// How many values were accepted.
@@ -230,7 +293,7 @@ impl Oracle {
     pub(crate) fn is_owed(&self, metric: usize, seconds: (u32, u32), lap_s: u32) -> bool {
         let mut values = self.values(metric, seconds);
         values.any(|(timestamp, one)| {
-            !one.at_risk && !self.slots.contains_key(&(metric, timestamp + lap_s))
+            !one.at_risk && !one.is_unread && !self.slots.contains_key(&(metric, timestamp + lap_s))
         })
     }
 
@@ -368,7 +431,7 @@ fn is_allowed(accepted: &[Accepted], found: Option<f64>, before: u64) -> bool {
         if found.is_some_and(|found| found.to_bits() == one.value.to_bits()) {
             return true;
         }
-        if !one.at_risk && one.number < before {
+        if !one.at_risk && !one.is_unread && one.number < before {
             if !one.is_order_at_risk {
                 return false;
             }
@@ -442,6 +505,31 @@ mod tests {
         };
         assert!(check(Some(2.0)) && check(Some(1.0)));
         assert!(!check(None) && !check(Some(3.0)));
+    }
+
+    #[test]
+    fn what_could_not_be_read_is_missing_where_no_file_has_it() {
+        let mut oracle = Oracle::default();
+        for (second, value) in [(5, 1.0), (6, 2.0), (7, 3.0)] {
+            oracle.accept(2, point(second, value), (10 * u64::from(second), 60));
+        }
+        let in_file = BTreeMap::from([(5, 1.0)]);
+        oracle.may_be_unread(2, &in_file, 70);
+        let found = BTreeMap::from([(5, 1.0), (7, 3.0)]);
+        let asked = Asked { first_s: 1, ..ALL };
+        assert!(oracle.check(2, &found, &ALL).is_ok());
+        assert!(oracle.check(2, &BTreeMap::from([(7, 3.0)]), &ALL).is_err());
+        assert!(oracle.check(2, &in_file, &ALL).is_err(), "it came later");
+        assert_eq!(oracle.unread(2, &found, &asked).count(), 0, "out of reach");
+        let asked = Asked {
+            now_s: 7,
+            first_s: 4,
+            ..ALL
+        };
+        assert_eq!(oracle.unread(2, &found, &asked).collect::<Vec<_>>(), [6]);
+        oracle.forget_unread();
+        assert_eq!(oracle.unread(2, &found, &asked).count(), 0);
+        assert!(oracle.check(2, &found, &ALL).is_ok());
     }
 
     #[test]

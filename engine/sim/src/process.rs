@@ -30,6 +30,9 @@ const INBOX_MESSAGES: usize = 4;
 /// Points that a sender has in hand while it is held up; what comes beyond is never sent.
 const PENDING_MAX: usize = 500;
 
+/// All that cannot be read is set aside.
+const ASIDE_BYTES_MAX: u64 = 1 << 40;
+
 /// An operation under way.
 #[derive(Debug)]
 pub(crate) struct Flying {
@@ -61,6 +64,17 @@ pub(crate) struct Start {
     pub(crate) is_past_bound: bool,
 }
 
+/// What became of the files that earlier runs have left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Left {
+    /// All that was read could be.
+    Read,
+    /// Some could not.
+    Unread,
+    /// Some could not, and it was said what is set aside for that.
+    Kept,
+}
+
 /// A running daemon.
 #[derive(Debug)]
 pub(crate) struct Process {
@@ -88,6 +102,8 @@ pub(crate) struct Process {
     pub(crate) left_bytes: u64,
     /// Points of earlier runs came back.
     pub(crate) has_recalled: bool,
+    /// How far what they have left could be read.
+    pub(crate) left: Left,
     /// Those bytes again where a sync of the data has failed while points came back: then they are noted
     /// once more.
     pub(crate) again_bytes: u64,
@@ -132,6 +148,7 @@ impl Process {
             has_dropped: false,
             left_bytes: start.survey.files.iter().map(|file| file.bytes).sum(),
             has_recalled: false,
+            left: Left::Read,
             again_bytes: 0,
             sync_failed_ms: None,
         }
@@ -243,7 +260,7 @@ impl Shared {
                 data_sync: Arc::clone(&self.data_sync),
                 mount: start.mount,
                 is_past_bound: start.is_past_bound,
-                aside_bytes_max: 0,
+                aside_bytes_max: ASIDE_BYTES_MAX,
             }),
         }
     }

@@ -65,6 +65,10 @@ pub(crate) struct Troubles {
     pub(crate) has_journal_faults: bool,
     /// Somebody breaks files.
     pub(crate) has_broken_files: bool,
+    /// Some of the journal cannot be read at a start.
+    pub(crate) has_unreadable: bool,
+    /// Descriptors are short at times.
+    pub(crate) has_few_descriptors: bool,
 }
 
 impl Settings {
@@ -116,6 +120,8 @@ impl Settings {
                 has_full_disk: prng.once_in(5),
                 has_journal_faults: prng.once_in(5),
                 has_broken_files: prng.once_in(5),
+                has_unreadable: prng.once_in(4),
+                has_few_descriptors: prng.once_in(4),
             },
             has_generations,
         }

@@ -105,13 +105,18 @@ impl World {
             };
             let data_once_in = 2 + prng.below(40);
             let journal_once_in = 1 + prng.below(60);
+            let descriptors_once_in = 1 + prng.below(8);
             self.disk.faults = Faults {
                 data_once_in: some(troubles.has_data_faults, data_once_in, prng),
                 journal_once_in: some(troubles.has_journal_faults, journal_once_in, prng),
+                descriptors_once_in: some(troubles.has_few_descriptors, descriptors_once_in, prng),
                 is_full: troubles.has_full_disk && prng.once_in(2),
             };
             let faults = self.disk.faults;
             self.say(|| format!("disks: {faults:?}"));
+            if self.prng.once_in(2) {
+                self.disk.mend();
+            }
         }
         if troubles.has_broken_files && self.prng.once_in(1_000) {
             self.break_a_file();

@@ -15,12 +15,12 @@ use benzene_engine::ring::FileOperation;
 use benzene_engine::shard::{Accept, Recalled, Shard};
 use benzene_engine::stats::Counter;
 
-use crate::content::{DATA_DIR, JOURNAL_DIR};
+use crate::content::{DATA_DIR, JOURNAL_DIR, bases};
 use crate::disk::Disk;
 use crate::far::Life;
 use crate::oracle::Oracle;
 use crate::prng::Prng;
-use crate::process::{Flying, Process, Start, Syncing};
+use crate::process::{Flying, Left, Process, Start, Syncing};
 use crate::settings::Settings;
 use crate::trouble::{Failure, Frail, check_report};
 use crate::workload::Workload;
@@ -63,6 +63,8 @@ pub struct World {
     /// What the journal holds of earlier runs has been through a power cut.
     pub(crate) is_torn: bool,
     pub(crate) life: Life,
+    /// Seconds that were missing in the end, and are in what was set aside of the journal.
+    pub(crate) aside: usize,
     says: Option<fn(&str)>,
     /// What happened, for the summary.
     pub(crate) ends: BTreeMap<&'static str, u32>,
@@ -99,6 +101,7 @@ impl World {
             is_unsynced: false,
             is_torn: false,
             life: Life::default(),
+            aside: 0,
             says,
             ends: BTreeMap::new(),
             replayed: 0,
@@ -118,9 +121,10 @@ impl World {
     /// What came of it, in a line.
     pub fn summary(&self) -> String {
         format!(
-            "{} values accepted, {} came back, {} queries and {} minutes compared, {:?}",
+            "{} values accepted, {} came back, {} are aside, {} queries and {} minutes compared, {:?}",
             self.oracle.accepted(),
             self.replayed,
+            self.aside,
             self.checked,
             self.minutes,
             self.ends
@@ -174,6 +178,7 @@ impl World {
             is_past_bound: self.prng.once_in(6),
         };
         self.begin_life();
+        self.spoil();
         let files = start.survey.files.len();
         self.say(|| format!("a start with {shards} shards, {files} files of journals"));
         self.process = Some(Process::new(&self.settings, &start));
@@ -197,7 +202,8 @@ impl World {
             .take_if(|syncing| syncing.due_us <= self.now_us)
         {
             if ended.has_failed {
-                self.disk.fail_sync(data, &mut self.prng);
+                let spared = bases(&self.settings);
+                self.disk.fail_sync(data, spared, &mut self.prng);
                 process.sync_failed(self.now_ms());
                 // What was written while nothing was noted is owed by nobody.
                 self.has_given_up |= self.frail.since_ms.is_some() || self.is_unsynced;
@@ -308,7 +314,7 @@ impl World {
                 self.answered(&mut process, answer);
             }
             if let Some(recalled) = process.shards[index].recalled() {
-                self.recalled(index, recalled);
+                self.recalled(&mut process, index, recalled);
             }
             let report = process.shards[index].report();
             let before = &mut process.journal_dropped[index];
@@ -404,26 +410,35 @@ impl World {
 
     /// A shard has what was owed to it: nothing may be damaged but by a power cut, or where the
     /// journal's disk has failed.
-    fn recalled(&mut self, shard: usize, recalled: Recalled) {
+    fn recalled(&mut self, process: &mut Process, shard: usize, recalled: Recalled) {
         match recalled {
             Recalled::All(report) => {
                 self.say(|| format!("shard {shard}: {report:?}"));
                 // A power cut may take any block of the last second, and leave later ones, or points
                 // without their names.
-                let may_be_torn = self.is_torn || self.settings.troubles.has_journal_faults;
+                let is_read = report.unread.is_empty();
+                let may_be_torn =
+                    self.is_torn || self.settings.troubles.has_journal_faults || !is_read;
                 assert!(
                     may_be_torn || report.is_sound(),
                     "shard {shard}: {report:?}"
                 );
                 assert!(
-                    self.is_torn || report.lost_nameless == 0,
+                    self.is_torn || !is_read || report.lost_nameless == 0,
                     "a kill, and points without a name: {report:?}"
                 );
                 self.replayed += report.given;
+                if !is_read {
+                    self.excuse_unread(process);
+                }
             }
             Recalled::Refused(newer) => panic!("shard {shard}: {newer}"),
             Recalled::Kept(kept) => {
-                panic!("shard {shard}: no read of a journal fails here: {kept:?}")
+                self.say(|| format!("shard {shard}: {kept:?}"));
+                let is_all =
+                    kept.gone == 0 && !kept.aside.is_empty() && process.left == Left::Unread;
+                assert!(is_all, "not all is set aside: {kept:?}");
+                process.left = Left::Kept;
             }
         }
     }

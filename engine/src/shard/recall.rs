@@ -578,7 +578,10 @@ impl Shard {
                 }
                 return;
             }
-            let unread = mem::take(&mut recall.unread);
+            let mut unread = mem::take(&mut recall.unread);
+            if breaks::is(Break::Unread) {
+                unread.clear();
+            }
             recall.together.arrive(self.index, unread);
             recall.phase = Phase::Waiting;
         }

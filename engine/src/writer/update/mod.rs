@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use super::faults::Fault;
+use crate::breaks::{self, Break};
 use crate::cache::SeriesId;
 use crate::clock::Now;
 use crate::limits::{READ_GAP_MAX, UPDATE_READS_MAX};
@@ -219,7 +220,7 @@ impl Update {
     /// The plan for the new points.
     fn plan_points(&self, header: &Header, planner: &mut Planner) -> Result<Plan, Fault> {
         let (now, image) = (self.unix_now, &self.image);
-        if !self.is_late {
+        if !self.is_late || breaks::is(Break::Late) {
             return (planner.plan(header, &self.points, now, image)).map_err(Fault::Plan);
         }
         // As the plan does first: where the file ends before what is late, no reading brings that.
