@@ -223,9 +223,7 @@ impl Update {
         if !self.is_late || breaks::is(Break::Late) {
             return (planner.plan(header, &self.points, now, image)).map_err(Fault::Plan);
         }
-        // As the plan does first: where the file ends before what is late, no reading brings that.
-        check(header, image).map_err(Fault::Plan)?;
-        let writes = match late(header, &self.points, now, image) {
+        let writes = match self.unspared(header, &self.points)? {
             Late::Write(writes) => writes,
             Late::Need(needs) => return Ok(Plan::Need(needs)),
         };
@@ -237,23 +235,41 @@ impl Update {
         Ok(plan)
     }
 
-    /// The plan that writes recent points again. Its outcome is that of the new ones alone.
+    /// Those of late points that are to be written.
+    fn unspared(&self, header: &Header, points: &[Point]) -> Result<Late, Fault> {
+        // As the plan does first: where the file ends before what is late, no reading brings that.
+        check(header, &self.image).map_err(Fault::Plan)?;
+        Ok(late(header, points, self.unix_now, &self.image))
+    }
+
+    /// The plan that writes recent points again. Its outcome is that of the new ones alone. Among the
+    /// recent ones are late points for which a coarse slot was spared: that holds for them still.
     fn plan_again(&self, header: &Header, planner: &mut Planner) -> Result<(Plan, usize), Fault> {
-        let mut all = self.recent.clone();
-        all.extend_from_slice(&self.points);
-        let both = [&all, &self.points].map(|points| {
-            let plan = planner.plan(header, points, self.unix_now, &self.image);
-            plan.map_err(Fault::Plan)
-        });
-        let plan = match both {
-            [
-                Ok(Plan::Write { pieces, .. }),
-                Ok(Plan::Write { outcome, .. }),
-            ] => Plan::Write { pieces, outcome },
-            [Ok(Plan::Need(needs)), _] | [_, Ok(Plan::Need(needs))] => Plan::Need(needs),
-            [Err(fault), _] | [_, Err(fault)] => return Err(fault),
+        let outcome = match self.plan_points(header, planner)? {
+            Plan::Write { outcome, .. } => outcome,
+            need @ Plan::Need(_) => return Ok((need, 0)),
         };
-        Ok((plan, self.recent.len()))
+        let mut all = match self.unspared(header, &self.recent)? {
+            Late::Write(writes) => writes,
+            Late::Need(needs) => return Ok((Plan::Need(needs), 0)),
+        };
+        let count = all.len();
+        all.extend_from_slice(&self.points);
+        if self.is_late
+            && let Late::Write(writes) = self.unspared(header, &all)?
+        {
+            all = writes;
+        }
+        let plan = planner.plan(header, &all, self.unix_now, &self.image);
+        let mut pieces = match plan.map_err(Fault::Plan)? {
+            Plan::Write { pieces, .. } => pieces,
+            need @ Plan::Need(_) => return Ok((need, 0)),
+        };
+        let spared = [&self.recent, &self.points].into_iter();
+        for points in spared.take(1 + usize::from(self.is_late)) {
+            again(header, points, self.unix_now, (&self.image, &mut pieces));
+        }
+        Ok((Plan::Write { pieces, outcome }, count))
     }
 
     /// Reads on, unless that has been of no use too often.

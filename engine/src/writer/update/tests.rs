@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::clock;
-use crate::whisper::{Aggregation, Retention};
+use crate::whisper::{Aggregation, Retention, archive_points};
 
 const NOW: u32 = 1_600_000_000;
 const VISIT: VisitId = VisitId {
@@ -23,6 +23,14 @@ fn file(archives: &[(u32, u32)]) -> Vec<u8> {
     let mut bytes = header.encode();
     bytes.resize(usize::try_from(header.file_bytes()).unwrap(), 0);
     bytes
+}
+
+/// What an archive of it has.
+fn stored(file: &[u8], archive: usize) -> Vec<Point> {
+    let archive = Header::parse(file).unwrap().archives[archive];
+    let start = usize::try_from(archive.offset).unwrap();
+    let end = start + usize::try_from(archive.bytes()).unwrap();
+    archive_points(&archive, &file[start..end])
 }
 
 fn read(file: &[u8], ranges: &[ByteRange]) -> Vec<Piece> {
@@ -311,13 +319,7 @@ fn late_points_leave_a_coarse_slot_that_has_their_interval() {
         written, spared, ..
     } = outcome.1;
     assert_eq!((written, spared), (2, 1));
-    let header = Header::parse(&file).unwrap();
-    let coarse = header.archives[1];
-    let bytes = &file[usize::try_from(coarse.offset).unwrap()..];
-    let values: Vec<f64> = crate::whisper::archive_points(&coarse, bytes)
-        .iter()
-        .map(|point| point.value)
-        .collect();
+    let values: Vec<f64> = (stored(&file, 1).iter()).map(|point| point.value).collect();
     assert_eq!(values, [1.0, 9.0]);
 }
 
@@ -365,6 +367,30 @@ fn late_points_write_the_slot_that_they_leave_once_more() {
     };
     assert_eq!(pieces, read(&file, &[range]));
     assert_eq!(pieces[0].bytes[4..], f64::to_be_bytes(1500.0));
+}
+
+/// A point for which a coarse slot was spared is among the recent ones of the next update.
+#[test]
+fn what_is_written_again_leaves_a_coarse_slot_alone_that_was_spared() {
+    let mut file = file(&[(60, 10), (300, 100)]);
+    let mut layouts = Layouts::default();
+    let at = |age_s: u32, value: f64| Point {
+        timestamp: NOW - NOW % 300 - age_s,
+        value,
+    };
+    carry_out(&mut file, &[at(1500, 3.0)], &mut layouts).unwrap();
+    let now = Now {
+        unix_seconds: NOW,
+        ..clock::now()
+    };
+    for is_late in [false, true] {
+        // The newest is not in the file, as after a restore.
+        let recent = vec![at(1500, 1.0), at(120, 2.0)];
+        let update = Update::new(SeriesId(3), vec![at(60, 4.0)], recent, now).late(is_late);
+        carry_on(&mut file, update, &mut layouts).unwrap();
+        assert!(stored(&file, 0).contains(&at(120, 2.0)));
+        assert!(stored(&file, 1).contains(&at(1500, 3.0)));
+    }
 }
 
 #[test]
