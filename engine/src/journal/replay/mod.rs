@@ -564,7 +564,7 @@ impl Replay {
         }
         let file = &mut self.files[stretch.file];
         for place in unreadable {
-            file.is_unread = true;
+            file.unread_until = file.unread_until.max(Some(place.offset + place.bytes));
             file.harm(
                 place.offset,
                 Damage::Unreadable {

@@ -37,8 +37,8 @@ pub(super) struct Segment {
     pub(super) points_owned: u64,
     /// Points gone inside it.
     pub(super) lost: u64,
-    /// A part of it could not be read.
-    pub(super) is_unread: bool,
+    /// Where the last part of it ends that could not be read.
+    pub(super) unread_until: Option<u64>,
     first: Option<First>,
     runs: Vec<Run>,
     harms: Vec<(u64, Damage)>,
@@ -54,7 +54,7 @@ impl Segment {
             tail: Tail::default(),
             points_owned: 0,
             lost: 0,
-            is_unread: false,
+            unread_until: None,
             first: None,
             runs: Vec::new(),
             harms: Vec::new(),
@@ -151,7 +151,7 @@ pub(super) fn settle(
                 report.harm(Harm { path, offset, what });
             }
             report.harms_more += std::mem::take(&mut file.harms_more);
-            if file.is_unread {
+            if file.unread_until.is_some() {
                 report.unread.insert(file.path.clone());
             }
         }
@@ -177,6 +177,9 @@ pub(super) fn settle(
             }
         } else {
             report.torn_bytes += file.tail.torn_bytes;
+            // What the disk cannot read behind the last sound block may be blocks, too.
+            let sound_until = file.runs.last().map(|run| run.bytes.end);
+            report.lost_uncounted += u64::from(file.unread_until > sound_until);
         }
     }
     order

@@ -365,6 +365,15 @@ fn a_stretch_that_cannot_be_read_costs_its_points_and_is_named() {
         "{}",
         report.harms[0]
     );
+    // In the last block: nothing that follows tells how many points it had.
+    let mut disk = super::tests::disk(&history);
+    disk.broken.push((PathBuf::from(FILE), 4 * block_bytes + 3));
+    let (given, report, _) = run_plainly(&history, &mut disk);
+    assert_eq!(
+        (given, report.lost, report.lost_uncounted),
+        (12, 0, 1),
+        "{report:#?}"
+    );
 }
 
 #[test]
