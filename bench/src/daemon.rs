@@ -166,6 +166,15 @@ impl Site {
         self.dir().join("daemon.log")
     }
 
+    /// To be written behind what is there.
+    fn open_log(&self) -> Result<File> {
+        File::options()
+            .create(true)
+            .append(true)
+            .open(self.log_path())
+            .context("cannot open the daemon's log")
+    }
+
     /// What daemons of this site have said so far.
     pub(crate) fn log(&self) -> String {
         let bytes = fs::read(self.log_path()).unwrap_or_default();
@@ -300,11 +309,7 @@ impl Daemon {
     /// Starts a daemon and waits until its ports are there. Benzene must offer all of them, another
     /// daemon the line receiver at least.
     pub(crate) fn start(launch: &Launch, site: &Site) -> Result<Self> {
-        let log = File::options()
-            .create(true)
-            .append(true)
-            .open(site.log_path())
-            .context("cannot open the daemon's log")?;
+        let log = site.open_log()?;
         let child = launch
             .command(site)
             .stdin(Stdio::null())
@@ -378,9 +383,58 @@ impl Daemon {
         process::signal(self.child.id(), Signal::HUP)
     }
 
+    /// Directories of the threads of Benzene that answer, one a shard; none of another daemon, whose
+    /// names are not known.
+    pub(crate) fn cores(&self) -> Result<Vec<PathBuf>> {
+        process::threads(self.pid(), |name| {
+            let number = name.strip_prefix("benzene-");
+            number.is_some_and(|it| !it.is_empty() && it.bytes().all(|it| it.is_ascii_digit()))
+        })
+    }
+
     /// SIGTERM, and waits for the end.
     pub(crate) fn stop(mut self, patience: Duration) -> Result<ExitStatus> {
         process::signal(self.child.id(), Signal::TERM)?;
+        self.await_end(patience)
+    }
+
+    /// Benzene's own `stop --drain`, which writes everything to the files, and the daemon's end. What the
+    /// command says is in the daemon's log.
+    pub(crate) fn drain(
+        mut self,
+        program: &Path,
+        site: &Site,
+        patience: Duration,
+    ) -> Result<ExitStatus> {
+        let log = site.open_log()?;
+        let command = Command::new(program)
+            .arg("stop")
+            .arg("--config")
+            .arg(site.conf_path())
+            .arg("--drain")
+            .arg("--timeout")
+            .arg(patience.as_secs().to_string())
+            .stdin(Stdio::null())
+            .stdout(log.try_clone()?)
+            .stderr(log)
+            .status()
+            .with_context(|| format!("cannot start {}", program.display()))?;
+        let ended = self.await_end(patience)?;
+        ensure!(
+            command.success() || !ended.success(),
+            "`benzene stop --drain` ended with {command}, the daemon with {ended}"
+        );
+        Ok(ended)
+    }
+
+    /// SIGKILL, and waits for the end.
+    pub(crate) fn kill(mut self) -> Result<()> {
+        process::signal(self.child.id(), Signal::KILL)?;
+        self.child.wait().context("cannot wait for the daemon")?;
+        Ok(())
+    }
+
+    fn await_end(&mut self, patience: Duration) -> Result<ExitStatus> {
         let start = clock::now().instant;
         loop {
             if let Some(status) = self.child.try_wait()? {
@@ -388,7 +442,7 @@ impl Daemon {
             }
             ensure!(
                 clock::now().instant.duration_since(start) < patience,
-                "the daemon did not end within {patience:?} of SIGTERM"
+                "the daemon did not end within {patience:?} of being told to"
             );
             pause(LOOK_PAUSE);
         }

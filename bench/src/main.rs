@@ -32,6 +32,7 @@ mod own_metrics;
 mod process;
 mod progress;
 mod report;
+mod said;
 mod settle;
 mod soak;
 mod workload;

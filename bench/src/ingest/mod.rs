@@ -25,7 +25,7 @@ use crate::cpu;
 use crate::daemon::{Daemon, DaemonArgs, Launch, Offered, Site, pause};
 use crate::load::{self, LoadArgs, Protocol, Summary};
 use crate::machine;
-use crate::process::{self, Usage};
+use crate::process::Usage;
 use crate::progress::per_second;
 use crate::workload::Workload;
 use case::Case;
@@ -292,13 +292,9 @@ impl Run {
         Ok(summary)
     }
 
-    /// The threads of the daemon that answer; none of another daemon, whose names are not known.
+    /// The threads of the daemon that answer, where they are known.
     fn cores(&self) -> Result<Vec<Runqueue>> {
-        let is_core = |name: &str| {
-            let number = name.strip_prefix("benzene-");
-            number.is_some_and(|it| !it.is_empty() && it.bytes().all(|it| it.is_ascii_digit()))
-        };
-        let threads = process::threads(self.daemon.pid(), is_core)?;
+        let threads = self.daemon.cores()?;
         let found = threads.iter().filter_map(|thread| Runqueue::of(thread));
         Ok(found.collect())
     }

@@ -31,7 +31,7 @@ impl Accounts {
     }
 
     /// What two daemons, one after the other, have counted together. What the first had in its
-    /// cache at its end is none of the second's.
+    /// cache at its end is the second's only as far as it came back, and then it counts as replayed.
     pub(crate) fn and(&self, later: &Self) -> Self {
         Self {
             received: self.received + later.received,
@@ -72,15 +72,19 @@ pub(crate) struct Totals {
     pub(crate) reasons: Vec<(&'static str, u64)>,
 }
 
-/// Reads the newest whole report. None: there is none in the cache yet.
-pub(crate) fn read(asker: &mut Asker) -> Result<Option<Totals>> {
+/// Reads the newest whole report of later than this second. None: there is none in the cache yet.
+/// Reports of earlier daemons may have come back from the journal: `after` is when this one was started.
+pub(crate) fn read(asker: &mut Asker, after: u32) -> Result<Option<Totals>> {
     let mut labels = vec!["cached"];
     labels.extend(Counter::ALL.iter().map(|counter| counter.label()));
     let mut reports: BTreeMap<u32, BTreeMap<&str, u64>> = BTreeMap::new();
     for label in &labels {
         for point in own_metrics::points(asker, label)? {
-            let report = reports.entry(whole_u32(point.timestamp)?).or_default();
-            report.insert(label, whole(point.value)?);
+            let second = whole_u32(point.timestamp)?;
+            if second > after {
+                let report = reports.entry(second).or_default();
+                report.insert(label, whole(point.value)?);
+            }
         }
     }
     let newest = reports

@@ -1,16 +1,25 @@
 //! `benzene-bench soak`: lives with a daemon for a bounded time and looks whether anything goes
 //! wrong. Regular metrics come in over line and pickle connections at an even pace; beside them new
 //! names, datagrams, garbage, idle and unfinished connections; the cache is asked all the while, and
-//! the daemon is stopped and started every so often. A line a minute says how things stand.
+//! the daemon is ended and started every so often: by a drain, by a stop that leaves what is cached in
+//! the journal, and by a kill, in turn. A line a minute says how things stand.
 //! The first restart comes early, and memory counts from then on: a daemon that finds its files
-//! and is sent again what may be lost comes to another size than one that begins with nothing.
-//! In the end: memory is as flat as promised, every report of the accounts balances exactly, no
-//! answer was wrong, each stop was clean, and every regular point is in its file. What fails is
-//! said, and the exit code is 1; the daemon's directory is kept then.
+//! comes to another size than one that begins with nothing.
+//! A restart is held to docs/durability.md exactly. Before it, each connection's newest point is looked
+//! for until a reader sees it: all up to it has been read. Senders go back to that point and no further,
+//! so that what lies before it is there in the end only if the daemon has kept it: at a drain and a stop
+//! all that was seen by then, at a kill all that was seen a second before. A drain must leave an empty
+//! cache, and nothing may come back; after a stop exactly what was cached must come back, and of
+//! seconds that were received twice what was replaced besides (`Way::owed`). A killed daemon has no last
+//! word: what it did after its last report is in no sum here, and what came back after it is only said.
+//! In the end all is drained: memory is as flat as promised, every report of the accounts balances
+//! exactly, no answer was wrong, each end was clean, no log has an error, and every regular point is in
+//! its file. What fails is said, and the exit code is 1; the daemon's directory is kept then.
 
 mod accounts;
 mod memory;
 mod noise;
+mod restart;
 mod scene;
 mod sender;
 mod witness;
@@ -30,18 +39,20 @@ use benzene_engine::clock;
 use crate::asker::Asker;
 use crate::check::{self, CheckArgs, Tally};
 use crate::daemon::{Daemon, DaemonArgs, Launch, Site, pause};
-use crate::load::{Protocol, share};
+use crate::load::Protocol;
 use crate::machine;
+use crate::said;
 use crate::workload::{Shape, Workload};
 use accounts::{Accounts, Totals};
 use memory::Memory;
+use restart::Way;
 use scene::Scene;
-use sender::Sender;
+use sender::{Connection, Sender};
 
 /// carbon.conf besides directories and ports: own metrics every second, so that a report is always
-/// answerable; points are written as they come, so that a short run sees files too; a stop writes
-/// everything out, so that the files can be compared; the rest as the daemon chooses it.
-const CONF: &str = "CARBON_METRIC_INTERVAL = 1\nCACHE_WRITE_STRATEGY = sorted\nSHUTDOWN = drain\n";
+/// answerable; and a stop leaves what is cached in the journal wherever that lies. The rest as the
+/// daemon chooses it.
+const CONF: &str = "CARBON_METRIC_INTERVAL = 1\nSHUTDOWN = journal\n";
 /// Own metrics and noise need no long past; regular points are all kept.
 const SCHEMAS: &str = "\
 [own]
@@ -57,15 +68,25 @@ pattern = .*
 const PAST_S_MIN: u64 = 3600;
 /// Longest wait for a stop: all that is cached is written.
 const STOP_PATIENCE: Duration = Duration::from_secs(300);
+/// From when a point has been seen to a kill that must not cost it: JOURNAL_COMMIT is 10 ms of the time
+/// in which the daemon has a processor, and the rest is for a machine whose processors others have.
+const KEPT_AFTER: Duration = Duration::from_secs(1);
+/// Longest wait until a connection's newest point is seen.
+const SEEN_PATIENCE: Duration = Duration::from_secs(60);
+/// How often that is looked for.
+const SEEN_LOOK: Duration = Duration::from_millis(5);
 /// Longest wait for a report of the daemon's own metrics, which comes every second.
 const REPORT_PATIENCE: Duration = Duration::from_secs(30);
 /// How often the director looks.
 const LOOK: Duration = Duration::from_millis(200);
 /// Seconds after a start in which memory is not looked at, or a third of the time to the restart
-/// where that is shorter.
-const GROWING_S_MAX: u64 = 20;
+/// where that is shorter: points are held for up to 60 s, so that a drained cache is as full as before
+/// only then.
+const GROWING_S_MAX: u64 = 90;
 /// Longest time from the last due point to the end of all senders.
 const OVERTIME: Duration = Duration::from_secs(120);
+/// Most errors of the log that are shown.
+const ERRORS_MAX: usize = 20;
 /// Steps from the begin to the first restart.
 const FIRST_RESTART_STEPS: u32 = 3;
 /// Without --restart-every: so many times in all, but at most so many seconds apart.
@@ -164,19 +185,20 @@ pub(crate) fn command(args: &SoakArgs) -> Result<bool> {
     let past = past.next_multiple_of(u64::from(args.step));
     let schemas = format!("{SCHEMAS}retentions = {}s:{past}s\n", args.step);
     let site = args.daemon.site(CONF, &schemas)?;
-    let launch = Launch::Own(program);
-    let daemon = Daemon::start(&launch, &site)?;
+    let started_at = clock::now().unix_seconds;
+    let daemon = Daemon::start(&Launch::Own(program.clone()), &site)?;
     let scene = scene(args, rounds, &daemon)?;
     let mut director = Director {
         args,
         scene: &scene,
         site: &site,
-        launch: &launch,
+        program: &program,
         report: &mut report,
         memory: Memory::default(),
+        started_at,
         up_since_s: 0,
         earlier: Accounts::default(),
-        stops: 0,
+        ends: Vec::new(),
         unbalanced: 0,
         problems: Vec::new(),
     };
@@ -213,15 +235,16 @@ fn scene(args: &SoakArgs, rounds: u32, daemon: &Daemon) -> Result<Scene> {
     let begin = now.instant + Duration::from_secs(u64::from(start - now.unix_seconds));
     let step = Duration::from_secs(u64::from(args.step));
     let workload = Workload::new(shape, start)?;
-    Ok(Scene::new(workload, step, begin, daemon.offered()))
+    let senders = (daemon.offered(), 2 * args.connections);
+    Ok(Scene::new(workload, step, begin, senders))
 }
 
-/// The daemon's newest report; after a start it takes a second to come.
-fn newest_report(query: SocketAddr) -> Result<Totals> {
+/// The newest report of a daemon that was started in this second; the first takes a second to come.
+fn newest_report(query: SocketAddr, started_at: u32) -> Result<Totals> {
     let mut asker = Asker::connect(query)?;
     let start = clock::now().instant;
     loop {
-        if let Some(totals) = accounts::read(&mut asker)? {
+        if let Some(totals) = accounts::read(&mut asker, started_at)? {
             return Ok(totals);
         }
         ensure!(
@@ -237,14 +260,17 @@ struct Director<'a> {
     args: &'a SoakArgs,
     scene: &'a Scene,
     site: &'a Site,
-    launch: &'a Launch,
+    program: &'a Path,
     report: &'a mut Report,
     memory: Memory,
-    /// Second of the daemon's last start.
+    /// Unix second of the daemon's last start.
+    started_at: u32,
+    /// Second of the soak from which it was up and had what came back.
     up_since_s: u64,
-    /// What daemons counted that have stopped.
+    /// What daemons counted that have ended.
     earlier: Accounts,
-    stops: u32,
+    /// How they ended.
+    ends: Vec<Way>,
     /// Reports of the accounts that did not balance.
     unbalanced: u32,
     /// What went wrong, for the verdict.
@@ -259,7 +285,7 @@ impl Director<'_> {
         let data = self.site.data();
         let (daemon, faults) = thread::scope(|scope| {
             let (sender, finished) = mpsc::channel();
-            let senders = self.senders(scene)?;
+            let senders = Self::senders(scene)?;
             for one in senders {
                 let sender = sender.clone();
                 // The receiver lives until every sender is gone, so this cannot fail.
@@ -277,22 +303,20 @@ impl Director<'_> {
             Ok::<_, anyhow::Error>((outcome?, faults))
         })?;
         self.tell(&daemon, query)?;
-        self.stop(daemon)?;
+        self.end(daemon, Way::Drain)?;
         self.verdict(&faults)
     }
 
     /// The senders of regular points: equal shares, line and pickle in turn.
-    fn senders<'s>(&self, scene: &'s Scene) -> Result<Vec<Sender<'s>>> {
+    fn senders(scene: &Scene) -> Result<Vec<Sender<'_>>> {
         let offered = scene.offered;
         let pickle = offered.pickle.context("no pickle receiver")?;
-        let connections = 2 * self.args.connections;
-        let senders = (0..connections).map(|number| {
-            let metrics = share(self.args.metrics, connections, number);
+        let senders = (0..).zip(&scene.connections).map(|(number, connection)| {
             let (protocol, target) = match number % 2 {
                 0 => (Protocol::Line, offered.line),
                 _ => (Protocol::Pickle, pickle),
             };
-            Sender::new(scene, protocol, target, metrics)
+            Sender::new(scene, protocol, target, connection)
         });
         Ok(senders.collect())
     }
@@ -334,7 +358,7 @@ impl Director<'_> {
                 self.tell(&daemon, query)?;
             }
             let left = duration.saturating_sub(second);
-            let due = if self.stops == 0 {
+            let due = if self.ends.is_empty() {
                 every.min(first)
             } else {
                 every
@@ -347,7 +371,7 @@ impl Director<'_> {
 
     fn sample(&mut self, daemon: &Daemon, second: u64) -> Result<()> {
         let growing = GROWING_S_MAX.min(self.args.restart_every() / 3);
-        if self.stops > 0 && second >= self.up_since_s + growing {
+        if !self.ends.is_empty() && second >= self.up_since_s + growing {
             self.memory.add(second, daemon.usage()?.resident);
         }
         Ok(())
@@ -355,12 +379,8 @@ impl Director<'_> {
 
     /// The line of a minute.
     fn tell(&mut self, daemon: &Daemon, query: SocketAddr) -> Result<()> {
-        let Totals { accounts, reasons } = newest_report(query)?;
-        if !accounts.balance() {
-            self.unbalanced += 1;
-            self.problems
-                .push(format!("accounts do not balance: {accounts}"));
-        }
+        let Totals { accounts, reasons } = newest_report(query, self.started_at)?;
+        self.weigh(&accounts);
         let sent = &self.scene.sent;
         let reasons: Vec<String> = reasons
             .iter()
@@ -383,47 +403,131 @@ impl Director<'_> {
             },
             sent.answers.get() - sent.faults.get(),
             sent.faults.get(),
-            self.stops,
+            self.ends.len(),
             sent.reconnects.get(),
         );
         self.report.say(&line)
     }
 
-    fn restart(&mut self, daemon: Daemon) -> Result<Daemon> {
-        self.scene.goes_down();
-        self.stop(daemon)?;
-        let daemon = Daemon::start(self.launch, self.site)?;
-        self.up_since_s = self.scene.elapsed().as_secs();
-        self.scene.goes_up();
-        Ok(daemon)
-    }
-
-    /// Stops the daemon; it must end well, with its accounts balanced and nothing left over.
-    fn stop(&mut self, daemon: Daemon) -> Result<()> {
-        let said = self.site.log().len();
-        let status = daemon.stop(STOP_PATIENCE)?;
-        self.stops += 1;
-        let log = self.site.log();
-        let accounts = accounts::at_stop(log.get(said..).unwrap_or_default());
-        let accounts = accounts.context("the daemon has stopped without its accounts")?;
-        if !status.success() || accounts.cached > 0 {
-            self.problems
-                .push(format!("a stop ended with {status}: {accounts}"));
-        }
+    /// Accounts must balance.
+    fn weigh(&mut self, accounts: &Accounts) {
         if !accounts.balance() {
             self.unbalanced += 1;
             self.problems
                 .push(format!("accounts do not balance: {accounts}"));
         }
-        self.earlier = self.earlier.and(&accounts);
+    }
+
+    /// Ends the daemon in the way whose turn it is, and starts it again; what it owes must come back.
+    fn restart(&mut self, daemon: Daemon) -> Result<Daemon> {
+        let way = Way::in_turn(self.ends.len());
+        self.mark_read()?;
+        if way == Way::Kill {
+            pause(KEPT_AFTER);
+        }
+        self.scene.goes_down();
+        let begun = clock::now();
+        let at_end = self.end(daemon, way)?;
+        let ended = clock::now();
+        let said = self.site.log().len();
+        self.started_at = ended.unix_seconds;
+        let mut daemon = Daemon::start(&Launch::Own(self.program.to_owned()), self.site)?;
+        let back = said::await_all_back(&mut daemon, self.site, said)?;
+        let owed = way.owed(&at_end);
+        if !owed.contains(&back) {
+            self.problems.push(format!(
+                "{back} points came back after a {way}, {owed:?} had to: {at_end}"
+            ));
+        }
+        self.up_since_s = self.scene.elapsed().as_secs();
+        self.scene.goes_up();
+        let times = [begun.instant, ended.instant, clock::now().instant];
+        let seconds = |from: usize| times[from + 1].duration_since(times[from]).as_secs_f64();
+        self.report.say(&format!(
+            "{:>5} s: {way}: over after {:.1} s with {} cached; {back} points came back {:.1} s after that",
+            self.up_since_s,
+            seconds(0),
+            at_end.cached,
+            seconds(1),
+        ))?;
+        Ok(daemon)
+    }
+
+    /// Waits until each connection's newest point is seen, and tells its sender so.
+    fn mark_read(&self) -> Result<()> {
+        let query = self.scene.offered.query.context("no cache query port")?;
+        let (mut asker, data) = (Asker::connect(query)?, self.site.data());
+        for connection in &self.scene.connections {
+            let start = clock::now().instant;
+            while !self.is_read(connection, &mut asker, &data)? {
+                ensure!(
+                    clock::now().instant.duration_since(start) < SEEN_PATIENCE,
+                    "what was sent is not seen after {SEEN_PATIENCE:?}"
+                );
+                pause(SEEN_LOOK);
+            }
+        }
         Ok(())
+    }
+
+    /// Whether the newest point is seen; its sender knows then.
+    fn is_read(&self, connection: &Connection, asker: &mut Asker, data: &Path) -> Result<bool> {
+        let Some(sent) = connection.place.sent() else {
+            return Ok(false);
+        };
+        let (index, round) = connection.point(sent - 1);
+        let seen = witness::seen(self.scene, asker, data, index)?;
+        let is_read = seen.contains_key(&self.scene.workload.timestamp(round));
+        if is_read {
+            connection.place.was_read(sent);
+        }
+        Ok(is_read)
+    }
+
+    /// Ends the daemon, which must end well, with its accounts balanced; what they were then, or in the
+    /// last report of a daemon that is killed.
+    fn end(&mut self, daemon: Daemon, way: Way) -> Result<Accounts> {
+        let said = self.site.log().len();
+        let status = match way {
+            Way::Drain => daemon.drain(self.program, self.site, STOP_PATIENCE)?,
+            Way::Journal => daemon.stop(STOP_PATIENCE)?,
+            Way::Kill => return self.kill(daemon),
+        };
+        let log = self.site.log();
+        let accounts = accounts::at_stop(log.get(said..).unwrap_or_default());
+        let accounts = accounts.context("the daemon has stopped without its accounts")?;
+        if !status.success() || (way == Way::Drain && accounts.cached > 0) {
+            self.problems
+                .push(format!("a {way} ended with {status}: {accounts}"));
+        }
+        self.has_ended(way, &accounts);
+        Ok(accounts)
+    }
+
+    /// Its last report counts.
+    fn kill(&mut self, daemon: Daemon) -> Result<Accounts> {
+        let query = self.scene.offered.query.context("no cache query port")?;
+        let accounts = newest_report(query, self.started_at)?.accounts;
+        daemon.kill()?;
+        self.has_ended(Way::Kill, &accounts);
+        Ok(accounts)
+    }
+
+    fn has_ended(&mut self, way: Way, accounts: &Accounts) {
+        self.ends.push(way);
+        self.weigh(accounts);
+        self.earlier = self.earlier.and(accounts);
     }
 
     /// The end of the report. True: all is well.
     fn verdict(&mut self, faults: &Tally) -> Result<bool> {
         let accounts = self.earlier;
         self.report
-            .say(&format!("accounts, {} stops: {accounts}", self.stops))?;
+            .say(&format!("accounts, {} stops: {accounts}", self.ends.len()))?;
+        let ways = restart::counts(&self.ends);
+        self.report.say(&format!(
+            "ended by: {ways}; of a killed one its last report counts"
+        ))?;
         self.report.say(&format!(
             "accounts that did not balance: {}",
             self.unbalanced
@@ -455,6 +559,10 @@ impl Director<'_> {
             self.problems
                 .push(String::from("regular points are not as they were sent"));
         }
+        let log = self.site.log();
+        let errors = said::errors(&log).take(ERRORS_MAX);
+        self.problems
+            .extend(errors.map(|error| format!("the daemon said: {error}")));
         for problem in &self.problems {
             self.report.say(&format!("PROBLEM: {problem}"))?;
         }

@@ -1,17 +1,19 @@
-//! What all threads of a soak share: the regular points, when they are due, and whether the daemon
-//! can be held to them just now.
+//! What all threads of a soak share: the regular points, when they are due, how far each connection of
+//! theirs is, and whether the daemon can be held to them just now.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use benzene_engine::clock;
 
+use super::sender::Connection;
 use crate::daemon::Offered;
+use crate::load::share;
 use crate::progress::Done;
 use crate::workload::Workload;
 
-/// Steps within which what was sent may be lost with the connection, and is sent again.
-pub(crate) const RESENT_STEPS: u32 = 2;
+/// Steps behind which all that was sent must be seen.
+pub(crate) const SEEN_STEPS: u32 = 2;
 
 /// Shared by reference.
 #[derive(Debug)]
@@ -21,6 +23,8 @@ pub(crate) struct Scene {
     /// When round 0 begins.
     pub(crate) begin: Instant,
     pub(crate) offered: Offered,
+    /// The connections of regular points.
+    pub(crate) connections: Vec<Connection>,
     /// No more of what has no end of its own.
     pub(crate) stop: AtomicBool,
     /// Milliseconds since `begin` from when on everything older than two steps must be seen.
@@ -45,13 +49,17 @@ pub(crate) struct Sent {
 }
 
 impl Scene {
+    /// With so many connections, which have equal shares of the metrics.
     pub(crate) fn new(
         workload: Workload,
         step: Duration,
         begin: Instant,
-        offered: Offered,
+        (offered, connections): (Offered, u32),
     ) -> Self {
+        let shares = (0..connections)
+            .map(|number| Connection::new(share(workload.metrics(), connections, number)));
         Self {
+            connections: shares.collect(),
             workload,
             step,
             begin,
@@ -84,7 +92,7 @@ impl Scene {
 
     /// The daemon is up again; senders get some time to send again what may be lost.
     pub(crate) fn goes_up(&self) {
-        let settled = self.elapsed() + (RESENT_STEPS * self.step).max(Duration::from_secs(5));
+        let settled = self.elapsed() + (SEEN_STEPS * self.step).max(Duration::from_secs(5));
         let millis = u64::try_from(settled.as_millis()).unwrap_or(u64::MAX);
         self.settled_from_ms.store(millis, Ordering::SeqCst);
     }

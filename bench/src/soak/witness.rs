@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
-use super::scene::{RESENT_STEPS, Scene};
+use super::scene::{SEEN_STEPS, Scene};
 use crate::asker::Asker;
 use crate::check::{Tally, points_in};
 use crate::daemon::pause;
@@ -63,29 +63,40 @@ pub(crate) fn watch(scene: &Scene, query: SocketAddr, data: &Path) -> Tally {
     faults
 }
 
-/// One metric, file first, cache second.
+/// What a reader sees of a metric: file first, cache second.
+pub(crate) fn seen(
+    scene: &Scene,
+    asker: &mut Asker,
+    data: &Path,
+    index: u32,
+) -> Result<BTreeMap<u32, f64>> {
+    let name = scene.workload.name(index);
+    let file = data.join(format!("{}.wsp", name.replace('.', "/")));
+    let mut seen = BTreeMap::new();
+    for point in points_in(&file)?.unwrap_or_default() {
+        seen.insert(point.timestamp, point.value);
+    }
+    for point in asker.points(&name)? {
+        seen.insert(whole_u32(point.timestamp)?, point.value);
+    }
+    Ok(seen)
+}
+
+/// Whether all that a metric must have is seen, and nothing else.
 fn look(
     scene: &Scene,
     asker: &mut Option<Asker>,
     query: SocketAddr,
     (data, index): (&Path, u32),
 ) -> Result<()> {
-    let name = scene.workload.name(index);
     // The newest round that must be there, before anything is read.
     let newest = scene.round().min(scene.workload.rounds());
-    let file = data.join(format!("{}.wsp", name.replace('.', "/")));
-    let mut seen = BTreeMap::new();
-    for point in points_in(&file)?.unwrap_or_default() {
-        seen.insert(point.timestamp, point.value);
-    }
     let asker = match asker {
         Some(asker) => asker,
         None => asker.insert(Asker::connect(query)?),
     };
-    for point in asker.points(&name)? {
-        seen.insert(whole_u32(point.timestamp)?, point.value);
-    }
-    let rounds = 0..newest.saturating_sub(RESENT_STEPS);
+    let seen = seen(scene, asker, data, index)?;
+    let rounds = 0..newest.saturating_sub(SEEN_STEPS);
     for round in rounds.rev().take(ROUNDS as usize) {
         let timestamp = scene.workload.timestamp(round);
         seen.get(&timestamp).with_context(|| {

@@ -1,5 +1,5 @@
 //! `soak` for some seconds: a daemon that is well is found sound through its restarts, and one
-//! whose file is taken away, or that dies, is not.
+//! whose file or journal is taken away, or that dies, is not.
 
 use std::fs;
 
@@ -7,7 +7,7 @@ use crate::programs::{bench, benzene, said, text, write_script};
 
 const SHORT: &[&str] = &[
     "--duration",
-    "16s",
+    "22s",
     "--step",
     "1",
     "--metrics",
@@ -38,7 +38,7 @@ fn a_daemon_that_is_well_stays_so_through_restarts() {
     for line in [
         "accounts that did not balance: 0",
         ", wrong 0",
-        "points found: 3840 of 3840",
+        "points found: 5280 of 5280",
         "points wrong: 0",
     ] {
         assert!(report.contains(line), "no {line:?} in {}", said(&output));
@@ -52,7 +52,9 @@ fn a_daemon_that_is_well_stays_so_through_restarts() {
         .0
         .parse()
         .unwrap();
-    assert!(stops >= 2, "{report}");
+    assert!(stops >= 4, "{report}");
+    let ended = "ended by: 2 drain, 1 stop, 1 kill";
+    assert!(report.contains(ended), "{report}");
     // Memory is not judged: in so short a time it is that of a start.
     let problems = report.lines().filter(|line| line.starts_with("PROBLEM"));
     let others: Vec<&str> = problems.filter(|line| !line.contains("memory")).collect();
@@ -78,6 +80,35 @@ fn a_daemon_that_dies_is_a_problem_with_its_directory_kept() {
         "{report}"
     );
     assert!(report.trim_end().ends_with("NOT SOUND"), "{report}");
+}
+
+#[test]
+fn a_journal_that_vanishes_after_a_stop_or_a_kill_is_noticed() {
+    for (lost_before_start, port, problem) in [
+        ("3", "24803", "points came back after a stop"),
+        ("4", "24903", "regular points are not"),
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        let script = dir.path().join("oblivious");
+        let text_of = format!(
+            "#!/bin/sh\ntest \"$1\" = --version && exec echo oblivious 1\n\
+             root=\"${{3%/*}}\"\ntest \"$1\" = cache && echo x >> \"$root/starts\"\n\
+             test \"$1\" = cache && test $(wc -l < \"$root/starts\") = {lost_before_start} && \
+             truncate --size 0 \"$root\"/storage/journal/a/*.points\nexec {} \"$@\"\n",
+            benzene().display()
+        );
+        write_script(&script, &text_of);
+        let options = options(&["--first-port", port, "--restart-every", "5s"]);
+        let output = bench("soak", &script, dir.path(), &options);
+        let report = text(&output);
+        assert_eq!(output.status.code(), Some(1), "{}", said(&output));
+        let problems = report.lines().filter(|line| line.starts_with("PROBLEM"));
+        assert!(
+            problems.clone().any(|line| line.contains(problem)),
+            "no {problem:?} in {}",
+            said(&output)
+        );
+    }
 }
 
 #[test]
