@@ -138,6 +138,19 @@ impl Site {
         self.data.clone()
     }
 
+    /// Where Benzene's journal lies.
+    pub(crate) fn journal(&self) -> PathBuf {
+        self.storage().join("journal").join("a")
+    }
+
+    fn storage(&self) -> PathBuf {
+        self.dir().join("storage")
+    }
+
+    pub(crate) fn ports(&self) -> Ports {
+        self.ports
+    }
+
     fn conf_path(&self) -> PathBuf {
         self.dir().join("carbon.conf")
     }
@@ -200,7 +213,7 @@ impl Site {
         let dir = self.dir();
         let mut conf = String::from("[cache]\n");
         for (key, place) in [
-            ("STORAGE_DIR", dir.join("storage")),
+            ("STORAGE_DIR", self.storage()),
             ("LOCAL_DATA_DIR", self.data()),
             ("LOG_DIR", dir.join("log")),
             ("PID_DIR", dir.join("pid")),
@@ -306,9 +319,15 @@ pub(crate) struct Daemon {
 }
 
 impl Daemon {
-    /// Starts a daemon and waits until its ports are there. Benzene must offer all of them, another
-    /// daemon the line receiver at least.
+    /// Starts a daemon and waits until its ports are there.
     pub(crate) fn start(launch: &Launch, site: &Site) -> Result<Self> {
+        let mut daemon = Self::spawn(launch, site)?;
+        daemon.await_ports(launch, site)?;
+        Ok(daemon)
+    }
+
+    /// Executes a daemon's program, which offers nothing yet.
+    pub(crate) fn spawn(launch: &Launch, site: &Site) -> Result<Self> {
         let log = site.open_log()?;
         let child = launch
             .command(site)
@@ -317,7 +336,7 @@ impl Daemon {
             .stderr(log)
             .spawn()
             .with_context(|| format!("cannot start {launch:?}"))?;
-        let mut daemon = Self {
+        Ok(Self {
             child,
             offered: Offered {
                 line: local(site.ports.line),
@@ -325,19 +344,22 @@ impl Daemon {
                 query: None,
                 udp: None,
             },
-        };
-        daemon
-            .await_ports(site.ports)
-            .and_then(|()| {
-                let complete = matches!(launch, Launch::Against(_)) || daemon.offered.all();
-                ensure!(complete, "a port did not come: {:?}", daemon.offered);
-                Ok(())
-            })
-            .with_context(|| format!("the daemon did not start; its log:\n{}", site.log_tail()))?;
-        Ok(daemon)
+        })
     }
 
-    fn await_ports(&mut self, ports: Ports) -> Result<()> {
+    /// Waits until its ports are there. Benzene must offer all of them, another daemon the line receiver
+    /// at least.
+    pub(crate) fn await_ports(&mut self, launch: &Launch, site: &Site) -> Result<()> {
+        self.look_for_ports(site.ports)
+            .and_then(|()| {
+                let complete = matches!(launch, Launch::Against(_)) || self.offered.all();
+                ensure!(complete, "a port did not come: {:?}", self.offered);
+                Ok(())
+            })
+            .with_context(|| format!("the daemon did not start; its log:\n{}", site.log_tail()))
+    }
+
+    fn look_for_ports(&mut self, ports: Ports) -> Result<()> {
         let start = clock::now().instant;
         while !accepts(self.offered.line) {
             if let Some(status) = self.child.try_wait()? {

@@ -3,7 +3,8 @@
 //! and looks for every one in the Whisper files, so that "nothing lost" is a thing one can run.
 //! Neither knows anything of Benzene: any daemon that takes the same input will do.
 //! `ingest` and `soak` start a daemon themselves: one measures what taking points in costs, beside
-//! another daemon if wanted, the other looks whether anything goes wrong in the long run.
+//! another daemon if wanted, the other looks whether anything goes wrong in the long run. `replay`
+//! measures a start that has a full cache to get back from the journal.
 //! `writepath` measures the ways from points to files that we chose among, without a daemon.
 //! `compare` measures a spinning disk and flash side by side, and says what each carries.
 //! `settle` shows how a daemon's rate settles on a disk beside somebody who reads there.
@@ -17,6 +18,7 @@
     reason = "a report on stdout and progress on stderr are what this program is for"
 )]
 
+mod accounts;
 mod asker;
 mod check;
 mod compare;
@@ -24,14 +26,18 @@ mod cpu;
 mod daemon;
 mod device;
 mod disk;
+mod figures;
 mod ingest;
+mod latency;
 mod load;
 mod machine;
 mod order;
 mod own_metrics;
 mod process;
 mod progress;
+mod replay;
 mod report;
+mod runqueue;
 mod said;
 mod settle;
 mod soak;
@@ -58,6 +64,8 @@ enum Command {
     Check(check::CheckArgs),
     /// Start a daemon and measure what taking points in costs, beside another daemon if wanted
     Ingest(ingest::IngestArgs),
+    /// Start a daemon over a full journal and measure what it takes to have all back
+    Replay(replay::ReplayArgs),
     /// Start a daemon and look for a long time whether anything goes wrong
     Soak(soak::SoakArgs),
     /// Start a daemon over files on a disk and look how its rate settles beside a reader
@@ -78,6 +86,7 @@ fn main() -> ExitCode {
         Command::Load(args) => load::command(&args),
         Command::Check(args) => check::command(&args),
         Command::Ingest(args) => ingest::command(&args),
+        Command::Replay(args) => replay::command(&args),
         Command::Soak(args) => soak::command(&args),
         Command::Settle(args) => settle::command(&args),
         Command::Writepath(args) => writepath::command(&args),

@@ -1,5 +1,5 @@
 //! What a Benzene says in its log, as far as a measurement needs it: what came back from the journal,
-//! shard by shard, and what it calls an error.
+//! shard by shard, what it had counted when it ended, and what it calls an error.
 //! Nothing is waited for longer than its patience; a daemon that ends meanwhile is an error.
 
 use std::time::Duration;
@@ -47,6 +47,16 @@ pub(crate) fn await_all_back(daemon: &mut Daemon, site: &Site, from: usize) -> R
     }
 }
 
+/// What a daemon that has ended had counted under this label; None where that is nothing.
+pub(crate) fn counted(log: &str, label: &str) -> Option<u64> {
+    let (_, counts) = log.rsplit_once(" counted: ")?;
+    let mut counts = counts.lines().next()?.split(", ");
+    counts.find_map(|count| {
+        let (name, number) = count.split_once(' ')?;
+        (name == label).then(|| number.parse().ok())?
+    })
+}
+
 /// Lines at the level of errors.
 pub(crate) fn errors(log: &str) -> impl Iterator<Item = &str> {
     log.lines()
@@ -68,6 +78,16 @@ mod tests {
     fn what_came_back_is_told_shard_by_shard() {
         assert_eq!(came_back(LOG), [7, 30]);
         assert!(came_back("the journal is in /a").is_empty());
+    }
+
+    #[test]
+    fn the_last_counts_are_found_by_their_label() {
+        let log =
+            "x  INFO counted: updates 1\nx  INFO counted: journal.blocks 2, journal.bytes 256\ny";
+        assert_eq!(counted(log, "journal.bytes"), Some(256));
+        assert_eq!(counted(log, "journal.blocks"), Some(2));
+        assert_eq!(counted(log, "updates"), None);
+        assert_eq!(counted("", "updates"), None);
     }
 
     #[test]

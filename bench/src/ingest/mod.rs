@@ -9,9 +9,6 @@
 //! a daemon that threw points away cannot look fast. Benzene must have all that came over TCP.
 
 mod case;
-mod figures;
-mod latency;
-mod runqueue;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -23,18 +20,20 @@ use benzene_engine::clock;
 use crate::asker::Asker;
 use crate::cpu;
 use crate::daemon::{Daemon, DaemonArgs, Launch, Offered, Site, pause};
+use crate::figures::{self, Column, Figures, Row, per, row};
+use crate::latency;
 use crate::load::{self, LoadArgs, Protocol, Summary};
 use crate::machine;
 use crate::process::Usage;
 use crate::progress::per_second;
+use crate::runqueue::Runqueue;
 use crate::workload::Workload;
 use case::Case;
-use figures::{Column, Figures, ROWS, per, set};
-use runqueue::Runqueue;
+pub(crate) use case::STEP_S;
 
 /// carbon.conf besides directories and ports: a writer that does next to nothing, no own metrics,
 /// no bound on the cache in points, and no log line per point or query in Python carbon.
-const CONF: &str = "\
+pub(crate) const CONF: &str = "\
 MAX_CACHE_SIZE = inf
 MAX_UPDATES_PER_SECOND = 1
 MAX_CREATES_PER_MINUTE = 1
@@ -45,7 +44,34 @@ LOG_CACHE_HITS = False
 LOG_CACHE_QUEUE_SORTS = False
 ";
 /// storage-schemas.conf: small files, for the few that are made.
-const SCHEMAS: &str = "[all]\npattern = .*\nretentions = 10s:1d\n";
+pub(crate) const SCHEMAS: &str = "[all]\npattern = .*\nretentions = 10s:1d\n";
+/// All figures, in the order of a report.
+static ROWS: [Row; 24] = [
+    row("received, points/s", 0),
+    row("CPU, ns/point", 0),
+    row("  user, ns/point", 0),
+    row("  system, ns/point", 0),
+    row("client CPU, ns/point", 0),
+    row("resident, empty, MiB", 1),
+    row("resident, peak, MiB", 1),
+    row("resident, after, MiB", 1),
+    row("peak above empty, bytes/point", 1),
+    row("after above empty, bytes/point", 1),
+    row("peak above empty, bytes/series", 0),
+    row("after above empty, bytes/series", 0),
+    row("queries during the load", 0),
+    row("  p50, us", 0),
+    row("  p99, us", 0),
+    row("  p99.9, us", 0),
+    row("  max, us", 0),
+    row("  p99 of all that were due, us", 0),
+    row("queries over 1 ms", 0),
+    row("  the asker had no processor", 0),
+    row("  a core had no processor", 0),
+    row("metrics asked for all points", 0),
+    row("  points missing", 0),
+    row("  points missing, percent", 3),
+];
 /// Metrics that are asked for all their points after a load over TCP. After UDP it is all of them.
 const ASKED: u32 = 1000;
 /// Questions ahead of their answers.
@@ -133,10 +159,7 @@ pub(crate) fn command(args: &IngestArgs) -> Result<bool> {
 
 /// All runs of a case, the daemons in turn, and its table.
 fn run_case(args: &IngestArgs, case: Case, daemons: &[(&'static str, Launch)]) -> Result<bool> {
-    let columns = daemons.iter().map(|(title, _)| Column {
-        title,
-        runs: Vec::new(),
-    });
+    let columns = daemons.iter().map(|(title, _)| Column::new(title));
     let mut columns: Vec<Column> = columns.collect();
     let (mut sound, mut unsaid) = (true, true);
     for number in 1..=args.repeats {
@@ -166,7 +189,10 @@ fn run_case(args: &IngestArgs, case: Case, daemons: &[(&'static str, Launch)]) -
             }
         }
     }
-    print!("{}", figures::table(&columns));
+    print!(
+        "{}",
+        figures::table(&ROWS, &columns, Some("against / benzene"))
+    );
     Ok(sound)
 }
 
@@ -210,7 +236,7 @@ impl Run {
 
     /// Sends the load and adds a run's figures to the column; how many points are missing.
     fn measure(self, args: &IngestArgs, column: &mut Column) -> Result<u64> {
-        let mut figures = [None; ROWS.len()];
+        let mut figures = Figures::new(&ROWS);
         let before = self.at_rest()?;
         let client_before = cpu::own();
         let summary = self.send(args, &mut figures)?;
@@ -219,8 +245,7 @@ impl Run {
         if let Some((number, points, error)) = summary.errors.first() {
             bail!("connection {number} stopped after {points} points: {error:#}");
         }
-        set(
-            &mut figures,
+        figures.set(
             "client CPU, ns/point",
             per(client.as_nanos(), summary.points),
         );
@@ -268,7 +293,7 @@ impl Run {
         let (summary, seen) = (summary?, seen.context("cache queries during the load")?);
         if !seen.asked.is_empty() {
             let count = u128::from(seen.asked.len()) * 1000;
-            set(figures, "queries during the load", count);
+            figures.set("queries during the load", count);
             for (name, waits, quantile) in [
                 ("p50, us", &seen.asked, 0.5),
                 ("p99, us", &seen.asked, 0.99),
@@ -277,7 +302,7 @@ impl Run {
                 ("p99 of all that were due, us", &seen.due, 0.99),
             ] {
                 // Nanoseconds are thousandths of the unit.
-                set(figures, name, waits.value_at_quantile(quantile).into());
+                figures.set(name, waits.value_at_quantile(quantile).into());
             }
         }
         if let Some(slow) = seen.slow {
@@ -286,7 +311,7 @@ impl Run {
                 ("the asker had no processor", slow.asker),
                 ("a core had no processor", slow.core),
             ] {
-                set(figures, name, u128::from(count) * 1000);
+                figures.set(name, u128::from(count) * 1000);
             }
         }
         Ok(summary)
@@ -302,21 +327,21 @@ impl Run {
     fn fill_in(&self, (before, after): (Usage, Usage), summary: &Summary, figures: &mut Figures) {
         let (points, series) = (summary.points, u64::from(self.workload.metrics()));
         let rate = per_second(points, summary.time);
-        set(figures, "received, points/s", u128::from(rate) * 1000);
+        figures.set("received, points/s", u128::from(rate) * 1000);
         let spent = after.spent - before.spent;
         for (name, time) in [
             ("CPU, ns/point", spent.sum()),
             ("user, ns/point", spent.user),
             ("system, ns/point", spent.system),
         ] {
-            set(figures, name, per(time.as_nanos(), points));
+            figures.set(name, per(time.as_nanos(), points));
         }
         for (name, bytes) in [
             ("resident, empty, MiB", before.resident),
             ("resident, peak, MiB", after.peak),
             ("resident, after, MiB", after.resident),
         ] {
-            set(figures, name, per(bytes.into(), 1 << 20));
+            figures.set(name, per(bytes.into(), 1 << 20));
         }
         for (name, bytes, share) in [
             ("peak above empty, bytes/point", after.peak, points),
@@ -325,7 +350,7 @@ impl Run {
             ("after above empty, bytes/series", after.resident, series),
         ] {
             let above = bytes.saturating_sub(before.resident);
-            set(figures, name, per(above.into(), share));
+            figures.set(name, per(above.into(), share));
         }
     }
 
@@ -362,10 +387,10 @@ impl Run {
         let wanted = u64::try_from(names.len())? * rounds;
         let missing = wanted - found;
         let metrics = u128::try_from(names.len())?;
-        set(figures, "metrics asked for all points", metrics * 1000);
-        set(figures, "points missing", u128::from(missing) * 1000);
+        figures.set("metrics asked for all points", metrics * 1000);
+        figures.set("points missing", u128::from(missing) * 1000);
         let percent = per(u128::from(missing) * 100, wanted);
-        set(figures, "points missing, percent", percent);
+        figures.set("points missing, percent", percent);
         Ok(missing)
     }
 

@@ -16,7 +16,6 @@
 //! exactly, no answer was wrong, each end was clean, no log has an error, and every regular point is in
 //! its file. What fails is said, and the exit code is 1; the daemon's directory is kept then.
 
-mod accounts;
 mod memory;
 mod noise;
 mod restart;
@@ -36,6 +35,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 use benzene_engine::clock;
 
+use crate::accounts::{self, Accounts, Totals};
 use crate::asker::Asker;
 use crate::check::{self, CheckArgs, Tally};
 use crate::daemon::{Daemon, DaemonArgs, Launch, Site, pause};
@@ -43,7 +43,6 @@ use crate::load::Protocol;
 use crate::machine;
 use crate::said;
 use crate::workload::{Shape, Workload};
-use accounts::{Accounts, Totals};
 use memory::Memory;
 use restart::Way;
 use scene::Scene;

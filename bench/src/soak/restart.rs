@@ -6,7 +6,7 @@
 use std::fmt;
 use std::ops::RangeInclusive;
 
-use super::accounts::Accounts;
+use crate::accounts::Accounts;
 
 /// One of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,16 +1,7 @@
 //! `ingest` with few points: every case runs, every figure is there, and no daemon stays behind.
 //! What the figures are is not looked at: that is for machines with nothing else to do.
 
-use crate::programs::{bench, benzene, said, text, write_script};
-
-/// The columns of a figure's line, without its name.
-fn columns<'t>(table: &'t str, figure: &str) -> Vec<&'t str> {
-    let line = table
-        .lines()
-        .find_map(|line| line.trim().strip_prefix(figure));
-    let line = line.unwrap_or_else(|| panic!("no {figure} in {table}"));
-    line.split_whitespace().collect()
-}
+use crate::programs::{bench, benzene, columns, said, text, write_script};
 
 #[test]
 fn every_case_is_taken_whole_and_leaves_nothing_behind() {

@@ -15,6 +15,9 @@ mod order;
 // The two programs: this package's, and the daemon's, which is built where it is not up to date.
 #[cfg(test)]
 mod programs;
+// A few points that come back from a journal.
+#[cfg(test)]
+mod replay;
 // How a daemon's rate settles on a model disk and on this machine's.
 #[cfg(test)]
 mod settle;

@@ -48,6 +48,15 @@ pub(crate) fn text(output: &Output) -> String {
     String::from_utf8(output.stdout.clone()).unwrap()
 }
 
+/// The columns of a figure's line of a table, without its name.
+pub(crate) fn columns<'t>(table: &'t str, figure: &str) -> Vec<&'t str> {
+    let line = table
+        .lines()
+        .find_map(|line| line.trim().strip_prefix(figure));
+    let line = line.unwrap_or_else(|| panic!("no {figure} in {table}"));
+    line.split_whitespace().collect()
+}
+
 /// Both of its outputs, for the message of a failed test.
 pub(crate) fn said(output: &Output) -> String {
     let errors = String::from_utf8_lossy(&output.stderr);

@@ -14,9 +14,9 @@ use anyhow::Result;
 use benzene_engine::clock;
 use hdrhistogram::Histogram;
 
-use super::runqueue::Runqueue;
 use crate::asker::Asker;
 use crate::daemon::pause;
+use crate::runqueue::Runqueue;
 use crate::workload::Workload;
 
 /// Longest wait that is told from a longer one.

@@ -3,56 +3,44 @@
 //! Figures are whole numbers in thousandths of their unit. One that a daemon cannot give is a
 //! dash, and no ratio is made of it.
 
-/// Figures of one run, in thousandths of the unit that `ROWS` names.
-pub(crate) type Figures = [Option<u64>; ROWS.len()];
-
 /// One figure.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Row {
-    pub(crate) name: &'static str,
+    name: &'static str,
     /// Digits shown behind the point, 0 to 3.
     decimals: u32,
 }
 
-const fn row(name: &'static str, decimals: u32) -> Row {
+/// A figure by name; one that belongs to the figure above it is indented.
+pub(crate) const fn row(name: &'static str, decimals: u32) -> Row {
     Row { name, decimals }
 }
 
-/// All figures, in the order of a report.
-pub(crate) const ROWS: [Row; 24] = [
-    row("received, points/s", 0),
-    row("CPU, ns/point", 0),
-    row("  user, ns/point", 0),
-    row("  system, ns/point", 0),
-    row("client CPU, ns/point", 0),
-    row("resident, empty, MiB", 1),
-    row("resident, peak, MiB", 1),
-    row("resident, after, MiB", 1),
-    row("peak above empty, bytes/point", 1),
-    row("after above empty, bytes/point", 1),
-    row("peak above empty, bytes/series", 0),
-    row("after above empty, bytes/series", 0),
-    row("queries during the load", 0),
-    row("  p50, us", 0),
-    row("  p99, us", 0),
-    row("  p99.9, us", 0),
-    row("  max, us", 0),
-    row("  p99 of all that were due, us", 0),
-    row("queries over 1 ms", 0),
-    row("  the asker had no processor", 0),
-    row("  a core had no processor", 0),
-    row("metrics asked for all points", 0),
-    row("  points missing", 0),
-    row("  points missing, percent", 3),
-];
+/// Figures of one run, in thousandths of the unit that their rows name.
+#[derive(Clone, Debug)]
+pub(crate) struct Figures {
+    rows: &'static [Row],
+    values: Vec<Option<u64>>,
+}
 
-/// Sets the figure with this name. It must be one of `ROWS`.
-pub(crate) fn set(figures: &mut Figures, name: &str, thousandths: u128) {
-    let Some(place) = ROWS.iter().position(|row| row.name.trim() == name) else {
-        unreachable!("no figure is named {name}")
-    };
-    assert!(figures[place].is_none(), "{name} is set twice");
-    figures[place] = Some(u64::try_from(thousandths).unwrap_or(u64::MAX));
+impl Figures {
+    /// None is known.
+    pub(crate) fn new(rows: &'static [Row]) -> Self {
+        Self {
+            rows,
+            values: vec![None; rows.len()],
+        }
+    }
+
+    /// Sets the figure with this name. It must be one of the rows.
+    pub(crate) fn set(&mut self, name: &str, thousandths: u128) {
+        let Some(place) = self.rows.iter().position(|row| row.name.trim() == name) else {
+            unreachable!("no figure is named {name}")
+        };
+        let value = &mut self.values[place];
+        assert!(value.is_none(), "{name} is set twice");
+        *value = Some(u64::try_from(thousandths).unwrap_or(u64::MAX));
+    }
 }
 
 /// `amount / share` in thousandths, rounded to the nearest.
@@ -64,61 +52,68 @@ pub(crate) fn per(amount: u128, share: u64) -> u128 {
 /// All runs of a daemon in one case.
 #[derive(Debug)]
 pub(crate) struct Column {
-    pub(crate) title: &'static str,
+    title: &'static str,
     pub(crate) runs: Vec<Figures>,
 }
 
 impl Column {
+    /// Without a run.
+    pub(crate) fn new(title: &'static str) -> Self {
+        Self {
+            title,
+            runs: Vec::new(),
+        }
+    }
+
     /// Smallest, median (the upper one of two) and largest of a figure.
     fn spread(&self, place: usize) -> Option<[u64; 3]> {
-        let mut values: Vec<u64> = self.runs.iter().filter_map(|run| run[place]).collect();
+        let mut values: Vec<u64> = self
+            .runs
+            .iter()
+            .filter_map(|run| run.values[place])
+            .collect();
         values.sort_unstable();
         let median = *values.get(values.len() / 2)?;
         Some([*values.first()?, median, *values.last()?])
     }
 }
 
-/// Widest name of a row, and width of a column of values.
+/// Widest name of a row, and least width of a column of values.
 const NAME_WIDTH: usize = 33;
-const VALUE_WIDTH: usize = 30;
+const VALUE_WIDTH: usize = 12;
 
-/// The table. With a second column, the last one is second / first.
-pub(crate) fn table(columns: &[Column]) -> String {
-    let mut text = format!("  {:<NAME_WIDTH$}", "");
-    for column in columns {
-        push(&mut text, column.title);
-    }
-    if columns.len() > 1 {
-        push(&mut text, "against / benzene");
-    }
-    end(&mut text);
-    for (place, row) in ROWS.iter().enumerate() {
+/// The table. With a title for it, and two columns, the last one is second / first.
+pub(crate) fn table(rows: &[Row], columns: &[Column], ratio_title: Option<&str>) -> String {
+    let ratio_title = ratio_title.filter(|_| columns.len() == 2);
+    let mut lines = vec![vec![String::new()]];
+    lines[0].extend(columns.iter().map(|column| column.title.to_owned()));
+    lines[0].extend(ratio_title.map(str::to_owned));
+    for (place, row) in rows.iter().enumerate() {
         let spreads: Vec<_> = columns.iter().map(|column| column.spread(place)).collect();
         if spreads.iter().all(Option::is_none) {
             continue;
         }
-        let name = format!("  {:<NAME_WIDTH$}", row.name);
-        text.push_str(&name);
-        for spread in &spreads {
-            push(&mut text, &row.show(*spread));
+        let mut line = vec![row.name.to_owned()];
+        line.extend(spreads.iter().map(|spread| row.show(*spread)));
+        if let ([Some([_, first, _]), Some([_, second, _])], Some(_)) = (&spreads[..], ratio_title)
+        {
+            line.push(ratio(*second, *first));
         }
-        if let [Some([_, first, _]), Some([_, second, _])] = spreads[..] {
-            push(&mut text, &ratio(second, first));
+        lines.push(line);
+    }
+    let values = lines.iter().flat_map(|line| &line[1..]).map(String::len);
+    let width = values.max().unwrap_or(0).max(VALUE_WIDTH);
+    let mut text = String::new();
+    for line in lines {
+        let mut shown = format!("  {:<NAME_WIDTH$}", line[0]);
+        for value in &line[1..] {
+            let value = format!(" {value:>width$}");
+            shown.push_str(&value);
         }
-        end(&mut text);
+        text.push_str(shown.trim_end());
+        text.push('\n');
     }
     text
-}
-
-fn push(text: &mut String, value: &str) {
-    let value = format!(" {value:>VALUE_WIDTH$}");
-    text.push_str(&value);
-}
-
-/// Ends a line without blanks at its end.
-fn end(text: &mut String) {
-    text.truncate(text.trim_end().len());
-    text.push('\n');
 }
 
 impl Row {
@@ -160,9 +155,15 @@ fn ratio(second: u64, first: u64) -> String {
 mod tests {
     use super::*;
 
+    static ROWS: [Row; 3] = [
+        row("points/s", 0),
+        row("after above empty, bytes/point", 1),
+        row("  p50, us", 0),
+    ];
+
     fn run(name: &str, value: u128) -> Figures {
-        let mut figures = [None; ROWS.len()];
-        set(&mut figures, name, value);
+        let mut figures = Figures::new(&ROWS);
+        figures.set(name, value);
         figures
     }
 
@@ -181,7 +182,7 @@ mod tests {
                 runs: vec![run(name, 118_000)],
             },
         ];
-        let table = table(&columns);
+        let table = table(&ROWS, &columns, Some("against / benzene"));
         let lines: Vec<Vec<&str>> = table
             .lines()
             .map(|line| line.split_whitespace().collect())
@@ -202,10 +203,10 @@ mod tests {
             },
             Column {
                 title: "against",
-                runs: vec![[None; ROWS.len()]],
+                runs: vec![Figures::new(&ROWS)],
             },
         ];
-        let table = table(&columns);
+        let table = table(&ROWS, &columns, Some("against / benzene"));
         let last: Vec<&str> = table.lines().last().unwrap().split_whitespace().collect();
         assert_eq!(last, ["p50,", "us", "34", "-"]);
     }
