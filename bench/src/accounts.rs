@@ -9,7 +9,7 @@ use anyhow::Result;
 use benzene_engine::stats::Counter;
 
 use crate::asker::Asker;
-use crate::own_metrics::{self, whole, whole_u32};
+use crate::own_metrics;
 
 /// What the identity is made of, and what is refused before it comes into the accounts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -73,24 +73,11 @@ pub(crate) struct Totals {
 }
 
 /// Reads the newest whole report of later than this second. None: there is none in the cache yet.
-/// Reports of earlier daemons may have come back from the journal: `after` is when this one was started.
 pub(crate) fn read(asker: &mut Asker, after: u32) -> Result<Option<Totals>> {
     let mut labels = vec!["cached"];
     labels.extend(Counter::ALL.iter().map(|counter| counter.label()));
-    let mut reports: BTreeMap<u32, BTreeMap<&str, u64>> = BTreeMap::new();
-    for label in &labels {
-        for point in own_metrics::points(asker, label)? {
-            let second = whole_u32(point.timestamp)?;
-            if second > after {
-                let report = reports.entry(second).or_default();
-                report.insert(label, whole(point.value)?);
-            }
-        }
-    }
-    let newest = reports
-        .into_values()
-        .rfind(|report| report.len() == labels.len());
-    Ok(newest.map(|report| Totals::from_report(&report)))
+    let newest = own_metrics::newest(asker, &labels, after)?;
+    Ok(newest.map(|(_, report)| Totals::from_report(&report)))
 }
 
 impl Totals {

@@ -4,7 +4,7 @@
 //! Neither knows anything of Benzene: any daemon that takes the same input will do.
 //! `ingest` and `soak` start a daemon themselves: one measures what taking points in costs, beside
 //! another daemon if wanted, the other looks whether anything goes wrong in the long run. `replay`
-//! measures a start that has a full cache to get back from the journal.
+//! measures a start that has a full cache to get back from the journal, `steady` the even load of a site.
 //! `writepath` measures the ways from points to files that we chose among, without a daemon.
 //! `compare` measures a spinning disk and flash side by side, and says what each carries.
 //! `settle` shows how a daemon's rate settles on a disk beside somebody who reads there.
@@ -41,6 +41,7 @@ mod runqueue;
 mod said;
 mod settle;
 mod soak;
+mod steady;
 mod workload;
 mod writepath;
 
@@ -66,6 +67,8 @@ enum Command {
     Ingest(ingest::IngestArgs),
     /// Start a daemon over a full journal and measure what it takes to have all back
     Replay(replay::ReplayArgs),
+    /// Start a daemon under an even load: how it starts, what it needs, and what a slow writer comes to
+    Steady(steady::SteadyArgs),
     /// Start a daemon and look for a long time whether anything goes wrong
     Soak(soak::SoakArgs),
     /// Start a daemon over files on a disk and look how its rate settles beside a reader
@@ -87,6 +90,7 @@ fn main() -> ExitCode {
         Command::Check(args) => check::command(&args),
         Command::Ingest(args) => ingest::command(&args),
         Command::Replay(args) => replay::command(&args),
+        Command::Steady(args) => steady::command(&args),
         Command::Soak(args) => soak::command(&args),
         Command::Settle(args) => settle::command(&args),
         Command::Writepath(args) => writepath::command(&args),

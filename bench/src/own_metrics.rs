@@ -3,6 +3,8 @@
 //! Only what is not in a file yet, or was written seconds ago, is there: where no file may be made for
 //! them (MAX_CREATES_PER_MINUTE), that is everything since its start.
 
+use std::collections::BTreeMap;
+
 use anyhow::{Result, ensure};
 use benzene_engine::ring::host::hostname;
 
@@ -12,6 +14,29 @@ use crate::asker::{Asker, Datapoint};
 pub(crate) fn points(asker: &mut Asker, label: &str) -> Result<Vec<Datapoint>> {
     let host = hostname().replace('.', "_");
     asker.points(&format!("carbon.agents.{host}-a.benzene.{label}"))
+}
+
+/// The newest report of later than this second that has all these counts, and its second.
+/// Reports of earlier daemons may have come back from the journal: `after` is when this one was started, or
+/// later.
+pub(crate) fn newest(
+    asker: &mut Asker,
+    labels: &[&'static str],
+    after: u32,
+) -> Result<Option<(u32, BTreeMap<&'static str, u64>)>> {
+    let mut reports: BTreeMap<u32, BTreeMap<&str, u64>> = BTreeMap::new();
+    for label in labels {
+        for point in points(asker, label)? {
+            let second = whole_u32(point.timestamp)?;
+            if second > after {
+                let report = reports.entry(second).or_default();
+                report.insert(label, whole(point.value)?);
+            }
+        }
+    }
+    Ok(reports
+        .into_iter()
+        .rfind(|(_, report)| report.len() == labels.len()))
 }
 
 /// A timestamp that is a whole second.

@@ -9,6 +9,7 @@
 
 pub(crate) mod connection;
 pub(crate) mod encode;
+pub(crate) mod even;
 
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::ops::Range;

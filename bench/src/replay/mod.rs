@@ -177,7 +177,7 @@ fn load_of(args: &ReplayArgs, daemon: &Daemon) -> LoadArgs {
 }
 
 /// Ends a daemon, which must end well: its accounts then, and its last words.
-fn ended(daemon: Daemon, site: &Site) -> Result<(Accounts, String)> {
+pub(crate) fn ended(daemon: Daemon, site: &Site) -> Result<(Accounts, String)> {
     let before = site.log().len();
     let status = daemon.stop(STOP_PATIENCE)?;
     let log = site.log().split_off(before);

@@ -20,14 +20,12 @@ mod memory;
 mod noise;
 mod restart;
 mod scene;
-mod sender;
 mod witness;
 
 use std::fs::File;
 use std::io::Write;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::Ordering;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread;
 use std::time::Duration;
@@ -40,13 +38,13 @@ use crate::asker::Asker;
 use crate::check::{self, CheckArgs, Tally};
 use crate::daemon::{Daemon, DaemonArgs, Launch, Site, pause};
 use crate::load::Protocol;
+use crate::load::even::{Connection, Sender};
 use crate::machine;
 use crate::said;
 use crate::workload::{Shape, Workload};
 use memory::Memory;
 use restart::Way;
 use scene::Scene;
-use sender::{Connection, Sender};
 
 /// carbon.conf besides directories and ports: own metrics every second, so that a report is always
 /// answerable; and a stop leaves what is cached in the journal wherever that lies. The rest as the
@@ -130,7 +128,7 @@ impl SoakArgs {
 }
 
 /// A time as `90`, `90s`, `5m`, `1h` or `2d`, in seconds.
-fn seconds(text: &str) -> Result<u64, String> {
+pub(crate) fn seconds(text: &str) -> Result<u64, String> {
     let refused = || format!("{text:?} is no time; 90s, 5m, 1h and 2d are");
     let digits = text.trim_end_matches(|unit: char| unit.is_ascii_alphabetic());
     let unit = match &text[digits.len()..] {
@@ -232,10 +230,9 @@ fn scene(args: &SoakArgs, rounds: u32, daemon: &Daemon) -> Result<Scene> {
     let now = clock::now();
     let start = (now.unix_seconds + 1).next_multiple_of(args.step);
     let begin = now.instant + Duration::from_secs(u64::from(start - now.unix_seconds));
-    let step = Duration::from_secs(u64::from(args.step));
     let workload = Workload::new(shape, start)?;
     let senders = (daemon.offered(), 2 * args.connections);
-    Ok(Scene::new(workload, step, begin, senders))
+    Ok(Scene::new(workload, begin, senders))
 }
 
 /// The newest report of a daemon that was started in this second; the first takes a second to come.
@@ -295,7 +292,7 @@ impl Director<'_> {
             scope.spawn(move || noise::make(scene, new_names));
             let watching = scope.spawn(|| witness::watch(scene, query, &data));
             let outcome = self.watch_over(daemon, &finished);
-            scene.stop.store(true, Ordering::SeqCst);
+            scene.pace.end();
             let faults = watching
                 .join()
                 .unwrap_or_else(|panic| std::panic::resume_unwind(panic));
@@ -315,7 +312,7 @@ impl Director<'_> {
                 0 => (Protocol::Line, offered.line),
                 _ => (Protocol::Pickle, pickle),
             };
-            Sender::new(scene, protocol, target, connection)
+            Sender::new(&scene.pace, protocol, target, connection)
         });
         Ok(senders.collect())
     }
@@ -343,7 +340,7 @@ impl Director<'_> {
                     self.site.log_tail()
                 );
             }
-            let second = self.scene.elapsed().as_secs();
+            let second = self.scene.pace.elapsed().as_secs();
             ensure!(
                 second < duration + OVERTIME.as_secs(),
                 "senders are not done {OVERTIME:?} after their last point was due"
@@ -388,9 +385,9 @@ impl Director<'_> {
         let line = format!(
             "{:>5} s: resident {} KiB; sent {} regular, {} new names, {} UDP, {} garbage; {}; since \
              its start {}; answers {} right, {} wrong; {} restarts, {} reconnects",
-            self.scene.elapsed().as_secs(),
+            self.scene.pace.elapsed().as_secs(),
             daemon.usage()?.resident >> 10,
-            sent.regular.get(),
+            self.scene.pace.sent.get(),
             sent.new_names.get(),
             sent.udp.get(),
             sent.garbage.get(),
@@ -403,7 +400,7 @@ impl Director<'_> {
             sent.answers.get() - sent.faults.get(),
             sent.faults.get(),
             self.ends.len(),
-            sent.reconnects.get(),
+            self.scene.pace.reconnects.get(),
         );
         self.report.say(&line)
     }
@@ -438,7 +435,7 @@ impl Director<'_> {
                 "{back} points came back after a {way}, {owed:?} had to: {at_end}"
             ));
         }
-        self.up_since_s = self.scene.elapsed().as_secs();
+        self.up_since_s = self.scene.pace.elapsed().as_secs();
         self.scene.goes_up();
         let times = [begun.instant, ended.instant, clock::now().instant];
         let seconds = |from: usize| times[from + 1].duration_since(times[from]).as_secs_f64();
@@ -476,7 +473,7 @@ impl Director<'_> {
         };
         let (index, round) = connection.point(sent - 1);
         let seen = witness::seen(self.scene, asker, data, index)?;
-        let is_read = seen.contains_key(&self.scene.workload.timestamp(round));
+        let is_read = seen.contains_key(&self.scene.pace.workload.timestamp(round));
         if is_read {
             connection.place.was_read(sent);
         }
@@ -570,7 +567,7 @@ impl Director<'_> {
 
     /// Looks for every regular point in its file.
     fn check(&self) -> Result<(bool, String)> {
-        let workload = &self.scene.workload;
+        let workload = &self.scene.pace.workload;
         let args = CheckArgs::of(workload, self.site.data());
         let findings = check::check(&args, workload)?;
         Ok((findings.is_sound(), findings.text(workload, args.examples)))

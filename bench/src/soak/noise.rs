@@ -10,8 +10,8 @@ use std::time::Duration;
 use benzene_engine::clock;
 
 use super::scene::Scene;
-use super::sender::has_closed;
 use crate::daemon::{local, pause};
+use crate::load::even::has_closed;
 
 /// One turn of the thread.
 const TICK: Duration = Duration::from_millis(100);
@@ -75,7 +75,7 @@ pub(crate) fn make(scene: &Scene, new_names_per_second: u64) {
         held: Vec::new(),
     };
     let mut tick = 0;
-    while !scene.is_over() {
+    while !scene.pace.is_over() {
         noise.names(tick);
         noise.datagram();
         if tick % TICKS_PER_SECOND == 0 {

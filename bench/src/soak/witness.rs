@@ -31,15 +31,15 @@ const ROUNDS: u32 = 6;
 pub(crate) fn watch(scene: &Scene, query: SocketAddr, data: &Path) -> Tally {
     let mut faults = Tally::default();
     let mut asker = None;
-    let mut draw = mix(scene.workload.seed());
-    while !scene.is_over() {
+    let mut draw = mix(scene.pace.workload.seed());
+    while !scene.pace.is_over() {
         pause(BETWEEN);
         if !scene.is_settled() {
             asker = None;
             continue;
         }
         draw = mix(draw);
-        let index = u32::try_from(draw % u64::from(scene.workload.metrics())).unwrap_or(0);
+        let index = u32::try_from(draw % u64::from(scene.pace.workload.metrics())).unwrap_or(0);
         let mut outcome = Ok(());
         for _ in 0..TRIES {
             outcome = look(scene, &mut asker, query, (data, index));
@@ -56,8 +56,8 @@ pub(crate) fn watch(scene: &Scene, query: SocketAddr, data: &Path) -> Tally {
         scene.sent.answers.add(1);
         if let Err(error) = outcome {
             scene.sent.faults.add(1);
-            let second = scene.elapsed().as_secs();
-            faults.add(|| format!("{second} s, {}: {error:#}", scene.workload.name(index)));
+            let second = scene.pace.elapsed().as_secs();
+            faults.add(|| format!("{second} s, {}: {error:#}", scene.pace.workload.name(index)));
         }
     }
     faults
@@ -70,7 +70,7 @@ pub(crate) fn seen(
     data: &Path,
     index: u32,
 ) -> Result<BTreeMap<u32, f64>> {
-    let name = scene.workload.name(index);
+    let name = scene.pace.workload.name(index);
     let file = data.join(format!("{}.wsp", name.replace('.', "/")));
     let mut seen = BTreeMap::new();
     for point in points_in(&file)?.unwrap_or_default() {
@@ -90,7 +90,7 @@ fn look(
     (data, index): (&Path, u32),
 ) -> Result<()> {
     // The newest round that must be there, before anything is read.
-    let newest = scene.round().min(scene.workload.rounds());
+    let newest = scene.pace.round().min(scene.pace.workload.rounds());
     let asker = match asker {
         Some(asker) => asker,
         None => asker.insert(Asker::connect(query)?),
@@ -98,15 +98,15 @@ fn look(
     let seen = seen(scene, asker, data, index)?;
     let rounds = 0..newest.saturating_sub(SEEN_STEPS);
     for round in rounds.rev().take(ROUNDS as usize) {
-        let timestamp = scene.workload.timestamp(round);
+        let timestamp = scene.pace.workload.timestamp(round);
         seen.get(&timestamp).with_context(|| {
             format!("the point of {timestamp} is neither in the file nor in the cache")
         })?;
     }
     for (timestamp, value) in seen {
-        let round = scene.workload.round_at(timestamp);
+        let round = scene.pace.workload.round_at(timestamp);
         let round = round.with_context(|| format!("nothing was sent for {timestamp}"))?;
-        let wanted = f64::from(scene.workload.value(index, round));
+        let wanted = f64::from(scene.pace.workload.value(index, round));
         ensure!(
             value.to_bits() == wanted.to_bits(),
             "{timestamp}: {value}, sent was {wanted}"

@@ -24,6 +24,9 @@ mod settle;
 // A short soak of a daemon that is well, and of one that loses a file.
 #[cfg(test)]
 mod soak;
+// A small even load through its four phases.
+#[cfg(test)]
+mod steady;
 // Whisper files on a model of a spinning disk, the journal elsewhere, and a kill.
 #[cfg(test)]
 mod spindle;

@@ -1,26 +1,27 @@
-//! A connection's regular points: each metric one a step, spread evenly over the step.
+//! An even load that lasts: each metric has a point a step, spread evenly over the step.
 //! Where the connection is lost, by a restart of the daemon, it is made again, and all is sent once more
 //! from the place that was known to have been read (`Place`) when the daemon was told to end: a carbon
 //! sender cannot know of later points whether they were read. What lies before that place is never sent
-//! again: the daemon has promised it.
-//! So every regular point has been taken when the last connection has ended.
+//! again: the daemon has promised it. Where no such place is known, it is so many steps ago (`Pace`).
+//! So every point has been taken when the last connection has ended, unless the load was ended before.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::ops::Range;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use benzene_engine::clock;
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, recv};
 
-use super::scene::{SEEN_STEPS, Scene};
+use super::Protocol;
+use super::connection::Names;
+use super::encode::{Encoder, Sample};
 use crate::daemon::pause;
-use crate::load::Protocol;
-use crate::load::connection::Names;
-use crate::load::encode::{Encoder, Sample};
+use crate::progress::Done;
+use crate::workload::Workload;
 
 /// How often points are sent.
 const TICK: Duration = Duration::from_millis(100);
@@ -32,6 +33,63 @@ const BATCH: usize = 500;
 const DOWN_MAX: Duration = Duration::from_secs(600);
 /// Longest wait of a write or of the peer's close.
 const STALL_MAX: Duration = Duration::from_secs(60);
+
+/// What all connections of a load share: its points, and when they are due.
+#[derive(Debug)]
+pub(crate) struct Pace {
+    pub(crate) workload: Workload,
+    /// When round 0 begins.
+    pub(crate) begin: Instant,
+    /// A metric has its first value for good.
+    pub(crate) keeps_values: bool,
+    /// How many steps back is begun where a connection was lost, and nobody knows what was read of it.
+    pub(crate) resent_steps: u32,
+    /// Points that were handed to the kernel, those sent again included.
+    pub(crate) sent: Done,
+    /// Connections that were lost and made again.
+    pub(crate) reconnects: Done,
+    is_over: AtomicBool,
+}
+
+impl Pace {
+    /// Round 0 begins then. Nothing is sent again that is not known to be lost.
+    pub(crate) fn new(workload: Workload, begin: Instant) -> Self {
+        Self {
+            workload,
+            begin,
+            keeps_values: false,
+            resent_steps: 0,
+            sent: Done::default(),
+            reconnects: Done::default(),
+            is_over: AtomicBool::new(false),
+        }
+    }
+
+    /// From one point of a metric to the next.
+    pub(crate) fn step(&self) -> Duration {
+        Duration::from_secs(self.workload.shape().step.into())
+    }
+
+    /// Time since `begin`; nothing before it.
+    pub(crate) fn elapsed(&self) -> Duration {
+        clock::now().instant.saturating_duration_since(self.begin)
+    }
+
+    /// The round whose points are being sent.
+    pub(crate) fn round(&self) -> u32 {
+        let steps = self.elapsed().as_nanos() / self.step().as_nanos().max(1);
+        u32::try_from(steps).unwrap_or(u32::MAX)
+    }
+
+    /// Nothing more is sent.
+    pub(crate) fn end(&self) {
+        self.is_over.store(true, Ordering::SeqCst);
+    }
+
+    pub(crate) fn is_over(&self) -> bool {
+        self.is_over.load(Ordering::Relaxed)
+    }
+}
 
 /// How far a connection is, in points, which are numbered in the order in which they are sent.
 #[derive(Debug, Default)]
@@ -61,7 +119,7 @@ impl Place {
     }
 }
 
-/// A connection of regular points.
+/// A connection's part of the metrics.
 #[derive(Debug)]
 pub(crate) struct Connection {
     pub(crate) metrics: Range<u32>,
@@ -92,9 +150,9 @@ impl Connection {
     }
 }
 
-/// One connection's part.
+/// What sends over a connection.
 pub(crate) struct Sender<'a> {
-    scene: &'a Scene,
+    pace: &'a Pace,
     target: SocketAddr,
     protocol: Protocol,
     connection: &'a Connection,
@@ -109,14 +167,14 @@ pub(crate) struct Sender<'a> {
 
 impl<'a> Sender<'a> {
     pub(crate) fn new(
-        scene: &'a Scene,
+        pace: &'a Pace,
         protocol: Protocol,
         target: SocketAddr,
         connection: &'a Connection,
     ) -> Self {
         Self {
-            names: Names::build(&scene.workload, connection.metrics.clone()),
-            scene,
+            names: Names::build(&pace.workload, connection.metrics.clone()),
+            pace,
             target,
             protocol,
             connection,
@@ -127,11 +185,13 @@ impl<'a> Sender<'a> {
         }
     }
 
-    /// Sends everything, until the peer has closed after the last point.
+    /// Sends everything, until the peer has closed after the last point, or the load is over.
     pub(crate) fn run(mut self) -> Result<()> {
-        let total = self.connection.points() * u64::from(self.scene.workload.rounds());
+        let total = self.connection.points() * u64::from(self.pace.workload.rounds());
         loop {
-            ensure!(!self.scene.is_over(), "the soak was ended early");
+            if self.pace.is_over() {
+                return Ok(());
+            }
             let due = self.due().min(total);
             let done = if self.next < due {
                 self.send(due)
@@ -152,9 +212,9 @@ impl<'a> Sender<'a> {
 
     /// How many points should have been sent by now.
     fn due(&self) -> u64 {
-        let elapsed = self.scene.elapsed().as_nanos();
+        let elapsed = self.pace.elapsed().as_nanos();
         let due =
-            elapsed * u128::from(self.connection.points()) / self.scene.step.as_nanos().max(1);
+            elapsed * u128::from(self.connection.points()) / self.pace.step().as_nanos().max(1);
         u64::try_from(due).unwrap_or(u64::MAX)
     }
 
@@ -173,7 +233,7 @@ impl<'a> Sender<'a> {
                 .sent
                 .store(self.next, Ordering::SeqCst);
         }
-        self.scene.sent.regular.add(points);
+        self.pace.sent.add(points);
         Ok(())
     }
 
@@ -185,10 +245,11 @@ impl<'a> Sender<'a> {
         self.buffer.clear();
         for number in numbers {
             let (index, round) = self.connection.point(number);
+            let valued = if self.pace.keeps_values { 0 } else { round };
             let sample = Sample {
                 name: self.names.get(index - self.connection.metrics.start),
-                value: self.scene.workload.value(index, round),
-                timestamp: self.scene.workload.timestamp(round),
+                value: self.pace.workload.value(index, valued),
+                timestamp: self.pace.workload.timestamp(round),
             };
             encoder.push(&mut self.buffer, sample);
         }
@@ -205,17 +266,19 @@ impl<'a> Sender<'a> {
     }
 
     /// Connects anew, and goes back to the oldest point that may be lost. Where nobody knows which that
-    /// is, for the connection was lost without a restart, it is one of two steps ago.
+    /// is, it is one of some steps ago.
     fn start_over(&mut self) -> Result<()> {
         let start = clock::now().instant;
         if self.socket.take().is_some() {
-            self.scene.sent.reconnects.add(1);
-            let steps_ago = self.connection.points() * u64::from(SEEN_STEPS);
+            self.pace.reconnects.add(1);
+            let steps_ago = self.connection.points() * u64::from(self.pace.resent_steps);
             let read = self.connection.place.lost();
             self.next = read.unwrap_or(self.next.saturating_sub(steps_ago));
         }
         loop {
-            ensure!(!self.scene.is_over(), "the soak was ended early");
+            if self.pace.is_over() {
+                return Ok(());
+            }
             match TcpStream::connect_timeout(&self.target, STALL_MAX) {
                 Ok(socket) => {
                     socket.set_nodelay(true)?;
