@@ -205,13 +205,17 @@ impl Create {
         self.filled == self.file_bytes && self.head.missing(1).next().is_none()
     }
 
-    /// The name.
+    /// The name. Without one a nameless file is of no use, so that its end follows in the same chain,
+    /// whether the kernel cuts that or not.
     fn next_publish(&self, round: &mut Vec<Command>) -> Next {
-        round.push(match self.workshop.way {
-            Way::Nameless => Command::LinkNameless,
-            Way::Renamed => Command::Rename,
-            Way::Linked => Command::LinkTemporary,
-        });
+        match self.workshop.way {
+            Way::Nameless => {
+                round.extend([Command::LinkNameless, Command::ClosePlain]);
+                return Next::Linked;
+            }
+            Way::Renamed => round.push(Command::Rename),
+            Way::Linked => round.push(Command::LinkTemporary),
+        }
         Next::Together
     }
 
@@ -505,12 +509,11 @@ impl Create {
     /// file's by now.
     fn closed(&mut self) {
         let _closed: Option<RawFd> = self.file.take().map(IntoRawFd::into_raw_fd);
-        if self.discarded {
-            self.discarded = false;
-            self.head.restart();
-            self.filled = self.head_bytes;
-            self.is_protected = false;
-        }
+        // Another one, if there is to be one, begins anew.
+        self.discarded = false;
+        self.head.restart();
+        self.filled = self.head_bytes;
+        self.is_protected = false;
     }
 }
 
