@@ -8,7 +8,7 @@
 //! what was written before the failure. So failures are counted, and whoever hears of one owes again
 //! what was written since the last success (`Heard`).
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// Syncs of one data disk, by number from 1.
 #[derive(Debug, Default)]
@@ -20,6 +20,8 @@ pub struct DataSync {
     /// The highest one that somebody waits for.
     wanted: AtomicU64,
     failures: AtomicU64,
+    /// The last one could not be begun.
+    lacking: AtomicBool,
 }
 
 /// What is known of the syncs at one moment: each failure that came before the last success is in it.
@@ -58,12 +60,24 @@ impl DataSync {
             "sync {number} of {begun} is done"
         );
         self.done.fetch_max(number, Ordering::SeqCst);
+        self.lacking.store(false, Ordering::SeqCst);
     }
 
     /// A syncfs has failed: what was written since the last one that succeeded may never come to the
     /// disk.
     pub fn failed(&self) {
         self.failures.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// There was no descriptor or memory for a syncfs. That says nothing of what was written, but whoever
+    /// waits for it may wait for long.
+    pub fn not_begun(&self) {
+        self.lacking.store(true, Ordering::SeqCst);
+    }
+
+    /// Does nothing come of what is waited for, as far as is known?
+    pub(crate) fn is_in_trouble(&self) -> bool {
+        self.lacking.load(Ordering::SeqCst) || self.failures.load(Ordering::SeqCst) > 0
     }
 
     /// What is known now.

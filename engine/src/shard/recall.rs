@@ -664,12 +664,12 @@ impl Shard {
         }
     }
 
-    /// Does nothing end earlier epochs, for syncs of the data fail?
+    /// Does nothing end earlier epochs, for syncs of the data fail or cannot be begun?
     pub(super) fn waits_for_failing_sync(&self) -> bool {
         self.recall.as_ref().is_some_and(|recall| {
             matches!(recall.phase, Phase::Settling(_))
                 && !recall.is_data_safe()
-                && recall.data_sync.hear().failures > 0
+                && recall.data_sync.is_in_trouble()
         })
     }
 

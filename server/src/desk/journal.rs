@@ -535,8 +535,10 @@ impl Patience {
             let is_passed_over = self.is_past_patience(&path, are_several);
             let sync = move || {
                 let synced = sync_through(&directory, held);
-                if matches!(synced, Synced::Failed(..)) && !is_passed_over {
-                    wish.failed();
+                match synced {
+                    Synced::Failed(..) if !is_passed_over => wish.failed(),
+                    Synced::NotBegun(_) => wish.not_begun(),
+                    Synced::Whole(_) | Synced::Failed(..) => {}
                 }
                 synced
             };
@@ -622,7 +624,11 @@ enum Synced {
 /// Syncs the file system of a directory through the descriptor that is held, where it is of that one.
 fn sync_through(directory: &Path, held: Option<FileSystem>) -> Synced {
     let held = held.filter(|held| held.is_at(directory));
-    match held.map_or_else(|| FileSystem::of(directory), Ok) {
+    sync_opened(held.map_or_else(|| FileSystem::of(directory), Ok))
+}
+
+fn sync_opened(opened: io::Result<FileSystem>) -> Synced {
+    match opened {
         Ok(file_system) => match file_system.sync() {
             Ok(()) => Synced::Whole(file_system),
             Err(error) => Synced::Failed(error, Some(file_system)),
@@ -637,4 +643,19 @@ fn is_passing(error: &io::Error) -> bool {
     let stage = Stage::Open;
     let errno = error.raw_os_error();
     errno.is_some_and(|errno| FileError { stage, errno }.is_passing())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sync_for_which_there_is_no_descriptor_has_not_failed() {
+        let opened = |errno| sync_opened(Err(io::Error::from_raw_os_error(errno)));
+        let (not_there, no_descriptor, none_anywhere) = (2, 24, 23);
+        assert!(matches!(opened(not_there), Synced::Failed(_, None)));
+        for errno in [no_descriptor, none_anywhere] {
+            assert!(matches!(opened(errno), Synced::NotBegun(_)), "{errno}");
+        }
+    }
 }

@@ -292,16 +292,18 @@ fn a_drain_ends_though_what_it_leaves_has_the_room_of_what_comes_back() {
 }
 
 #[test]
-fn a_drain_ends_though_no_sync_of_the_data_succeeds() {
-    let data_sync = Arc::new(DataSync::default());
-    let mut world = World::all_started(1, eight_owed(), &data_sync);
-    data_sync.begin();
-    data_sync.failed();
-    world.shards[0].drain();
-    world.settle_for(STOP_UPDATES_WAIT.as_secs() + 3 * u64::from(DRAIN_ATTEMPTS_MAX));
-    assert!(world.shards[0].is_drained());
-    assert_eq!(world.count(Counter::DroppedAtStop), 0);
-    assert_eq!(world.shards[0].report().usage.points, 8);
+fn a_drain_ends_though_no_sync_of_the_data_succeeds_or_begins() {
+    for ends in [DataSync::failed, DataSync::not_begun] {
+        let data_sync = Arc::new(DataSync::default());
+        let mut world = World::all_started(1, eight_owed(), &data_sync);
+        data_sync.begin();
+        ends(&data_sync);
+        world.shards[0].drain();
+        world.settle_for(STOP_UPDATES_WAIT.as_secs() + 3 * u64::from(DRAIN_ATTEMPTS_MAX));
+        assert!(world.shards[0].is_drained());
+        assert_eq!(world.count(Counter::DroppedAtStop), 0);
+        assert_eq!(world.shards[0].report().usage.points, 8);
+    }
 }
 
 /// A directory that is not mounted, in a daemon that makes no new file.
