@@ -159,7 +159,7 @@ counters! {
     LoggedDropped => "logged.dropped",
     /// Connections accepted.
     Connections => "connections",
-    /// Times that the receivers stopped accepting at MAX_RECEIVER_CONNECTIONS.
+    /// Times that a port stopped accepting, as all places of its kind were taken.
     AcceptPauses => "acceptPauses",
     /// cache-query requests.
     Queries => "queries",

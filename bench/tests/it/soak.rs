@@ -7,7 +7,7 @@ use crate::programs::{bench, benzene, said, text, write_script};
 
 const SHORT: &[&str] = &[
     "--duration",
-    "22s",
+    "28s",
     "--step",
     "1",
     "--metrics",
@@ -28,7 +28,7 @@ fn a_daemon_that_is_well_stays_so_through_restarts() {
         "--first-port",
         "24403",
         "--restart-every",
-        "5s",
+        "7s",
         "--record",
         record.to_str().unwrap(),
     ]);
@@ -38,7 +38,7 @@ fn a_daemon_that_is_well_stays_so_through_restarts() {
     for line in [
         "accounts that did not balance: 0",
         ", wrong 0",
-        "points found: 5280 of 5280",
+        "points found: 6720 of 6720",
         "points wrong: 0",
     ] {
         assert!(report.contains(line), "no {line:?} in {}", said(&output));
@@ -98,7 +98,7 @@ fn a_journal_that_vanishes_after_a_stop_or_a_kill_is_noticed() {
             benzene().display()
         );
         write_script(&script, &text_of);
-        let options = options(&["--first-port", port, "--restart-every", "5s"]);
+        let options = options(&["--first-port", port, "--restart-every", "7s"]);
         let output = bench("soak", &script, dir.path(), &options);
         let report = text(&output);
         assert_eq!(output.status.code(), Some(1), "{}", said(&output));

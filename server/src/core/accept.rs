@@ -5,8 +5,8 @@
 //! has sent, and is refused nothing. What a listener had accepted when the last place went waits here, at
 //! most one of each. An accept that fails rests, too. Whoever rests looks ten times a second whether it can go on;
 //! what keeps it is said once a minute.
-//! Invariant: while a connection waits here, the listener that accepted it rests, however many senders
-//! other cores close meanwhile: so it is looked at again.
+//! Invariant: while a connection waits here, the listener that accepted it rests, however many
+//! connections other cores close meanwhile: so it is looked at again.
 
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
@@ -22,7 +22,7 @@ use crate::config::Service;
 use crate::front::{Entrance, Guest};
 
 /// How long accepting rests after it failed, for want of descriptors most likely, or where there are
-/// as many senders as may be.
+/// as many connections of a kind as may be.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 
 /// What a core accepts from, and what keeps it.

@@ -2,7 +2,7 @@
 //! the core (`sync`); and how many of them may be open at a time.
 //! The kernel's workers open files into the ring's own table. What threads open takes a descriptor of the
 //! process from its open to its write, so that with them the updates in flight follow from the limit on
-//! open files: the files have half of it at least, as the senders have.
+//! open files: the files have half of it at least, and connections the other half.
 //! Invariant: some updates go on however small the limit is; past what it has room for they wait, and
 //! do not fail.
 

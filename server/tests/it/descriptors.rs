@@ -138,14 +138,15 @@ fn threads_of_many_shards_open_no_more_files_than_senders_leave() {
     ends_well(daemon, METRICS);
 }
 
-/// Nine times as many as there is room for. An eighth of the limit is theirs: the journal, which has a
+/// Nine times as many as there are places for. An eighth of the limit is theirs: the journal, which has a
 /// segment to open, files and senders have the rest.
 #[test]
 fn those_who_ask_leave_descriptors_to_all_others() {
     const OPEN_FILES: u32 = 160;
     let mut daemon = Daemon::start(&Setup {
-        conf: "CARBON_METRIC_INTERVAL = 0\nMAX_UPDATES_PER_SECOND = 1\n".to_owned(),
+        conf: "CARBON_METRIC_INTERVAL = 0\n".to_owned(),
         schemas: Some(SCHEMAS.to_owned()),
+        shards: Some(SHARDS),
         open_files: Some(OPEN_FILES),
         ..Setup::default()
     });

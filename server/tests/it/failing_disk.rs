@@ -12,6 +12,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, SystemTime};
 
@@ -53,8 +54,19 @@ pub(crate) struct Refusal {
 /// The disk, mounted; it goes away with this.
 pub(crate) struct FailingDisk {
     state: Arc<Mutex<State>>,
+    // In this order: the session's end would find a busy mount point busy.
+    _mount: Detached,
     _session: BackgroundSession,
     backing: tempfile::TempDir,
+}
+
+/// A mount point that is taken out of the tree with this, whoever still has files below it.
+struct Detached(PathBuf);
+
+impl Drop for Detached {
+    fn drop(&mut self) {
+        drop(Command::new("umount").arg("-l").arg(&self.0).status());
+    }
 }
 
 impl FailingDisk {
@@ -73,6 +85,7 @@ impl FailingDisk {
         let session = session.expect("this test needs root and /dev/fuse");
         FailingDisk {
             state,
+            _mount: Detached(at.to_owned()),
             _session: session.spawn().unwrap(),
             backing,
         }

@@ -181,13 +181,22 @@ fn a_segment_for_which_there_is_no_descriptor_is_waited_for() {
     socket.write_all(first.as_bytes()).unwrap();
     let made = || files_below(&daemon.data()).len() > load.metrics as usize;
     wait_for(|| made().then_some(())).unwrap();
+    let mut querier = Querier::connect(daemon.query);
+    let last = format!("fault.m{}", load.metrics - 1);
     daemon.limit_open_files(1);
     let others: String = (1..load.count).map(|round| load.text(round)).collect();
     let sender = std::thread::spawn(move || socket.write_all(others.as_bytes()).map(|()| socket));
     daemon.wait_for_log("the journal waits for its next segment, and senders with it: ");
-    // Longer than until it is tried again.
+    // What has room in the buffers is taken; then nothing, for longer than until it is tried again.
+    let mut taken = || known(&daemon, &mut querier, &last).len();
+    let before = wait_for(|| {
+        let first = taken();
+        std::thread::sleep(Duration::from_millis(500));
+        (taken() == first).then_some(first)
+    });
     std::thread::sleep(Duration::from_millis(2_500));
-    assert!(!sender.is_finished(), "nobody waits: {}", daemon.log());
+    assert_eq!(before, Some(taken()), "nobody waits: {}", daemon.log());
+    assert!(before < Some(load.count as usize), "{}", daemon.log());
     daemon.limit_open_files(1024);
     drop(sender.join().unwrap().unwrap());
     load.wait_for_all(&daemon);

@@ -346,9 +346,13 @@ fn disk(history: &History) -> Disk<'_> {
 fn a_stretch_that_cannot_be_read_costs_its_points_and_is_named() {
     let history = five_blocks();
     let block_bytes = history.files[Path::new(FILE)].len() as u64 / 5;
-    let mut disk = disk(&history);
-    disk.broken.push((PathBuf::from(FILE), 2 * block_bytes + 3));
-    let (given, report, progress) = run_plainly(&history, &mut disk);
+    let broken_in = |block: u64| {
+        let mut disk = disk(&history);
+        disk.broken
+            .push((PathBuf::from(FILE), block * block_bytes + 3));
+        run_plainly(&history, &mut disk)
+    };
+    let (given, report, progress) = broken_in(2);
     assert_eq!((given, progress), (12, Progress::Done));
     assert_eq!(
         (report.lost, report.lost_uncounted, report.torn_bytes),
@@ -366,9 +370,7 @@ fn a_stretch_that_cannot_be_read_costs_its_points_and_is_named() {
         report.harms[0]
     );
     // In the last block: nothing that follows tells how many points it had.
-    let mut disk = super::tests::disk(&history);
-    disk.broken.push((PathBuf::from(FILE), 4 * block_bytes + 3));
-    let (given, report, _) = run_plainly(&history, &mut disk);
+    let (given, report, _) = broken_in(4);
     assert_eq!(
         (given, report.lost, report.lost_uncounted),
         (12, 0, 1),
