@@ -117,6 +117,8 @@ pub(super) struct Create {
     published: bool,
     failure: Option<FileError>,
     patience: Patience,
+    /// The same for the name alone, which nothing renews: each lap fills another file.
+    naming: Patience,
 }
 
 impl Create {
@@ -188,6 +190,7 @@ impl Create {
             published: false,
             failure: None,
             patience: Patience::new(),
+            naming: Patience::new(),
         };
         create.name_temporary();
         Ok(create)
@@ -373,8 +376,8 @@ impl Create {
             self.go_named();
         } else if command == Command::Rename && no_flags.contains(&refusal) {
             self.workshop.way = Way::Linked;
-        } else {
-            self.fail(Stage::Publish, errno);
+        } else if !self.naming.forgives(errno) {
+            note(&mut self.failure, Stage::Publish, errno);
         }
     }
 
@@ -401,6 +404,7 @@ impl Create {
 impl Machine for Create {
     fn next(&mut self, round: &mut Vec<Command>) -> Next {
         self.patience.begin_round();
+        self.naming.begin_round();
         if self.failure.is_some() || self.published {
             return self.next_tidy(round);
         }
