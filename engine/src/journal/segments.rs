@@ -328,6 +328,8 @@ impl Journal {
             && let Some(limbo) = self.limbo.pop_front()
         {
             self.free.push(limbo.path);
+            // It is made already: what a new one lacked does not hold for it.
+            self.point_lane.failure = None;
         }
         while self.point_files() > self.point_files_max()
             && let Some(path) = self.free.pop()
