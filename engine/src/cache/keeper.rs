@@ -30,6 +30,8 @@ pub(super) struct Keeper {
     late: SeriesSet,
     /// Those of them of which points came back since the last take.
     untaken: SeriesSet,
+    /// All series of which unwritten points came back in this run.
+    came_back: SeriesSet,
 }
 
 impl Keeper {
@@ -151,6 +153,7 @@ impl Keeper {
         if cache.owes(id) {
             self.late.insert(id);
             self.untaken.insert(id);
+            self.came_back.insert(id);
         }
     }
 
@@ -178,9 +181,15 @@ impl Keeper {
         self.late.contains(id)
     }
 
+    /// Did unwritten points of a series come back in this run, written by now or not?
+    pub(super) fn has_come_back(&self, id: SeriesId) -> bool {
+        self.came_back.contains(id)
+    }
+
     /// The number stands for another series from now on.
     fn rename(&mut self, id: SeriesId) {
         self.late.remove(id);
+        self.came_back.remove(id);
         self.untaken.remove(id);
         if let Some(journal) = &mut self.journal {
             journal.forget(id);
@@ -242,8 +251,10 @@ impl Keeper {
     /// Bytes of what is remembered here, the journal's included. Asked for all the time.
     pub(super) fn bytes(&self) -> u64 {
         let journal = self.journal.as_ref();
-        let sets = [&self.linked, &self.unlinked, &self.late, &self.untaken];
-        let sets: usize = sets.iter().map(|set| set.bytes()).sum();
+        let of_links = [&self.linked, &self.unlinked];
+        let of_points = [&self.late, &self.untaken, &self.came_back];
+        let sets = of_links.into_iter().chain(of_points);
+        let sets: usize = sets.map(SeriesSet::bytes).sum();
         let own = self.live.allocation_size() + sets;
         journal.map_or(0, |journal| journal.memory_bytes()) + own as u64
     }

@@ -247,6 +247,7 @@ impl Shard {
         let first = self.keep.held_writes.front().map(|(serial, _, _)| *serial);
         first.filter(|serial| self.may_be_seen(*serial))?;
         let (_, token, operation) = self.keep.held_writes.pop_front()?;
+        self.writer.goes(token, self.now.instant);
         Some((token, operation))
     }
 

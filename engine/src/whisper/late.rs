@@ -42,7 +42,7 @@ pub fn late(header: &Header, points: &[Point], now: u32, image: &Image) -> Late 
 }
 
 /// What the slots hold for whose sake `late` leaves points out, as pieces to be written once more, unless
-/// one of `pieces` has the slot; all of it has been read.
+/// one of `pieces`, which are sorted, has the slot; all of it has been read. Neighbours are merged.
 pub fn again(
     header: &Header,
     points: &[Point],
@@ -51,24 +51,30 @@ pub fn again(
 ) {
     let numbers = 0..header.archives.len();
     let bases: Vec<Option<u32>> = numbers.map(|number| image.base(header, number)).collect();
-    let written = pieces.len();
-    for point in points {
-        let Ok(Some((offset, stored))) = taken(header, *point, now, (image, &bases)) else {
-            continue;
-        };
-        let has_it = |piece: &Piece| {
-            let end = piece.offset + piece.bytes.len() as u64;
-            (piece.offset..end).contains(&offset)
-        };
-        // Points of one interval come side by side.
-        let is_last = pieces[written..].last().is_some_and(has_it);
-        if !is_last && !pieces.iter().any(has_it) {
-            let mut bytes = Vec::with_capacity(POINT_BYTES);
-            encode_point(stored, &mut bytes);
-            pieces.push(Piece { offset, bytes });
-        }
-    }
+    let has_it = |offset: u64| {
+        let after = pieces.partition_point(|piece| piece.offset <= offset);
+        let last = pieces[..after].last();
+        last.is_some_and(|piece| offset < piece.offset + piece.bytes.len() as u64)
+    };
+    let slots = points
+        .iter()
+        .filter_map(|point| taken(header, *point, now, (image, &bases)).ok()?);
+    let mut slots: Vec<(u64, Point)> = slots.filter(|(offset, _)| !has_it(*offset)).collect();
+    slots.sort_by_key(|(offset, _)| *offset);
+    slots.dedup_by_key(|(offset, _)| *offset);
+    pieces.extend(slots.into_iter().map(|(offset, stored)| {
+        let mut bytes = Vec::with_capacity(POINT_BYTES);
+        encode_point(stored, &mut bytes);
+        Piece { offset, bytes }
+    }));
     pieces.sort_by_key(|piece| piece.offset);
+    pieces.dedup_by(|next, piece| {
+        let touches = piece.offset + piece.bytes.len() as u64 == next.offset;
+        if touches {
+            piece.bytes.append(&mut next.bytes);
+        }
+        touches
+    });
 }
 
 /// What a coarser archive has, and where, in the interval of a point that fits no finer one; what is known

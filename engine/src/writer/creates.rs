@@ -65,7 +65,7 @@ impl Pressure {
 #[derive(Debug)]
 pub(super) struct Create {
     pub(super) series: SeriesId,
-    since: Instant,
+    pub(super) since: Instant,
     /// In flight with the file; none where they are written later.
     firsts: Option<Box<Firsts>>,
 }

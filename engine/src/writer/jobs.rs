@@ -92,8 +92,7 @@ impl Jobs {
         FileToken(u64::from(slot.generation) << 32 | u64::from(index))
     }
 
-    /// Takes the job that an outcome belongs to.
-    pub(super) fn remove(&mut self, token: FileToken) -> Job {
+    fn slot(&mut self, token: FileToken) -> (u32, &mut Slot) {
         let (generation, index) = (token.0 >> 32, token.0 & u64::from(u32::MAX));
         let Ok(index) = u32::try_from(index) else {
             unreachable!("masked to 32 bits")
@@ -103,12 +102,26 @@ impl Jobs {
             u64::from(slot.generation) == generation,
             "outcome for a job that is gone: {token:?}"
         );
+        (index, slot)
+    }
+
+    /// A job in flight.
+    pub(super) fn of(&mut self, token: FileToken) -> &mut Job {
+        let Some(job) = &mut self.slot(token).1.job else {
+            unreachable!("no job in flight for {token:?}")
+        };
+        job
+    }
+
+    /// Takes the job that an outcome belongs to.
+    pub(super) fn remove(&mut self, token: FileToken) -> Job {
+        let (index, slot) = self.slot(token);
         let Some(job) = slot.job.take() else {
             unreachable!("no job in flight for {token:?}")
         };
         slot.generation = slot.generation.wrapping_add(1);
-        self.free.push(index);
         let volume = slot.volume;
+        self.free.push(index);
         if let Some(count) = self.counts[volume.index()].of(&job) {
             *count -= 1;
         }

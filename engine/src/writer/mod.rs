@@ -307,7 +307,7 @@ impl Writer {
             );
             let update = Update::new(series, points, ledger.recent(series), now);
             let mut update = update
-                .late(ledger.is_late(series))
+                .late(ledger.is_late(series), ledger.has_come_back(series))
                 .held(std::mem::take(&mut held_for))
                 .whole(ledger.is_in_disk_order(volume));
             let path = self.path(ledger, series);
@@ -586,6 +586,21 @@ impl Writer {
     /// The next operation for the driver.
     pub fn next_operation(&mut self) -> Option<(FileToken, FileOperation)> {
         self.operations.pop()
+    }
+
+    /// An operation that was held back goes to the disk now: what it takes counts from here.
+    pub fn goes(&mut self, token: FileToken, now: Instant) {
+        match self.jobs.of(token) {
+            Job::Create(create) => create.since = now,
+            Job::Update(update) => update.started = now,
+            Job::Probe { .. }
+            | Job::Adopt { .. }
+            | Job::SecondLook { .. }
+            | Job::Locate { .. }
+            | Job::Inspect(_)
+            | Job::Look(_)
+            | Job::SetAside(..) => {}
+        }
     }
 
     /// The next finished inspection: its ticket and what came of it.

@@ -518,6 +518,11 @@ impl Ledger {
         self.keeper.is_late(series)
     }
 
+    /// Are there points among its recent ones that an earlier run may have written?
+    pub fn has_come_back(&self, series: SeriesId) -> bool {
+        self.keeper.has_come_back(series)
+    }
+
     /// The points that a new file of this series may begin with (see `Cache::firsts`); none where an
     /// earlier run may have written some.
     pub fn firsts(&self, series: SeriesId) -> Option<Vec<Point>> {

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::journal::{JournalConfig, Sync};
+use crate::limits::CREATES_IN_FLIGHT_MAX;
 use crate::shard::keep::Asker;
 
 const FILE: &str = "/data/a/b.wsp";
@@ -39,6 +40,26 @@ fn no_file_shows_what_the_journal_s_disk_does_not_have() {
         world.settle();
         assert_eq!(world.disk.points(FILE).len(), in_file + 1);
     }
+}
+
+/// A create is slow by its own disk, not by the journal's: one slow sync did not leave two at a time.
+#[test]
+fn what_waits_for_the_journal_is_no_slow_create() {
+    let mut world = world();
+    let point = world.point(9, 1.5);
+    world.take("a.b", point);
+    only_data(&mut world, 1);
+    world.hold = false;
+    world.settle();
+    assert_eq!(world.disk.points(FILE), [point]);
+    for number in 0..40 {
+        world.take(&format!("a.new{number}"), point);
+    }
+    only_data(&mut world, 1);
+    world.settle_journal();
+    let is_create = |operation: &FileOperation| matches!(operation, FileOperation::Create { .. });
+    let creates = world.held.iter().filter(|(_, _, it)| is_create(it));
+    assert_eq!(creates.count(), CREATES_IN_FLIGHT_MAX);
 }
 
 #[test]

@@ -54,6 +54,7 @@ pub(super) struct Update {
     recent: Vec<Point>,
     /// Some of the points an earlier run has accepted, and written or not.
     is_late: bool,
+    are_recent_late: bool,
     is_whole: bool,
     visit: Option<VisitId>,
     image: Image,
@@ -74,6 +75,7 @@ impl Update {
             points,
             recent,
             is_late: false,
+            are_recent_late: false,
             is_whole: false,
             visit: None,
             image: Image::new(),
@@ -83,9 +85,14 @@ impl Update {
         }
     }
 
-    /// The same where some of the points come from an earlier run, which may have written them.
-    pub(super) fn late(self, is_late: bool) -> Self {
-        Self { is_late, ..self }
+    /// The same where some of the points, or of the recent ones, come from an earlier run, which may have
+    /// written them.
+    pub(super) fn late(self, is_late: bool, are_recent_late: bool) -> Self {
+        Self {
+            is_late,
+            are_recent_late,
+            ..self
+        }
     }
 
     /// The same that the limiter had held for so long.
@@ -243,30 +250,38 @@ impl Update {
     }
 
     /// The plan that writes recent points again. Its outcome is that of the new ones alone. Among the
-    /// recent ones are late points for which a coarse slot was spared: that holds for them still.
+    /// recent ones may be late points for which a coarse slot was spared: that holds for them still.
     fn plan_again(&self, header: &Header, planner: &mut Planner) -> Result<(Plan, usize), Fault> {
         let outcome = match self.plan_points(header, planner)? {
             Plan::Write { outcome, .. } => outcome,
             need @ Plan::Need(_) => return Ok((need, 0)),
         };
-        let mut all = match self.unspared(header, &self.recent)? {
+        let due = |points: &Vec<Point>, are_late: bool| {
+            if are_late {
+                self.unspared(header, points)
+            } else {
+                Ok(Late::Write(points.clone()))
+            }
+        };
+        let mut all = match due(&self.recent, self.are_recent_late)? {
             Late::Write(writes) => writes,
             Late::Need(needs) => return Ok((Plan::Need(needs), 0)),
         };
         let count = all.len();
-        all.extend_from_slice(&self.points);
-        if self.is_late
-            && let Late::Write(writes) = self.unspared(header, &all)?
-        {
-            all = writes;
+        // The plan of them alone has read what they need.
+        if let Late::Write(writes) = due(&self.points, self.is_late)? {
+            all.extend(writes);
         }
         let plan = planner.plan(header, &all, self.unix_now, &self.image);
         let mut pieces = match plan.map_err(Fault::Plan)? {
             Plan::Write { pieces, .. } => pieces,
             need @ Plan::Need(_) => return Ok((need, 0)),
         };
-        let spared = [&self.recent, &self.points].into_iter();
-        for points in spared.take(1 + usize::from(self.is_late)) {
+        let both = [
+            (&self.recent, self.are_recent_late),
+            (&self.points, self.is_late),
+        ];
+        for (points, _) in both.into_iter().filter(|(_, are_late)| *are_late) {
             again(header, points, self.unix_now, (&self.image, &mut pieces));
         }
         Ok((Plan::Write { pieces, outcome }, count))

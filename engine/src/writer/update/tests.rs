@@ -314,7 +314,7 @@ fn late_points_leave_a_coarse_slot_that_has_their_interval() {
         ..clock::now()
     };
     let update = Update::new(SeriesId(3), late_points([8.0, 9.0]), Vec::new(), now);
-    let outcome = carry_on(&mut file, update.late(true), &mut layouts).unwrap();
+    let outcome = carry_on(&mut file, update.late(true, false), &mut layouts).unwrap();
     let Outcome {
         written, spared, ..
     } = outcome.1;
@@ -340,7 +340,7 @@ fn late_points_write_the_slot_that_they_leave_once_more() {
     };
     let mut planner = Planner::default();
     let late = vec![at(1500), at(1400)];
-    let mut update = Update::new(SeriesId(3), late, Vec::new(), now).late(true);
+    let mut update = Update::new(SeriesId(3), late, Vec::new(), now).late(true, false);
     let known = (&layouts, &mut planner);
     let mut operation = update.open("/data/a.wsp".into(), Access::default(), known);
     let pieces = loop {
@@ -383,13 +383,16 @@ fn what_is_written_again_leaves_a_coarse_slot_alone_that_was_spared() {
         unix_seconds: NOW,
         ..clock::now()
     };
-    for is_late in [false, true] {
+    for (is_late, are_recent_late) in [(false, true), (true, true), (true, false), (false, false)] {
         // The newest is not in the file, as after a restore.
         let recent = vec![at(1500, 1.0), at(120, 2.0)];
-        let update = Update::new(SeriesId(3), vec![at(60, 4.0)], recent, now).late(is_late);
+        let update = Update::new(SeriesId(3), vec![at(60, 4.0)], recent, now);
+        let update = update.late(is_late, are_recent_late);
+        let mut file = file.clone();
         carry_on(&mut file, update, &mut layouts).unwrap();
         assert!(stored(&file, 0).contains(&at(120, 2.0)));
-        assert!(stored(&file, 1).contains(&at(1500, 3.0)));
+        let value = if are_recent_late { 3.0 } else { 1.0 };
+        assert!(stored(&file, 1).contains(&at(1500, value)));
     }
 }
 
@@ -425,7 +428,7 @@ fn late_points_find_the_end_of_a_file_that_was_cut_short() {
             for is_whole in [false, true] {
                 let mut cut = sound[..length].to_vec();
                 let update = Update::new(SeriesId(3), late.to_vec(), Vec::new(), now);
-                let update = update.late(true).whole(is_whole);
+                let update = update.late(true, false).whole(is_whole);
                 let done = carry_on(&mut cut, update, &mut Layouts::default());
                 // Who reads all of it sees the end, who needs nothing of what lacks writes.
                 let needs_more = length <= coarse + 12;
@@ -448,7 +451,7 @@ fn an_update_whose_reads_bring_nothing_fails_in_the_end() {
     let (mut layouts, mut planner) = (Layouts::default(), Planner::default());
     let bytes = file(&[(60, 10), (300, 100)]);
     let late = points(NOW - 1500, 1);
-    let mut update = Update::new(SeriesId(3), late, Vec::new(), now).late(true);
+    let mut update = Update::new(SeriesId(3), late, Vec::new(), now).late(true, false);
     let known = (&layouts, &mut planner);
     let opened = update.open("/data/a.wsp".into(), Access::default(), known);
     let FileOperation::Open { ranges, .. } = opened else {
