@@ -178,7 +178,8 @@ impl Journal {
         }
     }
 
-    /// A lane's next segment cannot be had. That is a failure only once it is needed.
+    /// A lane's next segment cannot be had. That is a failure only once it is needed, and none where a free
+    /// one is there: what a new one lacked does not hold for that.
     pub(super) fn not_opened(&mut self, kind: Kind, error: FileError) {
         let wait = if error.is_passing() {
             JOURNAL_SCARCE_RETRY
@@ -186,9 +187,9 @@ impl Journal {
             JOURNAL_RETRY
         };
         let retry_at = self.now.instant + wait;
+        let has_free = kind == Kind::Points && !self.free.is_empty();
         let lane = self.lane(kind);
         let next = std::mem::replace(&mut lane.next, Next::None);
-        lane.failure = Some((error, retry_at));
         let is_needed = lane.present.is_none();
         let Next::Making {
             path,
@@ -198,13 +199,15 @@ impl Journal {
         else {
             unreachable!("a segment of {kind:?} was not opened: {next:?}")
         };
+        let is_failure = is_made || !has_free || error.is_passing();
+        lane.failure = is_failure.then_some((error, retry_at));
         if let Some(visit) = append {
             self.tasks.ask(Task::Close, FileOperation::Close { visit });
         }
         if is_made {
             self.tasks.ask(Task::Remove, FileOperation::Remove { path });
         }
-        if is_needed && self.is_final(error) {
+        if is_failure && is_needed && self.is_final(error) {
             self.fail(error);
         }
     }
@@ -328,8 +331,9 @@ impl Journal {
             && let Some(limbo) = self.limbo.pop_front()
         {
             self.free.push(limbo.path);
-            // It is made already: what a new one lacked does not hold for it.
-            self.point_lane.failure = None;
+            // It is made already: what a new one lacked does not hold for it, but for descriptors.
+            let failure = &mut self.point_lane.failure;
+            failure.take_if(|(error, _)| !error.is_passing());
         }
         while self.point_files() > self.point_files_max()
             && let Some(path) = self.free.pop()

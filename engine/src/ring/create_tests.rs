@@ -114,3 +114,18 @@ fn a_temporary_name_is_beside_its_file_and_changes_when_taken() {
     machine.answered(Command::OpenTemporary, Err(Errno::EXIST.raw_os_error()));
     assert_ne!(machine.path(PathOf::Temporary), first.as_c_str());
 }
+
+/// Each lap opens and fills another file, and that is no progress of the name.
+#[test]
+fn a_name_that_keeps_being_refused_ends_the_create() {
+    use Mood::{Refuses, Willing};
+    // Open, space, head and sync go well, the link does not, and its close goes well again.
+    let (well, refused) = ([Willing; 4], [Refuses(Errno::NOMEM), Willing]);
+    let laps = [&well[..], &refused].concat().repeat(1_000);
+    let mut kernel = Played::new(Vec::new(), false, laps);
+    kernel.cuts_all = false;
+    let mut machine = create(Way::Nameless, Allocation::Fallocate, 5_000, true);
+    let (stage, errno) = (Stage::Publish, Errno::NOMEM.raw_os_error());
+    assert_eq!(kernel.play(&mut machine), Err(FileError { stage, errno }));
+    assert!(!kernel.published && !kernel.open);
+}

@@ -53,7 +53,7 @@ pub(super) struct Played {
     /// It was told of reads in any order.
     advised: bool,
     /// Whatever fails cuts its link, as threads do it; io_uring's are cut by fewer (`cuts`).
-    cuts_all: bool,
+    pub(super) cuts_all: bool,
     moods: std::vec::IntoIter<Mood>,
 }
 

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use super::{Damage, Harm, Report, Stretch};
 use crate::journal::block::{Head, Kind};
-use crate::journal::survey::{self, SegmentFile};
+use crate::journal::survey::SegmentFile;
 use crate::journal::walk::{Gap, SegmentKey, Tail};
 use crate::limits::JOURNAL_HARMS_KEPT_MAX;
 
@@ -152,9 +152,6 @@ pub(super) fn settle(
             }
             report.harms_more += std::mem::take(&mut file.harms_more);
             if file.unread_until.is_some() {
-                // Nothing of it was read: no serial tells what it had.
-                let is_names = survey::named(&file.path).is_some_and(|it| it.kind == Kind::Names);
-                report.lost_uncounted += u64::from(file.first.is_none() && !is_names);
                 report.unread.insert(file.path.clone());
             }
         }

@@ -581,6 +581,55 @@ fn a_segment_that_cannot_be_made_fails_when_it_is_needed() {
     assert!(rig.journal.stats().get(Counter::JournalMissed) > before);
 }
 
+/// The disk is full while a new segment is made, and meanwhile, or right after, an old one gets free.
+#[test]
+fn a_free_segment_serves_where_a_new_one_was_refused() {
+    for is_refused_first in [true, false] {
+        let mut rig = Rig::new(config());
+        fill(&mut rig, 2);
+        let is_reserve = |op: &&FileOperation| matches!(op, FileOperation::Reserve { .. });
+        let refused = |rig: &Rig| rig.disk.waits().iter().position(is_reserve);
+        // Everything else is answered.
+        let settle_beside = |rig: &mut Rig| {
+            rig.end_turn();
+            while let Some(place) = (0..rig.disk.waiting()).find(|it| Some(*it) != refused(rig)) {
+                rig.disk.answer(&mut rig.journal, place, None);
+                rig.end_turn();
+            }
+        };
+        while refused(&rig).is_none() {
+            points(&mut rig);
+            rig.pass_ms(10);
+            settle_beside(&mut rig);
+        }
+        let refuse = |rig: &mut Rig| {
+            let place = refused(rig).unwrap();
+            rig.disk.answer(&mut rig.journal, place, Some(ENOSPC));
+        };
+        if is_refused_first {
+            refuse(&mut rig);
+        }
+        rig.oldest_unwritten = None;
+        for _ in 0..3 {
+            rig.pass_ms(1_000);
+            settle_beside(&mut rig);
+            rig.sync_data();
+        }
+        if !is_refused_first {
+            assert!(!rig.journal.free.is_empty(), "none got free");
+            refuse(&mut rig);
+        }
+        rig.oldest_unwritten = Some(rig.second());
+        let (segments, missed) = (rig.journal.point_lane.upcoming, Counter::JournalMissed);
+        while rig.journal.point_lane.upcoming == segments {
+            points(&mut rig);
+            rig.commit();
+            assert_eq!(rig.journal.state(), State::Healthy, "{is_refused_first}");
+        }
+        assert_eq!(rig.journal.stats().get(missed), 0);
+    }
+}
+
 /// Points until the buffers are full, as there is no descriptor for the next segment.
 fn fill_for_want_of_a_descriptor(rig: &mut Rig) {
     lose_the_next_segment(rig, EMFILE);
