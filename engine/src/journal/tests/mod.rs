@@ -1,9 +1,11 @@
-//! The journal on a simulated disk: each promise by itself (`cases`), then all of them together over
-//! schedules that nobody would think of (`schedules`), then once on the ring itself (`real`).
+//! The journal on a simulated disk: each promise by itself (`cases`, and `failures` of the
+//! disk), then all of them together over schedules that nobody would think of (`schedules`), then once on
+//! the ring itself (`real`).
 
 mod cases;
 mod disk;
 mod doubt;
+mod failures;
 mod reading;
 mod real;
 mod schedules;
