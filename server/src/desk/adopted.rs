@@ -24,6 +24,8 @@ use crate::config::Settings;
 pub(super) const TAKEN_NAME: &str = "taken";
 /// The note of a directory whose journal is several instances': their names, a line each.
 pub(super) const TOGETHER_NAME: &str = "instances";
+/// Either note while it is written.
+pub(super) const NEW_NAME: &str = "note.new";
 
 /// Looks for the journals that the one in `own` is to take over in its epoch, the oldest first, notes
 /// that it does, and says what may be left behind elsewhere. `bare` are those that lie in JOURNAL_DIR
@@ -245,11 +247,13 @@ fn listed(names: &str) -> String {
     names.lines().collect::<Vec<_>>().join(", ")
 }
 
-/// Writes a note that outlives a power cut.
+/// Writes a note that outlives a power cut, as the one before it does until then.
 fn write(path: &Path, text: &str) -> io::Result<()> {
-    let mut file = File::create(path)?;
+    let new = path.with_file_name(NEW_NAME);
+    let mut file = File::create(&new)?;
     writeln!(file, "{text}")?;
     file.sync_all()?;
+    fs::rename(&new, path)?;
     sync_directory(path)
 }
 

@@ -28,7 +28,7 @@ use benzene_engine::stats::Counter;
 use tokio::time::sleep;
 
 use super::Desk;
-use super::adopted::{self, TAKEN_NAME, TOGETHER_NAME};
+use super::adopted::{self, NEW_NAME, TAKEN_NAME, TOGETHER_NAME};
 use super::cut_off;
 use super::hold::{Held, LOCK_NAME};
 use super::look::{left_in, look_through};
@@ -44,7 +44,14 @@ const SYNC_RETRY: Duration = Duration::from_secs(10);
 /// The file that asks the next stop to write everything out (`benzene stop --drain`).
 pub(crate) const DRAIN_NAME: &str = "drain";
 /// Files of the directory that are no part of the journal.
-pub(crate) const NOTES: [&str; 5] = [LOCK_NAME, DRAIN_NAME, TAKEN_NAME, TOGETHER_NAME, DATA_NAME];
+pub(crate) const NOTES: [&str; 6] = [
+    LOCK_NAME,
+    DRAIN_NAME,
+    TAKEN_NAME,
+    TOGETHER_NAME,
+    NEW_NAME,
+    DATA_NAME,
+];
 
 /// Why the journal cannot be used.
 #[derive(Debug, thiserror::Error)]

@@ -99,11 +99,17 @@ fcntl.ioctl(os.open(sys.argv[1], os.O_RDONLY), SHUTDOWN, struct.pack('I', NO_LOG
         let home = ended.root.keep();
         self.unmount();
         self.mount();
-        let root = tempfile::tempdir_in(&self.at).unwrap();
+        let aside = home.with_extension("before");
+        fs::rename(&home, &aside).unwrap();
+        // It keeps its name: notes in the journal's directories say by whom they are.
+        let name = home.file_name().unwrap();
+        let mut named = tempfile::Builder::new();
+        let root = named.prefix(name).rand_bytes(0).tempdir_in(&self.at);
+        let root = root.unwrap();
         for name in ["whisper", "journal"] {
-            fs::rename(home.join(name), root.path().join(name)).unwrap();
+            fs::rename(aside.join(name), root.path().join(name)).unwrap();
         }
-        drop(fs::remove_dir_all(&home));
+        drop(fs::remove_dir_all(&aside));
         root
     }
 }
