@@ -9,15 +9,13 @@ pub const PATH_BYTES_MAX: usize = 4096;
 pub const DATA_DIR_BYTES_MAX: usize = 1024;
 /// Longest file or directory name (NAME_MAX on ext4, XFS, btrfs, tmpfs).
 pub const PATH_COMPONENT_BYTES_MAX: usize = 255;
-/// Longest metric name. It becomes a path: data directory, name and `.wsp` must fit in
-/// `PATH_BYTES_MAX`.
+/// Longest metric name. It becomes a path: data directory, name and `.wsp` must fit in `PATH_BYTES_MAX`.
 pub const METRIC_NAME_BYTES_MAX: usize = 3060;
 const _: () =
     assert!(DATA_DIR_BYTES_MAX + 1 + METRIC_NAME_BYTES_MAX + ".wsp".len() < PATH_BYTES_MAX);
 
-/// Most rewritings of a received name before it must have come to rest. One folding can lay bare
-/// OpenMetrics tags, whose metric can hold `;` tags, which are then sorted: three, and one to see
-/// that nothing changes.
+/// Most rewritings of a received name before it must have come to rest. One folding can lay bare OpenMetrics
+/// tags, whose metric can hold `;` tags, which are then sorted: three, and one to see that nothing changes.
 pub const METRIC_NAME_PASSES_MAX: usize = 6;
 
 /// Longest line of the line protocol, without its newline: Twisted's LineOnlyReceiver.MAX_LENGTH,
@@ -54,9 +52,8 @@ pub const LINE_PENDING_BYTES_KEPT: usize = 1024;
 const _: () = assert!(LINE_PENDING_BYTES_KEPT < LINE_BYTES_MAX);
 /// Room for an unfinished frame that a connection keeps between frames, for the same reason.
 pub const FRAME_PENDING_BYTES_KEPT: usize = 64 << 10;
-/// Most objects in one pickle, and most places where they stand in lists. An honest point is five
-/// objects in no fewer than 40 bytes, so the largest frame fits; one of nothing but empty lists,
-/// a byte each, does not.
+/// Most objects in one pickle, and most places where they stand in lists. An honest point is five objects in
+/// no fewer than 40 bytes, so the largest frame fits; one of nothing but empty lists, a byte each, does not.
 pub const PICKLE_OBJECTS_MAX: usize = 8 << 20;
 const _: () = assert!(PICKLE_FRAME_BYTES_MAX / 40 * 5 <= PICKLE_OBJECTS_MAX);
 /// Objects for which an idle unpickler keeps its memory: a relay's batch of 500 points, many times.
@@ -195,8 +192,7 @@ pub const CONFIG_LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Longest value in a configuration file once its `%(key)s` references are resolved: ten keys that
 /// each name another ten times would otherwise fill the memory.
 pub const INI_VALUE_BYTES_MAX: usize = 64 << 10;
-/// Most keys that a reference in a configuration file may lead through: Python's
-/// MAX_INTERPOLATION_DEPTH.
+/// Most keys that a reference in a configuration file may lead through: Python's MAX_INTERPOLATION_DEPTH.
 pub const INI_REFERENCE_DEPTH_MAX: usize = 10;
 
 /// Faults of one configuration file that are listed: whoever reads them mends some and looks again,
@@ -227,8 +223,7 @@ pub const CLOCK_AHEAD_S: u32 = 1;
 
 /// Slowest rate of a budget that is not zero, per second: one in an hour.
 pub const BUDGET_RATE_MIN: f64 = 1.0 / 3600.0;
-/// Fastest rate of a budget, per second: no disk comes near, and the steps of its time are still
-/// fine enough.
+/// Fastest rate of a budget, per second: no disk comes near, and the steps of its time are still fine enough.
 pub const BUDGET_RATE_MAX: f64 = 100e6;
 /// Longest burst of a budget, in seconds.
 pub const BUDGET_BURST_S_MAX: f64 = 60.0;
@@ -332,9 +327,8 @@ pub const WAITING_RESERVE: u64 = 3;
 /// points up and says so: long enough for a lock or a short shortage, short enough for systemd.
 pub const DRAIN_ATTEMPTS_MAX: u32 = 10;
 
-/// Points in one message between shards: one wake-up serves them all, and a message of them
-/// (4 KB, and at most some 15 KB of new names) keeps a query behind it waiting for some ten
-/// microseconds.
+/// Points in one message between shards: one wake-up serves them all, and a message of them (4 KB, and at
+/// most some 15 KB of new names) keeps a query behind it waiting for some ten microseconds.
 pub const BATCH_POINTS_MAX: usize = 256;
 /// Near the bound in bytes, routes looked at for each one that begins: among a flood of names sent
 /// once, nearly each look finds one to give up; where a quarter are not used, they keep step.
@@ -361,8 +355,7 @@ pub const TURN_TIME_MAX: Duration = Duration::from_micros(100);
 /// How long a core asks the lists for new names in one turn, give or take `LIST_PATTERNS_PER_LOOK`
 /// patterns: as long as for all else that receivers bring.
 pub const TURN_JUDGING_MAX: Duration = TURN_TIME_MAX;
-/// Bytes of lines that are worked off between two looks at the clock: some 150 lines, 10 to 100
-/// microseconds.
+/// Bytes of lines that are worked off between two looks at the clock: some 150 lines, 10 to 100 microseconds.
 pub const TURN_SLICE_BYTES: usize = 8 << 10;
 /// What a received buffer costs in a turn besides its bytes, in bytes: so that a turn of many small
 /// ones is no longer than one of a large one.
@@ -439,8 +432,7 @@ pub const RECENT_SHARE: u64 = 16;
 /// Series that one step of a write order looks at, of which a turn takes one: a fifth of a
 /// millisecond, as long as a message of points takes.
 pub const SNAPSHOT_STEP_SERIES: usize = 4096;
-/// Series that become due in the order of the disk in a turn: a heap takes each in a tenth of a
-/// microsecond.
+/// Series that become due in the order of the disk in a turn: a heap takes each in a tenth of a microsecond.
 pub const SWEEP_STEP_SERIES: usize = 4096;
 /// Series that become due before their time in the order of the disk, where memory is short or a
 /// stop drains: a pass over so many files of 41 KB each lies close enough, and no more than these are
@@ -471,8 +463,7 @@ pub const RECEIVE_BUFFER_BYTES: u32 = 64 << 10;
 /// on, besides what is held for stalled ones. 512 KiB stay in the cache of a core; 64 buffers held
 /// 70 MB more in all where senders were stalled, and turns took milliseconds.
 pub const RECEIVE_BUFFERS: u16 = 8;
-/// Size of a receive buffer of query connections: the longest name fits; a long bulk request takes
-/// several.
+/// Size of a receive buffer of query connections: the longest name fits; a long bulk request takes several.
 pub const URGENT_BUFFER_BYTES: u32 = 4 << 10;
 const _: () = assert!(URGENT_BUFFER_BYTES as usize > METRIC_NAME_BYTES_MAX);
 /// Receive buffers of a core's query connections. They are apart from the receivers', which a flood
@@ -480,16 +471,22 @@ const _: () = assert!(URGENT_BUFFER_BYTES as usize > METRIC_NAME_BYTES_MAX);
 pub const URGENT_BUFFERS: u16 = 16;
 /// Receive buffer that is asked for a UDP socket (the kernel grants up to net.core.rmem_max).
 pub const UDP_SOCKET_BUFFER_BYTES: usize = 8 << 20;
-/// A hard limit on open files below this is said at start: ten thousand connections, and the files
-/// that some twenty cores have in flight.
+/// A hard limit on open files below this is said at start: ten thousand senders beside who asks, and what some
+/// twenty cores have open.
 pub const OPEN_FILES_WANTED: u64 = 16 << 10;
-const _: () = assert!(OPEN_FILES_WANTED >= 10_000 + 20 * FILES_OF_CORE);
-/// Connections that ask have one in so many of the descriptors that the limit on open files allows.
+const _: () = {
+    let asking = OPEN_FILES_WANTED / ASKERS_PART;
+    let of_core = OWN_OF_CORE + (CREATES_IN_FLIGHT_MAX * 2) as u64 + JOURNAL_VISITS_MAX as u64;
+    assert!(OPEN_FILES_WANTED - asking >= 10_000 + OWN_OF_PROCESS + 20 * of_core);
+};
+/// Connections that ask have one in so many of the descriptors that the limit on open files allows, and what
+/// senders may not have.
 pub const ASKERS_PART: u64 = 8;
-/// Descriptors that connections leave to each core at least, but for half of what the limit allows: without
-/// one no file is made, and the journal cannot go on in its next segment.
-pub const FILES_OF_CORE: u64 =
-    (UPDATES_IN_FLIGHT_MAX + CREATES_IN_FLIGHT_MAX * 2) as u64 + JOURNAL_VISITS_MAX as u64;
+/// Descriptors that a core has beside its files: its rings and its waker take three.
+pub const OWN_OF_CORE: u64 = 8;
+/// Descriptors that the process has beside its cores and connections: some thirty are listeners, locks, logs
+/// and the tag database.
+pub const OWN_OF_PROCESS: u64 = 64;
 /// Most descriptors that any process can have (fs.nr_open's own bound, a little more than that many):
 /// the largest MAX_RECEIVER_CONNECTIONS other than inf.
 pub const OPEN_FILES_MAX: u64 = 1 << 31;
@@ -617,13 +614,14 @@ pub const JOURNAL_RETRY: Duration = Duration::from_secs(10);
 pub const JOURNAL_READ_BYTES: u32 = 1 << 20;
 /// Reads of one replay in flight, and of their answers waiting: 4 MiB a shard keep a disk busy.
 pub const JOURNAL_READS_AHEAD_MAX: usize = 4;
-/// Bytes that are given up where the disk cannot read them: a failed read is done again in so small
-/// pieces.
+/// Bytes that are given up where the disk cannot read them: a failed read is done again in so small pieces.
 pub const JOURNAL_REREAD_BYTES: u32 = 16 << 10;
 const _: () = assert!(JOURNAL_READ_BYTES.is_multiple_of(JOURNAL_REREAD_BYTES));
 /// How long a read of a replay, or a next segment, rests that failed for want of descriptors or memory: it
 /// is tried again until it succeeds, and a shard with a journal has a turn so often (`DATA_SYNC_LOOK`).
 pub const JOURNAL_SCARCE_RETRY: Duration = Duration::from_secs(1);
+/// How long a next segment is waited for so behind a stop, while connections leave their descriptors.
+pub const JOURNAL_LAST_WANT: Duration = Duration::from_secs(3);
 /// Places of damage that a replay names one by one; the others it counts.
 pub const JOURNAL_HARMS_KEPT_MAX: usize = 256;
 

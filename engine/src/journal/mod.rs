@@ -206,12 +206,13 @@ pub struct Journal {
 }
 
 /// Which points are taken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Intake {
     /// Those that there is room for.
     Open,
-    /// Whatever was read, at the bound and without a disk too: the last ones come.
-    Last,
+    /// Whatever was read, at the bound and without a disk too: the last ones come. Until then a segment
+    /// that lacks a descriptor is waited for.
+    Last(Instant),
     /// None.
     Over,
 }

@@ -205,7 +205,12 @@ impl Journal {
             self.tasks.ask(Task::Close, FileOperation::Close { visit });
         }
         if is_made {
-            self.tasks.ask(Task::Remove, FileOperation::Remove { path });
+            // A want says nothing of the file, whose room the disk may not have once more.
+            if kind == Kind::Points && error.is_passing() {
+                self.free.push(path);
+            } else {
+                self.tasks.ask(Task::Remove, FileOperation::Remove { path });
+            }
         }
         if is_failure && is_needed && self.is_final(error) {
             self.fail(error);

@@ -11,7 +11,9 @@ use super::task::{JournalToken, Task};
 use super::{Earlier, Intake, Journal, OnError, Retry, Round, State, Sync};
 use crate::breaks::{self, Break};
 use crate::clock::Now;
-use crate::limits::{JOURNAL_BLOCK_BYTES_NEAR, JOURNAL_COMMIT_AWAITED, JOURNAL_RETRY};
+use crate::limits::{
+    JOURNAL_BLOCK_BYTES_NEAR, JOURNAL_COMMIT_AWAITED, JOURNAL_LAST_WANT, JOURNAL_RETRY,
+};
 use crate::ring::{FileError, FileOperation, Piece};
 use crate::stats::Counter;
 
@@ -117,7 +119,7 @@ impl Journal {
     /// need be, and without being noted where the disk has failed and the process is to end for it.
     pub fn take_all(&mut self) {
         if self.intake == Intake::Open {
-            self.intake = Intake::Last;
+            self.intake = Intake::Last(self.now.instant + JOURNAL_LAST_WANT);
             self.try_anew();
         }
     }
@@ -342,9 +344,15 @@ impl Journal {
     }
 
     /// Whether a segment that could not be opened is a failure of the journal. Want of descriptors or
-    /// memory is none while senders can wait with the block; behind them nothing waits.
+    /// memory is none while senders can wait with the block, nor while they end, which leaves theirs; behind
+    /// them nothing waits.
     pub(super) fn is_final(&self, error: FileError) -> bool {
-        !error.is_passing() || self.intake != Intake::Open
+        let waits = match self.intake {
+            Intake::Open => true,
+            Intake::Last(until) => self.now.instant < until,
+            Intake::Over => false,
+        };
+        !error.is_passing() || !waits
     }
 
     /// Begins a round of syncs when it is due: of all files that were written since the last one.

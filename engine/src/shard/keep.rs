@@ -134,7 +134,8 @@ impl Shard {
     /// A drain in which what is left to the journal has all the room, of this shard or of another, stands
     /// still: senders are read past the bound then, and what does not come back is the next start's. Not
     /// before: what comes out of a sender's socket as room is made comes from behind it, too. It stands
-    /// still also where no file may be written before the data's disk is synced, and that fails.
+    /// still also where no file may be written before earlier epochs are read and the data's disk is synced,
+    /// and that fails.
     fn look_for_stand_still(&mut self) {
         if !self.writer.is_draining() {
             return;
@@ -143,7 +144,7 @@ impl Shard {
         let is_left = self.writer.in_flight() == 0 && points == self.left_points();
         let are_all_left = self.ledger.note_left(if is_left { points } else { 0 });
         let is_full = is_left && are_all_left && self.ledger.is_at_bound();
-        if !is_full && !self.waits_for_failing_sync() {
+        if !is_full && !self.recalls_in_vain() {
             self.keep.still_since = None;
             return;
         }

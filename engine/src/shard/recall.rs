@@ -173,6 +173,8 @@ pub(super) struct Recall {
     unread: BTreeSet<PathBuf>,
     /// When reads are tried again that were put off.
     retry_at: Option<Instant>,
+    /// Reads were put off, and none has gone well since.
+    lacks_reads: bool,
     /// That they wait is said.
     quiet: Quiet,
 }
@@ -246,6 +248,7 @@ impl Recall {
             said: VecDeque::new(),
             unread: BTreeSet::new(),
             retry_at: None,
+            lacks_reads: false,
             quiet: Quiet::default(),
         }
     }
@@ -296,6 +299,7 @@ impl Recall {
             self.retry_at = None;
             return;
         };
+        self.lacks_reads = true;
         if self.quiet.due(now).is_some() {
             tracing::warn!(
                 "{} cannot be read just now: {error}; the journal is read on once it can be, and \
@@ -444,7 +448,7 @@ impl Shard {
             Progress::Done
         };
         match progress {
-            Progress::More => recall.is_busy = true,
+            Progress::More => (recall.is_busy, recall.lacks_reads) = (true, false),
             Progress::Waiting => {}
             // The writer makes room in the cache; the journal gets on by itself.
             Progress::Full => {
@@ -664,13 +668,20 @@ impl Shard {
         }
     }
 
-    /// Does nothing end earlier epochs, for syncs of the data fail or cannot be begun?
-    pub(super) fn waits_for_failing_sync(&self) -> bool {
-        self.recall.as_ref().is_some_and(|recall| {
-            matches!(recall.phase, Phase::Settling(_))
-                && !recall.is_data_safe()
-                && recall.data_sync.is_in_trouble()
-        })
+    /// Does nothing end earlier epochs, for they cannot be read just now, or syncs of the data fail or cannot
+    /// be begun?
+    pub(super) fn recalls_in_vain(&self) -> bool {
+        self.recall
+            .as_ref()
+            .is_some_and(|recall| match recall.phase {
+                Phase::Reading => recall.lacks_reads,
+                Phase::Settling(_) => !recall.is_data_safe() && recall.data_sync.is_in_trouble(),
+                Phase::Failing
+                | Phase::Waiting
+                | Phase::Sealing
+                | Phase::Removing
+                | Phase::Over => false,
+            })
     }
 
     /// Have earlier epochs ended, while files that are to be set aside may have their old names yet?

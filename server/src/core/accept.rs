@@ -3,8 +3,8 @@
 //! one connection at a time, take with it those that have come meanwhile, and rest while all cores
 //! together serve as many as are allowed: whoever comes then waits in the kernel's queue, with what it
 //! has sent, and is refused nothing. What a listener had accepted when the last place went waits here, at
-//! most one of each. An accept that fails rests, too. Whoever rests looks ten times a second whether it can go on;
-//! what keeps it is said once a minute.
+//! most one of each. Whoever rests for a place goes on as soon as a core gives one back. An accept that fails rests,
+//! too; ten times a second all are looked at anew. What keeps them is said once a minute.
 //! Invariant: while a connection waits here, the listener that accepted it rests, however many
 //! connections other cores close meanwhile: so it is looked at again.
 
@@ -30,7 +30,7 @@ const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 pub(super) struct Accepting {
     listeners: Vec<(SocketId, Entrance)>,
     /// Listeners that rest, and until when.
-    again: Vec<(Instant, SocketId)>,
+    again: Vec<Rest>,
     /// Connections that were accepted and for which there was no place.
     waiting: Vec<(Entrance, OwnedFd)>,
     failed: Quiet,
@@ -38,10 +38,19 @@ pub(super) struct Accepting {
     no_askers_more: Quiet,
 }
 
+/// A listener that rests.
+#[derive(Clone, Copy, Debug)]
+struct Rest {
+    listener: SocketId,
+    until: Instant,
+    /// There was no place for such a guest: as soon as there is one it goes on.
+    lacks: Option<Guest>,
+}
+
 impl Accepting {
     /// When a listener goes on.
     pub(super) fn deadline(&self) -> Option<Instant> {
-        self.again.iter().map(|(at, _)| *at).min()
+        self.again.iter().map(|rest| rest.until).min()
     }
 
     fn entrance_of(&self, listener: SocketId) -> Option<Entrance> {
@@ -49,8 +58,12 @@ impl Accepting {
         Some(found.1)
     }
 
-    fn rest(&mut self, listener: SocketId, now: Now) {
-        self.again.push((now.instant + ACCEPT_RETRY, listener));
+    fn rest(&mut self, listener: SocketId, lacks: Option<Guest>, now: Now) {
+        self.again.push(Rest {
+            listener,
+            until: now.instant + ACCEPT_RETRY,
+            lacks,
+        });
     }
 }
 
@@ -89,27 +102,33 @@ impl Core {
         if self.has_place(guest) {
             return self.arm(listener, entrance.service);
         }
-        self.accepting.rest(listener, now);
+        self.rest_full(listener, guest, now);
         self.shard.count(Counter::AcceptPauses, 1);
         self.say_full(guest, now);
     }
 
+    fn rest_full(&mut self, listener: SocketId, guest: Guest, now: Now) {
+        self.accepting.rest(listener, Some(guest), now);
+        self.peers.places.wait();
+    }
+
     fn say_full(&mut self, guest: Guest, now: Now) {
-        let (quiet, who, option) = match guest {
-            Guest::Sender => (
-                &mut self.accepting.no_senders_more,
-                "senders",
-                "MAX_RECEIVER_CONNECTIONS in carbon.conf or, where it is not set, ",
-            ),
-            Guest::Asker => (&mut self.accepting.no_askers_more, "cache queries", ""),
+        let (quiet, who) = match guest {
+            Guest::Sender => (&mut self.accepting.no_senders_more, "senders"),
+            Guest::Asker => (&mut self.accepting.no_askers_more, "cache queries"),
         };
         if let Some(unsaid) = quiet.due(now.instant) {
-            let most = self.peers.places.most(guest).unwrap_or(usize::MAX);
+            let places = &self.peers.places;
+            let option = if guest == Guest::Sender && places.most().is_set {
+                "MAX_RECEIVER_CONNECTIONS in carbon.conf"
+            } else {
+                "the hard limit on open files (ulimit -Hn, LimitNOFILE= under systemd)"
+            };
+            let most = places.most_of(guest).unwrap_or(usize::MAX);
             tracing::warn!(
                 "as many connections of {who} as there may be ({most}): further ones wait, with what \
                  they send, until others close; {unsaid} more times since the last message. Raise \
-                 {option}the hard limit on open files (ulimit -Hn, LimitNOFILE= under systemd), or see \
-                 who connects (ss -tn)"
+                 {option}, or see who connects (ss -tn)"
             );
         }
     }
@@ -118,7 +137,7 @@ impl Core {
     fn bounds(&self, service: Service) -> Option<Guest> {
         service
             .guest()
-            .filter(|guest| self.peers.places.most(*guest).is_some())
+            .filter(|guest| self.peers.places.most_of(*guest).is_some())
     }
 
     /// Whether one more may be served, and none that is accepted waits for that.
@@ -184,7 +203,7 @@ impl Core {
     }
 
     pub(super) fn accept_failed(&mut self, listener: SocketId, errno: i32, now: Now) {
-        self.accepting.rest(listener, now);
+        self.accepting.rest(listener, None, now);
         let Some(unsaid) = self.accepting.failed.due(now.instant) else {
             return;
         };
@@ -195,25 +214,33 @@ impl Core {
         );
     }
 
-    /// Goes on with what has rested for long enough, those that wait here first.
+    /// Is there a place for who connects to a listener that rests for want of one?
+    pub(super) fn may_accept(&self) -> bool {
+        let mut lacking = self.accepting.again.iter().filter_map(|rest| rest.lacks);
+        lacking.any(|guest| self.peers.places.has_one(guest))
+    }
+
+    /// Goes on with what has rested for long enough, or has a place now, those that wait here first.
     pub(super) fn accept_again(&mut self, now: Now) {
         if self.accepting.again.is_empty() {
             return;
         }
         self.place_waiting();
-        let due: Vec<SocketId> = self
-            .accepting
-            .again
-            .extract_if(.., |(at, _)| *at <= now.instant)
-            .map(|(_, listener)| listener)
-            .collect();
-        for listener in due {
+        let rests = std::mem::take(&mut self.accepting.again);
+        for rest in rests {
+            let listener = rest.listener;
+            let is_due = rest.until <= now.instant;
             let Some(Entrance { service, .. }) = self.accepting.entrance_of(listener) else {
                 unreachable!("{listener:?} rests, and is no listener")
             };
             match self.bounds(service) {
-                Some(guest) if !self.has_place(guest) => self.accepting.rest(listener, now),
-                _ => self.arm(listener, service),
+                Some(guest) if is_due && !self.has_place(guest) => {
+                    self.rest_full(listener, guest, now);
+                }
+                _ if is_due || rest.lacks.is_some_and(|guest| self.has_place(guest)) => {
+                    self.arm(listener, service);
+                }
+                _ => self.accepting.again.push(rest),
             }
         }
     }
@@ -234,7 +261,7 @@ impl Core {
             // One that rests has nothing to wait for any more.
             self.accepting
                 .again
-                .retain(|(_, resting)| *resting != listener);
+                .retain(|rest| rest.listener != listener);
         }
     }
 }
@@ -269,6 +296,43 @@ mod tests {
         let address = socket::local_addr(&listener).unwrap();
         core.listen(LINE, listener);
         (core, address)
+    }
+
+    /// The kernel has many that wait, and each makes room for the next: none waits for a rest to be over.
+    #[test]
+    fn a_place_that_is_given_back_is_taken_at_once() {
+        const SENDERS: u64 = 50;
+        let peers = Arc::new(Peers::new(
+            1,
+            Most {
+                senders: Some(1),
+                ..Most::default()
+            },
+        ));
+        let now = clock::now();
+        let (mut core, address) = core(Arc::clone(&peers), now);
+        for _ in 0..SENDERS {
+            // What it leaves open is closed with it: the daemon sees its end.
+            drop(TcpStream::connect(address).unwrap());
+        }
+        while core.shard.counted(Counter::Connections) < SENDERS
+            || !peers.places.has_one(Guest::Sender)
+        {
+            core.ring.turn(Some(Duration::from_millis(1)));
+            while let Some(event) = core.ring.next_event() {
+                core.dispatch(event, now);
+            }
+            // No time passes.
+            core.accept_again(now);
+            core.work_bulk();
+            core.obey_front();
+            let accepted = core.shard.counted(Counter::Connections);
+            assert!(
+                now.instant.elapsed() < Duration::from_secs(60),
+                "{accepted} accepted"
+            );
+        }
+        assert!(core.shard.counted(Counter::AcceptPauses) > 0);
     }
 
     /// Other cores open and close senders all the while: also between two looks at one accept.

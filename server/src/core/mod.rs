@@ -271,7 +271,7 @@ impl Core {
     fn wait(&self) -> Option<Duration> {
         let may_read = !self.is_held_up();
         let has_bulk = !self.bulk.is_empty() && may_read;
-        if has_bulk || self.front.has_work() || self.shard.has_work() {
+        if has_bulk || self.front.has_work() || self.shard.has_work() || self.may_accept() {
             return Some(Duration::ZERO);
         }
         let now = clock::now().instant;
@@ -471,8 +471,9 @@ impl Core {
                     tracing::debug!("connection {socket:?} closed");
                     self.ring.close(socket);
                     self.peers.closed(self.index);
-                    if let Some(guest) = service.guest() {
-                        self.peers.places.give_back(guest);
+                    let places = &self.peers.places;
+                    if service.guest().is_some_and(|guest| places.give_back(guest)) {
+                        self.wake(ACCEPTOR);
                     }
                 }
             }

@@ -10,7 +10,7 @@ use std::path::Path;
 
 use benzene_engine::device::{Class, Disk};
 use benzene_engine::limits::{
-    CREATES_IN_FLIGHT_MAX, FILE_THREADS_MAX, FILES_OF_CORE, JOURNAL_THREADS, JOURNAL_VISITS_MAX,
+    CREATES_IN_FLIGHT_MAX, FILE_THREADS_MAX, JOURNAL_THREADS, JOURNAL_VISITS_MAX, OWN_OF_CORE,
     RING_ENTRIES, UPDATES_IN_FLIGHT_LEAST, UPDATES_IN_FLIGHT_MAX, VOLUME_CREATES,
 };
 use benzene_engine::ring::{Driver, RingConfig, host};
@@ -133,6 +133,8 @@ pub(super) struct Files {
     /// Threads of the journal, where there is one.
     apart: usize,
     updates: usize,
+    /// Updates lock files, or are asked where these lie: through descriptors of the process, in any case.
+    opens_plain: bool,
     /// Descriptors for what is no update.
     beside: usize,
     /// Some disk has heads; who writes to another one says so (`Access::lazy`).
@@ -149,12 +151,15 @@ impl Files {
         } else {
             0
         };
+        let opens_plain =
+            settings.lock_writes || treatments.iter().any(|it| it.profile.in_disk_order);
         let beside = beside_updates(treatments.len());
         if let [one] = treatments {
             return Files {
                 workers: one.profile.kernel_workers,
                 apart,
                 updates: one.profile.updates_in_flight,
+                opens_plain,
                 beside,
                 write_back,
             };
@@ -165,6 +170,7 @@ impl Files {
             workers: settings.disk.kernel_workers_max.unwrap_or(workers),
             apart,
             updates: profiles.map(|it| it.updates_in_flight).sum(),
+            opens_plain,
             beside,
             write_back,
         }
@@ -182,13 +188,15 @@ impl Files {
         }
     }
 
-    /// Descriptors that the files of a core may take.
+    /// Descriptors that a core may take: without one no file is made, and the journal cannot go on in its
+    /// next segment.
     pub(super) fn descriptors(self, driver: Driver) -> u64 {
         let updates = match driver {
+            Driver::Uring if self.opens_plain => self.updates.max(UPDATES_IN_FLIGHT_MAX),
             Driver::Uring => 0,
             Driver::UringSync | Driver::PollSync => self.updates,
         };
-        FILES_OF_CORE.max((updates + self.beside) as u64)
+        OWN_OF_CORE + (updates + self.beside) as u64
     }
 }
 
@@ -283,7 +291,21 @@ mod tests {
             files.ring(Driver::Uring).visits_max,
             128 + JOURNAL_VISITS_MAX
         );
-        assert_eq!(files.descriptors(Driver::Uring), FILES_OF_CORE);
+        // Thirty-two creates of two each, and the journal's 16.
+        assert_eq!(files.descriptors(Driver::Uring), OWN_OF_CORE + 64 + 16);
+    }
+
+    #[test]
+    fn a_ring_s_updates_take_descriptors_where_they_lock_or_locate() {
+        let limits = (4, Some(1024));
+        for (conf, class) in [
+            ("WHISPER_LOCK_WRITES = True\n", Class::Ssd),
+            ("", Class::Hdd),
+        ] {
+            let files = files(conf, class, Driver::Uring, limits);
+            let wanted = OWN_OF_CORE + 128 + 64 + 16;
+            assert_eq!(files.descriptors(Driver::Uring), wanted, "{conf}");
+        }
     }
 
     #[test]
@@ -292,6 +314,9 @@ mod tests {
         let limits = (4, Some(4096));
         let files = files(&conf, Class::Ssd, Driver::PollSync, limits);
         // Two times 128 updates, two times eight creates of two each, and the journal's 16.
-        assert_eq!(files.descriptors(Driver::PollSync), 256 + 32 + 16);
+        assert_eq!(
+            files.descriptors(Driver::PollSync),
+            OWN_OF_CORE + 256 + 32 + 16
+        );
     }
 }

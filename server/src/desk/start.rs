@@ -13,7 +13,7 @@ use benzene_engine::cache::CacheConfig;
 use benzene_engine::clock;
 use benzene_engine::limiter::Room;
 use benzene_engine::limits::{
-    AGES_BEFORE_START, ASKERS_PART, COUNTED_PERCENT, DATA_DIR_BYTES_MAX, OPEN_FILES_WANTED,
+    AGES_BEFORE_START, COUNTED_PERCENT, DATA_DIR_BYTES_MAX, OPEN_FILES_WANTED, OWN_OF_PROCESS,
     RECENT_SHARE, RING_ENTRIES_MIN, RING_WORKERS_MAX, SHARDS_MAX, WAITING_SHARE,
 };
 use benzene_engine::metric::{ShardIndex, TaggedLeaf};
@@ -230,22 +230,6 @@ fn room(settings: &Settings, counted_bytes: u64) -> Room {
         room
     } else {
         room.without_low_mark()
-    }
-}
-
-/// How many connections may be served at once: as many as leave each core the descriptors of its files,
-/// and half of the limit at least. An eighth of the limit is for those who ask; senders have the rest, or
-/// as few as carbon.conf says.
-fn most_connections(settings: &Settings, open_files: Option<u64>, files: u64) -> Most {
-    let number = |descriptors: u64| usize::try_from(descriptors).unwrap_or(usize::MAX);
-    let askers = open_files.map(|limit| limit / ASKERS_PART);
-    let by_files = open_files.map(|limit| {
-        let left = limit.saturating_sub(files).max(limit / 2);
-        number(left - limit / ASKERS_PART)
-    });
-    Most {
-        senders: [settings.senders_max, by_files].into_iter().flatten().min(),
-        askers: askers.map(number),
     }
 }
 
@@ -482,8 +466,8 @@ impl Plan {
         let cache_bytes_max = settings.cache_bytes(host::memory_bytes());
         let counted_bytes = cache_bytes_max / 100 * COUNTED_PERCENT;
         let files = Files::new(settings, &treatments);
-        let of_files = u64::from(shards) * files.descriptors(driver);
-        let most = most_connections(settings, host::open_files().soft, of_files);
+        let own = OWN_OF_PROCESS + u64::from(shards) * files.descriptors(driver);
+        let most = Most::of(settings.senders_max, host::open_files().soft, own);
         if driver == Driver::Uring && !settings.autoflush {
             settings.data.iter().for_each(|it| warn_of_closes(&it.path));
         }
@@ -672,6 +656,19 @@ impl Sprout {
     }
 }
 
+fn say_most(settings: &Settings, most: Most) {
+    let (Some(senders), Some(askers)) = (most.senders, most.askers) else {
+        return;
+    };
+    if settings.senders_max.is_some() && !most.is_set {
+        tracing::warn!(
+            "the limit on open files has no room for as many senders as MAX_RECEIVER_CONNECTIONS says, \
+             but for {senders}: raise the hard limit (ulimit -Hn, LimitNOFILE= under systemd)"
+        );
+    }
+    tracing::info!("connections: up to {senders} that send, up to {askers} that query the cache");
+}
+
 fn say(loaded: &Loaded, shards: u16, plan: &Plan) {
     let settings = &loaded.settings;
     for fact in &loaded.said {
@@ -690,6 +687,7 @@ fn say(loaded: &Loaded, shards: u16, plan: &Plan) {
     for said in &plan.treatment_said {
         tracing::info!("{said}");
     }
+    say_most(settings, plan.peers.places.most());
     let rules = &plan.rules;
     let schemas = rules.schemas.iter().map(|rule| rule.name.as_str());
     let aggregations = rules.aggregations.iter().map(|rule| rule.name.as_str());

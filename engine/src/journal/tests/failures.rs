@@ -6,7 +6,7 @@ use super::{Rig, START_SECOND, config, fill, name, point};
 use crate::cache::SeriesId;
 use crate::journal::block::Kind;
 use crate::journal::{JournalConfig, OnError, State};
-use crate::limits::JOURNAL_SCARCE_RETRY;
+use crate::limits::{JOURNAL_LAST_WANT, JOURNAL_SCARCE_RETRY};
 use crate::ring::{FileError, FileOperation, Stage};
 use crate::stats::Counter;
 
@@ -100,12 +100,13 @@ fn points(rig: &mut Rig) {
     }
 }
 
-/// Ends turns until a file is being made, of which the journal hears that it cannot be.
+/// Ends turns until a file is being made or opened, of which the journal hears that it cannot be.
 fn refuse_segment(rig: &mut Rig, errno: i32) {
+    use FileOperation::{Open, Reserve};
     rig.end_turn();
-    let is_reserve = |op: &&FileOperation| matches!(op, FileOperation::Reserve { .. });
+    let opens = |operation: &&FileOperation| matches!(operation, Reserve { .. } | Open { .. });
     while rig.disk.waiting() > 0 {
-        let refused = rig.disk.waits().iter().position(is_reserve);
+        let refused = rig.disk.waits().iter().position(opens);
         rig.disk.answer(
             &mut rig.journal,
             refused.unwrap_or(0),
@@ -229,6 +230,55 @@ fn a_segment_that_lacks_a_descriptor_is_waited_for() {
     assert_eq!(rig.journal.status().lacks, None);
     assert_eq!(rig.journal.stats().get(Counter::JournalMissed), 0);
     assert_eq!(rig.read().values().len() as u64, noted);
+}
+
+/// The disk may have no room to make them anew.
+#[test]
+fn want_of_descriptors_costs_no_free_segment() {
+    let mut rig = Rig::new(config());
+    fill(&mut rig, 4);
+    rig.oldest_unwritten = None;
+    rig.commit();
+    rig.sync_data();
+    for _ in 0..3 {
+        rig.sync();
+    }
+    let free = rig.journal.free.len();
+    assert!(free > 1, "{free} are free");
+    rig.oldest_unwritten = Some(rig.second());
+    lose_the_next_segment(&mut rig, EMFILE);
+    for _ in 0..5 {
+        rig.pass(JOURNAL_SCARCE_RETRY);
+        refuse_segment(&mut rig, EMFILE);
+    }
+    assert_eq!(rig.disk.done.removes, 0);
+    rig.wait(JOURNAL_SCARCE_RETRY);
+    let reserved = rig.disk.done.reserves;
+    fill(&mut rig, 3);
+    assert_eq!(rig.disk.done.reserves, reserved, "a free one serves");
+}
+
+/// The last points wait for a descriptor while connections end, though not for long.
+#[test]
+fn behind_a_stop_a_segment_is_waited_for_while_connections_end() {
+    for is_late in [false, true] {
+        let mut rig = Rig::new(config());
+        rig.settle();
+        fill_for_want_of_a_descriptor(&mut rig);
+        rig.journal.take_all();
+        refuse_segment(&mut rig, EMFILE);
+        assert_eq!(rig.journal.state(), State::Healthy);
+        if is_late {
+            rig.pass(JOURNAL_LAST_WANT);
+            refuse_segment(&mut rig, EMFILE);
+            assert_eq!(failure(&rig).errno, EMFILE);
+            continue;
+        }
+        rig.journal.stop();
+        rig.settle();
+        assert!(rig.journal.is_quiet());
+        assert_eq!(rig.read().values().len() as u64, rig.journal.serial());
+    }
 }
 
 /// It is tried once more, and then is no segment for this run.

@@ -306,6 +306,24 @@ fn a_drain_ends_though_no_sync_of_the_data_succeeds_or_begins() {
     }
 }
 
+/// Until all is read nothing may be written; in a drain that is not for ever.
+#[test]
+fn a_drain_does_not_wait_for_reads_that_are_put_off() {
+    const ENFILE: i32 = 23;
+    let mut disk = eight_owed();
+    disk.failing = vec![(Stage::Open, ENFILE)];
+    let mut world = World::all_started(1, disk, &Arc::default());
+    let point = world.point(10, 2.5);
+    world.take("a.live", point);
+    world.settle_for(2);
+    assert!(world.disk.points("/data/a/live.wsp").is_empty());
+    world.shards[0].drain();
+    world.settle_for(STOP_UPDATES_WAIT.as_secs() + 3 * u64::from(DRAIN_ATTEMPTS_MAX));
+    assert!(world.shards[0].is_drained());
+    assert!(world.shards[0].report().has_unread);
+    assert_eq!(world.disk.points("/data/a/live.wsp"), [point]);
+}
+
 /// A directory that is not mounted, in a daemon that makes no new file.
 #[test]
 fn a_drain_leaves_what_has_a_file_that_is_out_of_reach_to_the_journal() {

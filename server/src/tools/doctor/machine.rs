@@ -308,7 +308,7 @@ fn open_files(limit: Limit) -> Finding {
     };
     if limit.hard.is_none_or(|hard| hard >= OPEN_FILES_WANTED) {
         return found(
-            "the daemon raises the soft limit to the hard one; enough for ten thousand connections",
+            "the daemon raises the soft limit to the hard one; enough for ten thousand senders",
         );
     }
     found(
