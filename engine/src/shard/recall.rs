@@ -411,12 +411,13 @@ impl Shard {
         let is_next = |it: &Adoption| !it.is_later || is_given;
         let progress = if !has_weighed && !recall.adoptions.is_empty() {
             // Its points wait until it is known what of the others is taken over already.
-            match recall.replay.work(RECALLED_PER_TURN_MAX, &mut |_| 0) {
-                Progress::Full | Progress::Done => {
-                    recall.leave_out_adopted();
-                    Progress::More
-                }
-                other @ (Progress::More | Progress::Waiting | Progress::Refused(_)) => other,
+            let progress = recall.replay.work(RECALLED_PER_TURN_MAX, &mut |_| 0);
+            // Whatever it has come to: the next turn goes on with what is left.
+            if recall.replay.has_weighed() {
+                recall.leave_out_adopted();
+                Progress::More
+            } else {
+                progress
             }
         } else if recall.adoptions.front().is_some_and(is_next)
             && let Some(adoption) = recall.adoptions.front_mut()

@@ -427,7 +427,7 @@ fn what_single_processes_left_survives_power_cuts_while_one_takes_it_over() {
     let pauses_ms: &[u64] = if is_long() {
         &[0, 1, 3, 10, 30, 60, 100, 150, 200, 300, 500, 1_000]
     } else {
-        &[3, 60, 300]
+        &[3, 60, 1_000]
     };
     for pause_ms in pauses_ms {
         let daemon = three.start_in(HELD, root);

@@ -183,6 +183,8 @@ fn a_segment_for_which_there_is_no_descriptor_is_waited_for() {
     wait_for(|| made().then_some(())).unwrap();
     let mut querier = Querier::connect(daemon.query);
     let last = format!("fault.m{}", load.metrics - 1);
+    // Who asks is accepted before, and not only connected.
+    assert!(!known(&daemon, &mut querier, &last).is_empty());
     daemon.limit_open_files(1);
     let others: String = (1..load.count).map(|round| load.text(round)).collect();
     let sender = std::thread::spawn(move || socket.write_all(others.as_bytes()).map(|()| socket));
