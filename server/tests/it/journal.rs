@@ -124,6 +124,17 @@ impl Load {
     /// Sends until `cut` has been called, which is so long after each connection was read once.
     /// Says how far each had been read `promised_after` before that, in a calm moment if there is one.
     pub(crate) fn run(&self, daemon: &Daemon, lead: Duration, cut: impl FnOnce()) -> Sent {
+        self.run_beside(daemon, lead, || Duration::ZERO, cut)
+    }
+
+    /// The same where something else, too, keeps the promise waiting, and how long of late.
+    pub(crate) fn run_beside(
+        &self,
+        daemon: &Daemon,
+        lead: Duration,
+        else_late: impl Fn() -> Duration,
+        cut: impl FnOnce(),
+    ) -> Sent {
         let stop = AtomicBool::new(false);
         let begun: Vec<AtomicU32> = (0..CONNECTIONS).map(|_| AtomicU32::new(0)).collect();
         let (promised, late) = std::thread::scope(|scope| {
@@ -137,7 +148,7 @@ impl Load {
             let waiting = Instant::now();
             let promised = loop {
                 let since = begun_at.map_or(Duration::ZERO, |at| at.elapsed());
-                let late = waited_for_processor(&looks, Instant::now());
+                let late = waited_for_processor(&looks, Instant::now()) + else_late();
                 let is_calm = late <= LATE_USUAL || since >= lead + CALM_PATIENCE;
                 let is_time = begun_at.is_some() && since >= lead && is_calm;
                 if let Some(promised) = self.promised(&looks, late).filter(|_| is_time) {
