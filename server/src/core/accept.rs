@@ -233,13 +233,9 @@ impl Core {
             let Some(Entrance { service, .. }) = self.accepting.entrance_of(listener) else {
                 unreachable!("{listener:?} rests, and is no listener")
             };
-            match self.bounds(service) {
-                Some(guest) if is_due && !self.has_place(guest) => {
-                    self.rest_full(listener, guest, now);
-                }
-                _ if is_due || rest.lacks.is_some_and(|guest| self.has_place(guest)) => {
-                    self.arm(listener, service);
-                }
+            match self.bounds(service).filter(|guest| !self.has_place(*guest)) {
+                Some(guest) if is_due => self.rest_full(listener, guest, now),
+                None if is_due || rest.lacks.is_some() => self.arm(listener, service),
                 _ => self.accepting.again.push(rest),
             }
         }
@@ -298,17 +294,19 @@ mod tests {
         (core, address)
     }
 
+    fn peers_of_one_sender() -> Arc<Peers> {
+        let most = Most {
+            senders: Some(1),
+            ..Most::default()
+        };
+        Arc::new(Peers::new(1, most))
+    }
+
     /// The kernel has many that wait, and each makes room for the next: none waits for a rest to be over.
     #[test]
     fn a_place_that_is_given_back_is_taken_at_once() {
         const SENDERS: u64 = 50;
-        let peers = Arc::new(Peers::new(
-            1,
-            Most {
-                senders: Some(1),
-                ..Most::default()
-            },
-        ));
+        let peers = peers_of_one_sender();
         let now = clock::now();
         let (mut core, address) = core(Arc::clone(&peers), now);
         for _ in 0..SENDERS {
@@ -341,13 +339,7 @@ mod tests {
         const ROUNDS: usize = 1_000;
         // On a busy machine the thread that takes the places may not come in between for long.
         const GIVE_UP: Duration = Duration::from_secs(60);
-        let peers = Arc::new(Peers::new(
-            1,
-            Most {
-                senders: Some(1),
-                ..Most::default()
-            },
-        ));
+        let peers = peers_of_one_sender();
         let now = clock::now();
         let (mut core, address) = core(Arc::clone(&peers), now);
         let is_over = AtomicBool::new(false);

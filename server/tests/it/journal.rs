@@ -132,7 +132,7 @@ impl Load {
         &self,
         daemon: &Daemon,
         lead: Duration,
-        else_late: impl Fn() -> Duration,
+        mut else_late: impl FnMut() -> Duration,
         cut: impl FnOnce(),
     ) -> Sent {
         let stop = AtomicBool::new(false);

@@ -12,11 +12,13 @@
 )]
 
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::sync::mpsc::{self, Receiver};
+use std::time::{Duration, Instant};
 
 use crate::daemon::{Daemon, Ended, Setup, python, wait_for};
 use crate::faults::{assert_whole, files_below, lines};
@@ -127,19 +129,24 @@ impl Drop for Disk {
 }
 
 /// Syncs a file again and again until it is dropped or the power fails.
-struct Syncer {
+pub(crate) struct Syncer {
     stop: Arc<AtomicBool>,
+    /// When each sync began, and then when it ended.
+    told: Receiver<Instant>,
     thread: Option<std::thread::JoinHandle<()>>,
 }
 
 impl Syncer {
-    fn start(file: PathBuf) -> Syncer {
+    /// Writes and syncs as `sync` does, which is given the number of its call.
+    pub(crate) fn start(mut sync: impl FnMut(u32) -> io::Result<()> + Send + 'static) -> Syncer {
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&stop);
+        let (tell, told) = mpsc::channel();
         let thread = std::thread::spawn(move || {
-            for turn in 0_u32.. {
-                let synced = fs::write(&file, turn.to_string())
-                    .and_then(|()| fs::File::open(&file)?.sync_all());
+            for turn in 0.. {
+                tell.send(Instant::now()).unwrap();
+                let synced = sync(turn);
+                tell.send(Instant::now()).unwrap();
                 if stopped.load(Ordering::Relaxed) || synced.is_err() {
                     return;
                 }
@@ -148,8 +155,14 @@ impl Syncer {
         });
         Syncer {
             stop,
+            told,
             thread: Some(thread),
         }
+    }
+
+    /// The times since the last call: when each sync began, and then when it ended.
+    pub(crate) fn times(&self) -> impl Iterator<Item = Instant> {
+        self.told.try_iter()
     }
 }
 
@@ -214,7 +227,11 @@ fn power_fails(kind: &str, conf: &str) {
             !daemon.log().contains("each new file is synced"),
             "the order is not known to be kept on {kind}"
         );
-        let syncer = Syncer::start(disk.at.join("synced"));
+        let file = disk.at.join("synced");
+        let syncer = Syncer::start(move |turn| {
+            fs::write(&file, turn.to_string())?;
+            fs::File::open(&file)?.sync_all()
+        });
         daemon.send(&lines(&format!("cut.c{cut}"), METRICS, now()));
         // Each time a little later among the creates.
         let wanted = 500 + cut * 397 % 2_000;

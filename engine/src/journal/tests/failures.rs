@@ -194,22 +194,23 @@ fn a_free_segment_serves_where_a_new_one_was_refused() {
     }
 }
 
-/// Points until the buffers are full, as there is no descriptor for the next segment.
-fn fill_for_want_of_a_descriptor(rig: &mut Rig) {
-    lose_the_next_segment(rig, EMFILE);
+/// Its buffers are full, as there is no descriptor for the next segment.
+fn full_for_want_of_a_descriptor() -> Rig {
+    let mut rig = Rig::new(config());
+    rig.settle();
+    lose_the_next_segment(&mut rig, EMFILE);
     while !rig.journal.is_blocked() {
-        points(rig);
+        points(&mut rig);
         rig.pass_ms(10);
-        refuse_segment(rig, EMFILE);
+        refuse_segment(&mut rig, EMFILE);
     }
+    rig
 }
 
 /// Until it is made senders wait, and nothing is missed.
 #[test]
 fn a_segment_that_lacks_a_descriptor_is_waited_for() {
-    let mut rig = Rig::new(config());
-    rig.settle();
-    fill_for_want_of_a_descriptor(&mut rig);
+    let mut rig = full_for_want_of_a_descriptor();
     assert_eq!(rig.journal.state(), State::Healthy);
     assert_eq!(rig.journal.status().lacks.map(|it| it.errno), Some(EMFILE));
     let (noted, tried) = (rig.journal.serial(), rig.disk.waiting());
@@ -262,9 +263,7 @@ fn want_of_descriptors_costs_no_free_segment() {
 #[test]
 fn behind_a_stop_a_segment_is_waited_for_while_connections_end() {
     for is_late in [false, true] {
-        let mut rig = Rig::new(config());
-        rig.settle();
-        fill_for_want_of_a_descriptor(&mut rig);
+        let mut rig = full_for_want_of_a_descriptor();
         rig.journal.take_all();
         refuse_segment(&mut rig, EMFILE);
         assert_eq!(rig.journal.state(), State::Healthy);
@@ -285,9 +284,7 @@ fn behind_a_stop_a_segment_is_waited_for_while_connections_end() {
 #[test]
 fn a_stop_waits_for_no_descriptor() {
     for is_there in [true, false] {
-        let mut rig = Rig::new(config());
-        rig.settle();
-        fill_for_want_of_a_descriptor(&mut rig);
+        let mut rig = full_for_want_of_a_descriptor();
         rig.journal.stop();
         if !is_there {
             refuse_segment(&mut rig, EMFILE);
