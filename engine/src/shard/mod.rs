@@ -17,6 +17,7 @@ mod message;
 mod outbox;
 mod recall;
 mod receive;
+mod removal;
 mod routes;
 #[cfg(test)]
 mod tests;

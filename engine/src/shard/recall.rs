@@ -24,21 +24,21 @@ use std::{iter, mem};
 
 use super::Shard;
 use super::keep::Asker;
+use super::removal::Removal;
 use super::together::Together;
-use super::unread::{self, Kept};
+use super::unread::Kept;
 use crate::breaks::{self, Break};
 use crate::cache::SeriesId;
 use crate::journal::replay::{NameIndex, Owed, Owns, Progress, Replay, ReplayToken, Report};
-use crate::journal::survey::{self, NewerVersion, SegmentFile, Survey};
+use crate::journal::survey::{NewerVersion, Survey};
 use crate::journal::{DataSync, Journal, State};
 use crate::limits::{
     INSTANCES_MAX, JOURNAL_SCARCE_RETRY, RECALLED_PER_TURN_MAX, RECALLED_TOGETHER_MAX,
-    REMOVALS_IN_FLIGHT_MAX,
 };
 use crate::metric::{Metric, ShardIndex, TaggedLeaf, owner};
 use crate::point::Point;
 use crate::quiet::Quiet;
-use crate::ring::{FileError, FileOperation, FileOutcome, FileToken, Stage};
+use crate::ring::{FileError, FileOperation, FileOutcome, FileToken};
 
 /// What is to come back.
 #[derive(Clone, Debug)]
@@ -159,15 +159,7 @@ pub(super) struct Recall {
     /// The last turn's work was bounded: there is more to do at once.
     is_busy: bool,
     /// The first shard's: files of earlier runs, which go or are set aside once those owe nothing.
-    segments: Vec<SegmentFile>,
-    /// Bytes of them that may be set aside.
-    aside_bytes_max: u64,
-    /// Files that are set aside now.
-    aside: Vec<PathBuf>,
-    /// Files that are removed now, or in the end.
-    files: Vec<PathBuf>,
-    removals: usize,
-    removals_begun: u64,
+    removal: Removal,
     said: VecDeque<Recalled>,
     /// Files that this shard could not read in whole.
     unread: BTreeSet<PathBuf>,
@@ -212,13 +204,11 @@ impl Recall {
             let replay = Replay::new(survey, owns(index, shards, secrets), secrets.0);
             replay.mounted(config.mount)
         };
-        // The first shard removes them; a note last, though nothing hangs on that.
-        let (mut files, mut segments) = (Vec::new(), Vec::new());
-        if index == ShardIndex(0) {
-            files.extend(config.adopted.iter().map(|adopted| adopted.note.clone()));
-            let adopted = config.adopted.iter().flat_map(|it| &it.survey.files);
-            segments.extend(adopted.chain(&config.survey.files).cloned());
-        }
+        let removal = if index == ShardIndex(0) {
+            Removal::new(&config)
+        } else {
+            Removal::default()
+        };
         let adoptions = (1..).zip(config.adopted);
         let adoptions = adoptions.map(|(number, adopted)| Adoption {
             number,
@@ -227,10 +217,7 @@ impl Recall {
             replay: read(adopted.survey),
         });
         Recall {
-            segments,
-            aside_bytes_max: config.aside_bytes_max,
-            aside: Vec::new(),
-            files,
+            removal,
             adoptions: adoptions.collect(),
             replay: read(config.survey),
             together: config.together,
@@ -243,8 +230,6 @@ impl Recall {
             own: Own::Read,
             is_failing: false,
             is_busy: true,
-            removals: 0,
-            removals_begun: 0,
             said: VecDeque::new(),
             unread: BTreeSet::new(),
             retry_at: None,
@@ -319,18 +304,6 @@ impl Recall {
         self.said.push_back(Recalled::All(report));
     }
 
-    /// Earlier runs owe nothing: their files go, but for those that not every shard could read.
-    fn begin_removing(&mut self) {
-        let segments = mem::take(&mut self.segments);
-        let (gone, kept) = unread::sort(segments, self.together.unread(), self.aside_bytes_max);
-        self.files.extend(gone);
-        if let Some(kept) = kept {
-            self.aside.clone_from(&kept.aside);
-            self.said.push_back(Recalled::Kept(kept));
-        }
-        self.phase = Phase::Removing;
-    }
-
     /// Goes on while the daemon ends. What ends fast leaves the rest to the next run, and with it all that
     /// earlier ones left; but what is said to owe nothing the next run removes, and what is to be set
     /// aside with it.
@@ -340,10 +313,6 @@ impl Recall {
             Phase::Waiting => self.together.is_sealed(),
             Phase::Reading | Phase::Settling(_) | Phase::Failing | Phase::Over => false,
         }
-    }
-
-    fn has_removed(&self) -> bool {
-        self.removals == 0 && self.aside.is_empty() && self.files.is_empty()
     }
 
     /// Which of the journals that are to be taken over are so already is known once the own one has
@@ -374,12 +343,14 @@ impl Shard {
                 let journal = self.ledger.journal();
                 if journal.is_some_and(Journal::has_sealed_epochs) {
                     recall.together.seal();
-                    recall.begin_removing();
+                    let kept = recall.removal.begin(recall.together.unread());
+                    recall.said.extend(kept.map(Recalled::Kept));
+                    recall.phase = Phase::Removing;
                 }
             }
             Phase::Removing | Phase::Over => {}
         }
-        if recall.phase == Phase::Removing && recall.has_removed() {
+        if recall.phase == Phase::Removing && recall.removal.is_over() {
             recall.phase = Phase::Over;
         }
         let is_over = recall.phase == Phase::Over && recall.said.is_empty();
@@ -696,7 +667,7 @@ impl Shard {
                 .ledger
                 .journal()
                 .is_some_and(Journal::has_sealed_epochs),
-            Phase::Removing => recall.removals > 0 || !recall.aside.is_empty(),
+            Phase::Removing => recall.removal.is_setting_aside(),
             Phase::Reading | Phase::Settling(_) | Phase::Failing | Phase::Waiting | Phase::Over => {
                 false
             }
@@ -730,22 +701,10 @@ impl Shard {
                 return Some((token, operation));
             }
         }
-        if recall.phase != Phase::Removing || recall.removals == REMOVALS_IN_FLIGHT_MAX {
+        if recall.phase != Phase::Removing {
             return None;
         }
-        let operation = if let Some(old) = recall.aside.pop() {
-            let path = survey::aside(&old);
-            FileOperation::Adopt { path, old }
-        } else if self.keep.is_resting() {
-            // The next start removes them too.
-            return None;
-        } else {
-            let path = recall.files.pop()?;
-            FileOperation::Remove { path }
-        };
-        recall.removals += 1;
-        recall.removals_begun += 1;
-        Some((Asker::Removal(recall.removals_begun).token(), operation))
+        recall.removal.next_operation(self.keep.is_resting())
     }
 
     /// Takes the outcome of a read.
@@ -769,19 +728,11 @@ impl Shard {
         }
     }
 
-    /// Takes the outcome of a removal, or of another name. A file that stays owes nothing all the same.
+    /// Takes the outcome of a removal, or of another name.
     pub(super) fn complete_of_removal(&mut self, result: &Result<FileOutcome, FileError>) {
         let Some(recall) = self.recall.as_mut() else {
             unreachable!("a removal after the last")
         };
-        recall.removals -= 1;
-        match result {
-            Err(error) if error.stage == Stage::Adopt => tracing::error!(
-                "a file of the journal that was to be set aside has its name yet: {error}; the next start \
-                 removes it"
-            ),
-            Err(error) => tracing::warn!("an old segment of the journal stays: {error}"),
-            Ok(_) => {}
-        }
+        recall.removal.complete(result);
     }
 }

@@ -2,6 +2,7 @@
 //! `World` carries operations out at once or keeps them, lets them fail, moves the clock by hand,
 //! and checks the accounts after every turn.
 
+mod adopted;
 mod always;
 mod broken;
 mod carried;

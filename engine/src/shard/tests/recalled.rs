@@ -9,7 +9,12 @@ pub(super) const JOURNAL_DIR: &str = "/journal";
 
 /// What the journal's directory holds.
 pub(super) fn survey(disk: &Disk) -> Survey {
-    let files = (disk.files.iter()).filter(|(path, _)| path.starts_with(JOURNAL_DIR));
+    survey_of(disk, JOURNAL_DIR)
+}
+
+/// What a journal's directory holds.
+pub(super) fn survey_of(disk: &Disk, directory: &str) -> Survey {
+    let files = (disk.files.iter()).filter(|(path, _)| path.starts_with(directory));
     let looked = files.map(|(path, bytes)| Looked::of(path.clone(), bytes));
     Survey::new(looked).unwrap()
 }
@@ -27,12 +32,23 @@ impl World {
 
     /// The same with journals that are set up otherwise than usual.
     pub(super) fn started_with(
-        (shards, points_max): (u16, Option<u64>),
+        bounds: (u16, Option<u64>),
         disk: Disk,
         data_sync: &Arc<DataSync>,
         change: impl Fn(&mut JournalConfig),
     ) -> World {
+        World::adopting(bounds, (disk, Vec::new()), data_sync, change)
+    }
+
+    /// The same where journals of other directories are taken over.
+    pub(super) fn adopting(
+        (shards, points_max): (u16, Option<u64>),
+        (disk, adopted): (Disk, Vec<Adopted>),
+        data_sync: &Arc<DataSync>,
+        change: impl Fn(&mut JournalConfig),
+    ) -> World {
         let survey = survey(&disk);
+        let has_left_something = !survey.files.is_empty() || !adopted.is_empty();
         let together = Arc::new(Together::new(shards));
         let mut world = World::changed((shards, points_max, 1 << 30), |config| {
             // What cannot be written may have all the room.
@@ -46,9 +62,9 @@ impl World {
             };
             change(&mut journal);
             config.journal = Some(journal);
-            config.recall = (!survey.files.is_empty()).then(|| RecallConfig {
+            config.recall = has_left_something.then(|| RecallConfig {
                 survey: survey.clone(),
-                adopted: Vec::new(),
+                adopted: adopted.clone(),
                 together: Arc::clone(&together),
                 data_sync: Arc::clone(data_sync),
                 mount: 1,
