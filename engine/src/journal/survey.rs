@@ -89,7 +89,8 @@ pub struct NewerVersion {
 pub struct Survey {
     /// Files that hold segments, or may, by path.
     pub files: Vec<SegmentFile>,
-    /// The highest epoch of all heads and all names of files; the next process takes one more.
+    /// The highest epoch of all heads and all names of files, those that are set aside among them; the
+    /// next process takes one more.
     pub epoch_highest: Option<u32>,
     /// Epochs below this one owe nothing, as far as first blocks tell.
     pub epochs_done: u32,
@@ -123,6 +124,12 @@ impl Survey {
         let mut survey = Survey::of_all(looked)?;
         let mut aside: Vec<PathBuf> = aside.into_iter().map(|it: Looked| it.path).collect();
         aside.sort();
+        // Whatever is set aside later has another name.
+        let named = aside
+            .iter()
+            .filter_map(|path| named(path))
+            .map(|name| name.epoch);
+        survey.epoch_highest = survey.epoch_highest.max(named.max());
         survey.aside = aside;
         Ok(survey)
     }

@@ -247,10 +247,7 @@ impl Recall {
         };
         let mut begun = Recall::new(again.config, index, again.shards, again.secrets);
         begun.replay = begun.replay.in_doubt();
-        for adoption in mem::take(&mut begun.adoptions) {
-            let replay = adoption.replay.in_doubt();
-            begun.adoptions.push_back(Adoption { replay, ..adoption });
-        }
+        begun.doubt_adopted();
         (begun.again, begun.ticket) = (None, None);
         begun.is_failing = self.is_failing;
         begun.said = mem::take(&mut self.said);
@@ -316,10 +313,25 @@ impl Recall {
     }
 
     /// Which of the journals that are to be taken over are so already is known once the own one has
-    /// been weighed.
-    fn leave_out_adopted(&mut self) {
+    /// been weighed, and whether a sync of the data has failed since they were left.
+    fn weigh_adopted(&mut self) {
         let done = self.replay.epochs_done();
         self.adoptions.retain(|it| !it.begun.contains(&done));
+        if self.replay.is_in_doubt() {
+            self.doubt_adopted();
+        }
+    }
+
+    /// Of the journals that are to be taken over nothing is believed that no mark proves.
+    fn doubt_adopted(&mut self) {
+        let doubt = |it: Adoption| Adoption {
+            replay: it.replay.in_doubt(),
+            ..it
+        };
+        self.adoptions = mem::take(&mut self.adoptions)
+            .into_iter()
+            .map(doubt)
+            .collect();
     }
 }
 
@@ -385,7 +397,7 @@ impl Shard {
             let progress = recall.replay.work(RECALLED_PER_TURN_MAX, &mut |_| 0);
             // Whatever it has come to: the next turn goes on with what is left.
             if recall.replay.has_weighed() {
-                recall.leave_out_adopted();
+                recall.weigh_adopted();
                 Progress::More
             } else {
                 progress

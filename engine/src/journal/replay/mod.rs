@@ -333,6 +333,12 @@ impl Replay {
         [Phase::Second, Phase::Done].contains(&self.phase)
     }
 
+    /// Is of what was written only believed what the journal says came to the device? Certain once it has
+    /// weighed.
+    pub fn is_in_doubt(&self) -> bool {
+        self.is_in_doubt
+    }
+
     /// No point that is owned is of a later time, owed or not. Certain once it has weighed.
     pub fn latest(&self) -> u32 {
         self.latest

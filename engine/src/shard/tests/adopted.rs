@@ -8,11 +8,13 @@ use crate::shard::keep::Asker;
 const OTHER_DIR: &str = "/other";
 const NOTE: &str = "/other/taken";
 
-/// What a process has left whose journal is in the other directory: a point in no file.
-fn left_elsewhere() -> (Disk, Point) {
+/// What a process has left whose journal is in the other directory: a point, in its file or in none.
+fn left_elsewhere(is_written: bool) -> (Disk, Point) {
     let in_other = |journal: &mut JournalConfig| journal.directory = PathBuf::from(OTHER_DIR);
     let mut world = World::started_with((1, None), Disk::default(), &Arc::default(), in_other);
-    world.disk.failing.push((Stage::Probe, EIO));
+    if !is_written {
+        world.disk.failing.push((Stage::Probe, EIO));
+    }
     let point = world.point(10, 1.0);
     world.take("a.b", point);
     world.settle_for(3);
@@ -21,8 +23,8 @@ fn left_elsewhere() -> (Disk, Point) {
     (world.disk, point)
 }
 
-/// A start that takes it over, where these epochs have begun to. Syncs of the data succeed, or none ends.
-fn taking_over(disk: Disk, begun: &[u32], is_synced: bool) -> World {
+/// A start that takes it over, where these epochs have begun to; no sync of the data has ended.
+fn taking_over(disk: Disk, begun: &[u32]) -> (World, Arc<DataSync>) {
     let adopted = Adopted {
         survey: survey_of(&disk, OTHER_DIR),
         begun: begun.to_vec(),
@@ -31,10 +33,14 @@ fn taking_over(disk: Disk, begun: &[u32], is_synced: bool) -> World {
     };
     let data_sync = Arc::new(DataSync::default());
     let world = World::adopting((1, None), (disk, vec![adopted]), &data_sync, |_| {});
-    if is_synced {
-        let number = data_sync.begin();
-        data_sync.done(number);
-    }
+    (world, data_sync)
+}
+
+/// The same, and one ends well.
+fn taking_over_synced(disk: Disk, begun: &[u32]) -> World {
+    let (world, data_sync) = taking_over(disk, begun);
+    let number = data_sync.begin();
+    data_sync.done(number);
     world
 }
 
@@ -46,9 +52,9 @@ fn elsewhere(disk: &Disk) -> usize {
 
 #[test]
 fn what_a_power_cut_brings_back_is_not_given_again() {
-    let (disk, first) = left_elsewhere();
+    let (disk, first) = left_elsewhere(false);
     let removed = disk.files.clone();
-    let mut world = taking_over(disk, &[], true);
+    let mut world = taking_over_synced(disk, &[]);
     world.settle_for(5);
     assert_eq!(world.count(Counter::Replayed), 1);
     assert_eq!(elsewhere(&world.disk), 0);
@@ -65,7 +71,7 @@ fn what_a_power_cut_brings_back_is_not_given_again() {
     let mut disk = world.disk;
     disk.failing.clear();
     disk.files.extend(removed);
-    let mut world = taking_over(disk, &[1], true);
+    let mut world = taking_over_synced(disk, &[1]);
     world.settle_for(5);
     assert_eq!(world.count(Counter::Replayed), 1, "what the own one owes");
     assert_eq!(elsewhere(&world.disk), 0);
@@ -76,8 +82,8 @@ fn what_a_power_cut_brings_back_is_not_given_again() {
 
 #[test]
 fn what_was_not_taken_over_to_the_end_is_given_again_in_front_of_its_copies() {
-    let (disk, first) = left_elsewhere();
-    let mut world = taking_over(disk, &[], false);
+    let (disk, first) = left_elsewhere(false);
+    let (mut world, _) = taking_over(disk, &[]);
     world.settle_for(3);
     let again = Point {
         value: 2.0,
@@ -86,7 +92,7 @@ fn what_was_not_taken_over_to_the_end_is_given_again_in_front_of_its_copies() {
     world.take("a.b", again);
     world.settle_for(3);
     assert!(elsewhere(&world.disk) > 1, "it was not at its end");
-    let mut world = taking_over(world.disk, &[1], true);
+    let mut world = taking_over_synced(world.disk, &[1]);
     world.settle_for(5);
     let counts = [Counter::Replayed, Counter::Superseded];
     assert_eq!(counts.map(|counter| world.count(counter)), [2, 1]);
@@ -95,15 +101,35 @@ fn what_was_not_taken_over_to_the_end_is_given_again_in_front_of_its_copies() {
 }
 
 #[test]
+fn what_a_failed_sync_may_have_lost_comes_back_though_the_takeover_was_cut_off() {
+    let (disk, point) = left_elsewhere(true);
+    let (mut world, data_sync) = taking_over(disk, &[]);
+    world.settle_for(2);
+    data_sync.begin();
+    data_sync.failed();
+    world.take("c.d", point);
+    world.settle_for(3);
+    assert_eq!(world.count(Counter::Replayed), 0, "it is in its file");
+    // Killed; the file never came to the disk, and nobody says that again.
+    let mut disk = world.disk;
+    disk.files.remove(Path::new("/data/a/b.wsp"));
+    let mut world = taking_over_synced(disk, &[1]);
+    world.settle_for(5);
+    for path in ["/data/a/b.wsp", "/data/c/d.wsp"] {
+        assert_eq!(world.disk.points(path), [point], "{path}");
+    }
+}
+
+#[test]
 fn a_note_outlives_all_that_it_is_about() {
     // Removals go in pairs.
     for (failing, free) in [(0, false), (0, true), (1, false)] {
-        let mut disk = left_elsewhere().0;
+        let mut disk = left_elsewhere(false).0;
         if free {
             let path = format!("{OTHER_DIR}/00000001-00000-00000009.points");
             disk.files.insert(PathBuf::from(path), vec![0; 4096]);
         }
-        let mut world = taking_over(disk, &[], true);
+        let mut world = taking_over_synced(disk, &[]);
         world.hold = true;
         let mut removals = 0;
         for turn in 0..200 {

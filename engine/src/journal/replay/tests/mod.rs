@@ -462,7 +462,8 @@ fn payload_bytes(block: &[u8]) -> usize {
 #[test]
 fn a_survey_knows_epochs_strangers_and_twins() {
     let block = points(0, 0, 3);
-    let rows: [(&str, &[u8]); 7] = [
+    let rows: [(&str, &[u8]); 8] = [
+        ("/j/00000011-00000-00000000.points.aside", &block),
         ("/j/lock", b""),
         ("/j/notes.txt", b"hello"),
         ("/j/00000009-00000-00000000.points", b""),
@@ -485,8 +486,8 @@ fn a_survey_knows_epochs_strangers_and_twins() {
     };
     assert_eq!(
         survey.epoch_highest,
-        Some(9),
-        "a name counts, so that it is not taken again"
+        Some(11),
+        "a name counts, also of what is aside, so that it is not taken again"
     );
     assert_eq!(
         paths(&survey.strangers),
