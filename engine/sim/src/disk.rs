@@ -165,6 +165,18 @@ impl Disk {
         planted.changes += 1;
     }
 
+    /// Somebody else removes a file, if there is one.
+    pub(crate) fn remove(&mut self, path: &Path) {
+        if self.names.remove(path).is_some() {
+            self.changes.push(NameChange::Remove(path.to_owned()));
+        }
+    }
+
+    /// Names below a directory come to the disk.
+    pub(crate) fn sync_names(&mut self, below: &Path) {
+        self.settle_names(|path| path.starts_with(below));
+    }
+
     /// A few stretches of files below a directory cannot be read from now on; says how many.
     pub(crate) fn spoil(&mut self, below: &Path, prng: &mut Prng) -> usize {
         let files = self.names.iter();
@@ -306,10 +318,10 @@ impl Disk {
                 Ok(FileOutcome::Synced)
             }
             FileOperation::Remove { path } => {
-                if self.names.remove(&path).is_none() {
+                if !self.names.contains_key(&path) {
                     return Err(error(Stage::Remove, ENOENT));
                 }
-                self.changes.push(NameChange::Remove(path));
+                self.remove(&path);
                 Ok(FileOutcome::Removed)
             }
             other @ (FileOperation::Probe { .. }

@@ -9,6 +9,7 @@ mod disk;
 mod ends;
 mod far;
 mod inode;
+mod instances;
 mod oracle;
 mod prng;
 mod process;

@@ -2,13 +2,11 @@
 //! the disk. It is dropped where it ends, whatever it was about.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use benzene_engine::cache::CacheConfig;
 use benzene_engine::clock::Now;
-use benzene_engine::journal::survey::Survey;
 use benzene_engine::journal::{DataSync, JournalConfig, State};
 use benzene_engine::limiter::{Budget, Room};
 use benzene_engine::limits::{AGES_BEFORE_START, BUDGET_BURST_S, RECENT_SHARE, WAITING_SHARE};
@@ -19,8 +17,9 @@ use benzene_engine::schemas::{Aggregations, Schemas};
 use benzene_engine::shard::{Message, RecallConfig, Shard, ShardConfig, Together, Trail};
 use benzene_engine::writer::{Budgets, Further, WriterConfig};
 
-use crate::content::{AGGREGATIONS, DATA_DIR, JOURNAL_DIR, SCHEMAS, SCHEMAS_FAR};
+use crate::content::{AGGREGATIONS, DATA_DIR, SCHEMAS, SCHEMAS_FAR};
 use crate::disk::SyncMark;
+use crate::instances::Journals;
 use crate::query::Query;
 use crate::settings::Settings;
 use crate::trouble::Failure;
@@ -58,7 +57,7 @@ pub(crate) struct Start {
     pub(crate) shards: u16,
     pub(crate) seed: u64,
     pub(crate) now: Now,
-    pub(crate) survey: Survey,
+    pub(crate) journals: Journals,
     pub(crate) mount: u32,
     /// Senders wait until what comes back is there.
     pub(crate) is_past_bound: bool,
@@ -146,7 +145,7 @@ impl Process {
             journal_dropped: vec![0; count],
             failures: vec![Failure::default(); count],
             has_dropped: false,
-            left_bytes: start.survey.files.iter().map(|file| file.bytes).sum(),
+            left_bytes: start.journals.bytes(),
             has_recalled: false,
             left: Left::Read,
             again_bytes: 0,
@@ -223,7 +222,7 @@ struct Shared {
 impl Shared {
     fn config(&self, settings: &Settings, start: &Start, index: u16) -> ShardConfig {
         let shards = u64::from(start.shards);
-        let has_left_something = !start.survey.files.is_empty();
+        let has_left_something = start.journals.files() > 0;
         ShardConfig {
             index: ShardIndex(index),
             shards: start.shards,
@@ -242,9 +241,9 @@ impl Shared {
             further: Further::default(),
             room: Arc::clone(&self.room),
             journal: Some(JournalConfig {
-                directory: PathBuf::from(JOURNAL_DIR),
+                directory: start.journals.directory.clone(),
                 shard: index,
-                epoch: start.survey.epoch_highest.map_or(1, |highest| highest + 1),
+                epoch: start.journals.epoch(),
                 segment_bytes: settings.segment_bytes,
                 segments_max: settings.segments_max,
                 commit: Duration::from_millis(10),
@@ -254,8 +253,8 @@ impl Shared {
                 mount: start.mount,
             }),
             recall: has_left_something.then(|| RecallConfig {
-                survey: start.survey.clone(),
-                adopted: Vec::new(),
+                survey: start.journals.survey.clone(),
+                adopted: start.journals.adopted.clone(),
                 together: Arc::clone(&self.together),
                 data_sync: Arc::clone(&self.data_sync),
                 mount: start.mount,

@@ -48,6 +48,8 @@ pub(crate) struct Settings {
     pub(crate) troubles: Troubles,
     /// Many names come once and never again.
     pub(crate) has_generations: bool,
+    /// Now and then the journal of another instance is the own one, and the others are taken over.
+    pub(crate) has_instances: bool,
 }
 
 /// What goes wrong at times.
@@ -124,6 +126,7 @@ impl Settings {
                 has_few_descriptors: prng.once_in(4),
             },
             has_generations,
+            has_instances: prng.once_in(3),
         }
     }
 }

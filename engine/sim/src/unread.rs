@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use benzene_engine::journal::replay::{Progress, Replay};
-use benzene_engine::journal::survey::{Looked, Survey};
+use benzene_engine::journal::survey::Survey;
 
 use crate::content::{JOURNAL_DIR, file_of, is_broken, points_of};
 use crate::disk::SyncMark;
@@ -59,7 +59,10 @@ impl World {
         if missing.is_empty() {
             return;
         }
-        let aside = self.export_aside();
+        let mut aside = BTreeSet::new();
+        for survey in self.aside_of_all() {
+            aside.extend(self.export_aside(survey));
+        }
         for (metric, second) in &missing {
             assert!(
                 aside.contains(&(Workload::name(*metric), *second)),
@@ -70,15 +73,7 @@ impl World {
     }
 
     /// The metrics and seconds that the files owe which were set aside.
-    fn export_aside(&mut self) -> BTreeSet<(String, u32)> {
-        let files = self.disk.files(Path::new(JOURNAL_DIR));
-        let looked: Vec<_> = files
-            .map(|(path, bytes)| Looked::of(path.to_owned(), bytes))
-            .collect();
-        let survey = match Survey::of_aside(looked) {
-            Ok(survey) => survey,
-            Err(newer) => panic!("{newer}"),
-        };
+    fn export_aside(&mut self, survey: Survey) -> BTreeSet<(String, u32)> {
         let replay = Replay::new(survey, Box::new(|_, _| true), 0);
         let mut replay = replay.of_aside().in_doubt();
         let mut owed = BTreeMap::new();

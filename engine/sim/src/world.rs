@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use benzene_engine::clock::{self, Now};
 use benzene_engine::journal::Sync;
-use benzene_engine::journal::survey::{Looked, Survey};
 use benzene_engine::point::Point;
 use benzene_engine::ring::FileOperation;
 use benzene_engine::shard::{Accept, Recalled, Shard};
@@ -18,6 +17,7 @@ use benzene_engine::stats::Counter;
 use crate::content::{DATA_DIR, JOURNAL_DIR, bases};
 use crate::disk::Disk;
 use crate::far::Life;
+use crate::instances::Instances;
 use crate::oracle::Oracle;
 use crate::prng::Prng;
 use crate::process::{Flying, Left, Process, Start, Syncing};
@@ -63,6 +63,7 @@ pub struct World {
     /// What the journal holds of earlier runs has been through a power cut.
     pub(crate) is_torn: bool,
     pub(crate) life: Life,
+    pub(crate) instances: Instances,
     /// Seconds that were missing in the end, and are in what was set aside of the journal.
     pub(crate) aside: usize,
     says: Option<fn(&str)>,
@@ -101,6 +102,7 @@ impl World {
             is_unsynced: false,
             is_torn: false,
             life: Life::default(),
+            instances: Instances::default(),
             aside: 0,
             says,
             ends: BTreeMap::new(),
@@ -173,25 +175,18 @@ impl World {
             shards,
             seed: self.prng.bits(),
             now: self.now(),
-            survey: self.survey(),
+            journals: self.journals(),
             mount: self.power_cuts + 1,
             is_past_bound: self.prng.once_in(6),
         };
         self.begin_life();
         self.spoil();
-        let files = start.survey.files.len();
-        self.say(|| format!("a start with {shards} shards, {files} files of journals"));
+        let (files, adopted) = (start.journals.files(), start.journals.adopted.len());
+        let own = start.journals.directory.display();
+        self.say(|| {
+            format!("a start with {shards} shards, {files} files of journals, in {own}, beside {adopted}")
+        });
         self.process = Some(Process::new(&self.settings, &start));
-    }
-
-    /// What the journal's directory holds.
-    fn survey(&self) -> Survey {
-        let files = self.disk.files(Path::new(JOURNAL_DIR));
-        let looked = files.map(|(path, bytes)| Looked::of(path.to_owned(), bytes));
-        match Survey::new(looked) {
-            Ok(survey) => survey,
-            Err(error) => panic!("{error}"),
-        }
     }
 
     /// The desk's part: the data disk is synced when a shard asks for it.
