@@ -21,11 +21,6 @@ fn directory(instance: usize) -> PathBuf {
     Path::new(JOURNAL_DIR).join(instance.to_string())
 }
 
-/// The epoch that comes behind all in a directory.
-fn epoch_behind(survey: &Survey) -> u32 {
-    survey.epoch_highest.map_or(1, |highest| highest + 1)
-}
-
 /// The journals of all instances.
 #[derive(Debug, Default)]
 pub(crate) struct Instances {
@@ -47,11 +42,6 @@ pub(crate) struct Journals {
 }
 
 impl Journals {
-    /// The epoch of who begins here.
-    pub(crate) fn epoch(&self) -> u32 {
-        epoch_behind(&self.survey)
-    }
-
     /// All files.
     pub(crate) fn files(&self) -> usize {
         self.surveys().map(|survey| survey.files.len()).sum()
@@ -76,7 +66,7 @@ impl World {
         self.choose_instance();
         let own = self.instances.own;
         let survey = self.survey(own);
-        let epoch = epoch_behind(&survey);
+        let epoch = survey.epoch_next();
         let written_us = self.instances.written_us;
         let mut found = BTreeMap::new();
         for other in (0..INSTANCES).filter(|other| *other != own) {

@@ -243,7 +243,7 @@ impl Shared {
             journal: Some(JournalConfig {
                 directory: start.journals.directory.clone(),
                 shard: index,
-                epoch: start.journals.epoch(),
+                epoch: start.journals.survey.epoch_next(),
                 segment_bytes: settings.segment_bytes,
                 segments_max: settings.segments_max,
                 commit: Duration::from_millis(10),

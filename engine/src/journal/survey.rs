@@ -89,8 +89,7 @@ pub struct NewerVersion {
 pub struct Survey {
     /// Files that hold segments, or may, by path.
     pub files: Vec<SegmentFile>,
-    /// The highest epoch of all heads and all names of files, those that are set aside among them; the
-    /// next process takes one more.
+    /// The highest epoch of all heads and all names of files, those that are set aside among them.
     pub epoch_highest: Option<u32>,
     /// Epochs below this one owe nothing, as far as first blocks tell.
     pub epochs_done: u32,
@@ -132,6 +131,11 @@ impl Survey {
         survey.epoch_highest = survey.epoch_highest.max(named.max());
         survey.aside = aside;
         Ok(survey)
+    }
+
+    /// The epoch of the process that begins here.
+    pub fn epoch_next(&self) -> u32 {
+        self.epoch_highest.map_or(1, |highest| highest + 1)
     }
 
     /// Takes those files of a directory that were set aside, and no others.

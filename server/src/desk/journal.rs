@@ -185,7 +185,7 @@ impl Journal {
             aside_bytes_max: bytes_max,
             adopted: Vec::new(),
         };
-        opened.adopted = adopted::find(settings, held.bare(), (path, opened.epoch()))?;
+        opened.adopted = adopted::find(settings, held.bare(), (path, opened.survey.epoch_next()))?;
         opened.aside_bytes_max = bytes_max.saturating_sub(opened.aside_bytes());
         Ok(opened)
     }
@@ -233,7 +233,7 @@ impl Journal {
             );
         }
         Ok(JournalPlan {
-            epoch: self.epoch(),
+            epoch: self.survey.epoch_next(),
             segments_max,
             segment_bytes,
             commit: settings.commit,
@@ -252,11 +252,6 @@ impl Journal {
             mount,
             journal: self,
         })
-    }
-
-    /// This run of the daemon: one more than the highest that is known.
-    fn epoch(&self) -> u32 {
-        self.survey.epoch_highest.map_or(1, |highest| highest + 1)
     }
 
     /// Whether the last `benzene stop` asked for everything to be written out; it is forgotten.

@@ -29,7 +29,7 @@ impl Stuck {
             config.cache.waiting_bytes_max = 1 << 30;
             config.journal = Some(JournalConfig {
                 shard: 0,
-                epoch: survey.epoch_highest.map_or(1, |highest| highest + 1),
+                epoch: survey.epoch_next(),
                 segment_bytes,
                 segments_max,
                 data_sync: Arc::clone(&data_sync),

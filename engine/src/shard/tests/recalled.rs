@@ -55,7 +55,7 @@ impl World {
             config.cache.waiting_points_max = u64::MAX;
             let mut journal = JournalConfig {
                 shard: config.index.0,
-                epoch: survey.epoch_highest.map_or(1, |highest| highest + 1),
+                epoch: survey.epoch_next(),
                 segment_bytes: 64 << 10,
                 data_sync: Arc::clone(data_sync),
                 ..crate::journal::tests::config()
