@@ -233,10 +233,12 @@ pub struct Tuner {
     used: u64,
     made: u64,
     used_span: Duration,
-    /// The lowest rate at which reads waited too long.
+    /// The rate at which reads began to wait too long the last time.
     failed_at: Option<f64>,
-    /// Since then.
+    /// Since the last step down.
     since_failed: Duration,
+    /// Nothing has been well since the last step down.
+    is_failing: bool,
 }
 
 impl Tuner {
@@ -260,6 +262,7 @@ impl Tuner {
             used_span: Duration::ZERO,
             failed_at: None,
             since_failed: Duration::ZERO,
+            is_failing: false,
         }
     }
 
@@ -419,6 +422,7 @@ impl Tuner {
         if dirty > DIRTY_MOST && is_busy {
             return self.lower(Reason::Dirty, LOWER_LEAST);
         }
+        self.is_failing = false;
         if !self.is_used(self.used, self.used_span) {
             self.reason = Reason::Enough;
         } else if wait > RAISE_BELOW {
@@ -432,7 +436,11 @@ impl Tuner {
         // A rate that was not used is none that has failed: what was done has.
         let done = as_double(self.used) / self.used_span.as_secs_f64();
         let failed = self.rate.min((done / USED).max(self.bounds.first));
-        self.failed_at = Some(failed);
+        // Of steps with nothing well between them the first says what has failed: what made the others
+        // wait was queued by then.
+        if !std::mem::replace(&mut self.is_failing, true) {
+            self.failed_at = Some(failed);
+        }
         self.since_failed = Duration::ZERO;
         self.rate = (failed * factor.min(LOWER_LEAST)).max(self.bounds.least);
         self.reason = reason;

@@ -211,6 +211,31 @@ fn a_moment_costs_a_quarter_of_the_rate_at_most() {
 }
 
 #[test]
+fn after_seconds_of_trouble_the_rate_comes_back_and_goes_no_further() {
+    for (updates_per_s, request_s) in [
+        (60.0, 0.0065),
+        (80.0, 0.0085),
+        (150.0, 0.005),
+        (200.0, 0.004),
+        (700.0, 0.002),
+    ] {
+        for seconds in 4..=12 {
+            let (mut tuner, mut disk) = (Tuner::new(HDD), Disk::new(updates_per_s, request_s));
+            Run::of(&mut tuner, &mut disk, 1e6, 120);
+            let before = tuner.rate;
+            disk.moment = (seconds * 4, 0.6);
+            let run = Run::of(&mut tuner, &mut disk, 1e6, seconds + 30);
+            let (_, most) = run.least_and_most(0);
+            let part = tuner.rate / before;
+            assert!(
+                part > 0.8 && most <= before * 1.01,
+                "{updates_per_s}, {seconds} s: {before}, at most {most}, {part} of it after half a minute"
+            );
+        }
+    }
+}
+
+#[test]
 fn others_alone_push_it_to_its_floor_and_no_further() {
     let mut tuner = Tuner::new(HDD);
     let slow = Activity {
