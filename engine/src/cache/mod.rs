@@ -283,6 +283,11 @@ impl Cache {
         self.queues.len(Place::Unproven, volume)
     }
 
+    /// Is the file of a series that was not handed out to be made as soon as there is a place?
+    pub fn has_missing(&self, volume: Volume) -> bool {
+        self.queues.len(Place::Missing, volume) > 0
+    }
+
     /// Does a series wait for its create that was not handed out?
     pub fn has_waiting(&self, volume: Volume) -> bool {
         self.queues.len(Place::Repeated, volume) + self.queues.len(Place::Once, volume) > 0
@@ -496,6 +501,7 @@ impl Cache {
         match record.standing {
             Standing::Unproven if !self.volumes.is_placed(id) => Place::Unplaced,
             Standing::Unproven => Place::Unproven,
+            Standing::Missing => Place::Missing,
             Standing::Writable => Place::Ready,
             Standing::Waiting if points == 1 => Place::Once,
             Standing::Waiting => Place::Repeated,
@@ -537,7 +543,12 @@ impl Cache {
                 let order = self.orders.of_mut(volume);
                 order.enter(records, &self.blocks, id);
             }
-            Place::Idle | Place::Unplaced | Place::Unproven | Place::Once | Place::Repeated => {
+            Place::Idle
+            | Place::Unplaced
+            | Place::Unproven
+            | Place::Missing
+            | Place::Once
+            | Place::Repeated => {
                 self.queues.push(records, (place, volume), id);
             }
         }
@@ -562,7 +573,12 @@ impl Cache {
                 let order = self.orders.of_mut(volume);
                 order.leave(records, &self.blocks, id);
             }
-            Place::Idle | Place::Unplaced | Place::Unproven | Place::Once | Place::Repeated => {
+            Place::Idle
+            | Place::Unplaced
+            | Place::Unproven
+            | Place::Missing
+            | Place::Once
+            | Place::Repeated => {
                 self.queues.remove(records, volume, id);
             }
         }

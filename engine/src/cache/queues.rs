@@ -88,6 +88,7 @@ pub(super) struct Queues {
 #[derive(Debug, Default)]
 struct OfVolume {
     unproven: Queue,
+    missing: Queue,
     once: Queue,
     repeated: Queue,
 }
@@ -156,6 +157,7 @@ impl Queues {
             Place::Idle => &self.idle,
             Place::Unplaced => &self.unplaced,
             Place::Unproven => &of.unproven,
+            Place::Missing => &of.missing,
             Place::Once => &of.once,
             Place::Repeated => &of.repeated,
             Place::Nowhere | Place::Ready => unreachable!("{place:?} is no list"),
@@ -168,6 +170,7 @@ impl Queues {
             Place::Idle => &mut self.idle,
             Place::Unplaced => &mut self.unplaced,
             Place::Unproven => &mut of.unproven,
+            Place::Missing => &mut of.missing,
             Place::Once => &mut of.once,
             Place::Repeated => &mut of.repeated,
             Place::Nowhere | Place::Ready => unreachable!("{place:?} is no list"),

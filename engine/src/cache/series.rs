@@ -15,7 +15,9 @@ pub enum Standing {
     Unproven,
     /// Its file is there.
     Writable,
-    /// Its file is missing; it waits for its create.
+    /// Its file is missing, and is made as soon as there is a place among those that are being made.
+    Missing,
+    /// Its file is missing; it waits until a limit grants its create.
     Waiting,
     /// Its file was not seen, and cannot be looked for or made just now; to be tried again later.
     Unmade,
@@ -35,6 +37,8 @@ pub(super) enum Place {
     Unplaced,
     /// Waits to be looked for.
     Unproven,
+    /// Waits for a place among the creates in flight.
+    Missing,
     /// Waits for its create, with one point.
     Once,
     /// Waits for its create, with several points.

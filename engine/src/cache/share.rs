@@ -57,6 +57,7 @@ impl Load {
 #[derive(Clone, Debug)]
 pub(super) struct Share {
     unproven: Load,
+    missing: Load,
     waiting: Load,
     unmade: Load,
     parked: Load,
@@ -70,6 +71,7 @@ impl Share {
     pub(super) fn new(max: Load) -> Self {
         Self {
             unproven: Load::default(),
+            missing: Load::default(),
             waiting: Load::default(),
             unmade: Load::default(),
             parked: Load::default(),
@@ -111,7 +113,7 @@ impl Share {
     pub(super) fn bounds(standing: Standing) -> bool {
         match standing {
             Standing::Waiting | Standing::Unmade | Standing::Parked => true,
-            Standing::Unproven | Standing::Writable => false,
+            Standing::Unproven | Standing::Missing | Standing::Writable => false,
         }
     }
 
@@ -122,6 +124,7 @@ impl Share {
             Standing::Unmade => self.unmade,
             Standing::Parked => self.parked,
             Standing::Unproven => self.unproven,
+            Standing::Missing => self.missing,
             Standing::Writable => Load::default(),
         }
     }
@@ -149,7 +152,11 @@ impl Share {
     pub(super) fn attainable(&self, standing: Standing, more: Load) -> Load {
         match standing {
             Standing::Unmade => more.least(self.unmade_max().without(self.unmade)),
-            Standing::Unproven | Standing::Waiting | Standing::Writable | Standing::Parked => more,
+            Standing::Unproven
+            | Standing::Missing
+            | Standing::Waiting
+            | Standing::Writable
+            | Standing::Parked => more,
         }
     }
 
@@ -169,7 +176,7 @@ impl Share {
         match standing {
             Standing::Waiting => free.least(own),
             Standing::Unmade => self.attainable(standing, free.least(own)),
-            Standing::Unproven | Standing::Writable | Standing::Parked => free,
+            Standing::Unproven | Standing::Missing | Standing::Writable | Standing::Parked => free,
         }
     }
 
@@ -223,6 +230,7 @@ impl Share {
             Standing::Unmade => &mut self.unmade,
             Standing::Parked => &mut self.parked,
             Standing::Unproven => &mut self.unproven,
+            Standing::Missing => &mut self.missing,
             Standing::Writable => {
                 unreachable!("points of {standing:?} series are not in the share")
             }

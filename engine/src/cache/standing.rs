@@ -28,7 +28,7 @@ impl Dropped {
         match standing {
             Standing::Waiting => self.create_wait += points,
             Standing::Unmade | Standing::Parked => self.parked += points,
-            Standing::Unproven | Standing::Writable => {
+            Standing::Unproven | Standing::Missing | Standing::Writable => {
                 assert!(
                     points == 0,
                     "{points} points of {standing:?} series are dropped"
@@ -51,7 +51,13 @@ impl Cache {
         self.shares[volume.index()].has_many_unproven()
     }
 
-    /// Whose file is to be made next: series with several points first, for they repeat, then
+    /// The series that has been `Missing` for longest. It is handed out once; `set_standing` brings the
+    /// answer.
+    pub fn missing_next(&mut self, volume: Volume) -> Option<SeriesId> {
+        self.hand_out(Place::Missing, volume)
+    }
+
+    /// Whose file is to be made next of those that wait for a limit: series with several points first, for they repeat, then
     /// those seen once; each in the order in which they came to wait. It is handed out once, and is
     /// not dropped meanwhile; `set_standing` brings the answer.
     pub fn waiting_next(&mut self, volume: Volume) -> Option<SeriesId> {
@@ -60,7 +66,7 @@ impl Cache {
     }
 
     /// Notes what is known now of a series' file, and takes the series back where it was handed
-    /// out; one that is still `Unproven` or `Waiting` goes to the end of its queue. A series whose
+    /// out; one that is still `Unproven`, `Missing` or `Waiting` goes to the end of its queue. A series whose
     /// points are in flight must be landed first (`written` or `put_back`).
     pub fn set_standing(&mut self, id: SeriesId, standing: Standing) -> Dropped {
         self.assert_known(id);

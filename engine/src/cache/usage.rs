@@ -25,7 +25,9 @@ pub struct Usage {
     pub idle_series: u64,
     /// Series whose file is still to be looked for.
     pub unproven_series: u64,
-    /// Points of series that wait for their create.
+    /// Points of series whose file is made as soon as there is a place among those in flight.
+    pub missing_points: u64,
+    /// Points of series that wait until a limit grants their create.
     pub waiting_points: u64,
     /// Bytes of these series, with records and names.
     pub waiting_bytes: u64,
@@ -50,6 +52,7 @@ impl std::ops::AddAssign for Usage {
         self.queues += other.queues;
         self.idle_series += other.idle_series;
         self.unproven_series += other.unproven_series;
+        self.missing_points += other.missing_points;
         self.waiting_points += other.waiting_points;
         self.waiting_bytes += other.waiting_bytes;
         self.parked_points += other.parked_points;
@@ -86,6 +89,7 @@ impl Cache {
             queues: self.ages.len() as u64,
             idle_series: self.queues.len(Place::Idle, Volume::FIRST) as u64,
             unproven_series: self.queues.unproven() as u64,
+            missing_points: held_for(Standing::Missing).points,
             waiting_points: waiting.points,
             waiting_bytes: waiting.bytes,
             parked_points: parked.points,

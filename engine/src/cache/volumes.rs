@@ -152,8 +152,13 @@ impl Cache {
         self.settle(number);
     }
 
-    /// Points of series of a directory that wait for their create, or whose file cannot be made or
-    /// written.
+    /// Points of series of a directory whose file is made as soon as there is a place.
+    pub fn missing_points(&self, volume: Volume) -> u64 {
+        self.shares[volume.index()].held(Standing::Missing).points
+    }
+
+    /// Points of series of a directory that wait until a limit grants their create, or whose file cannot
+    /// be made or written.
     pub fn stuck_points(&self, volume: Volume) -> u64 {
         let share = &self.shares[volume.index()];
         let stuck = [Standing::Waiting, Standing::Unmade, Standing::Parked];

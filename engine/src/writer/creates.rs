@@ -112,7 +112,8 @@ impl Firsts {
 
 impl Writer {
     /// A series whose file is missing is created at once where the limit allows it; only where it
-    /// does not, the series waits, and its points come under the share of those that wait.
+    /// does not, the series waits, and its points come under the share of those that wait. One that no
+    /// limit holds up, but the creates in flight, stays missing until they leave a place.
     pub(super) fn start_creates(
         &mut self,
         ledger: &mut Ledger,
@@ -128,16 +129,16 @@ impl Writer {
         while !rests
             && self.may_create(volume)
             && !ledger.has_waiting(volume)
-            && !self.lanes.of(volume).missing.is_empty()
+            && ledger.has_missing(volume)
             && budgets.creates.grant(1, now.instant) == 1
         {
-            let Some(series) = self.lanes.of_mut(volume).missing.pop_front() else {
+            let Some(series) = ledger.missing_next(volume) else {
                 unreachable!("seen above")
             };
             self.begin_create(ledger, budgets, series, now);
         }
         if !rests && self.may_create(volume) {
-            while let Some(series) = self.lanes.of_mut(volume).missing.pop_front() {
+            while let Some(series) = ledger.missing_next(volume) {
                 ledger.set_standing(series, Standing::Waiting);
             }
         }
@@ -155,7 +156,7 @@ impl Writer {
 
     /// At a stop nobody waits for files that are never made.
     fn give_up_creates(&mut self, ledger: &mut Ledger, volume: Volume) {
-        while let Some(series) = self.lanes.of_mut(volume).missing.pop_front() {
+        while let Some(series) = ledger.missing_next(volume) {
             self.give_up_create(ledger, series);
         }
         while let Some(series) = ledger.waiting_next(volume) {
@@ -187,7 +188,7 @@ impl Writer {
         let lane = self.lanes.of(volume);
         let has_unused = lane.unused.has_creates();
         // Those found missing while creates rest have not been offered a grant.
-        let any_waits = ledger.has_waiting(volume) || !lane.missing.is_empty();
+        let any_waits = ledger.has_waiting(volume) || ledger.has_missing(volume);
         (any_waits && self.may_create(volume)).then(|| {
             budgets
                 .creates
@@ -395,6 +396,8 @@ mod tests {
     const LATENCY: Duration = Duration::from_millis(7);
     /// Metrics of this name are in a directory of somebody else.
     const DENIED: &str = "denied";
+    /// Those of this name have their files.
+    const KNOWN: &str = "known";
 
     impl Half {
         fn new(name: &str, series: u32, now: Now) -> Half {
@@ -410,7 +413,7 @@ mod tests {
             half
         }
 
-        /// A point of each of so many new metrics.
+        /// A point of each of so many metrics.
         fn send(&mut self, name: &str, series: u32) {
             for number in 0..series {
                 let point = Point {
@@ -448,7 +451,7 @@ mod tests {
             self.asked - before
         }
 
-        /// No file is there; one that is made takes its time.
+        /// No file is there but those of `KNOWN`; one that is made takes its time.
         fn answer(&mut self, token: FileToken, operation: &FileOperation, now: Now) {
             if let FileOperation::Create { path, .. } = operation {
                 self.asked += 1;
@@ -462,10 +465,12 @@ mod tests {
                 };
                 return self.busy.push((now.instant + LATENCY, (token, made)));
             }
-            let is_probe = matches!(operation, FileOperation::Probe { .. });
-            assert!(is_probe, "{operation:?} without a file");
-            let gone = Ok(FileOutcome::Probed(false));
-            self.writer.complete(&mut self.ledger, token, gone, now);
+            let FileOperation::Probe { path } = operation else {
+                panic!("{operation:?} without a file");
+            };
+            let is_there = path.to_string_lossy().contains(KNOWN);
+            let probed = Ok(FileOutcome::Probed(is_there));
+            self.writer.complete(&mut self.ledger, token, probed, now);
         }
     }
 
@@ -545,6 +550,30 @@ mod tests {
         half.turn(&budgets, now);
         budgets.creates.set_rate(None, now.instant);
         assert_eq!(half.turn(&budgets, now), 5);
+    }
+
+    #[test]
+    fn creates_that_take_long_hold_up_nobody_whose_file_is_there() {
+        let mut now = clock::now();
+        let budgets = Budgets {
+            updates: Arc::new(Budget::new(Some(0.0), 0.1, now.instant)),
+            creates: Arc::new(Budget::new(None, 0.1, now.instant)),
+        };
+        let mut half = Half::new("new", 10_000, now);
+        half.send(KNOWN, 1);
+        assert_eq!(half.turn(&budgets, now), 32);
+        assert_eq!(half.ledger.ready(Volume::FIRST), 1, "it can be written");
+        assert_eq!(half.ledger.unproven(Volume::FIRST), 0);
+        // None of them is dropped, and each has its turn.
+        for turn in 2..=313 {
+            now.instant += LATENCY;
+            let all = 10_000 - half.asked;
+            assert_eq!(half.turn(&budgets, now), all.min(32), "turn {turn}");
+        }
+        now.instant += LATENCY;
+        assert_eq!((half.turn(&budgets, now), half.made()), (0, 10_000));
+        let dropped = half.ledger.stats().get(Counter::DroppedCreateWait);
+        assert_eq!((dropped, half.ledger.usage().waiting_points), (0, 0));
     }
 
     #[test]

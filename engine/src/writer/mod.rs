@@ -212,7 +212,6 @@ impl Writer {
         self.place_new(ledger);
         for (volume, budgets) in self.lanes.all().zip(budgets) {
             self.lanes.of_mut(volume).unused.give_back(budgets);
-            // Creates first: what they take of the series found missing makes room for probes.
             let to = (volume, budgets);
             self.start_creates(ledger, to, now);
             self.start_probes(ledger, to, now);
@@ -250,11 +249,11 @@ impl Writer {
         }
     }
 
-    /// Series whose files are to be looked for, as many as may be in flight beside others.
+    /// Series whose files are to be looked for, as many as may be in flight beside others. However many
+    /// wait for their create: behind them may be some whose file is there.
     fn probes_wanted(&self, ledger: &Ledger, volume: Volume) -> u32 {
         let lane = self.lanes.of(volume);
-        let in_flight = self.jobs.probes(volume) + lane.missing.len();
-        let free = lane.probes_max.saturating_sub(in_flight);
+        let free = lane.probes_max.saturating_sub(self.jobs.probes(volume));
         clamped(free.min(ledger.unproven(volume)))
     }
 
@@ -540,7 +539,9 @@ impl Writer {
         let standing = match ledger.standing(series) {
             Standing::Writable | Standing::Parked => Standing::Parked,
             Standing::Unproven if was_seen => Standing::Parked,
-            Standing::Unproven | Standing::Waiting | Standing::Unmade => Standing::Unmade,
+            Standing::Unproven | Standing::Missing | Standing::Waiting | Standing::Unmade => {
+                Standing::Unmade
+            }
         };
         ledger.set_standing(series, standing);
     }
@@ -613,10 +614,9 @@ impl Writer {
         self.jobs.len() == 0
     }
 
-    /// Jobs in flight, and series about to be created.
+    /// Jobs in flight.
     pub fn in_flight(&self) -> usize {
-        let missing = self.lanes.all().map(|it| self.lanes.of(it).missing.len());
-        self.jobs.len() + missing.sum::<usize>()
+        self.jobs.len()
     }
 
     /// From now on everything is written out: what is parked is tried at once, and given up after

@@ -299,7 +299,7 @@ fn ours(after: &Totals) -> Vec<(String, f64)> {
         ("cacheBytes", usage.bytes),
         ("series", usage.series),
         ("unprovenSeries", usage.unproven_series),
-        ("waitingPoints", usage.waiting_points),
+        ("waitingPoints", usage.missing_points + usage.waiting_points),
         ("parkedPoints", usage.parked_points),
         ("recentBytes", usage.recent_bytes),
         ("oldestUnwrittenSeconds", usage.oldest_age_s),

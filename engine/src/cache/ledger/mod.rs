@@ -429,7 +429,7 @@ impl Ledger {
 
     /// Points for a data directory that cannot be written now.
     pub fn stuck_points(&self, volume: Volume) -> u64 {
-        self.cache.stuck_points(volume)
+        self.cache.stuck_points(volume) + self.cache.missing_points(volume)
     }
 
     /// The next series whose file is to be looked for.
@@ -450,6 +450,16 @@ impl Ledger {
     /// True while series wait for their create.
     pub fn has_waiting(&self, volume: Volume) -> bool {
         self.cache.has_waiting(volume)
+    }
+
+    /// True where the file of a series is to be made as soon as there is a place.
+    pub fn has_missing(&self, volume: Volume) -> bool {
+        self.cache.has_missing(volume)
+    }
+
+    /// The next of these.
+    pub fn missing_next(&mut self, volume: Volume) -> Option<SeriesId> {
+        self.cache.missing_next(volume)
     }
 
     /// The next series whose file is to be made.

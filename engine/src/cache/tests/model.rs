@@ -23,6 +23,7 @@ enum Step {
     PutBack(u8),
     Stand(u8, Standing),
     Probe(Standing),
+    Make(Standing),
     Create(Standing),
     Later(u64),
     Forget(u64),
@@ -31,6 +32,7 @@ enum Step {
 fn standing() -> impl Generate<Value = Standing> {
     prop::sample::select(vec![
         Standing::Unproven,
+        Standing::Missing,
         Standing::Writable,
         Standing::Writable,
         Standing::Waiting,
@@ -50,6 +52,7 @@ fn step() -> impl Generate<Value = Step> {
         2 => name.clone().prop_map(Step::PutBack),
         2 => (name, standing()).prop_map(|(name, standing)| Step::Stand(name, standing)),
         3 => standing().prop_map(Step::Probe),
+        2 => standing().prop_map(Step::Make),
         2 => standing().prop_map(Step::Create),
         1 => (0u64..4).prop_map(Step::Later),
         1 => (1u64..400).prop_map(Step::Forget),
@@ -135,6 +138,13 @@ impl World {
                     self.stand(index, standing);
                 }
             }
+            Step::Make(standing) => {
+                if let Some(id) = self.cache.missing_next(Volume::FIRST) {
+                    let index = self.index(id);
+                    assert!(self.series[index].standing == Standing::Missing);
+                    self.stand(index, standing);
+                }
+            }
             Step::Create(standing) => {
                 if let Some(id) = self.cache.waiting_next(Volume::FIRST) {
                     let index = self.index(id);
@@ -200,7 +210,9 @@ impl World {
             match standing {
                 Standing::Waiting => others.create_wait -= 1,
                 Standing::Unmade | Standing::Parked => others.parked -= 1,
-                Standing::Unproven | Standing::Writable => panic!("{standing:?} was refused"),
+                Standing::Unproven | Standing::Missing | Standing::Writable => {
+                    panic!("{standing:?} was refused")
+                }
             }
             self.note_dropped(others);
         } else {
@@ -291,7 +303,7 @@ impl World {
             match series.standing {
                 Standing::Waiting => waiting += gone,
                 Standing::Unmade | Standing::Parked => parked += gone,
-                Standing::Unproven | Standing::Writable => assert_eq!(gone, 0),
+                Standing::Unproven | Standing::Missing | Standing::Writable => assert_eq!(gone, 0),
             }
         }
         let found = (waiting as u64, parked as u64);
@@ -339,6 +351,7 @@ impl World {
                     unproven.points += cached;
                     unproven.bytes += self.cache.series_load(id.0).bytes;
                 }
+                Standing::Missing => expected.missing_points += cached,
                 Standing::Writable => {}
             }
             let mut visible = Points::new();

@@ -10,7 +10,6 @@
 #[cfg(test)]
 mod tests;
 
-use std::collections::VecDeque;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -27,7 +26,7 @@ use super::pace::Pace;
 use super::together::Together;
 use super::unused::Unused;
 use super::{Budgets, Ledger, Now, Writer, WriterConfig};
-use crate::cache::{SeriesId, Volume};
+use crate::cache::{SeriesId, Standing, Volume};
 use crate::limits::{
     CREATES_IN_FLIGHT_MAX, DATA_DIR_PATIENCE, PLACED_PER_TURN_MAX, PROBES_IN_FLIGHT_MAX,
     UPDATES_IN_FLIGHT_MAX, UPDATES_PER_SECOND_LOOK, VOLUME_CREATES, VOLUME_PROBES,
@@ -138,8 +137,6 @@ pub(super) struct Lane {
     pub(super) together: Together,
     pub(super) pressure: Pressure,
     pub(super) unused: Unused,
-    /// Series without a file that no limit has held back yet; bounded by the probes.
-    pub(super) missing: VecDeque<SeriesId>,
     pub(super) counts: VolumeCounts,
     salt: u64,
 }
@@ -202,7 +199,6 @@ impl Lanes {
             together: Together::new(access.lazy),
             pressure: Pressure::default(),
             unused: Unused::default(),
-            missing: VecDeque::new(),
             counts: VolumeCounts::default(),
             salt: 0,
         };
@@ -372,7 +368,7 @@ impl Writer {
     pub(super) fn not_here(&mut self, ledger: &mut Ledger, series: SeriesId, now: Now) {
         self.parked.not_there(series, ledger.volume(series));
         if self.lanes.len() == 1 {
-            return self.lanes.of_mut(Volume::FIRST).missing.push_back(series);
+            return ledger.set_standing(series, Standing::Missing);
         }
         self.ask_next(ledger, series, None, now);
     }
@@ -420,7 +416,7 @@ impl Writer {
         }
         if here == target {
             self.lanes.end_search(series);
-            return self.lanes.of_mut(target).missing.push_back(series);
+            return ledger.set_standing(series, Standing::Missing);
         }
         // Asked once more, in its turn and at the pace of its directory.
         ledger.set_volume(series, target);
