@@ -18,9 +18,13 @@ pub enum Kept {
     Unread(ByteRange),
 }
 
-/// Whether a file with this header, of which `image` was read, still has `point` at the time `now`
-/// (Unix seconds). Its value may be another by now: somebody may have filled in a better one.
-pub fn kept(header: &Header, point: Point, now: u32, image: &Image) -> Kept {
+/// Whether a file with this header, of which `image` was read, still has the newest of the points that
+/// were `written` to it, sorted by time, at the time `now` (Unix seconds). Its value may be another by now:
+/// somebody may have filled in a better one.
+pub fn kept(header: &Header, written: &[Point], now: u32, image: &Image) -> Kept {
+    let Some(point) = written.last() else {
+        return Kept::Yes;
+    };
     let archive = &header.archives[0];
     let interval = archive.align(point.timestamp);
     let age = i64::from(now) - i64::from(point.timestamp);
@@ -37,8 +41,15 @@ pub fn kept(header: &Header, point: Point, now: u32, image: &Image) -> Kept {
     let offset = archive.slot_offset(archive.slot(base, i64::from(interval)));
     match image.point(offset) {
         None => Kept::Unread(at(offset)),
-        Some(stored) if stored.timestamp >= interval => Kept::Yes,
-        Some(_) => Kept::No,
+        Some(stored) => {
+            // An earlier lap's, where it was written too: then a point of the future had the place first.
+            let is_ours = |it: &Point| archive.align(it.timestamp) == stored.timestamp;
+            if stored.timestamp >= interval || written.iter().any(is_ours) {
+                Kept::Yes
+            } else {
+                Kept::No
+            }
+        }
     }
 }
 
@@ -68,7 +79,7 @@ mod tests {
         };
         let mut image = Image::new();
         image.add(start, slot(first));
-        let said = |point, image: &Image| kept(&header, point, now, image);
+        let said = |point, image: &Image| kept(&header, &[point], now, image);
         assert_eq!(said(point(first + 59), &image), Kept::Yes);
         assert_eq!(said(point(first - 6000), &image), Kept::Yes);
         assert_eq!(said(point(now - 6000), &image), Kept::Yes);
@@ -85,6 +96,11 @@ mod tests {
             image.add(range, slot(stored));
             assert_eq!(said(point(first + 125), &image), expected, "{stored}");
         }
+        // An hour and forty minutes ahead of one that was written after it.
+        image.add(range, slot(first + 120));
+        let [ahead, since] = [first + 6120, first + 120].map(point);
+        assert_eq!(said(ahead, &image), Kept::No, "a restored file");
+        assert_eq!(kept(&header, &[since, ahead], now, &image), Kept::Yes);
         image = Image::new();
         image.add(start, slot(0));
         assert_eq!(said(point(first), &image), Kept::No);

@@ -1,5 +1,6 @@
 //! Reads or changes what a file's header says, for cache-query's get-metadata and set-metadata.
-//! With several data directories the file is looked for in one after the other.
+//! With several data directories the file is looked for in one after the other, and each time before it
+//! is opened: reading from a pipe would wait for ever (docs/decisions/0012).
 //! Only the aggregation method can be asked for, as in Python carbon. A change rewrites the four
 //! bytes of the method and nothing else, so that it meets no update of the same file.
 
@@ -7,7 +8,9 @@ use std::path::PathBuf;
 
 use super::faults::Fault;
 use super::layouts::HEAD;
-use crate::ring::{Access, ByteRange, FileError, FileOperation, FileOutcome, Piece, VisitId};
+use crate::ring::{
+    Access, ByteRange, FileError, FileOperation, FileOutcome, Piece, Stage, VisitId,
+};
 use crate::whisper::{Aggregation, HEAD_READ_BYTES, Header, HeaderError};
 
 /// What a client wants of a file's header.
@@ -46,7 +49,9 @@ pub(super) struct Inspect {
     ticket: u64,
     inspection: Inspection,
     access: Access,
-    /// Where else the file may lie, the last place first.
+    /// Where the file is looked for.
+    at: PathBuf,
+    /// Where else it may lie, the last place first.
     elsewhere: Vec<PathBuf>,
     visit: Option<VisitId>,
     head: Vec<u8>,
@@ -65,6 +70,7 @@ impl Inspect {
             unreachable!("a file without a place")
         };
         let inspect = Self {
+            at: PathBuf::new(),
             ticket,
             inspection,
             access: match inspection {
@@ -76,12 +82,18 @@ impl Inspect {
             head: Vec::new(),
             answer: None,
         };
-        inspect.open(path)
+        inspect.look_at(path)
     }
 
-    fn open(self, path: PathBuf) -> Step {
+    fn look_at(mut self, path: PathBuf) -> Step {
+        self.at.clone_from(&path);
+        Step::Operation(self, FileOperation::Probe { path })
+    }
+
+    /// It is there.
+    fn open(mut self) -> Step {
         let operation = FileOperation::Open {
-            path,
+            path: std::mem::take(&mut self.at),
             access: self.access,
             ranges: vec![HEAD],
         };
@@ -91,13 +103,12 @@ impl Inspect {
     /// Takes the outcome of the last operation.
     pub(super) fn step(mut self, result: Result<FileOutcome, FileError>) -> Step {
         match result {
-            Err(error) => {
-                let is_missing = Fault::Io(error).is_missing();
-                match self.elsewhere.pop().filter(|_| is_missing) {
-                    Some(path) => self.open(path),
-                    None => Step::Answer(self.ticket, Err(MetadataError::Io(error))),
-                }
-            }
+            Err(error) => self.refused(error),
+            Ok(FileOutcome::Probed(true)) => self.open(),
+            Ok(FileOutcome::Probed(false)) => self.refused(FileError {
+                stage: Stage::Open,
+                errno: rustix::io::Errno::NOENT.raw_os_error(),
+            }),
             Ok(FileOutcome::Opened { visit, pieces }) => {
                 self.visit = Some(visit);
                 self.read(pieces)
@@ -108,6 +119,15 @@ impl Inspect {
                 None => unreachable!("an inspection was closed before it had its answer"),
             },
             Ok(outcome) => unreachable!("an inspection was answered with {outcome:?}"),
+        }
+    }
+
+    /// The file is not to be had there.
+    fn refused(mut self, error: FileError) -> Step {
+        let is_missing = Fault::Io(error).is_missing();
+        match self.elsewhere.pop().filter(|_| is_missing) {
+            Some(path) => self.look_at(path),
+            None => Step::Answer(self.ticket, Err(MetadataError::Io(error))),
         }
     }
 
@@ -159,4 +179,47 @@ fn missing_head(head: &[u8]) -> Option<ByteRange> {
         offset: u64::from(have),
         len: needed - have,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pipe_is_seen_before_it_is_opened() {
+        let path = PathBuf::from("/data/a.wsp");
+        let ask = || Inspect::begin(7, vec![path.clone()], Inspection::Get, Access::default());
+        let Step::Operation(inspect, FileOperation::Probe { path: at }) = ask() else {
+            panic!("{:?}", ask())
+        };
+        assert_eq!(at, path);
+        let error = FileError {
+            stage: Stage::Probe,
+            errno: rustix::io::Errno::NXIO.raw_os_error(),
+        };
+        let Step::Answer(7, Err(MetadataError::Io(refused))) = inspect.step(Err(error)) else {
+            panic!("a pipe is opened")
+        };
+        assert_eq!(refused, error);
+    }
+
+    #[test]
+    fn a_file_that_is_there_is_opened_where_it_was_seen() {
+        let [first, second] = ["/data/a.wsp", "/other/a.wsp"].map(PathBuf::from);
+        let paths = vec![first, second.clone()];
+        let Step::Operation(inspect, _) =
+            Inspect::begin(7, paths, Inspection::Get, Access::default())
+        else {
+            panic!("nothing is looked for")
+        };
+        let step = inspect.step(Ok(FileOutcome::Probed(false)));
+        let Step::Operation(inspect, FileOperation::Probe { .. }) = step else {
+            panic!("{step:?}")
+        };
+        let step = inspect.step(Ok(FileOutcome::Probed(true)));
+        let Step::Operation(_, FileOperation::Open { path, .. }) = step else {
+            panic!("{step:?}")
+        };
+        assert_eq!(path, second);
+    }
 }

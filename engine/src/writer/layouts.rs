@@ -96,7 +96,7 @@ impl Layouts {
             ranges.extend(needs);
         }
         if let Some(written) = written
-            && let Kept::Unread(range) = kept(header, written, now, &image)
+            && let Kept::Unread(range) = kept(header, &[written], now, &image)
         {
             ranges.push(range);
         }

@@ -208,12 +208,10 @@ impl Update {
     fn plan_for(&self, header: &Header, planner: &mut Planner) -> Result<(Plan, usize), Fault> {
         let (now, image) = (self.unix_now, &self.image);
         let mut needs = Vec::new();
-        if let Some(newest) = self.recent.last() {
-            match kept(header, *newest, now, image) {
-                Kept::Yes => {}
-                Kept::No => return self.plan_again(header, planner),
-                Kept::Unread(range) => needs.push(range),
-            }
+        match kept(header, &self.recent, now, image) {
+            Kept::Yes => {}
+            Kept::No => return self.plan_again(header, planner),
+            Kept::Unread(range) => needs.push(range),
         }
         let plan = self.plan_points(header, planner)?;
         let plan = match plan {
