@@ -127,7 +127,8 @@ impl Packed {
         let Input { bytes, at } = input;
         loop {
             let unpacked = self.gunzip.plain();
-            if self.at < unpacked.len() {
+            // A line that found no room may be all that is left.
+            if self.at < unpacked.len() || splitter.has_put_back() {
                 let lines = Input {
                     bytes: unpacked,
                     at: &mut self.at,
@@ -185,7 +186,11 @@ fn work(
         // The same of a metric that was looked for together with others.
         if trail.is_lost() && *at >= guessed_to {
             guesses = means.shard.guess(line::names(&bytes[*at..]));
-            guessed_to = *at + guesses.reach();
+            // Where no name is in sight, none is looked for at the next line either.
+            guessed_to = match guesses.reach() {
+                0 => bytes.len(),
+                reach => *at + reach,
+            };
         }
         if let Some(known) = means.shard.next_guess(&mut guesses)
             && splitter.is_between_lines()

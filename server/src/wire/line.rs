@@ -162,6 +162,11 @@ impl Splitter {
         }
     }
 
+    /// True where the next call hands the last line out again, whatever its input.
+    pub fn has_put_back(&self) -> bool {
+        matches!(self.last, Last::PutBack)
+    }
+
     /// Ends the stream. Carbon drops a last line without a newline; here that is said.
     pub fn finish(&mut self) -> Result<(), Refusal> {
         let unfinished = match std::mem::take(&mut self.last) {
@@ -319,7 +324,8 @@ pub fn known(bytes: &[u8], name: &[u8], clock: &mut Clock) -> Option<(f64, u32, 
     };
     let (value, seconds, length) = numbers(rest, |rest| clock.read(rest))?;
     let length = name.len() + 1 + length;
-    (bytes[length - 1] == b'\n').then_some((value, seconds, length))
+    let is_line = bytes[length - 1] == b'\n' && length <= LINE_BYTES_MAX;
+    is_line.then_some((value, seconds, length))
 }
 
 /// The names of the lines of `bytes`, of each what stands before its first space, and where the

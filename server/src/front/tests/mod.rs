@@ -354,3 +354,46 @@ fn without_flow_control_nothing_is_dropped_because_the_journal_is_waited_for() {
     assert_eq!(front.stalled, [sockets[0]]);
     assert_eq!(shard.counted(Counter::DroppedCacheFull), 0);
 }
+
+/// What is sent compressed, as it is in the middle of such a stream.
+fn packed(plain: &[u8]) -> Vec<u8> {
+    let length = u16::try_from(plain.len()).unwrap();
+    let lengths = [length.to_le_bytes(), (!length).to_le_bytes()];
+    [&[0][..], &lengths.concat(), plain].concat()
+}
+
+#[test]
+fn the_last_line_of_what_came_compressed_waits_for_room_and_is_taken() {
+    let header = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3];
+    let time = clock::now().unix_seconds;
+    for has_begun in [false, true] {
+        let (mut ring, mut shard) = (ring(), shard_of(1, 64));
+        let (mut front, sockets) = front(&mut ring, 2);
+        let lines: String = (0..64)
+            .map(|back| format!("full 1 {}\n", time - back))
+            .collect();
+        front.received(sockets[0], lines.as_bytes(), &mut shard);
+        assert_eq!(shard.accepted(), 64);
+        let line = format!("late 1 {time}\n");
+        // The line comes whole, or has begun in what was unpacked before.
+        let (begin, end) = line.split_at(if has_begun { 7 } else { 0 });
+        let bytes = [
+            &header[..],
+            &packed(begin.as_bytes()),
+            &packed(end.as_bytes()),
+        ]
+        .concat();
+        let split = header.len() + packed(begin.as_bytes()).len();
+        front.received(sockets[1], &bytes[..split], &mut shard);
+        front.received(sockets[1], &bytes[split..], &mut shard);
+        assert_eq!(cached("late", &mut shard), BTreeMap::new());
+        shard.drain();
+        shard.take_all_past_bound();
+        turn(&mut front, &mut shard);
+        assert_eq!(
+            cached("late", &mut shard),
+            BTreeMap::from([(time, 1.0)]),
+            "{has_begun}"
+        );
+    }
+}
