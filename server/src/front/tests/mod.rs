@@ -369,9 +369,8 @@ fn the_last_line_of_what_came_compressed_waits_for_room_and_is_taken() {
     for has_begun in [false, true] {
         let (mut ring, mut shard) = (ring(), shard_of(1, 64));
         let (mut front, sockets) = front(&mut ring, 2);
-        let lines: String = (0..64)
-            .map(|back| format!("full 1 {}\n", time - back))
-            .collect();
+        let lines = (0..64).map(|back| format!("full 1 {}\n", time - back));
+        let lines: String = lines.collect();
         front.received(sockets[0], lines.as_bytes(), &mut shard);
         assert_eq!(shard.accepted(), 64);
         let line = format!("late 1 {time}\n");
