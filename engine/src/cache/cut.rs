@@ -12,8 +12,8 @@
 //! together, are so held for a shorter time than they might be, never for a longer one.
 //! The series' stamp in `ages`, which must not depend on the wall clock, becomes the second of the
 //! take before, where all that is left has come since: no point older than those that were left last
-//! time came (`Due::is_whole`), so these stood first, in slots that are written now. So a stamp is an
-//! update's interval behind.
+//! time came, nor has the file come to have slots of another length meanwhile (`Due::is_whole`), so these
+//! stood first, in slots that are written now. So a stamp is an update's interval behind.
 //!
 //! With every order an update ends where it has `UPDATE_POINTS_MAX` points, or somewhat before: where a
 //! slot of any usual archive does, so that no slot gets points of two updates (points that come late
@@ -121,6 +121,13 @@ impl Cache {
         due.is_backfill = false;
         record.set_due(due);
         self.ages.set(id, stamp);
+    }
+
+    /// The updates of a series end where slots of another length do from now on: what one of the old length
+    /// left need not stand first in slots that the next one writes.
+    pub fn note_other_slots(&mut self, id: SeriesId) {
+        self.assert_known(id);
+        self.note_whole(id.0);
     }
 
     /// Nothing is known of when points of a series were received from their timestamps: a point older

@@ -434,8 +434,13 @@ impl Writer {
         now: Now,
     ) {
         let series = update.series;
+        let step_s = self.layouts.second_step_s(series);
         let known = (&mut self.layouts, &mut self.planner);
-        match update.step(result, self.config.sync, known) {
+        let step = update.step(result, self.config.sync, known);
+        if step_s.is_some() && self.layouts.second_step_s(series) != step_s {
+            ledger.note_other_slots(series);
+        }
+        match step {
             update::Step::Operation(operation) => {
                 let token = self.jobs.insert(ledger.volume(series), Job::Update(update));
                 self.operations.push((token, operation));

@@ -602,6 +602,12 @@ impl Ledger {
         self.cache.hurry(series);
     }
 
+    /// The file of a series has a second archive of another step than was known: the next update does not
+    /// rely on where the one under way ends.
+    pub fn note_other_slots(&mut self, series: SeriesId) {
+        self.cache.note_other_slots(series);
+    }
+
     /// What is known of a series' file.
     pub fn standing(&self, series: SeriesId) -> Standing {
         self.cache.standing(series)

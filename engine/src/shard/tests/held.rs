@@ -7,6 +7,7 @@ const AGE_S: u32 = 60;
 /// Files of a second a point for an hour and of 20 seconds a point for a day, where no rule says
 /// otherwise.
 const SCHEMAS: &str = "[short]\npattern = ^short\nretentions = 1s:2m,1m:1d\n\
+                       [wide]\npattern = ^wide\nretentions = 1s:1h,40s:1d\n\
                        [all]\npattern = .*\nretentions = 1s:1h,20s:1d\n";
 const AGGREGATIONS: &str = "[peak]\npattern = peak$\naggregationMethod = absmax\n";
 
@@ -127,6 +128,35 @@ fn an_update_leaves_the_newest_slot_of_the_second_archive_whole() {
         cut += 1;
     }
     assert!((10..=16).contains(&cut), "{cut} updates");
+}
+
+/// What an update by the old slots left behind is older than where the next one would end by the new ones.
+#[test]
+fn a_file_that_comes_to_have_other_slots_is_written_whole_once() {
+    for is_replaced in [false, true] {
+        let mut world = world(None);
+        for name in ["wide.b", "a.b"] {
+            world.begin(name);
+        }
+        world.run(130, &["wide.b", "a.b"]);
+        if is_replaced {
+            let narrow = world.disk.files[Path::new("/data/a/b.wsp")].clone();
+            world.disk.files.insert("/data/wide/b.wsp".into(), narrow);
+        }
+        let mut left = Vec::new();
+        while left.len() < 3 {
+            let before = world.in_file("wide.b").len();
+            world.run(1, &["wide.b"]);
+            let found = world.in_file("wide.b");
+            if found.len() > before {
+                let held = world.query("wide.b");
+                left.push(held.last().unwrap().timestamp - found.last().unwrap());
+            }
+        }
+        let is_whole = left[1] == 0;
+        assert_eq!(is_whole, is_replaced, "{left:?}");
+        assert!(left[0] > 0 && left[2] > 0, "{left:?}");
+    }
 }
 
 #[test]
