@@ -373,7 +373,8 @@ impl Shard {
         }
     }
 
-    /// While a journal has failed, files are written although earlier epochs are not at their end.
+    /// While a journal has failed, files are written although earlier epochs are not at their end; and once
+    /// a cache is full whose points are all back, for the sync that is waited for may never return.
     fn look_for_failure(&mut self, recall: &mut Recall) {
         let journal = self.ledger.journal();
         let is_failing = journal.is_some_and(|journal| journal.state() != State::Healthy);
@@ -383,7 +384,7 @@ impl Shard {
             (true, true) | (false, false) => {}
         }
         recall.is_failing = is_failing;
-        if is_failing && recall.phase != Phase::Reading {
+        if recall.phase != Phase::Reading && (is_failing || self.ledger.is_at_bound()) {
             recall.together.release();
         }
     }

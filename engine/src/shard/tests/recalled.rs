@@ -168,6 +168,30 @@ fn long_new_names_come_back_as_the_journal_has_room_for_them() {
     assert_eq!(world.shards[0].report().usage.points, METRICS);
 }
 
+/// One of several data disks may hang for good.
+#[test]
+fn a_full_cache_is_written_though_the_sync_of_the_data_does_not_return() {
+    let mut world = World::started(Disk::default(), &Arc::default());
+    world.disk.failing.push((Stage::Probe, EIO));
+    let point = world.point(10, 1.0);
+    world.take("a.b", point);
+    world.settle_for(2);
+    // Killed.
+    let mut disk = std::mem::take(&mut world.disk);
+    disk.failing.clear();
+    let mut next = World::started_with((1, Some(4)), disk, &Arc::default(), |_| {});
+    next.settle_for(6);
+    assert_eq!(next.query("a.b"), [point]);
+    assert_eq!(next.disk.points("/data/a/b.wsp"), [], "there is room yet");
+    for number in 0..3 {
+        let point = next.point(number, 2.0);
+        next.take("a.c", point);
+    }
+    next.settle_for(2);
+    assert_eq!(next.disk.points("/data/a/b.wsp"), [point]);
+    assert_eq!(next.disk.points("/data/a/c.wsp").len(), 3);
+}
+
 #[test]
 fn files_are_written_within_seconds_of_a_start_however_seldom_the_journal_is_synced() {
     let data_sync = Arc::new(DataSync::default());
