@@ -5,10 +5,10 @@
 //! was written last is kept until the next update looks for it in the file.
 //! Each data directory has its own lists, write order and share, so that none waits for another
 //! (docs/decisions/0020).
-//! A series goes from `Standing::Unproven` (its file is looked for) to `Writable` or `Waiting` (for
-//! its create); a file that fails is `Parked`, one that cannot be looked for or made `Unmade`. Only
-//! writable series are in the write order; points of waiting, unmade and parked ones have a share of
-//! the bound of their own.
+//! A series goes from `Standing::Unproven` (its file is looked for) to `Writable`, `Missing` (its file is
+//! made as soon as there is a place) or `Waiting` (for a limit to grant that); a file that fails is
+//! `Parked`, one that cannot be looked for or made `Unmade`. Only writable series are in the write order;
+//! points of waiting, unmade and parked ones have a share of the bound of their own.
 //! Invariants: of all points inserted, each is cached, was written, was superseded by a later one
 //! of the same second, or was reported in a `Dropped`, once; a `SeriesId` stays valid while its
 //! series has points that are cached, in flight or recent (a waiting series that was seen once and
