@@ -537,20 +537,11 @@ impl Cache {
         }
         self.unlist(id);
         let (records, volume) = (self.table.records_mut(), self.volumes.of(id));
-        match place {
-            Place::Nowhere => {}
-            Place::Ready => {
-                let order = self.orders.of_mut(volume);
-                order.enter(records, &self.blocks, id);
-            }
-            Place::Idle
-            | Place::Unplaced
-            | Place::Unproven
-            | Place::Missing
-            | Place::Once
-            | Place::Repeated => {
-                self.queues.push(records, (place, volume), id);
-            }
+        if place == Place::Ready {
+            let order = self.orders.of_mut(volume);
+            order.enter(records, &self.blocks, id);
+        } else if place != Place::Nowhere {
+            self.queues.push(records, (place, volume), id);
         }
     }
 
@@ -567,20 +558,12 @@ impl Cache {
     /// Takes a series out of its list, before what put it there changes.
     fn unlist(&mut self, id: u32) {
         let (records, volume) = (self.table.records_mut(), self.volumes.of(id));
-        match records[id].place {
-            Place::Nowhere => {}
-            Place::Ready => {
-                let order = self.orders.of_mut(volume);
-                order.leave(records, &self.blocks, id);
-            }
-            Place::Idle
-            | Place::Unplaced
-            | Place::Unproven
-            | Place::Missing
-            | Place::Once
-            | Place::Repeated => {
-                self.queues.remove(records, volume, id);
-            }
+        let place = records[id].place;
+        if place == Place::Ready {
+            let order = self.orders.of_mut(volume);
+            order.leave(records, &self.blocks, id);
+        } else if place != Place::Nowhere {
+            self.queues.remove(records, volume, id);
         }
     }
 }

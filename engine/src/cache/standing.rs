@@ -57,9 +57,9 @@ impl Cache {
         self.hand_out(Place::Missing, volume)
     }
 
-    /// Whose file is to be made next of those that wait for a limit: series with several points first, for they repeat, then
-    /// those seen once; each in the order in which they came to wait. It is handed out once, and is
-    /// not dropped meanwhile; `set_standing` brings the answer.
+    /// Whose file is to be made next of those that wait for a limit: series with several points first, for
+    /// they repeat, then those seen once; each in the order in which they came to wait. It is handed out
+    /// once, and is not dropped meanwhile; `set_standing` brings the answer.
     pub fn waiting_next(&mut self, volume: Volume) -> Option<SeriesId> {
         self.hand_out(Place::Repeated, volume)
             .or_else(|| self.hand_out(Place::Once, volume))

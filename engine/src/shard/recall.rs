@@ -345,6 +345,7 @@ impl Shard {
         };
         recall.is_busy = false;
         self.look_for_failure(&mut recall);
+        self.release_early(&recall);
         recall.try_reads_again(self.now.instant);
         match recall.phase {
             Phase::Reading => self.recall_points(&mut recall),
@@ -373,8 +374,7 @@ impl Shard {
         }
     }
 
-    /// While a journal has failed, files are written although earlier epochs are not at their end; and once
-    /// a cache is full whose points are all back, for the sync that is waited for may never return.
+    /// Others are told that a journal has failed, or is well again.
     fn look_for_failure(&mut self, recall: &mut Recall) {
         let journal = self.ledger.journal();
         let is_failing = journal.is_some_and(|journal| journal.state() != State::Healthy);
@@ -384,7 +384,12 @@ impl Shard {
             (true, true) | (false, false) => {}
         }
         recall.is_failing = is_failing;
-        if recall.phase != Phase::Reading && (is_failing || self.ledger.is_at_bound()) {
+    }
+
+    /// Once all is back, files are written although earlier epochs are not at their end where a journal has
+    /// failed, or the cache is full: the sync that is waited for may never return.
+    fn release_early(&self, recall: &Recall) {
+        if recall.phase != Phase::Reading && (recall.is_failing || self.ledger.is_at_bound()) {
             recall.together.release();
         }
     }

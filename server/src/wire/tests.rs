@@ -123,6 +123,16 @@ fn the_first_clock_of_a_piece_takes_no_bytes_for_a_time() {
     assert_eq!(first(b"a 1 0000000000\n"), Some((1.0, 0, 15)));
 }
 
+#[test]
+fn a_line_that_is_too_long_is_not_foreseen() {
+    let known = |zeros: usize| {
+        let line = format!("a 0.{}5 1600000000\n", "0".repeat(zeros));
+        line::known(line.as_bytes(), b"a", &mut line::Clock::default()).is_some()
+    };
+    assert!(known(1000));
+    assert!(!known(LINE_BYTES_MAX));
+}
+
 /// Lines or frames, in order.
 type Said<E> = Vec<Result<Vec<u8>, E>>;
 

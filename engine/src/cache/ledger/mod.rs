@@ -427,7 +427,8 @@ impl Ledger {
         self.cache.set_volume(series, volume);
     }
 
-    /// Points for a data directory that cannot be written now.
+    /// Points for a data directory that cannot be written now, whatever holds them up: also those that only
+    /// wait for a place among the creates in flight.
     pub fn stuck_points(&self, volume: Volume) -> u64 {
         self.cache.stuck_points(volume) + self.cache.missing_points(volume)
     }
