@@ -12,7 +12,7 @@
 //! cache, and nothing may come back; after a stop exactly what was cached must come back, and of
 //! seconds that were received twice what was replaced besides (`Way::owed`). A killed daemon has no last
 //! word: what it did after its last report is in no sum here, and what came back after it is only said.
-//! In the end all is drained: memory is as flat as promised, every report of the accounts balances
+//! In the end all is drained: memory is as flat as promised (`memory`), every report of the accounts balances
 //! exactly, no answer was wrong, each end was clean, no log has an error, and every regular point is in
 //! its file. What fails is said, and the exit code is 1; the daemon's directory is kept then.
 
@@ -367,8 +367,8 @@ impl Director<'_> {
 
     fn sample(&mut self, daemon: &Daemon, second: u64) -> Result<()> {
         let growing = GROWING_S_MAX.min(self.args.restart_every() / 3);
-        if !self.ends.is_empty() && second >= self.up_since_s + growing {
-            self.memory.add(second, daemon.usage()?.resident);
+        if second >= self.up_since_s + growing {
+            self.memory.add(daemon.usage()?.resident);
         }
         Ok(())
     }
@@ -436,6 +436,7 @@ impl Director<'_> {
             ));
         }
         self.up_since_s = self.scene.pace.elapsed().as_secs();
+        self.memory.begin_life();
         self.scene.goes_up();
         let times = [begun.instant, ended.instant, clock::now().instant];
         let seconds = |from: usize| times[from + 1].duration_since(times[from]).as_secs_f64();
@@ -528,16 +529,13 @@ impl Director<'_> {
             "accounts that did not balance: {}",
             self.unbalanced
         ))?;
-        match self.memory.thirds() {
+        match self.memory.growth() {
             None => self
                 .problems
                 .push(String::from("too few samples of the memory")),
-            Some(thirds) => {
-                let (first, last) = (thirds.first >> 10, thirds.last >> 10);
-                self.report.say(&format!(
-                    "resident, mean of the first third {first} KiB, of the last third {last} KiB"
-                ))?;
-                if !thirds.are_flat() {
+            Some(growth) => {
+                self.report.say(&growth.to_string())?;
+                if !growth.is_flat() {
                     self.problems.push(String::from("memory is not flat"));
                 }
             }
