@@ -284,7 +284,10 @@ pub const PLANNER_KEPT_MAX: usize = 1024;
 /// bytes and a few microseconds where it lies alone in its file, so that an update holds some megabytes
 /// and a core a tenth of a second; a day of points six seconds apart fits.
 pub const UPDATE_POINTS_MAX: u32 = 16_384;
-/// Reads of one update behind that of its open: none takes half of it (`whisper::NEED_ROUNDS_MAX`, two
+/// Bytes of its file that an update of several points reads at once: past it the next takes fewer points.
+/// Usual windows lie far below; hourly points into ten-second slots read 4 KB each, a year of them 37 MB.
+pub const UPDATE_READ_BYTES_MAX: u64 = 1 << 20;
+/// Reads of an update behind that of its open: none takes half of it (`whisper::NEED_ROUNDS_MAX`, two
 /// where points are late, one for a long header and one for a recent point).
 pub const UPDATE_READS_MAX: u32 = 16;
 /// A new file begins with its first points where these lie in so many first bytes: that page is

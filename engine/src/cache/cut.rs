@@ -15,14 +15,15 @@
 //! time came, nor has the file come to have slots of another length meanwhile (`Due::is_whole`), so these
 //! stood first, in slots that are written now. So a stamp is an update's interval behind.
 //!
-//! With every order an update ends where it has `UPDATE_POINTS_MAX` points, or somewhat before: where a
-//! slot of any usual archive does, so that no slot gets points of two updates (points that come late
+//! With every order an update ends where it has `UPDATE_POINTS_MAX` points, or as many as it can read
+//! for, or somewhat before: where a slot of any usual archive does, so that no slot gets points of two updates (points that come late
 //! would keep each other out of one, `whisper::late`). What is then left is as old as it was and is
 //! written next (`unfinished`).
 
 use super::due::{Due, TAKEN_AFTER_S_MAX};
+use super::flight::Terms;
 use super::{Cache, Place, SeriesId, Volume};
-use crate::limits::{CLOCK_AHEAD_S, UPDATE_POINTS_MAX};
+use crate::limits::CLOCK_AHEAD_S;
 
 /// Where slots of coarse archives begin, in seconds: all of those that last a week or less, most of
 /// them, or few. An update that has too many points ends at the last of the first kind that it meets.
@@ -66,13 +67,13 @@ impl Cache {
         (opens_at > present).then_some(Cut { at, since })
     }
 
-    /// Where an update of a series ends that would have more points than one takes.
-    pub(super) fn full_cut(&self, id: u32) -> Option<Cut> {
-        if self.cached_len(id) <= UPDATE_POINTS_MAX {
+    /// Where an update of a series ends that would have more points than so many.
+    pub(super) fn full_cut(&self, id: u32, points_max: u32) -> Option<Cut> {
+        if self.cached_len(id) <= points_max {
             return None;
         }
         let cached = &self.table.records()[id].cached;
-        let points = self.blocks.oldest(id, cached, UPDATE_POINTS_MAX + 1);
+        let points = self.blocks.oldest(id, cached, points_max + 1);
         let (first, last) = (points.first()?.timestamp, points.last()?.timestamp);
         let slots = SLOTS_S.iter().map(|slot_s| last - last % slot_s);
         let at = slots.into_iter().find(|at| *at > first).unwrap_or(last);
@@ -95,10 +96,11 @@ impl Cache {
     }
 
     /// An update is written that left points behind, or points have come since it was taken.
-    pub(super) fn go_on(&mut self, id: u32, taken_at: u32, cut: Option<Cut>) {
+    pub(super) fn go_on(&mut self, id: u32, taken_at: u32, terms: Terms) {
+        let cut = terms.cut;
         if let Some(Cut { since: None, .. }) = cut {
             self.note_whole(id);
-            return self.unfinished.note(id);
+            return self.unfinished.note(id, terms.points_max);
         }
         let stamp = self.ages.stamp(id);
         if !self.orders.is_deadline() {

@@ -2,8 +2,8 @@
 //! While in flight they stay cached and visible; new points of the series gather beside them, and
 //! the series is not chosen again before they have landed. Once written they are recent; where the
 //! write failed they are cached again, except those of seconds that were sent again meanwhile.
-//! An update may take a part of the points only (`cut`), and takes `UPDATE_POINTS_MAX` at most; what is
-//! left behind stays cached.
+//! An update may take a part of the points only (`cut`), and no more than it can read for
+//! (`unfinished`); what is left behind stays cached.
 
 use std::time::Instant;
 
@@ -21,8 +21,16 @@ pub(super) struct Flight {
     run: Run,
     /// The second of the take.
     taken_at: u32,
+    terms: Terms,
+}
+
+/// On what terms an update took them.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Terms {
+    /// How many it might take.
+    pub(super) points_max: u32,
     /// Where the points end, if others were left behind.
-    cut: Option<Cut>,
+    pub(super) cut: Option<Cut>,
     /// What the taker remembers of the moment.
     mark: u64,
 }
@@ -44,7 +52,7 @@ impl Flight {
 
     /// The taker remembers this from now on.
     pub(super) fn set_mark(&mut self, mark: u64) {
-        self.mark = mark;
+        self.terms.mark = mark;
     }
 
     /// The points.
@@ -57,7 +65,12 @@ impl Cache {
     /// Takes all cached points of a writable series for a write and adds them to `out`, sorted by
     /// time. They are in flight until `written` or `put_back`.
     pub fn take(&mut self, id: SeriesId, out: &mut Vec<Point>) {
-        self.take_until(id, None, 0, out);
+        let terms = Terms {
+            points_max: u32::MAX,
+            cut: None,
+            mark: 0,
+        };
+        self.take_until(id, terms, out);
     }
 
     /// The same for an update of a file whose second archive has this step: with the order `deadline`
@@ -72,22 +85,27 @@ impl Cache {
     ) {
         self.assert_known(id);
         let cut = step_s.and_then(|step_s| self.cut(id.0, step_s));
-        let full = self.full_cut(id.0);
+        let points_max = self.unfinished.points_max(id.0);
+        let full = self.full_cut(id.0, points_max);
         let is_earlier = |full: &Cut| cut.is_none_or(|cut| full.at < cut.at);
-        let cut = full.filter(is_earlier).or(cut);
-        self.take_until(id, cut, mark, out);
+        let terms = Terms {
+            points_max,
+            cut: full.filter(is_earlier).or(cut),
+            mark,
+        };
+        self.take_until(id, terms, out);
     }
 
     /// What the update in flight of a series does not have of its points; None where it has all.
     pub(super) fn left_behind(&self, id: SeriesId) -> Option<LeftBehind> {
         let flight = &self.flights[&id.0];
         (self.cached_len(id.0) > 0).then(|| LeftBehind {
-            mark: flight.mark,
-            cut: flight.cut.map(|cut| cut.at),
+            mark: flight.terms.mark,
+            cut: flight.terms.cut.map(|cut| cut.at),
         })
     }
 
-    fn take_until(&mut self, id: SeriesId, cut: Option<Cut>, mark: u64, out: &mut Vec<Point>) {
+    fn take_until(&mut self, id: SeriesId, terms: Terms, out: &mut Vec<Point>) {
         self.assert_known(id);
         let id = id.0;
         let record = &self.table.records()[id];
@@ -104,12 +122,15 @@ impl Cache {
         assert!(self.cached_len(id) > 0, "series {id} has nothing to write");
         self.count_choice(id);
         self.unlist(id);
+        self.unfinished.remove(id);
         let record = &mut self.table.records_mut()[id];
         record.hands = Hands::InFlight;
-        let run = if let Some(Cut { at, since: None }) = cut {
+        let run = if let Some(Cut { at, since: None }) = terms.cut {
             self.blocks.detach_before(id, &mut record.cached, (at, out))
         } else {
-            let rest = cut.map(|cut| self.blocks.split(id, &mut record.cached, cut.at));
+            let rest = terms
+                .cut
+                .map(|cut| self.blocks.split(id, &mut record.cached, cut.at));
             let run = self.blocks.detach(id, &mut record.cached, out);
             for point in rest.into_iter().flatten() {
                 self.blocks.append(id, &mut record.cached, point);
@@ -128,8 +149,7 @@ impl Cache {
         let flight = Flight {
             run,
             taken_at: self.ages.present(),
-            cut,
-            mark,
+            terms,
         };
         let before = self.flights.insert(id, flight);
         assert!(before.is_none(), "series {id} was in flight");
@@ -146,7 +166,7 @@ impl Cache {
         if self.cached_len(id) == 0 {
             self.sleep(id);
         } else {
-            self.go_on(id, flight.taken_at, flight.cut);
+            self.go_on(id, flight.taken_at, flight.terms);
         }
         self.forget_last(id);
         let record = &mut self.table.records_mut()[id];
@@ -182,6 +202,13 @@ impl Cache {
         self.points -= u64::from(superseded);
         self.settle(id);
         superseded
+    }
+
+    /// The same, and the update that follows at once takes so many of the oldest points at most: those
+    /// that were in flight were more than it could read for.
+    pub fn put_back_for_fewer(&mut self, id: SeriesId, points_max: u32) -> u32 {
+        self.unfinished.note(id.0, points_max);
+        self.put_back(id)
     }
 
     /// Puts the points of a run behind those that came later. Says how many were superseded.

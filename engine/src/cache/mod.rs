@@ -416,7 +416,7 @@ impl Cache {
         let is_held = order.has_lag() || self.recent.has(id.0, record.recent);
         let is_kept = self.last.get(id.0, record.recent).is_some();
         let points = self.cached_len(id.0);
-        if is_held || is_kept || points == 0 || points > UPDATE_POINTS_MAX {
+        if is_held || is_kept || points == 0 || points > self.unfinished.points_max(id.0) {
             return None;
         }
         let mut points = Vec::new();

@@ -30,6 +30,14 @@ pub struct ByteRange {
     pub len: u32,
 }
 
+impl ByteRange {
+    /// Bytes of all of them together.
+    #[must_use]
+    pub fn total(ranges: &[Self]) -> u64 {
+        ranges.iter().map(|range| u64::from(range.len)).sum()
+    }
+}
+
 /// Bytes at a place of a file, read or to be written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Piece {

@@ -8,7 +8,9 @@
 //! layouts; files of further ones are read as if seen for the first time.
 
 use crate::cache::SeriesId;
-use crate::limits::{BASES_REMEMBERED, LAYOUTS_MAX, READ_GAP_MAX, WHOLE_READ_BYTES};
+use crate::limits::{
+    BASES_REMEMBERED, LAYOUTS_MAX, READ_GAP_MAX, UPDATE_READ_BYTES_MAX, WHOLE_READ_BYTES,
+};
 use crate::point::Point;
 use crate::ring::ByteRange;
 use crate::whisper::{
@@ -77,7 +79,8 @@ impl Layouts {
     }
 
     /// What an update with these points will most likely read of a series' file, its head first;
-    /// `written` is the newest of those written a moment ago.
+    /// `written` is the newest of those written a moment ago. The head alone where the points need more
+    /// than an update reads.
     pub(super) fn foresee(
         &self,
         series: SeriesId,
@@ -108,6 +111,9 @@ impl Layouts {
             ranges.extend(is_wanted.then(|| witness(archive, base, points)).flatten());
         }
         merge(&mut ranges, READ_GAP_MAX);
+        if points.len() > 1 && ByteRange::total(&ranges) > UPDATE_READ_BYTES_MAX {
+            return vec![HEAD];
+        }
         ranges
     }
 

@@ -452,6 +452,7 @@ impl Writer {
                 } = update;
                 self.wrote(ledger, (series, started, waited), &outcome, now);
             }
+            update::Step::Wide(points_max) => ledger.put_back_for_fewer(series, points_max),
             update::Step::Failed(fault) => {
                 ledger.put_back(series);
                 let gives_back = self.leaves_to_journal(ledger) || self.parked.has_failed(series);

@@ -591,6 +591,12 @@ impl Ledger {
         self.superseded(u64::from(superseded));
     }
 
+    /// The points of a series that were in flight are too many for one update, which takes so many at most.
+    pub fn put_back_for_fewer(&mut self, series: SeriesId, points_max: u32) {
+        let superseded = self.cache.put_back_for_fewer(series, points_max);
+        self.superseded(u64::from(superseded));
+    }
+
     /// Notes what is known of a series' file.
     pub fn set_standing(&mut self, series: SeriesId, standing: Standing) {
         let dropped = self.cache.set_standing(series, standing);

@@ -114,3 +114,47 @@ fn what_was_written_just_before_is_enough_to_look_for() {
     // Queries see all.
     assert_eq!(seen(&cache, id).len(), POINTS as usize);
 }
+
+#[test]
+fn an_update_that_could_not_read_for_all_is_followed_by_smaller_ones() {
+    for strategy in Strategy::ALL {
+        let began = begin();
+        let (mut cache, id, other) = year(*strategy, began);
+        let now = began + Duration::from_secs(2);
+        cache.begin_turn(at(now));
+        take_whole(&mut cache, id);
+        let before = seen(&cache, id);
+        assert_eq!(cache.put_back_for_fewer(id, 5000), 0);
+        assert_eq!(seen(&cache, id), before);
+        // Nothing of it may be in a new file that has all.
+        assert_eq!(cache.firsts(id), None);
+        let mut lens = Vec::new();
+        while cache.next(NEXT, 1 << 30) == Some(id) && cache.ages.has(id.0) {
+            let (points, cut) = take_whole(&mut cache, id);
+            lens.push(points.len());
+            cache.written(id, now);
+            if cut.is_none() {
+                break;
+            }
+            assert_eq!(cache.unfinished.points_max(id.0), 5000);
+        }
+        let sum: usize = lens.iter().sum();
+        assert!(lens.iter().all(|len| *len <= 5000), "{strategy:?} {lens:?}");
+        assert_eq!(sum, POINTS as usize, "{strategy:?} {lens:?}");
+        assert_eq!(cache.unfinished.points_max(id.0), UPDATE_POINTS_MAX);
+        assert_ne!(cache.next(NEXT, 1 << 30), Some(id));
+        assert!(cache.ages.has(other.0));
+    }
+}
+
+#[test]
+fn a_taken_series_is_not_taken_for_fewer_points_later() {
+    let began = begin();
+    let (mut cache, id, _) = year(Strategy::Naive, began);
+    take_whole(&mut cache, id);
+    cache.put_back_for_fewer(id, 10);
+    assert_eq!(take_whole(&mut cache, id).0.len(), 10);
+    assert_eq!(cache.put_back(id), 0);
+    assert_eq!(cache.unfinished(NEXT), 0);
+    assert!(take_whole(&mut cache, id).0.len() > 10);
+}

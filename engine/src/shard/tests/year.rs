@@ -1,8 +1,8 @@
 //! A year of one metric that is sent at once, each point alone in its file, through a real ring.
 
 use super::*;
-use crate::limits::UPDATE_POINTS_MAX;
-use crate::ring::{Driver, Event, Ring, RingConfig};
+use crate::limits::{UPDATE_POINTS_MAX, UPDATE_READ_BYTES_MAX};
+use crate::ring::{ByteRange, Driver, Event, FileOperation, Ring, RingConfig};
 use crate::whisper::{Image, Late, Plan, late, plan};
 
 const POINTS: u32 = 262_800;
@@ -52,6 +52,11 @@ impl World {
             }
             self.shards[0].end_turn();
             while let Some((token, operation)) = self.shards[0].next_operation() {
+                if let FileOperation::Open { ranges, .. } | FileOperation::Read { ranges, .. } =
+                    &operation
+                {
+                    assert!(ByteRange::total(ranges) <= UPDATE_READ_BYTES_MAX);
+                }
                 ring.file(token, operation);
                 out += 1;
             }
@@ -198,5 +203,43 @@ fn a_year_that_came_back_late_is_written_as_by_one_update() {
         assert!(same(&written, &expected));
         let spared = world.count(Counter::Superseded);
         assert!(spared > u64::from(POINTS / 5), "{spared} were spared");
+    }
+}
+
+#[test]
+fn points_of_which_each_reads_a_window_are_written_as_by_one_update() {
+    for (is_late, driver) in [
+        (false, Driver::Uring),
+        (true, Driver::Uring),
+        (false, Driver::PollSync),
+    ] {
+        let directory = directory();
+        let mut world = world(directory.path(), "10s:1y,1h:2y");
+        let now = world.now.unix_seconds;
+        let archives = [(10, 3_153_600), (3600, 17_520)];
+        let hour = |number: u32| Point {
+            timestamp: now - (8000 - number) * 3600,
+            value: f64::from(number),
+        };
+        let points: Vec<Point> = (1..8000).map(hour).collect();
+        // The archives have begun: else there is nothing to be read.
+        let file = updated(empty(&archives), &[hour(0)], now, false);
+        std::fs::write(directory.path().join("a.wsp"), &file).unwrap();
+        let expected = updated(file, &points, now, is_late);
+        for point in &points {
+            if is_late {
+                assert!(world.shards[0].ledger.reserve_recalled());
+                world.shards[0].ledger.recall("a", *point, 0);
+            } else {
+                world.take("a", *point);
+            }
+        }
+        world.write_out(driver);
+        let written = std::fs::read(directory.path().join("a.wsp")).unwrap();
+        assert!(same(&written, &expected), "{is_late} {driver:?}");
+        // 4,320 bytes each.
+        let least = 8000 * 4320 / UPDATE_READ_BYTES_MAX;
+        let updates = world.count(Counter::Updates);
+        assert!((least..least * 2).contains(&updates), "{updates}");
     }
 }

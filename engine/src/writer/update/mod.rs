@@ -4,7 +4,8 @@
 //! points are late; whatever else happens, after `UPDATE_READS_MAX` the update has failed).
 //! Points that were written a moment ago are looked for: a file that was replaced since then gets
 //! them again. Whatever fails, the file is closed and the fault comes out; the points are the
-//! caller's.
+//! caller's. Where they need more bytes of the file than an update reads, it is closed too, and is to be
+//! had with fewer of them.
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -13,7 +14,7 @@ use super::faults::Fault;
 use crate::breaks::{self, Break};
 use crate::cache::SeriesId;
 use crate::clock::Now;
-use crate::limits::{READ_GAP_MAX, UPDATE_READS_MAX};
+use crate::limits::{READ_GAP_MAX, UPDATE_READ_BYTES_MAX, UPDATE_READS_MAX};
 use crate::point::Point;
 use crate::ring::{Access, ByteRange, FileError, FileOperation, FileOutcome, Piece, VisitId};
 use crate::whisper::{
@@ -29,6 +30,8 @@ pub(super) enum Step {
     Operation(FileOperation),
     /// Is written; so many points of earlier updates were written again.
     Done(Outcome, usize),
+    /// Has more points than it can read for; the file is closed. So many of the oldest will do.
+    Wide(u32),
     /// Failed; the file is closed.
     Failed(Fault),
 }
@@ -37,6 +40,7 @@ pub(super) enum Step {
 #[derive(Debug)]
 enum End {
     Done(Outcome, usize),
+    Wide(u32),
     Failed(Fault),
 }
 
@@ -150,6 +154,7 @@ impl Update {
             }
             Ok(FileOutcome::Written | FileOutcome::Closed) => match self.end.take() {
                 Some(End::Done(outcome, again)) => Step::Done(outcome, again),
+                Some(End::Wide(most)) => Step::Wide(most),
                 Some(End::Failed(fault)) => Step::Failed(fault),
                 None => unreachable!("an update was closed before it knew its end"),
             },
@@ -183,7 +188,15 @@ impl Update {
                 }),
         };
         match plan {
-            Ok((Plan::Need(ranges), _)) => self.read(visit, ranges),
+            Ok((Plan::Need(mut ranges), again)) => {
+                merge(&mut ranges, READ_GAP_MAX);
+                let most = (again == 0).then(|| self.too_wide(&ranges)).flatten();
+                if let Some(most) = most {
+                    self.end = Some(End::Wide(most));
+                    return Step::Operation(FileOperation::Close { visit });
+                }
+                self.read(visit, ranges)
+            }
             Ok((Plan::Write { pieces, outcome }, again)) => {
                 self.end = Some(End::Done(outcome, again));
                 Step::Operation(if pieces.is_empty() {
@@ -203,8 +216,20 @@ impl Update {
         }
     }
 
-    /// The plan for a file with this header, and how many recent points it writes again: all of
-    /// them where the newest is gone.
+    /// How many of the points an update may have, where these stretches are more than one reads. With a
+    /// single point it reads what it must.
+    fn too_wide(&self, ranges: &[ByteRange]) -> Option<u32> {
+        let bytes = ByteRange::total(ranges);
+        let points = self.points.len() as u64;
+        if bytes <= UPDATE_READ_BYTES_MAX || points < 2 {
+            return None;
+        }
+        let share = points * UPDATE_READ_BYTES_MAX / bytes;
+        u32::try_from(share.clamp(1, points / 2)).ok()
+    }
+
+    /// The plan for a file with this header, and how many recent points it writes again, or reads for: all
+    /// of them where the newest is gone.
     fn plan_for(&self, header: &Header, planner: &mut Planner) -> Result<(Plan, usize), Fault> {
         let (now, image) = (self.unix_now, &self.image);
         let mut needs = Vec::new();
@@ -263,7 +288,7 @@ impl Update {
         };
         let mut all = match due(&self.recent, self.are_recent_late)? {
             Late::Write(writes) => writes,
-            Late::Need(needs) => return Ok((Plan::Need(needs), 0)),
+            Late::Need(needs) => return Ok((Plan::Need(needs), self.recent.len())),
         };
         let count = all.len();
         // The plan of them alone has read what they need.
@@ -273,7 +298,7 @@ impl Update {
         let plan = planner.plan(header, &all, self.unix_now, &self.image);
         let mut pieces = match plan.map_err(Fault::Plan)? {
             Plan::Write { pieces, .. } => pieces,
-            need @ Plan::Need(_) => return Ok((need, 0)),
+            need @ Plan::Need(_) => return Ok((need, self.recent.len())),
         };
         let both = [
             (&self.recent, self.are_recent_late),
@@ -286,13 +311,12 @@ impl Update {
     }
 
     /// Reads on, unless that has been of no use too often.
-    fn read(&mut self, visit: VisitId, mut ranges: Vec<ByteRange>) -> Step {
+    fn read(&mut self, visit: VisitId, ranges: Vec<ByteRange>) -> Step {
         if self.reads == UPDATE_READS_MAX {
             self.end = Some(End::Failed(Fault::Restless));
             return Step::Operation(FileOperation::Close { visit });
         }
         self.reads += 1;
-        merge(&mut ranges, READ_GAP_MAX);
         self.asked.clone_from(&ranges);
         Step::Operation(FileOperation::Read { visit, ranges })
     }

@@ -114,7 +114,7 @@ fn carry_on(
         operation = match update.step(Ok(outcome), false, (&mut *layouts, &mut planner)) {
             Step::Operation(operation) => operation,
             Step::Done(outcome, again) => return Some((operations, outcome, again)),
-            Step::Failed(_) => return None,
+            Step::Wide(_) | Step::Failed(_) => return None,
         };
     }
     panic!("no end");
@@ -358,7 +358,7 @@ fn late_points_write_the_slot_that_they_leave_once_more() {
         };
         operation = match update.step(Ok(outcome), false, (&mut layouts, &mut planner)) {
             Step::Operation(operation) => operation,
-            other @ (Step::Done(..) | Step::Failed(_)) => panic!("{other:?}"),
+            other @ (Step::Done(..) | Step::Wide(_) | Step::Failed(_)) => panic!("{other:?}"),
         };
     };
     let range = ByteRange {
@@ -473,9 +473,111 @@ fn an_update_whose_reads_bring_nothing_fails_in_the_end() {
                 assert!(!fault.is_suspect());
                 return;
             }
-            other @ (Step::Operation(_) | Step::Done(..)) => panic!("{other:?}"),
+            other @ (Step::Operation(_) | Step::Done(..) | Step::Wide(_)) => panic!("{other:?}"),
         };
         reads += 1;
         assert!(reads <= UPDATE_READS_MAX + 1, "no end");
+    }
+}
+
+/// What the first steps of an update ask to be read, and how many points it is to have, where those are too
+/// many.
+fn reads(file: &[u8], mut update: Update, layouts: &mut Layouts) -> (Vec<u64>, Option<u32>) {
+    let mut planner = Planner::default();
+    let mut asked = Vec::new();
+    let mut operation = update.open(
+        "/data/a.wsp".into(),
+        Access::default(),
+        (&*layouts, &mut planner),
+    );
+    loop {
+        let outcome = if let FileOperation::Open { ranges, .. } = &operation {
+            asked.push(ByteRange::total(ranges));
+            FileOutcome::Opened {
+                visit: VISIT,
+                pieces: read(file, ranges),
+            }
+        } else if let FileOperation::Read { ranges, .. } = &operation {
+            asked.push(ByteRange::total(ranges));
+            FileOutcome::Read(read(file, ranges))
+        } else if let FileOperation::Close { visit: VISIT } = operation {
+            FileOutcome::Closed
+        } else if let FileOperation::Write { .. } = operation {
+            return (asked, None);
+        } else {
+            panic!("{operation:?}")
+        };
+        operation = match update.step(Ok(outcome), false, (&mut *layouts, &mut planner)) {
+            Step::Operation(operation) => operation,
+            Step::Wide(points_max) => return (asked, Some(points_max)),
+            other @ (Step::Done(..) | Step::Failed(_)) => panic!("{other:?}"),
+        };
+    }
+}
+
+#[test]
+fn an_update_that_would_read_much_is_to_be_had_with_fewer_points() {
+    let now = Now {
+        unix_seconds: NOW,
+        ..clock::now()
+    };
+    let hour = |number: u32| Point {
+        timestamp: NOW - 3600 * number,
+        value: 1.0,
+    };
+    let mut file = file(&[(1, 700_000), (3600, 1000)]);
+    // The archives have begun, else nothing of them is read.
+    carry_out(&mut file, &[hour(180)], &mut Layouts::default()).unwrap();
+    let window = 3600 * 12;
+    let points: Vec<Point> = (1..150).rev().map(hour).collect();
+    for is_late in [false, true] {
+        let mut layouts = Layouts::default();
+        let mut first = |points: &[Point], recent: &[Point]| {
+            let update = Update::new(SeriesId(3), points.to_vec(), recent.to_vec(), now);
+            reads(&file, update.late(is_late, is_late), &mut layouts)
+        };
+        // Of a file that was not seen before, and of one that was.
+        for _ in 0..2 {
+            let (asked, points_max) = first(&points, &[]);
+            let points_max = points_max.unwrap();
+            assert!(asked.iter().all(|bytes| *bytes < UPDATE_READ_BYTES_MAX));
+            assert!(
+                (20..=24).contains(&points_max),
+                "{points_max} of {} bytes",
+                UPDATE_READ_BYTES_MAX / window
+            );
+            let (asked, wide) = first(&points[..points_max as usize], &[]);
+            assert_eq!(wide, None);
+            assert!(asked.iter().sum::<u64>() > window * 19);
+        }
+        // What a replaced file gets again cannot wait.
+        let (asked, wide) = first(&points[140..], &points[..140]);
+        assert_eq!(wide, None);
+        assert!(asked.iter().any(|bytes| *bytes > UPDATE_READ_BYTES_MAX));
+    }
+}
+
+#[test]
+fn one_point_reads_the_window_that_it_needs() {
+    let now = Now {
+        unix_seconds: NOW,
+        ..clock::now()
+    };
+    let mut file = file(&[(1, 700_000), (300_000, 10)]);
+    let day = |number: u32| Point {
+        timestamp: NOW - 86_400 * number,
+        value: 1.0,
+    };
+    carry_out(&mut file, &[day(7)], &mut Layouts::default()).unwrap();
+    let mut layouts = Layouts::default();
+    let mut first = |points: &[Point]| {
+        let update = Update::new(SeriesId(3), points.to_vec(), Vec::new(), now);
+        reads(&file, update, &mut layouts)
+    };
+    assert_eq!(first(&[day(6), day(5)]).1, Some(1));
+    for _ in 0..2 {
+        let (asked, wide) = first(&[day(6)]);
+        assert_eq!(wide, None);
+        assert!(asked.iter().any(|bytes| *bytes > UPDATE_READ_BYTES_MAX));
     }
 }
