@@ -9,8 +9,8 @@ use std::fmt;
 
 /// Growth over the whole time that still counts as flat, percent of the level.
 const GROWTH_PERCENT_MAX: i128 = 10;
-/// A life with fewer samples says nothing.
-const SAMPLES_MIN: usize = 3;
+/// Parts that the samples of a life are cut into; one with fewer samples says nothing.
+const PARTS: usize = 3;
 
 /// Samples at an even pace, in bytes, by life of the daemon.
 #[derive(Debug, Default)]
@@ -20,7 +20,7 @@ pub(crate) struct Memory {
 
 /// Mean bytes of the first and of the last third of a life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Life {
+struct Life {
     first: u64,
     last: u64,
     samples: usize,
@@ -38,7 +38,7 @@ pub(crate) struct Growth {
 
 impl Life {
     fn of(samples: &[u64]) -> Option<Self> {
-        let third = samples.len() / SAMPLES_MIN;
+        let third = samples.len() / PARTS;
         Some(Self {
             first: mean(samples.get(..third)?)?,
             last: mean(samples.get(samples.len() - third..)?)?,
@@ -52,7 +52,7 @@ impl Life {
 
     /// Samples from the middle of the first third to that of the last.
     fn span(self) -> usize {
-        self.samples - self.samples / SAMPLES_MIN
+        self.samples - self.samples / PARTS
     }
 }
 

@@ -12,9 +12,9 @@
 //! cache, and nothing may come back; after a stop exactly what was cached must come back, and of
 //! seconds that were received twice what was replaced besides (`Way::owed`). A killed daemon has no last
 //! word: what it did after its last report is in no sum here, and what came back after it is only said.
-//! In the end all is drained: memory is as flat as promised (`memory`), every report of the accounts balances
-//! exactly, no answer was wrong, each end was clean, no log has an error, and every regular point is in
-//! its file. What fails is said, and the exit code is 1; the daemon's directory is kept then.
+//! In the end all is drained: memory is as flat as promised (`memory`), every report of the accounts
+//! balances exactly, no answer was wrong, each end was clean, no log has an error, and every regular
+//! point is in its file. What fails is said, and the exit code is 1; the daemon's directory is kept then.
 
 mod memory;
 mod noise;

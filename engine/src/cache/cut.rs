@@ -16,9 +16,9 @@
 //! stood first, in slots that are written now. So a stamp is an update's interval behind.
 //!
 //! With every order an update ends where it has `UPDATE_POINTS_MAX` points, or as many as it can read
-//! for, or somewhat before: where a slot of any usual archive does, so that no slot gets points of two updates (points that come late
-//! would keep each other out of one, `whisper::late`). What is then left is as old as it was and is
-//! written next (`unfinished`).
+//! for, or somewhat before: where a slot of any usual archive does, so that no slot gets points of two
+//! updates (points that come late would keep each other out of one, `whisper::late`). What is then left
+//! is as old as it was and is written next (`unfinished`).
 
 use super::due::{Due, TAKEN_AFTER_S_MAX};
 use super::flight::Terms;

@@ -23,6 +23,11 @@ pub(super) const HEAD: ByteRange = ByteRange {
     len: HEAD_READ_BYTES,
 };
 
+/// Are these stretches more than an update of so many points reads? For a single one it reads what it must.
+pub(super) fn is_too_wide(ranges: &[ByteRange], points: usize) -> bool {
+    points > 1 && ByteRange::total(ranges) > UPDATE_READ_BYTES_MAX
+}
+
 /// A layout that files have.
 #[derive(Debug)]
 struct Layout {
@@ -111,7 +116,7 @@ impl Layouts {
             ranges.extend(is_wanted.then(|| witness(archive, base, points)).flatten());
         }
         merge(&mut ranges, READ_GAP_MAX);
-        if points.len() > 1 && ByteRange::total(&ranges) > UPDATE_READ_BYTES_MAX {
+        if is_too_wide(&ranges, points.len()) {
             return vec![HEAD];
         }
         ranges

@@ -21,7 +21,7 @@ use crate::whisper::{
     Header, Image, Kept, Late, Outcome, Plan, Planner, again, check, kept, late, merge,
 };
 
-use super::layouts::Layouts;
+use super::layouts::{Layouts, is_too_wide};
 
 /// What an update does next.
 #[derive(Debug)]
@@ -190,9 +190,8 @@ impl Update {
         match plan {
             Ok((Plan::Need(mut ranges), again)) => {
                 merge(&mut ranges, READ_GAP_MAX);
-                let most = (again == 0).then(|| self.too_wide(&ranges)).flatten();
-                if let Some(most) = most {
-                    self.end = Some(End::Wide(most));
+                if again == 0 && is_too_wide(&ranges, self.points.len()) {
+                    self.end = Some(End::Wide(self.points_for(&ranges)));
                     return Step::Operation(FileOperation::Close { visit });
                 }
                 self.read(visit, ranges)
@@ -216,16 +215,11 @@ impl Update {
         }
     }
 
-    /// How many of the points an update may have, where these stretches are more than one reads. With a
-    /// single point it reads what it must.
-    fn too_wide(&self, ranges: &[ByteRange]) -> Option<u32> {
-        let bytes = ByteRange::total(ranges);
+    /// How many of the points an update may have, where for all of them it would read these stretches.
+    fn points_for(&self, ranges: &[ByteRange]) -> u32 {
         let points = self.points.len() as u64;
-        if bytes <= UPDATE_READ_BYTES_MAX || points < 2 {
-            return None;
-        }
-        let share = points * UPDATE_READ_BYTES_MAX / bytes;
-        u32::try_from(share.clamp(1, points / 2)).ok()
+        let share = points * UPDATE_READ_BYTES_MAX / ByteRange::total(ranges);
+        u32::try_from(share.clamp(1, points / 2)).unwrap_or(u32::MAX)
     }
 
     /// The plan for a file with this header, and how many recent points it writes again, or reads for: all

@@ -45,6 +45,22 @@ fn read(file: &[u8], ranges: &[ByteRange]) -> Vec<Piece> {
     ranges.iter().map(piece).collect()
 }
 
+/// What an operation that changes nothing is answered with; None where it is another.
+fn answered(file: &[u8], operation: &FileOperation) -> Option<FileOutcome> {
+    if let FileOperation::Open { ranges, .. } = operation {
+        let pieces = read(file, ranges);
+        Some(FileOutcome::Opened {
+            visit: VISIT,
+            pieces,
+        })
+    } else if let FileOperation::Read { ranges, .. } = operation {
+        Some(FileOutcome::Read(read(file, ranges)))
+    } else {
+        let is_close = matches!(operation, FileOperation::Close { visit: VISIT });
+        is_close.then_some(FileOutcome::Closed)
+    }
+}
+
 /// Carries an update out; how many operations it took, where it succeeded.
 fn carry_out(file: &mut [u8], points: &[Point], layouts: &mut Layouts) -> Option<usize> {
     carry_out_after(file, (points, &[]), layouts).map(|(operations, _)| operations)
@@ -78,38 +94,22 @@ fn carry_on(
     let known = (&*layouts, &mut planner);
     let mut operation = update.open("/data/a.wsp".into(), Access::default(), known);
     for operations in 1..9 {
-        let outcome = match operation {
-            FileOperation::Open { ranges, .. } => FileOutcome::Opened {
-                visit: VISIT,
-                pieces: read(file, &ranges),
-            },
-            FileOperation::Read { ranges, .. } => FileOutcome::Read(read(file, &ranges)),
-            FileOperation::Write { pieces, .. } => {
-                let end = |piece: &Piece| piece.offset + piece.bytes.len() as u64;
-                if pieces.iter().map(end).max() > Some(file.len() as u64) {
-                    // The ring lets no file grow.
-                    return None;
-                }
-                for piece in pieces {
-                    let from = usize::try_from(piece.offset).unwrap();
-                    let to = from + piece.bytes.len();
-                    file[from..to].copy_from_slice(&piece.bytes);
-                }
-                FileOutcome::Written
+        let outcome = if let Some(outcome) = answered(file, &operation) {
+            outcome
+        } else if let FileOperation::Write { pieces, .. } = operation {
+            let end = |piece: &Piece| piece.offset + piece.bytes.len() as u64;
+            if pieces.iter().map(end).max() > Some(file.len() as u64) {
+                // The ring lets no file grow.
+                return None;
             }
-            FileOperation::Close { .. } => FileOutcome::Closed,
-            other @ (FileOperation::Probe { .. }
-            | FileOperation::Locate { .. }
-            | FileOperation::Look { .. }
-            | FileOperation::SetAside { .. }
-            | FileOperation::Adopt { .. }
-            | FileOperation::Reserve { .. }
-            | FileOperation::Append { .. }
-            | FileOperation::Sync { .. }
-            | FileOperation::Remove { .. }
-            | FileOperation::Create { .. }) => {
-                panic!("an update asked for {other:?}")
+            for piece in pieces {
+                let from = usize::try_from(piece.offset).unwrap();
+                let to = from + piece.bytes.len();
+                file[from..to].copy_from_slice(&piece.bytes);
             }
+            FileOutcome::Written
+        } else {
+            panic!("an update asked for {operation:?}")
         };
         operation = match update.step(Ok(outcome), false, (&mut *layouts, &mut planner)) {
             Step::Operation(operation) => operation,
@@ -344,17 +344,11 @@ fn late_points_write_the_slot_that_they_leave_once_more() {
     let known = (&layouts, &mut planner);
     let mut operation = update.open("/data/a.wsp".into(), Access::default(), known);
     let pieces = loop {
-        let outcome = if let FileOperation::Open { ranges, .. } = &operation {
-            FileOutcome::Opened {
-                visit: VISIT,
-                pieces: read(&file, ranges),
-            }
-        } else if let FileOperation::Read { ranges, .. } = &operation {
-            FileOutcome::Read(read(&file, ranges))
-        } else if let FileOperation::Write { pieces, .. } = operation {
+        let Some(outcome) = answered(&file, &operation) else {
+            let FileOperation::Write { pieces, .. } = operation else {
+                panic!("{operation:?}")
+            };
             break pieces;
-        } else {
-            panic!("{operation:?}")
         };
         operation = match update.step(Ok(outcome), false, (&mut layouts, &mut planner)) {
             Step::Operation(operation) => operation,
@@ -491,21 +485,16 @@ fn reads(file: &[u8], mut update: Update, layouts: &mut Layouts) -> (Vec<u64>, O
         (&*layouts, &mut planner),
     );
     loop {
-        let outcome = if let FileOperation::Open { ranges, .. } = &operation {
+        if let FileOperation::Open { ranges, .. } | FileOperation::Read { ranges, .. } = &operation
+        {
             asked.push(ByteRange::total(ranges));
-            FileOutcome::Opened {
-                visit: VISIT,
-                pieces: read(file, ranges),
-            }
-        } else if let FileOperation::Read { ranges, .. } = &operation {
-            asked.push(ByteRange::total(ranges));
-            FileOutcome::Read(read(file, ranges))
-        } else if let FileOperation::Close { visit: VISIT } = operation {
-            FileOutcome::Closed
-        } else if let FileOperation::Write { .. } = operation {
+        }
+        let Some(outcome) = answered(file, &operation) else {
+            assert!(
+                matches!(operation, FileOperation::Write { .. }),
+                "{operation:?}"
+            );
             return (asked, None);
-        } else {
-            panic!("{operation:?}")
         };
         operation = match update.step(Ok(outcome), false, (&mut *layouts, &mut planner)) {
             Step::Operation(operation) => operation,
