@@ -284,8 +284,8 @@ pub const PLANNER_KEPT_MAX: usize = 1024;
 /// bytes and a few microseconds where it lies alone in its file, so that an update holds some megabytes
 /// and a core a tenth of a second; a day of points six seconds apart fits.
 pub const UPDATE_POINTS_MAX: u32 = 16_384;
-/// Bytes of its file that an update of several points reads at once: past it the next takes fewer points.
-/// Usual windows lie far below; hourly points into ten-second slots read 4 KB each, a year of them 37 MB.
+/// Bytes of its file that an update of several points reads at once, beside two of each of its windows; past
+/// it the next takes fewer points. Hourly ones into ten-second slots read 4 KB each, a year of them 37 MB.
 pub const UPDATE_READ_BYTES_MAX: u64 = 1 << 20;
 /// Reads of an update behind that of its open: none takes half of it (`whisper::NEED_ROUNDS_MAX`, two
 /// where points are late, one for a long header and one for a recent point).

@@ -18,7 +18,8 @@
 //! With every order an update ends where it has `UPDATE_POINTS_MAX` points, or as many as it can read
 //! for, or somewhat before: where a slot of any usual archive does, so that no slot gets points of two
 //! updates (points that come late would keep each other out of one, `whisper::late`). What is then left
-//! is as old as it was and is written next (`unfinished`).
+//! is as old as it was and takes turns with the order's choices (`unfinished`). In the order itself it
+//! comes as if it had been received then: else it would be first there, too.
 
 use super::due::{Due, TAKEN_AFTER_S_MAX};
 use super::flight::Terms;
@@ -99,8 +100,9 @@ impl Cache {
     pub(super) fn go_on(&mut self, id: u32, taken_at: u32, terms: Terms) {
         let cut = terms.cut;
         if let Some(Cut { since: None, .. }) = cut {
-            self.note_whole(id);
-            return self.unfinished.note(id, terms.points_max);
+            let volume = self.volumes.of(id);
+            self.unfinished.note(id, volume, terms.points_max);
+            return self.hold_anew(id, taken_at);
         }
         let stamp = self.ages.stamp(id);
         if !self.orders.is_deadline() {
@@ -123,6 +125,24 @@ impl Cache {
         due.is_backfill = false;
         record.set_due(due);
         self.ages.set(id, stamp);
+    }
+
+    /// For the order, what an update has left of a series comes when that was taken, behind the others.
+    fn hold_anew(&mut self, id: u32, taken_at: u32) {
+        self.note_whole(id);
+        if let Some(rank) = self.orders.rank(true) {
+            self.table[id].enter(rank);
+        }
+        if self.orders.is_deadline() {
+            let record = &mut self.table.records_mut()[id];
+            let due = record.due();
+            record.set_due(Due {
+                since: due.since.max(taken_at),
+                is_hurried: false,
+                is_backfill: false,
+                ..due
+            });
+        }
     }
 
     /// The updates of a series end where slots of another length do from now on: what one of the old length
@@ -177,7 +197,8 @@ impl Cache {
     }
 
     /// Seconds by which an update that is written now has held its oldest point longer than it may.
-    /// The first update of a new file waited for its create and does not count.
+    /// The first update of a new file waited for its create and does not count; what an update has left
+    /// unfinished counts from that one on.
     pub fn late_s(&self, id: SeriesId) -> u32 {
         let Some(deadline) = self.orders.deadline(self.volume(id)) else {
             return 0;

@@ -122,7 +122,7 @@ impl Cache {
         assert!(self.cached_len(id) > 0, "series {id} has nothing to write");
         self.count_choice(id);
         self.unlist(id);
-        self.unfinished.remove(id);
+        self.unfinished.begin(id, self.volumes.of(id));
         let record = &mut self.table.records_mut()[id];
         record.hands = Hands::InFlight;
         let run = if let Some(Cut { at, since: None }) = terms.cut {
@@ -204,10 +204,11 @@ impl Cache {
         superseded
     }
 
-    /// The same, and the update that follows at once takes so many of the oldest points at most: those
+    /// The same, and the update that follows takes so many of the oldest points at most: those
     /// that were in flight were more than it could read for.
     pub fn put_back_for_fewer(&mut self, id: SeriesId, points_max: u32) -> u32 {
-        self.unfinished.note(id.0, points_max);
+        let volume = self.volumes.of(id.0);
+        self.unfinished.note(id.0, volume, points_max);
         self.put_back(id)
     }
 

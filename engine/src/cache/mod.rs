@@ -247,25 +247,30 @@ impl Cache {
 
     /// The write order's choice among the writable series of a data directory with cached
     /// points and nothing in flight; before it come those that keep the journal, those that the order
-    /// passes over for too long, and those that an update has left unfinished. Asked again it chooses
-    /// the same, until that series is taken or set aside (the
+    /// passes over for too long, and every second time those that an update has left unfinished.
+    /// Asked again it chooses the same, until that series is taken or set aside (the
     /// random order excepted, and who is found to come before). None: nothing to write, or with the
     /// order by time and a lag, nothing old enough; or the choice is still under way
     /// (`is_choosing`), for no call looks at more than a bounded number of series.
     pub fn next(&mut self, volume: Volume, unix_now: u32) -> Option<SeriesId> {
         let first = (self.next_pinned(volume)).or_else(|| self.next_starved(volume));
-        if let Some(id) = first.or_else(|| self.next_unfinished(volume)) {
-            return Some(SeriesId(id));
+        if first.is_some() {
+            return first.map(SeriesId);
+        }
+        let unfinished = self.next_unfinished(volume);
+        if unfinished.is_some() && self.unfinished.have_turn(volume) {
+            return unfinished.map(SeriesId);
         }
         let field = Field {
             records: self.table.records(),
             blocks: &self.blocks,
         };
         let choice = self.orders.next(volume, field, unix_now);
-        if choice.is_none() && !self.orders.of(volume).is_choosing() {
-            self.come_round(volume);
+        if choice.is_some() || self.orders.of(volume).is_choosing() {
+            return choice.map(SeriesId);
         }
-        choice.map(SeriesId)
+        self.come_round(volume);
+        unfinished.map(SeriesId)
     }
 
     /// Was `next` not done with its choice? Then it is to be asked again soon.
@@ -297,8 +302,8 @@ impl Cache {
     /// them back, and then `next` says when there are none.
     pub fn due(&self, volume: Volume) -> usize {
         let order = self.orders.of(volume);
-        let before = self.pinned(volume).max(self.unfinished(volume));
-        order.due(self.table.records()).max(before)
+        let due = order.due(self.table.records()) + self.unfinished(volume);
+        due.max(self.pinned(volume))
     }
 
     /// From now on no order holds points back, as Python does at shutdown. What turns out not to be

@@ -101,6 +101,7 @@ impl Cache {
                 && self.ages.stamp(id) <= until
                 && self.volumes.of(id) == volume
                 && self.table.records()[id].place == Place::Ready
+                && !self.unfinished.has(id)
             {
                 found.push_back(id);
             }
@@ -123,6 +124,7 @@ impl Cache {
     pub(super) fn is_starved(&self, id: u32) -> bool {
         let starved = &self.starved[self.volumes.of(id).index()];
         starved.found.front() == Some(&id)
+            && !self.unfinished.has(id)
             && self.ages.has(id)
             && Some(self.ages.stamp(id)) <= starved.until
             && self.table.records()[id].place == Place::Ready

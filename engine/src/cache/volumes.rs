@@ -105,6 +105,7 @@ impl Cache {
         self.starved.push(Starved::new(strategy, max_point_age_s));
         self.queues.add_volume();
         self.pins.add_volume();
+        self.unfinished.add_volume();
         self.shares = vec![self.shares[0].part(count); count];
     }
 

@@ -24,4 +24,6 @@ pub use header::{HEAD_READ_BYTES, Header, HeaderError};
 pub use image::{Bases, Image};
 pub use kept::{Kept, kept};
 pub use late::{Late, again, late};
-pub use plan::{NEED_ROUNDS_MAX, Outcome, Plan, PlanError, Planner, check, merge, plan, witness};
+pub use plan::{
+    NEED_ROUNDS_MAX, Outcome, Plan, PlanError, Planner, check, merge, plan, window_bytes, witness,
+};

@@ -14,7 +14,8 @@ use crate::limits::{
 use crate::point::Point;
 use crate::ring::ByteRange;
 use crate::whisper::{
-    Bases, HEAD_READ_BYTES, Header, Image, Kept, Plan, Planner, codec, kept, merge, witness,
+    Bases, HEAD_READ_BYTES, Header, Image, Kept, Plan, Planner, codec, kept, merge, window_bytes,
+    witness,
 };
 
 /// The stretch that every visit reads first.
@@ -23,9 +24,17 @@ pub(super) const HEAD: ByteRange = ByteRange {
     len: HEAD_READ_BYTES,
 };
 
-/// Are these stretches more than an update of so many points reads? For a single one it reads what it must.
-pub(super) fn is_too_wide(ranges: &[ByteRange], points: usize) -> bool {
-    points > 1 && ByteRange::total(ranges) > UPDATE_READ_BYTES_MAX
+/// How many of its points an update may have, where for all of them it would read these stretches; None:
+/// all. A single one reads what it must, and those that share its windows, or lie in the next ones, with it.
+pub(super) fn fewer(header: &Header, ranges: &[ByteRange], points: usize) -> Option<u32> {
+    let total = ByteRange::total(ranges);
+    if points < 2 || total <= UPDATE_READ_BYTES_MAX {
+        return None;
+    }
+    let most = UPDATE_READ_BYTES_MAX + 2 * window_bytes(header).sum::<u64>();
+    let points = points as u64;
+    let share = (points * most / total).clamp(1, points / 2);
+    (total > most).then(|| u32::try_from(share).unwrap_or(u32::MAX))
 }
 
 /// A layout that files have.
@@ -116,10 +125,10 @@ impl Layouts {
             ranges.extend(is_wanted.then(|| witness(archive, base, points)).flatten());
         }
         merge(&mut ranges, READ_GAP_MAX);
-        if is_too_wide(&ranges, points.len()) {
-            return vec![HEAD];
+        match fewer(header, &ranges, points.len()) {
+            Some(_) => vec![HEAD],
+            None => ranges,
         }
-        ranges
     }
 
     /// The bases that a series' file had.

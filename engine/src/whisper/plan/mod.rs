@@ -201,13 +201,18 @@ pub fn check(header: &Header, image: &Image) -> Result<(), PlanError> {
     {
         return Err(PlanError::FileTooShort { found, needed });
     }
-    for (archive, pair) in (1..).zip(header.archives.windows(2)) {
-        let found = u64::from(window_slots(&pair[0], &pair[1])) * POINT_BYTES as u64;
+    for (archive, found) in (1..).zip(window_bytes(header)) {
         if found > WHISPER_WINDOW_BYTES_MAX {
             return Err(PlanError::WindowTooLong { archive, found });
         }
     }
     Ok(())
+}
+
+/// How many bytes of the archive before it make one point of each but the first.
+pub fn window_bytes(header: &Header) -> impl Iterator<Item = u64> {
+    let pairs = header.archives.windows(2);
+    pairs.map(|pair| u64::from(window_slots(&pair[0], &pair[1])) * POINT_BYTES as u64)
 }
 
 /// The points oldest first, one per timestamp: the one further back in the slice. Senders keep

@@ -14,14 +14,14 @@ use super::faults::Fault;
 use crate::breaks::{self, Break};
 use crate::cache::SeriesId;
 use crate::clock::Now;
-use crate::limits::{READ_GAP_MAX, UPDATE_READ_BYTES_MAX, UPDATE_READS_MAX};
+use crate::limits::{READ_GAP_MAX, UPDATE_READS_MAX};
 use crate::point::Point;
 use crate::ring::{Access, ByteRange, FileError, FileOperation, FileOutcome, Piece, VisitId};
 use crate::whisper::{
     Header, Image, Kept, Late, Outcome, Plan, Planner, again, check, kept, late, merge,
 };
 
-use super::layouts::{Layouts, is_too_wide};
+use super::layouts::{Layouts, fewer};
 
 /// What an update does next.
 #[derive(Debug)]
@@ -179,24 +179,21 @@ impl Update {
             return self.read(visit, vec![missing]);
         }
         let plan = match layouts.same(self.series, image) {
-            Some(header) => self.plan_for(header, planner),
+            Some(header) => self.plan_within(header, planner),
             None => Header::parse(image.head())
                 .map_err(Fault::Header)
                 .and_then(|header| {
                     layouts.note(self.series, &header, image);
-                    self.plan_for(&header, planner)
+                    self.plan_within(&header, planner)
                 }),
         };
         match plan {
-            Ok((Plan::Need(mut ranges), again)) => {
-                merge(&mut ranges, READ_GAP_MAX);
-                if again == 0 && is_too_wide(&ranges, self.points.len()) {
-                    self.end = Some(End::Wide(self.points_for(&ranges)));
-                    return Step::Operation(FileOperation::Close { visit });
-                }
-                self.read(visit, ranges)
+            Ok((Plan::Need(_), _, Some(fewer))) => {
+                self.end = Some(End::Wide(fewer));
+                Step::Operation(FileOperation::Close { visit })
             }
-            Ok((Plan::Write { pieces, outcome }, again)) => {
+            Ok((Plan::Need(ranges), ..)) => self.read(visit, ranges),
+            Ok((Plan::Write { pieces, outcome }, again, _)) => {
                 self.end = Some(End::Done(outcome, again));
                 Step::Operation(if pieces.is_empty() {
                     FileOperation::Close { visit }
@@ -215,11 +212,20 @@ impl Update {
         }
     }
 
-    /// How many of the points an update may have, where for all of them it would read these stretches.
-    fn points_for(&self, ranges: &[ByteRange]) -> u32 {
-        let points = self.points.len() as u64;
-        let share = points * UPDATE_READ_BYTES_MAX / ByteRange::total(ranges);
-        u32::try_from(share.clamp(1, points / 2)).unwrap_or(u32::MAX)
+    /// The same as `plan_for`, and how many points the update may have, where for all of them it would
+    /// read too much. What a replaced file gets again cannot wait.
+    fn plan_within(
+        &self,
+        header: &Header,
+        planner: &mut Planner,
+    ) -> Result<(Plan, usize, Option<u32>), Fault> {
+        let (mut plan, again) = self.plan_for(header, planner)?;
+        let mut most = None;
+        if let Plan::Need(ranges) = &mut plan {
+            merge(ranges, READ_GAP_MAX);
+            most = fewer(header, ranges, self.points.len()).filter(|_| again == 0);
+        }
+        Ok((plan, again, most))
     }
 
     /// The plan for a file with this header, and how many recent points it writes again, or reads for: all
