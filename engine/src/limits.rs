@@ -287,8 +287,8 @@ pub const UPDATE_POINTS_MAX: u32 = 16_384;
 /// Bytes of its file that an update of several points reads at once, beside two of each of its windows; past
 /// it the next takes fewer points. Hourly ones into ten-second slots read 4 KB each, a year of them 37 MB.
 pub const UPDATE_READ_BYTES_MAX: u64 = 1 << 20;
-/// Reads of an update behind that of its open: none takes half of it (`whisper::NEED_ROUNDS_MAX`, two
-/// where points are late, one for a long header and one for a recent point).
+/// Reads of an update behind that of its open: none takes half of it (`whisper::NEED_ROUNDS_MAX`; where
+/// points are late two and one an archive; one for a long header and one for a recent point).
 pub const UPDATE_READS_MAX: u32 = 16;
 /// A new file begins with its first points where these lie in so many first bytes: that page is
 /// written out before the file has its name anyway, another would be a write more.

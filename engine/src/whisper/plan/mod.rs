@@ -107,6 +107,29 @@ impl Planner {
         now: u32,
         image: &Image,
     ) -> Result<Plan, PlanError> {
+        self.plan_for((header, image), points, now, false)
+    }
+
+    /// The same for points that come late (`late`): where a finer archive no longer reaches the begin of
+    /// a coarse interval, the aggregate that the file has of it is not made anew of what is left, but
+    /// written once more.
+    pub fn plan_late(
+        &mut self,
+        header: &Header,
+        points: &[Point],
+        now: u32,
+        image: &Image,
+    ) -> Result<Plan, PlanError> {
+        self.plan_for((header, image), points, now, true)
+    }
+
+    fn plan_for(
+        &mut self,
+        (header, image): (&Header, &Image),
+        points: &[Point],
+        now: u32,
+        are_late: bool,
+    ) -> Result<Plan, PlanError> {
         check(header, image)?;
         let sorted = in_time_order(points);
         self.begin(header, image);
@@ -114,10 +137,12 @@ impl Planner {
             header,
             image,
             planner: self,
+            now,
+            are_late,
             outcome: Outcome::default(),
         };
         update.outcome.superseded = (points.len() - sorted.len()) as u64;
-        update.take(&sorted, now);
+        update.take(&sorted);
         let outcome = update.outcome;
         if !self.needs.is_empty() {
             merge(&mut self.needs, 0);
@@ -276,13 +301,16 @@ struct Update<'a> {
     header: &'a Header,
     image: &'a Image,
     planner: &'a mut Planner,
+    now: u32,
+    are_late: bool,
     outcome: Outcome,
 }
 
 impl Update<'_> {
     /// Deals the points to the archives, newest first: each goes to the first archive, from the one
     /// in hand on, that reaches back to it. A point exactly as old as the archive still fits.
-    fn take(&mut self, sorted: &[Point], now: u32) {
+    fn take(&mut self, sorted: &[Point]) {
+        let now = self.now;
         let too_old = |point: &Point, archive: &Archive| {
             let age = i64::from(now) - i64::from(point.timestamp);
             u64::try_from(age).is_ok_and(|age| age > archive.retention_s())
@@ -370,6 +398,17 @@ impl Update<'_> {
                 continue;
             }
             previous = interval;
+            let reached = || u64::from(interval) + higher.archive.retention_s();
+            if self.are_late && reached() <= u64::from(self.now) {
+                match levels[lower].stored(self.image, interval) {
+                    Ok(None) => {}
+                    Ok(Some(point)) => {
+                        stage.push(point);
+                        continue;
+                    }
+                    Err(range) => needs.push(range),
+                }
+            }
             let mut known = Aggregate::new(self.header.aggregation);
             if !higher.window(self.image, interval, slots, &mut known) {
                 higher.ask(interval, slots, needs);
@@ -477,6 +516,20 @@ impl Level {
             }
         }
         true
+    }
+
+    /// What the file has of an interval; what is to be read to know that.
+    fn stored(&self, image: &Image, interval: u32) -> Result<Option<Point>, ByteRange> {
+        let base = match self.base {
+            Base::Unread => return Err(byte_range(self.archive.offset, 1)),
+            Base::Empty | Base::New(_) => return Ok(None),
+            Base::Stored(base) => base,
+        };
+        let offset = self
+            .archive
+            .slot_offset(self.archive.slot(base, i64::from(interval)));
+        let stored = image.point(offset).ok_or(byte_range(offset, 1))?;
+        Ok((stored.timestamp == interval).then_some(stored))
     }
 
     /// Asks for the bytes of a window.

@@ -1,7 +1,7 @@
 //! One update in two phases: open and read, then write and close.
 //! The first phase asks for what `layouts` foresees; the plan is asked when that is there, and again
-//! after every further read until it has all it needs (at most three rounds, and two more where
-//! points are late; whatever else happens, after `UPDATE_READS_MAX` the update has failed).
+//! after every further read until it has all it needs (at most three rounds, and where points are
+//! late two more and one an archive; whatever else happens, after `UPDATE_READS_MAX` the update has failed).
 //! Points that were written a moment ago are looked for: a file that was replaced since then gets
 //! them again. Whatever fails, the file is closed and the fault comes out; the points are the
 //! caller's. Where they need more bytes of the file than an update reads, it is closed too, and is to be
@@ -257,7 +257,7 @@ impl Update {
             Late::Write(writes) => writes,
             Late::Need(needs) => return Ok(Plan::Need(needs)),
         };
-        let mut plan = (planner.plan(header, &writes, now, image)).map_err(Fault::Plan)?;
+        let mut plan = (planner.plan_late(header, &writes, now, image)).map_err(Fault::Plan)?;
         if let Plan::Write { pieces, outcome } = &mut plan {
             outcome.spared = (self.points.len() - writes.len()) as u64;
             again(header, &self.points, now, (image, pieces));
@@ -295,7 +295,12 @@ impl Update {
         if let Late::Write(writes) = due(&self.points, self.is_late)? {
             all.extend(writes);
         }
-        let plan = planner.plan(header, &all, self.unix_now, &self.image);
+        let (now, image) = (self.unix_now, &self.image);
+        let plan = if self.is_late || self.are_recent_late {
+            planner.plan_late(header, &all, now, image)
+        } else {
+            planner.plan(header, &all, now, image)
+        };
         let mut pieces = match plan.map_err(Fault::Plan)? {
             Plan::Write { pieces, .. } => pieces,
             need @ Plan::Need(_) => return Ok((need, self.recent.len())),
@@ -305,7 +310,7 @@ impl Update {
             (&self.points, self.is_late),
         ];
         for (points, _) in both.into_iter().filter(|(_, are_late)| *are_late) {
-            again(header, points, self.unix_now, (&self.image, &mut pieces));
+            again(header, points, now, (image, &mut pieces));
         }
         Ok((Plan::Write { pieces, outcome }, count))
     }

@@ -327,6 +327,74 @@ fn late_points_leave_a_coarse_slot_that_has_their_interval() {
 /// After a failed sync of the data such a slot may be seen by everybody, and on no disk: the kernel takes
 /// it for clean. A start that left it alone lost it with the next power cut.
 #[test]
+fn late_points_make_no_aggregate_anew_of_what_a_finer_archive_has_left() {
+    let end = NOW - NOW % 900;
+    let at = |age_s: u32| Point {
+        timestamp: end - age_s,
+        value: f64::from(1200 - age_s),
+    };
+    let update = |points: Vec<Point>, now: u32| {
+        let now = Now {
+            unix_seconds: now,
+            ..clock::now()
+        };
+        Update::new(SeriesId(3), points, Vec::new(), now)
+    };
+    let mut file = file(&[(60, 10), (300, 100), (900, 100)]);
+    let mut empty = file.clone();
+    let mut layouts = Layouts::default();
+    for age_s in (240..=1200).rev().step_by(60) {
+        let point = at(age_s);
+        carry_on(
+            &mut file,
+            update(vec![point], point.timestamp + 1),
+            &mut layouts,
+        )
+        .unwrap();
+    }
+    // The first archive has points up to ten minutes old.
+    let now = end - 239;
+    let before = [0, 1, 2].map(|archive| stored(&file, archive));
+    let minutes = |ages: std::ops::RangeInclusive<u32>| ages.rev().step_by(60).map(at).collect();
+    for is_seen in [false, true] {
+        if !is_seen {
+            layouts = Layouts::default();
+        }
+        let late: Vec<Point> = minutes(480..=900);
+        let outcome = carry_on(&mut file, update(late, now).late(true, false), &mut layouts);
+        assert_eq!(outcome.unwrap().1.spared, 2);
+        assert_eq!([0, 1, 2].map(|archive| stored(&file, archive)), before);
+    }
+    // An interval that nothing is there of, or that is there whole, is made of what there is.
+    carry_on(
+        &mut empty,
+        update(vec![at(240)], now),
+        &mut Layouts::default(),
+    )
+    .unwrap();
+    let changed = |point: Point| Point {
+        value: point.value + 5.0,
+        ..point
+    };
+    for (file, ages, age_s, value) in [
+        (&mut empty, 660..=780, 900, 485.0),
+        (&mut file, 360..=600, 600, 725.0),
+    ] {
+        let late: Vec<Point> = minutes(ages);
+        let late = late.into_iter().map(changed).collect();
+        carry_on(
+            file,
+            update(late, now).late(true, false),
+            &mut Layouts::default(),
+        )
+        .unwrap();
+        let coarse = stored(file, 1);
+        let timestamp = end - age_s;
+        assert!(coarse.contains(&Point { timestamp, value }), "{coarse:?}");
+    }
+}
+
+#[test]
 fn late_points_write_the_slot_that_they_leave_once_more() {
     let mut file = file(&[(60, 10), (300, 100)]);
     let mut layouts = Layouts::default();
