@@ -68,7 +68,7 @@ impl World {
             let reach = reach(*metric, true);
             let is_settled = |minute: u32| {
                 let last = minute + MINUTE_S - 1;
-                last + reach.first_s < life.from_s
+                minute + reach.first_s < life.from_s
                     && minute + reach.last_s > now_s
                     && !self.oracle.has_since(*metric, (minute, last), life.from_ms)
                     && !self.is_overwritten(*metric, minute)

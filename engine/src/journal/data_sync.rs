@@ -76,7 +76,7 @@ impl DataSync {
     }
 
     /// Does nothing come of what is waited for, as far as is known?
-    pub(crate) fn is_in_trouble(&self) -> bool {
+    pub fn is_in_trouble(&self) -> bool {
         self.lacking.load(Ordering::SeqCst) || self.failures.load(Ordering::SeqCst) > 0
     }
 

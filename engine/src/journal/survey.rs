@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use super::FileName;
-use super::block::{Block, BlockError, HEAD_BYTES, VERSION};
+use super::block::{Block, BlockError, HEAD_BYTES, Kind, VERSION};
 use super::walk::SegmentKey;
 
 /// Name of the file that the process which uses the directory has locked.
@@ -131,6 +131,16 @@ impl Survey {
         survey.epoch_highest = survey.epoch_highest.max(named.max());
         survey.aside = aside;
         Ok(survey)
+    }
+
+    /// Does a file owe nothing, as far as first blocks tell? It is of an epoch of which a later one has
+    /// all, or of points that are in files.
+    pub fn owes_nothing(&self, file: &SegmentFile) -> bool {
+        file.key.is_some_and(|key| {
+            let retired = self.retired.get(&(key.epoch, key.shard));
+            let is_retired = retired.is_some_and(|retired| key.segment < *retired);
+            key.epoch < self.epochs_done || (key.kind == Kind::Points && is_retired)
+        })
     }
 
     /// The epoch of the process that begins here.

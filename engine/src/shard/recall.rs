@@ -645,10 +645,14 @@ impl Shard {
         together.is_given_up() || together.is_failing()
     }
 
-    /// Have points that earlier runs owe not all come back yet?
+    /// Have points that earlier runs owe not all come back? Nor have those of a file that could not be read
+    /// in whole, before it is set aside.
     pub(super) fn has_unread(&self) -> bool {
-        let phase = self.recall.as_ref().map(|recall| &recall.phase);
-        phase == Some(&Phase::Reading)
+        let Some(recall) = &self.recall else {
+            return false;
+        };
+        let has_left = || !recall.unread.is_empty() || !recall.together.unread().is_empty();
+        recall.phase == Phase::Reading || (!recall.together.is_sealed() && has_left())
     }
 
     /// Earlier epochs are the next start's to end, unless they have ended already: no shard waits for it.

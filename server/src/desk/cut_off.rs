@@ -1,8 +1,10 @@
-//! A journal past its bound because starts were cut off in their replay, again and again: each has
-//! noted anew what earlier runs owe, and these copies mean nothing until a replay is at its end. What
-//! such a start has left that holds nothing of its own is removed, before anything is made anew; and
-//! while the journal is past its bound all the same, senders wait until the replay is over
-//! (`RecallConfig::is_past_bound`), so that this start too leaves nothing of its own.
+//! What goes of the files of earlier runs before anything is made anew. First those that owe nothing and
+//! would only take room, which the journal's disk may not have twice.
+//! Then, of a journal past its bound because starts were cut off in their replay, again and again: each
+//! has noted anew what earlier runs owe, and these copies mean nothing until a replay is at its end. What
+//! such a start has left that holds nothing of its own is removed; and while the journal is past its bound
+//! all the same, senders wait until the replay is over (`RecallConfig::is_past_bound`), so that this start
+//! too leaves nothing of its own.
 //! Nothing here removes a file with a point that was received, or one that says what earlier epochs
 //! owe. In doubt a file stays: damage, a doubt about the data's device, an error.
 //! Nothing is accepted meanwhile: a run with points of its own is read no further than to the first.
@@ -11,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use benzene_engine::journal::block::{Head, Kind};
 use benzene_engine::journal::entry::{Entry, PointDecoder};
@@ -21,8 +23,59 @@ use benzene_engine::journal::{FileName, MOUNT_DOUBTFUL};
 use benzene_engine::ring::host;
 
 use super::journal::JournalError;
-use super::look::look_through;
+use super::look::{list, look_through};
 use super::reading::{Stretch, read_at};
+
+/// Removes what owes nothing: what is left. A file stays where the blocks that say so of it cannot be
+/// brought to their disk, for a power cut must not leave less than these say.
+pub(super) fn remove_ended(survey: Survey) -> Survey {
+    let is_ended = |file: &&SegmentFile| {
+        let is_blank = || host::is_blank(&file.path).unwrap_or(false);
+        survey.owes_nothing(file) || (file.key.is_none() && is_blank())
+    };
+    let mut ended: Vec<SegmentFile> = survey.files.iter().filter(is_ended).cloned().collect();
+    if ended.is_empty() || sync_last(&survey).is_err() {
+        return survey;
+    }
+    // Points before the names that they need, and the oldest first.
+    ended.sort_by_key(|file| {
+        file.key
+            .map(|key| (key.kind, key.epoch, key.shard, key.segment))
+    });
+    ended.retain(|file| remove_file(file) > 0);
+    let gone: BTreeSet<PathBuf> = ended.into_iter().map(|file| file.path).collect();
+    let mut survey = survey;
+    survey.files.retain(|file| !gone.contains(&file.path));
+    survey
+}
+
+/// Brings the last segment of each stream to its disk.
+fn sync_last(survey: &Survey) -> io::Result<()> {
+    let mut last: BTreeMap<(u32, u16), (u32, &Path)> = BTreeMap::new();
+    for file in &survey.files {
+        if let Some(key) = file.key.filter(|key| key.kind == Kind::Points) {
+            let this = (key.segment, file.path.as_path());
+            let at = last.entry((key.epoch, key.shard)).or_insert(this);
+            *at = this.max(*at);
+        }
+    }
+    let mut last = last.into_values();
+    last.try_for_each(|(_, path)| File::open(path)?.sync_data())
+}
+
+/// Removes all of a journal: what it has is in files, and on their disk. What was set aside stays. Oldest
+/// first, so that what a kill leaves is read as it stands. Says how many files.
+pub(super) fn remove_all(directory: &Path) -> io::Result<u64> {
+    let named = |(path, _): (PathBuf, u64)| {
+        let name = FileName::parse(path.file_name()?.to_str()?)?;
+        Some(((name.kind, name.epoch, name.shard, name.number), path))
+    };
+    let files: BTreeMap<_, PathBuf> = list(directory)?.into_iter().filter_map(named).collect();
+    for path in files.values() {
+        fs::remove_file(path)?;
+    }
+    Ok(files.len() as u64)
+}
 
 /// Keeps a journal of earlier runs within its bound, as far as that loses nothing: what is left, and
 /// whether it is past the bound.
@@ -268,6 +321,34 @@ mod tests {
         });
         run(directory.path(), 4, (0, 3), |head| head.serial = 9);
         assert_eq!(left(directory.path(), 1).0, (1..=4).collect());
+    }
+
+    #[test]
+    fn what_owes_nothing_goes_at_once() {
+        let directory = tempfile::tempdir().unwrap();
+        let directory = directory.path();
+        run(directory, 1, (3, 0), |_| {});
+        run(directory, 2, (3, 0), |head| head.epochs_done = 2);
+        run(directory, 3, (3, 0), |head| {
+            (head.epochs_done, head.segment, head.retired) = (2, 4, 4);
+        });
+        // What came before in the last run is in files.
+        let retired = tempfile::tempdir().unwrap();
+        run(retired.path(), 3, (3, 0), |head| head.segment = 3);
+        let from = retired.path().join("00000003-00000-00000000.points");
+        fs::copy(from, directory.join("00000003-00000-00000009.points")).unwrap();
+        let survey = || Survey::new(look_through(directory).unwrap()).unwrap();
+        let left = remove_ended(survey());
+        assert_eq!(left.epoch_highest, Some(3));
+        assert_eq!(left.files, survey().files);
+        let names = left.files.iter().map(|file| file.path.file_name().unwrap());
+        let expected = [
+            "00000002-00000-00000000.points",
+            "00000002-00000-00000001.names",
+            "00000003-00000-00000000.points",
+            "00000003-00000-00000001.names",
+        ];
+        assert!(names.eq(expected), "{:?}", left.files);
     }
 
     #[test]

@@ -6,6 +6,7 @@
 //! opened each time, so that each can be unmounted.
 //! A directory that another process holds, or that a newer version has written, ends the start.
 
+use std::cell::Cell;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -169,6 +170,7 @@ impl Journal {
         Journal::takes_drain_note(path);
         let files = look_through(path)?;
         let survey = Survey::new(files).map_err(JournalError::Newer)?;
+        let survey = cut_off::remove_ended(survey);
         let bytes_max = Journal::bytes_max(journal)?;
         let (survey, is_past_bound) = cut_off::remove(path, survey, bytes_max)?;
         for stranger in &survey.strangers {
@@ -215,6 +217,17 @@ impl Journal {
             (u64::from(segment_bytes) * u64::from(segments_max) * u64::from(shards)) >> 20,
             segment_bytes >> 10,
         );
+        let disk_bytes = host::disk_bytes(&self.directory).unwrap_or(u64::MAX);
+        if bytes_max > disk_bytes {
+            tracing::warn!(
+                "JOURNAL_MAX_BYTES is {} MiB, and the file system of {} has {} MiB in all: where the journal \
+                 fills that, it cannot be written until what it has is in files (JOURNAL_ON_ERROR); half \
+                 of it leaves room for a start, too",
+                bytes_max >> 20,
+                self.directory.display(),
+                disk_bytes >> 20
+            );
+        }
         if is_left_behind(settings, data) {
             tracing::warn!(
                 "the journal in {} goes with this container, or with a reboot, and the data do not: what \
@@ -250,6 +263,8 @@ impl Journal {
             together: Arc::new(Together::new(shards)),
             data_sync: Arc::default(),
             mount,
+            is_data_safe: Cell::new(false),
+            is_void: Cell::new(false),
             journal: self,
         })
     }
@@ -315,6 +330,10 @@ pub(super) struct JournalPlan {
     /// Wishes for a sync of the data.
     pub(super) data_sync: Arc<DataSync>,
     mount: u32,
+    /// What a drain has written is on the data's disk.
+    is_data_safe: Cell<bool>,
+    /// It goes once the cores have ended.
+    is_void: Cell<bool>,
 }
 
 impl JournalPlan {
@@ -352,6 +371,46 @@ impl JournalPlan {
             is_past_bound: *is_past_bound,
             aside_bytes_max: *aside_bytes_max,
         })
+    }
+
+    /// Waits until what was written so far is on the data's disk, unless that fails.
+    pub(super) async fn data_synced(&self) {
+        let ticket = self.data_sync.ticket();
+        while !self.data_sync.has_done(ticket) && !self.data_sync.is_in_trouble() {
+            sleep(DATA_SYNC_LOOK).await;
+        }
+        let is_safe = self.data_sync.has_done(ticket) && !self.data_sync.is_in_trouble();
+        self.is_data_safe.set(is_safe);
+    }
+
+    /// A drain has written everything out, and behind it the journal was in this state. Where that could
+    /// not be written, which may have been for want of room, and nothing of another directory's is left,
+    /// it is to go.
+    pub(super) fn note_all_written(&self, state: State) {
+        let is_own = self.journal.adopted.is_empty() || self.together.is_sealed();
+        let has_failed = matches!(state, State::Failed(_));
+        self.is_void
+            .set(has_failed && is_own && self.is_data_safe.get());
+    }
+
+    /// The cores have ended: a journal that owes nothing, and could not be written, goes, so that the next
+    /// start finds room.
+    pub(super) fn end(&self) {
+        if !self.is_void.get() {
+            return;
+        }
+        let directory = &self.journal.directory;
+        match cut_off::remove_all(directory) {
+            Ok(removed) => tracing::info!(
+                "all that the journal has is in files: {removed} files of it are removed, so that the next \
+                 start has room"
+            ),
+            Err(error) => tracing::error!(
+                "all that the journal has is in files, and it cannot be removed: {error}; remove \
+                 {}/*.points, then *.names there, before the next start",
+                directory.display()
+            ),
+        }
     }
 
     /// Do senders wait until what earlier runs owe is read?
@@ -438,7 +497,8 @@ impl Desk {
                 }
                 (State::Failed(error), OnError::Continue) => tracing::error!(
                     "the journal cannot be written: {error}. What is cached is lost if the daemon is \
-                     killed now; it is tried again every 10 seconds (JOURNAL_ON_ERROR = continue)"
+                     killed now; it is tried again every 10 seconds (JOURNAL_ON_ERROR = continue); a \
+                     stop writes everything out and empties it"
                 ),
                 (State::Failed(error), OnError::Stop) => {
                     tracing::error!(

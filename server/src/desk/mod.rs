@@ -118,6 +118,9 @@ pub(crate) fn run(
             tracing::error!("a core's thread ended badly");
         }
     }
+    if let Some(journal) = &desk.journal {
+        journal.end();
+    }
     if let Some(tagdb) = desk.tagdb {
         tagdb.finish();
     }

@@ -53,7 +53,10 @@ impl Desk {
         }
         self.tell_all(|| Parcel::Stop(ending)).await;
         let cut_short = tokio::select! {
-            ((), ()) = async { tokio::join!(self.drained(ending), self.flush_relay()) } => None,
+            () = async {
+                tokio::join!(self.drained(ending), self.flush_relay());
+                self.data_synced(ending).await;
+            } => None,
             signal = signals.second(begun) => Some(signal),
             // What has come back from the journal is written once earlier writes are on the device.
             () = self.sync_data() => unreachable!("it never ends"),
@@ -72,8 +75,21 @@ impl Desk {
         let ended = Self::say_end(&totals, (ending, journal), cut_short);
         if ended.exit == Exit::Success && ending == Ending::Drain {
             adopted::forget_several(&self.settings.journal_dir);
+            if let Some(plan) = self.journal.as_ref().filter(|_| cut_short.is_none()) {
+                plan.note_all_written(totals.journal.state());
+            }
         }
         ended
+    }
+
+    /// All is written out, and where the journal has failed, is on the data's disk too, as far as that goes.
+    async fn data_synced(&self, ending: Ending) {
+        let Some(plan) = self.journal.as_ref().filter(|_| ending == Ending::Drain) else {
+            return;
+        };
+        if self.totals().await.journal.state() != State::Healthy {
+            plan.data_synced().await;
+        }
     }
 
     async fn flush_relay(&self) {

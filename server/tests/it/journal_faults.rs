@@ -18,7 +18,9 @@ use std::time::{Duration, Instant};
 use crate::daemon::{Daemon, Ended, Querier, Setup, file_of, wait_for};
 use crate::faults::{Mount, files_below};
 use crate::first_use::now;
-use crate::journal::{balance, benzene, journal_dir, kill, known, setup, wait_for_recall};
+use crate::journal::{
+    THROTTLED, balance, benzene, journal_dir, kill, known, setup, wait_for_recall,
+};
 use crate::vitals::{Own, file_points};
 
 /// Rounds of points of all metrics, a second apart.
@@ -239,6 +241,54 @@ fn a_full_journal_disk_ends_the_daemon_where_that_is_asked_for() {
     );
     let received = all_in_files(&load, &ended);
     assert!(received > 10_000, "{}", ended.log);
+    drop(mount);
+}
+
+/// A start needs room beside what earlier runs have left, and a journal that cannot be written frees none:
+/// what owes nothing goes before, and all of it where a stop has written everything out.
+#[test]
+fn a_journal_that_has_filled_its_disk_does_not_end_every_start() {
+    let root = tempfile::tempdir().unwrap();
+    let dir = journal_dir(&root.path().join("whisper"));
+    fs::create_dir_all(&dir).unwrap();
+    let mount = Mount::new(&["-t", "tmpfs", "-o", "size=4608k", "tmpfs"], &dir);
+    let conf = |more: &str| {
+        let conf = format!("JOURNAL_SEGMENT_BYTES = 256k\nJOURNAL_MAX_BYTES = 8m\n{more}");
+        setup(2, &conf)
+    };
+    let mut daemon = Daemon::start_in(&conf(THROTTLED), root);
+    let load = Rounds::new(2_000, 1_000);
+    let (sent, stop) = (AtomicU32::new(0), AtomicBool::new(false));
+    let ended = std::thread::scope(|scope| {
+        let (address, load, sent, stop) = (daemon.line, &load, &sent, &stop);
+        scope.spawn(move || load.send(address, sent, stop));
+        daemon.wait_for_log("the journal cannot be written");
+        stop.store(true, Ordering::SeqCst);
+        kill(daemon)
+    });
+    let daemon = Daemon::start_in(&conf("JOURNAL_ON_ERROR = stop\n"), ended.root);
+    let ended = daemon.wait();
+    assert_eq!(ended.status.code(), Some(8), "{}", ended.log);
+    let came_back = balance(&ended.log).replayed;
+    assert!(came_back > 100_000, "{}", ended.log);
+    let files = |ended: &Ended| load.points_in_files(&ended.data());
+    // A few were there before the kill.
+    let in_files = files(&ended);
+    assert!(in_files >= came_back, "{in_files}: {}", ended.log);
+    let left = |dir: &Path| {
+        let names = fs::read_dir(dir).unwrap().map(|it| it.unwrap().path());
+        let is_left = |path: &std::path::PathBuf| path.extension().is_some();
+        names.filter(is_left).count()
+    };
+    assert_eq!(left(&dir), 0, "{}", ended.log);
+    let daemon = Daemon::start_in(&conf("JOURNAL_ON_ERROR = stop\n"), ended.root);
+    daemon.send(&format!("first.point 1 {}\n", now()));
+    daemon.wait_for_points("first.point", 1);
+    let ended = daemon.stop();
+    assert!(ended.status.success(), "{}", ended.log);
+    assert_eq!(said(&ended.log, "the journal cannot"), 0, "{}", ended.log);
+    assert!(left(&dir) > 0, "the journal is where it was");
+    assert_eq!(files(&ended), in_files);
     drop(mount);
 }
 
