@@ -312,9 +312,15 @@ pub fn is_alive(process: i32) -> bool {
     !matches!(state.as_deref(), Some("Z" | "X"))
 }
 
+/// When a process was started, in the kernel's ticks since the machine was: with its number that is one
+/// process, also where two namespaces have a process of that number. `None` where /proc does not say.
+pub fn start_ticks(process: i32) -> Option<u64> {
+    stat_fields(process)?.get(19)?.parse().ok()
+}
+
 /// When a process was started, in seconds since 1970; `None` where /proc does not say.
 pub fn started_at(process: i32) -> Option<u64> {
-    let ticks: u64 = stat_fields(process)?.get(19)?.parse().ok()?;
+    let ticks = start_ticks(process)?;
     let stat = fs::read_to_string("/proc/stat").ok()?;
     let booted: u64 = stat
         .lines()

@@ -15,6 +15,7 @@ use std::time::SystemTime;
 use benzene_engine::journal::survey::Survey;
 use benzene_engine::shard::Adopted;
 
+use super::hold::is_for_want_of_room;
 use super::journal::{JournalError, say_aside};
 use super::look::{left_in, lies_in, list, look_through};
 use super::mounts::DATA_NAME;
@@ -122,7 +123,22 @@ fn begin(own: &Path, settings: &Settings) -> Result<(), JournalError> {
             .iter()
             .map(|it| it.name.as_str())
             .collect();
-        return write(&together, &names.join("\n")).map_err(at(&together));
+        let names = names.join("\n");
+        // A full disk has no room for it anew.
+        if fs::read_to_string(&together).is_ok_and(|there| there.trim_end() == names) {
+            return Ok(());
+        }
+        return match write(&together, &names) {
+            Err(error) if is_for_want_of_room(&error) => {
+                tracing::warn!(
+                    "{}: {error}; a process for one of the instances alone will not say that points of it \
+                     may be here",
+                    together.display()
+                );
+                Ok(())
+            }
+            written => written.map_err(at(&together)),
+        };
     }
     if let Ok(names) = fs::read_to_string(&together) {
         tracing::warn!(

@@ -1,8 +1,8 @@
 //! Who answers for an instance: the process that holds the lock in the directory of its journal. One
 //! process for several instances holds all of theirs, so that `--instance b` beside it is refused, and
 //! the other way round; with JOURNAL = False too.
-//! In the file are the process's number, on the next line the instances that it answers for, and on a
-//! third, once it has ended in order, how it did. The locks are the kernel's: they go with the process,
+//! In the file are the process's number, on the next line the instances that it answers for, and on others
+//! when it was started, that it stops, and once it has ended in order, how it did. The locks are the kernel's: they go with the process,
 //! however it ends.
 
 use std::fs::{self, File, TryLockError};
@@ -19,6 +19,11 @@ use crate::exit::Exit;
 /// The file that the process which uses the directory holds a lock on; has its number in it.
 pub(crate) const LOCK_NAME: &str = "lock";
 
+/// What begins the line that says when the process was started.
+const STARTED: &str = "started ";
+/// The line of a process that ends.
+const STOPPING: &str = "stopping";
+
 /// The locks, until the process ends.
 #[derive(Debug)]
 pub(crate) struct Held {
@@ -34,6 +39,10 @@ pub(crate) struct Holder {
     pub(crate) process: String,
     /// The instances that it answers for, with commas between them; may be empty.
     pub(crate) instances: String,
+    /// When it was started (`host::start_ticks`); none where it did not know.
+    started: Option<u64>,
+    /// It ends, and takes a second signal for the wish to cut that short.
+    pub(crate) is_stopping: bool,
     /// How it has ended; none while it runs, and where it was killed.
     pub(crate) ended: Option<Ended>,
 }
@@ -103,11 +112,28 @@ impl Holder {
         // Only for a message; what cannot be read is empty.
         drop(lock.rewind().and_then(|()| lock.read_to_string(&mut text)));
         let mut lines = text.lines().map(str::trim);
-        Holder {
+        let mut holder = Holder {
             process: lines.next().unwrap_or_default().to_owned(),
             instances: lines.next().unwrap_or_default().to_owned(),
-            ended: lines.next().and_then(Ended::parse),
+            ..Holder::default()
+        };
+        for line in lines {
+            if let Some(ticks) = line.strip_prefix(STARTED) {
+                holder.started = ticks.trim().parse().ok();
+            } else if line == STOPPING {
+                holder.is_stopping = true;
+            } else {
+                holder.ended = Ended::parse(line);
+            }
         }
+        holder
+    }
+
+    /// Is the process of this number another one than it had who wrote it: one of another namespace, as of
+    /// a container, or a later one?
+    pub(crate) fn is_another(&self, process: i32) -> bool {
+        let ticks = self.started.zip(host::start_ticks(process));
+        ticks.is_some_and(|(of_holder, of_process)| of_holder != of_process)
     }
 
     /// It answers for several instances.
@@ -182,9 +208,17 @@ impl Held {
         Ok(())
     }
 
+    /// Says to whoever would end the process that it ends already.
+    pub(super) fn note_stopping(&self) {
+        self.say(&format!("{STOPPING}\n"));
+    }
+
     /// Lets go of the locks, and says to whoever waits for them how the process ends.
     pub(crate) fn release(self, ended: Ended) {
-        let line = ended.line();
+        self.say(&ended.line());
+    }
+
+    fn say(&self, line: &str) {
         for mut lock in &self.locks {
             if let Err(error) = lock.write_all(line.as_bytes()) {
                 tracing::debug!("a lock's file does not say how the process ends: {error}");
@@ -229,11 +263,33 @@ fn hold(directory: &Path, settings: &Settings) -> Result<File, JournalError> {
         }
         Err(TryLockError::Error(error)) => return Err(unusable(error)),
     }
-    lock.set_len(0)
-        .and_then(|()| lock.rewind())
-        .and_then(|()| writeln!(lock, "{}\n{}", std::process::id(), settings.names()))
-        .map_err(unusable)?;
+    match write_down(&mut lock, &settings.names()) {
+        Ok(()) => {}
+        // The lock is ours all the same. Of a journal that finds no room more is said.
+        Err(error) if is_for_want_of_room(&error) => tracing::warn!(
+            "{}: {error}; `benzene stop` does not find this process there, SIGTERM does",
+            path.display()
+        ),
+        Err(error) => return Err(unusable(error)),
+    }
     Ok(lock)
+}
+
+/// Writes down who we are, over what stands there: a full disk has no room for it anew.
+fn write_down(lock: &mut File, instances: &str) -> io::Result<()> {
+    let process = std::process::id();
+    let ticks = i32::try_from(process).ok().and_then(host::start_ticks);
+    let started = ticks.map_or_else(String::new, |ticks| format!("{STARTED}{ticks}\n"));
+    let text = format!("{process}\n{instances}\n{started}");
+    lock.rewind()?;
+    lock.write_all(text.as_bytes())?;
+    lock.set_len(text.len() as u64)
+}
+
+/// Is there no room on the disk, or for this user?
+pub(super) fn is_for_want_of_room(error: &io::Error) -> bool {
+    use io::ErrorKind::{QuotaExceeded, StorageFull};
+    matches!(error.kind(), StorageFull | QuotaExceeded)
 }
 
 fn in_use(directory: &Path, settings: &Settings, holder: Holder) -> JournalError {
@@ -321,6 +377,9 @@ mod tests {
         let read = || Holder::read(&File::open(&path).unwrap());
         let held = Held::take(&settings).unwrap();
         assert_eq!(read().ended, None);
+        assert!(!read().is_stopping);
+        held.note_stopping();
+        assert!(read().is_stopping);
         let ended = Ended {
             exit: Exit::PointsLost,
             unwritten: 7,
@@ -329,9 +388,13 @@ mod tests {
         held.release(ended);
         assert_eq!(read().ended, Some(ended));
         assert_eq!(read().process, std::process::id().to_string());
+        // A number means somebody else in another namespace.
+        let own = i32::try_from(std::process::id()).unwrap();
+        assert!(!read().is_another(own));
+        assert!(read().is_another(1));
         // Of the next one nothing is said, and one that is killed says nothing.
         let held = Held::take(&settings).unwrap();
-        assert_eq!(read().ended, None);
+        assert_eq!((read().ended, read().is_stopping), (None, false));
         drop(held);
         assert_eq!(read().ended, None);
     }

@@ -112,7 +112,7 @@ pub(crate) fn run(
     let entered = runtime.enter();
     let (desk, threads, (socket_files, held)) = Desk::new(loaded, running, log, process);
     drop(entered);
-    let ended = runtime.block_on(desk.serve(&mut signals, read_again));
+    let ended = runtime.block_on(desk.serve((&mut signals, &held), read_again));
     for thread in threads {
         if thread.join().is_err() {
             tracing::error!("a core's thread ended badly");
@@ -263,7 +263,11 @@ impl Desk {
         (Box::new(desk), running.threads, kept)
     }
 
-    async fn serve(&self, signals: &mut Signals, read_again: &ReadAgain<'_>) -> Ended {
+    async fn serve(
+        &self,
+        (signals, held): (&mut Signals, &Held),
+        read_again: &ReadAgain<'_>,
+    ) -> Ended {
         let hangup = Hangup::new();
         let (begun, exit) = tokio::select! {
             name = signals.end(|| hangup.notify_one()) => (Begun::BySignal(name), Exit::Success),
@@ -275,6 +279,7 @@ impl Desk {
             () = Box::pin(self.watch_volumes()) => unreachable!("it never ends"),
             why = Box::pin(self.watch_journal()) => (Begun::ByItself(why), Exit::Journal),
         };
+        held.note_stopping();
         self.notify.stopping();
         let stopped = tokio::select! {
             stopped = Box::pin(self.stop(begun, signals)) => stopped,

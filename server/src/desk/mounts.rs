@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf, absolute};
 use benzene_engine::journal::MOUNT_DOUBTFUL;
 use benzene_engine::ring::host;
 
+use super::hold::is_for_want_of_room;
 use super::journal::JournalError;
 use crate::config::DataDirectory;
 
@@ -26,9 +27,18 @@ pub(super) fn note(journal: &Path, data: &[DataDirectory]) -> Result<u32, Journa
         .map(|it| absolute(&it.path).unwrap_or_else(|_| it.path.clone()))
         .collect();
     let lines: Vec<&[u8]> = paths.iter().map(|it| it.as_os_str().as_bytes()).collect();
-    let path = journal.join(DATA_NAME);
-    fs::write(&path, lines.join(&b'\n'))
-        .map_err(|source| JournalError::Directory { path, source })?;
+    let (path, text) = (journal.join(DATA_NAME), lines.join(&b'\n'));
+    // A full disk has no room for it anew.
+    if !fs::read(&path).is_ok_and(|there| there == text)
+        && let Err(source) = fs::write(&path, text)
+    {
+        if !is_for_want_of_room(&source) {
+            return Err(JournalError::Directory { path, source });
+        }
+        // Without it the tools believe nothing that is not on its device.
+        drop(fs::remove_file(&path));
+        tracing::warn!("{}: {source}; the start goes on", path.display());
+    }
     Ok(number(paths.iter().map(|it| mount_of(it))))
 }
 

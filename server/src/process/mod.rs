@@ -158,10 +158,16 @@ fn stop(settings: &Settings) -> Exit {
     let path = settings.pid_file.display();
     match pid_file::look(&settings.pid_file) {
         Ok(Found::Alive(pid)) => {
-            say(&format!("Sending kill signal to pid {pid}"));
-            if let Err(error) = host::terminate(pid) {
-                tracing::error!("process {pid} cannot be stopped: {error}");
-                return Exit::Failure;
+            let holder = Holder::of(&settings.journal_dir).unwrap_or_default();
+            if holder.is_stopping && holder.process == pid.to_string() {
+                // A second signal would cut that short.
+                say(&format!("pid {pid} stops already"));
+            } else {
+                say(&format!("Sending kill signal to pid {pid}"));
+                if let Err(error) = host::terminate(pid) {
+                    tracing::error!("process {pid} cannot be stopped: {error}");
+                    return Exit::Failure;
+                }
             }
             pid_file::wait_for_end(pid);
             return Exit::Success;

@@ -3,7 +3,7 @@
 //! to the Whisper files first, for whoever goes back to Python carbon: a note in that directory says
 //! so, which the daemon reads when the signal comes. Where points are in no file the command ends as the
 //! daemon did, which leaves word of it in the lock's file.
-//! Nothing is stopped that does not hold the lock at that moment.
+//! Nothing is stopped that does not hold the lock at that moment, and one that stops already is waited for.
 
 use std::fs::{self, File, TryLockError};
 use std::io;
@@ -57,7 +57,7 @@ fn stop(settings: &Settings, options: &StopOptions) -> Result<Exit, String> {
         return Err(nobody());
     }
     let holder = Holder::read(&lock);
-    let Ok(process) = holder.process.parse() else {
+    let Ok(process): Result<i32, _> = holder.process.parse() else {
         return Err(format!(
             "{} names no process: {:?}",
             lock_path.display(),
@@ -79,11 +79,26 @@ fn stop(settings: &Settings, options: &StopOptions) -> Result<Exit, String> {
             settings.instance
         ));
     }
-    if options.drain {
-        note_drain(directory)?;
+    if holder.is_another(process) {
+        return Err(format!(
+            "the daemon that uses the journal in {} is process {name} elsewhere, in a container say: stop it \
+             there",
+            directory.display()
+        ));
     }
-    host::terminate(process)
-        .map_err(|error| format!("process {name} cannot be stopped: {error}"))?;
+    // A second signal would cut its stop short.
+    if holder.is_stopping {
+        tracing::info!("process {name} stops already");
+        if options.drain {
+            tracing::warn!("--drain comes too late: it stops as it was asked to first");
+        }
+    } else {
+        if options.drain {
+            note_drain(directory)?;
+        }
+        host::terminate(process)
+            .map_err(|error| format!("process {name} cannot be stopped: {error}"))?;
+    }
     let ended = wait(&lock, name, options.timeout)
         .map_err(|problem| format!("process {name}: {problem}"))?;
     heard(name, ended)

@@ -215,6 +215,25 @@ fn a_segment_for_which_there_is_no_descriptor_is_waited_for() {
     assert_eq!(all_in_files(&load, &ended), all);
 }
 
+/// A start writes over what stands in its directory: a disk that is full has no room for it anew.
+#[test]
+fn a_full_journal_disk_does_not_keep_a_daemon_from_starting() {
+    let (daemon, mount, ballast) = on_a_full_disk("");
+    let ended = kill(daemon);
+    let mut more = fs::File::options().append(true).open(&ballast).unwrap();
+    while more.write_all(&[1; 4096]).is_ok() {}
+    let daemon = Daemon::start_in(&setup(1, ""), ended.root);
+    daemon.send(&format!("second.point 2 {}\n", now()));
+    daemon.wait_for_points("second.point", 1);
+    let ended = daemon.stop();
+    assert!(ended.status.success(), "{}", ended.log);
+    for metric in ["first.point", "second.point"] {
+        let points = file_points(&file_of(&ended.data(), metric)).unwrap();
+        assert_eq!(points.len(), 1, "{metric}: {}", ended.log);
+    }
+    drop(mount);
+}
+
 #[test]
 fn a_full_journal_disk_ends_the_daemon_where_that_is_asked_for() {
     let (daemon, mount, _) = on_a_full_disk("JOURNAL_ON_ERROR = stop\n");

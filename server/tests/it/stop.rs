@@ -18,6 +18,7 @@ use std::time::Duration;
 
 use crate::daemon::{Daemon, Ended, Setup, wait_for};
 use crate::first_use::now;
+use crate::journal::{benzene, journal_dir};
 use crate::vitals::file_points;
 
 const CONNECTIONS: usize = 4;
@@ -186,6 +187,63 @@ fn a_writer_that_is_held_back_is_drained_at_the_shutdown_rate() {
         &[ended.data().to_str().unwrap()],
     );
     assert_eq!(files.trim(), "300", "{}", ended.log);
+}
+
+#[test]
+fn a_stop_that_is_asked_for_twice_is_cut_short_by_nobody() {
+    let conf =
+        "MAX_UPDATES_PER_SECOND = 1\nMAX_UPDATES_PER_SECOND_ON_SHUTDOWN = 100\nSHUTDOWN = drain";
+    let mut daemon = Daemon::start(&Setup::conf(conf));
+    let time = now();
+    let text: String = (0..300)
+        .map(|metric| format!("slow.m{metric} {metric} {time}\n"))
+        .collect();
+    daemon.send(&text);
+    daemon.wait_for_points("slow.m299", 1);
+    let conf = daemon.config();
+    let words = ["stop", "--config", conf.to_str().unwrap()];
+    let said = std::thread::scope(|scope| {
+        let first = scope.spawn(|| benzene(&words));
+        daemon.wait_for_log("receivers stop");
+        let second = benzene(&words);
+        let first = first.join().unwrap();
+        assert!(first.status.success(), "{first:?}");
+        assert!(second.status.success(), "{second:?}");
+        String::from_utf8(second.stderr).unwrap()
+    });
+    assert!(said.contains("stops already"), "{said}");
+    let ended = daemon.wait();
+    assert!(ended.status.success(), "{}", ended.log);
+    assert!(!ended.log.contains("cut the stop short"), "{}", ended.log);
+}
+
+/// In the lock's file of a daemon in a container stands a number that is somebody else's here.
+#[test]
+fn a_daemon_of_another_namespace_is_not_taken_for_who_has_its_number() {
+    let daemon = Daemon::start(&Setup::conf(""));
+    let lock = journal_dir(&daemon.data()).join("lock");
+    let ours = std::fs::read_to_string(&lock).unwrap();
+    let mut bystander = std::process::Command::new("sleep")
+        .arg("60")
+        .spawn()
+        .unwrap();
+    let theirs = ours.replacen(&daemon.pid().to_string(), &bystander.id().to_string(), 1);
+    std::fs::write(&lock, theirs).unwrap();
+    let conf = daemon.config();
+    let refused = benzene(&["stop", "--config", conf.to_str().unwrap()]);
+    assert_eq!(refused.status.code(), Some(1), "{refused:?}");
+    let said = String::from_utf8(refused.stderr).unwrap();
+    assert!(said.contains("stop it there"), "{said}");
+    assert_eq!(bystander.try_wait().unwrap(), None);
+    bystander.kill().unwrap();
+    bystander.wait().unwrap();
+    std::fs::write(&lock, ours).unwrap();
+    assert!(
+        benzene(&["stop", "--config", conf.to_str().unwrap()])
+            .status
+            .success()
+    );
+    assert!(daemon.wait().status.success());
 }
 
 #[test]
