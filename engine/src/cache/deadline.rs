@@ -207,7 +207,7 @@ impl Deadline {
 
     /// The series that is to be written now, if there is one. Who may not be held comes before the order
     /// of the disk, but where somebody there is late, they take turns: else a few such series with more
-    /// points than the disk takes would leave nothing for all others. Who is hurried comes first.
+    /// points than the disk takes, or new ones all the time, would leave nothing for all others.
     pub(super) fn first(&self, records: &Slab<Record>) -> Option<u32> {
         let listed = self.first_of_lists(records);
         let Some(sweep) = &self.sweep else {
@@ -215,7 +215,7 @@ impl Deadline {
         };
         let has_turn = || !self.was_swept && sweep.is_late();
         match listed {
-            Some(id) if records[id].due().is_hurried || !has_turn() => Some(id),
+            Some(id) if !has_turn() => Some(id),
             listed => sweep.first(self.is_everything_due()).or(listed),
         }
     }

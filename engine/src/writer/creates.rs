@@ -6,7 +6,7 @@
 //! what is missing only when that fails (`ring::create`), so that a tree that somebody removes is
 //! made again.
 //! A new file begins with its first points where these lie in its first page and an update of them
-//! is granted (MAX_UPDATES_PER_SECOND): the file is then not opened again for them, and the page that
+//! is granted (MAX_UPDATES_PER_SECOND) that nobody else waits for: the file is then not opened again for them, and the page that
 //! was just written out is not dirtied a second time.
 //! On a slow disk few creates are in flight, so that updates find a kernel worker.
 //! Invariants: no more creates in flight than `limits::CREATES_IN_FLIGHT_MAX`; a grant is used or
@@ -222,8 +222,11 @@ impl Writer {
         let sync = self.lanes.of(volume).sync_creates;
         let allocation = self.config.allocation;
         let file_bytes = header.file_bytes();
-        let firsts = ledger
-            .firsts(series)
+        // With others to be written, new files without end would take all that the limit grants.
+        let is_free = budgets.updates.rate().is_none() || ledger.due(volume) == 0;
+        let firsts = is_free
+            .then(|| ledger.firsts(series))
+            .flatten()
             .and_then(|points| Firsts::new(&header, &points, now.unix_seconds))
             .filter(|_| budgets.updates.grant(1, now.instant) == 1);
         if let Some(firsts) = &firsts {

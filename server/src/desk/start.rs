@@ -13,8 +13,8 @@ use benzene_engine::cache::CacheConfig;
 use benzene_engine::clock;
 use benzene_engine::limiter::Room;
 use benzene_engine::limits::{
-    AGES_BEFORE_START, COUNTED_PERCENT, DATA_DIR_BYTES_MAX, OPEN_FILES_WANTED, OWN_OF_PROCESS,
-    RECENT_SHARE, RING_ENTRIES_MIN, RING_WORKERS_MAX, SHARDS_MAX, WAITING_SHARE,
+    AGES_BEFORE_START, CACHE_BYTES_MIN, COUNTED_PERCENT, DATA_DIR_BYTES_MAX, OPEN_FILES_WANTED,
+    OWN_OF_PROCESS, RECENT_SHARE, RING_ENTRIES_MIN, RING_WORKERS_MAX, SHARDS_MAX, WAITING_SHARE,
 };
 use benzene_engine::metric::{ShardIndex, TaggedLeaf};
 use benzene_engine::ring::{Driver, Ring, RingConfig, RingError, host};
@@ -221,6 +221,22 @@ fn raise_open_files() {
         Ok(_) => {}
         Err(error) => tracing::warn!("the limit on open files stays as it is: {error}"),
     }
+}
+
+/// The bound of all caches: what is asked for, or what so many shards' tables take before a point, with
+/// something to work with.
+fn cache_bytes(settings: &Settings, shards: u16) -> u64 {
+    let bound = settings.cache_bytes(host::memory_bytes());
+    let least = CACHE_BYTES_MIN / 2 * u64::from(shards);
+    if bound < least {
+        tracing::warn!(
+            "MAX_CACHE_BYTES leaves {shards} shards {} KiB each, which their tables take: the bound is {} KiB; \
+             set SHARDS to fewer for a smaller one",
+            (bound >> 10) / u64::from(shards),
+            least >> 10
+        );
+    }
+    bound.max(least)
 }
 
 /// The room of all caches.
@@ -463,7 +479,7 @@ impl Plan {
         for problem in problems.iter().flatten() {
             tracing::error!("{problem}; until then its metrics wait, and the others go on");
         }
-        let cache_bytes_max = settings.cache_bytes(host::memory_bytes());
+        let cache_bytes_max = cache_bytes(settings, shards);
         let counted_bytes = cache_bytes_max / 100 * COUNTED_PERCENT;
         let files = Files::new(settings, &treatments);
         let own = OWN_OF_PROCESS + u64::from(shards) * files.descriptors(driver);

@@ -216,3 +216,32 @@ fn what_many_senders_have_sent_past_a_full_cache_is_bounded_in_sum() {
         "{peak} bytes at the peak, {idle_bytes} idle"
     );
 }
+
+/// Sixteen shards' tables alone are more than the smallest bound that can be set.
+#[test]
+fn a_bound_that_the_tables_of_so_many_shards_take_is_raised() {
+    let daemon = Daemon::start(&Setup {
+        conf: "MAX_CACHE_BYTES = 1M\nMAX_CREATES_PER_MINUTE = inf\n".to_owned(),
+        shards: Some(16),
+        ..Setup::default()
+    });
+    let (metrics, rounds) = (600, 1000);
+    let start = now() - rounds;
+    let mut socket = daemon.connect();
+    // More than the kernel's buffers hold: it goes on only as it is read.
+    let patience = Some(Duration::from_secs(60));
+    socket.set_write_timeout(patience).unwrap();
+    for round in 0..rounds {
+        let mut text = String::new();
+        for metric in 0..metrics {
+            writeln!(text, "{} {round} {}", name(metric), start + round).unwrap();
+        }
+        socket.write_all(text.as_bytes()).unwrap();
+    }
+    drop(socket);
+    let ended = daemon.stop();
+    let said = "MAX_CACHE_BYTES leaves 16 shards 64 KiB each";
+    assert!(ended.log.contains(said), "{}", ended.log);
+    let received = crate::stop::number_before(&ended.log, " received");
+    assert_eq!(received, u64::from(metrics * rounds), "{}", ended.log);
+}

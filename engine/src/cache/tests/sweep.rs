@@ -89,8 +89,8 @@ fn who_may_not_wait_is_written_before_and_does_not_hurry_the_others() {
     assert_eq!(write_due(&mut clocked, 11.0), [new, at_once]);
 }
 
-#[test]
-fn more_than_the_disk_takes_of_those_who_may_not_wait_leaves_a_half_for_the_others() {
+/// What is written where thirty updates a second are granted, and others come at a hundred a second.
+fn more_than_the_disk_takes(come: impl Fn(&mut Clocked, u32, u32)) {
     let mut clocked = Clocked::in_disk_order();
     clocked.at(1.0);
     let held = put(&mut clocked, &(0..50).collect::<Vec<_>>());
@@ -98,11 +98,7 @@ fn more_than_the_disk_takes_of_those_who_may_not_wait_leaves_a_half_for_the_othe
     for second in 1..60_u32 {
         clocked.at(f64::from(second));
         for number in 0..100 {
-            let id = super::put(&mut clocked.cache, &format!("at once {number}"), second);
-            if clocked.cache.standing(id) != Standing::Writable {
-                clocked.cache.set_hold(id, 0);
-                stand(&mut clocked.cache, id, Standing::Writable);
-            }
+            come(&mut clocked, second, number);
         }
         for _ in 0..30 {
             let id = clocked.cache.next(Volume::FIRST, 0).unwrap();
@@ -117,6 +113,27 @@ fn more_than_the_disk_takes_of_those_who_may_not_wait_leaves_a_half_for_the_othe
     assert_eq!(others.count(), held.len());
     // 50 at 15 a second, from when the first is late.
     assert!(last.is_some_and(|second| second <= LATE_S + 6), "{last:?}");
+}
+
+#[test]
+fn more_than_the_disk_takes_of_those_who_may_not_wait_leaves_a_half_for_the_others() {
+    more_than_the_disk_takes(|clocked, second, number| {
+        let id = super::put(&mut clocked.cache, &format!("at once {number}"), second);
+        if clocked.cache.standing(id) != Standing::Writable {
+            clocked.cache.set_hold(id, 0);
+            stand(&mut clocked.cache, id, Standing::Writable);
+        }
+    });
+}
+
+#[test]
+fn more_new_files_than_the_disk_takes_leave_a_half_for_the_others() {
+    more_than_the_disk_takes(|clocked, second, number| {
+        let name = format!("new {second} {number}");
+        let id = super::put(&mut clocked.cache, &name, second);
+        stand(&mut clocked.cache, id, Standing::Writable);
+        clocked.cache.hurry(id);
+    });
 }
 
 #[test]

@@ -59,6 +59,36 @@ fn without_a_granted_update_the_new_file_is_empty() {
 }
 
 #[test]
+fn new_files_do_not_take_all_the_updates_that_are_granted() {
+    let mut world = World::new(1, None);
+    let send = |world: &mut World, names: &str| {
+        for number in 0..30 {
+            world.take(&format!("{names}{number}"), world.point(5, 1.0));
+        }
+    };
+    send(&mut world, "old");
+    world.settle();
+    world.later(10);
+    for budget in [&world.budgets.updates, &world.budgets.creates] {
+        budget.set_rate(Some(1.0), world.now.instant);
+        budget.grant(u32::MAX, world.now.instant);
+    }
+    send(&mut world, "old");
+    send(&mut world, "new");
+    for _ in 0..30 {
+        world.later(1);
+        world.settle();
+    }
+    let has_points = |names: &str, count: usize| {
+        let path = |number: u32| format!("/data/{names}{number}.wsp");
+        let files = (0..30).filter(|number| world.disk.points(&path(*number)).len() == count);
+        files.count()
+    };
+    let [old, new] = [has_points("old", 2), has_points("new", 1)];
+    assert!(old >= 10, "{old} {new}");
+}
+
+#[test]
 fn points_that_reach_a_coarser_archive_are_written_by_an_update() {
     let mut world = World::new(1, None);
     no_open(&mut world);
