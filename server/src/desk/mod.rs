@@ -44,7 +44,7 @@ use tokio::time::{MissedTickBehavior, interval_at, sleep};
 use crate::config::{Conf, ConfigError, Loaded, Rate, Rules, Settings, Written};
 use crate::core::{Parcel, Peers};
 use crate::exit::Exit;
-use crate::logging::{Log, Logs};
+use crate::logging::{self, Log, Logs};
 use crate::process::{Notify, Process};
 use crate::relay::Relay;
 use crate::tagdb::TagDb;
@@ -107,6 +107,11 @@ pub(crate) fn run(
             return (Ended::of(error.exit()), None);
         }
     };
+    // As a thread, it is not before the user has changed.
+    let lines = logging::write_apart();
+    if let Err(error) = &lines {
+        tracing::warn!("who does not read what is said here may hold the daemon up: {error}");
+    }
     process.ready(&loaded.settings);
     // A relay runs on it.
     let entered = runtime.enter();
@@ -128,6 +133,7 @@ pub(crate) fn run(
     runtime.shutdown_background();
     // Nobody listens any more.
     drop(socket_files);
+    drop(lines);
     (ended, Some(held))
 }
 

@@ -1,10 +1,12 @@
 //! The log: lines on standard error, with time and level, coloured only on a terminal; and, where the
 //! daemon was started in the background or --logdir says so, Python carbon's files in its log
 //! directory (`files`), console.log with the same lines among them.
-//! Whoever logs never waits for a disk: lines for files go into a bounded queue, what does not fit is
-//! counted and said. BENZENE_LOG, in the syntax of tracing's EnvFilter, wins over the command line's
+//! Whoever logs never waits for a disk, nor once the daemon runs for who reads standard error (`apart`):
+//! lines go into a bounded queue, what does not fit is counted and said.
+//! BENZENE_LOG, in the syntax of tracing's EnvFilter, wins over the command line's
 //! level, which wins over carbon.conf's. The last can change while the daemon runs (`Log::set`).
 
+mod apart;
 mod files;
 mod line;
 mod queue;
@@ -27,7 +29,11 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, reload};
 
 use crate::cli::LogLevel;
+pub(crate) use apart::begin as write_apart;
 pub(crate) use queue::{Logs, Topic};
+
+/// The variable of the environment that wins over all levels.
+const VARIABLE: &str = "BENZENE_LOG";
 
 /// The files, once there are any.
 static FILES: OnceLock<Logs> = OnceLock::new();
@@ -67,7 +73,11 @@ impl Log {
 
 /// Starts logging; to be called once, first thing. `level` is the command line's, if it has one.
 pub fn start(level: Option<LogLevel>) -> Log {
-    let (filter, overrides) = filter(level);
+    let written = of_environment(std::env::var(VARIABLE).unwrap_or_default().trim());
+    let (filter, overrides) = match &written {
+        Ok(Some(filter)) => (filter.clone(), Some(VARIABLE)),
+        Ok(None) | Err(_) => (at(level.unwrap_or_default()), level.map(|_| "--log")),
+    };
     let (filter, handle) = reload::Layer::new(filter);
     let lines = tracing_subscriber::fmt::layer()
         .with_writer(|| Starter)
@@ -78,18 +88,33 @@ pub fn start(level: Option<LogLevel>) -> Log {
         .with(lines)
         .with(Console)
         .init();
+    if let Err(problem) = written {
+        tracing::warn!("{VARIABLE} is ignored: {problem}");
+    }
     Log {
         set: Box::new(move |filter| handle.reload(filter)),
         overrides,
     }
 }
 
-/// What is logged at first, and what said so, where that wins over carbon.conf.
-fn filter(level: Option<LogLevel>) -> (Box<EnvFilter>, Option<&'static str>) {
-    if let Ok(filter) = EnvFilter::try_from_env("BENZENE_LOG") {
-        return (Box::new(filter), Some("BENZENE_LOG"));
+/// What is logged where the environment says so; none where it says nothing. A single word is a level:
+/// tracing would take another for the only module that may say anything.
+fn of_environment(text: &str) -> Result<Option<Box<EnvFilter>>, String> {
+    let name = text.to_ascii_lowercase();
+    let name = if name == "warning" { "warn" } else { &name };
+    if name.is_empty() {
+        return Ok(None);
     }
-    (at(level.unwrap_or_default()), level.map(|_| "--log"))
+    if let Some(level) = LogLevel::from_name(name) {
+        return Ok(Some(at(level)));
+    }
+    let is_word = !text.contains(['=', ',', ':', '[']);
+    if is_word && name != "off" && !name.starts_with("benzene") {
+        let levels = "error, warn, info, debug, trace or off";
+        return Err(format!("{text} is no level: {levels}"));
+    }
+    let filter = EnvFilter::try_new(text).map_err(|error| format!("{text}: {error}"))?;
+    Ok(Some(Box::new(filter)))
 }
 
 /// What the checker of certificates says at each try is said by `tagdb`, once a minute.
@@ -137,14 +162,15 @@ struct Starter;
 
 impl Write for Starter {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if has_left() {
-            return Ok(bytes.len());
+        if !has_left() {
+            apart::write(bytes)?;
         }
-        io::stderr().write(bytes)
+        Ok(bytes.len())
     }
 
+    /// It has no buffer.
     fn flush(&mut self) -> io::Result<()> {
-        io::stderr().flush()
+        Ok(())
     }
 }
 
@@ -181,5 +207,25 @@ impl Visit for Message {
         if written.is_err() {
             unreachable!("a String takes every text")
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_word_that_is_no_level_silences_nobody() {
+        let said = |text: &str| of_environment(text).map(|it| it.map(|it| it.to_string()));
+        let at = |level: LogLevel| Ok(Some(at(level).to_string()));
+        assert_eq!(said(""), Ok(None));
+        assert_eq!(said("warn"), at(LogLevel::Warn));
+        assert_eq!(said("Warning"), at(LogLevel::Warn));
+        assert_eq!(said("INFO"), at(LogLevel::Info));
+        for directives in ["off", "benzene_engine=debug", "warn,benzene_server=trace"] {
+            assert!(matches!(said(directives), Ok(Some(_))), "{directives}");
+        }
+        assert!(said("verbose").unwrap_err().contains("is no level"));
+        assert!(said("info,benzene_engine=loud").is_err());
     }
 }

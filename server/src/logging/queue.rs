@@ -10,7 +10,7 @@ use benzene_engine::clock;
 use benzene_engine::limits::LOG_QUEUE_LINES_MAX;
 
 /// How long the end of the process waits for the log disk.
-const LAST_LINES: Duration = Duration::from_secs(2);
+pub(super) const LAST_LINES: Duration = Duration::from_secs(2);
 
 /// Which file a line goes into, as in Python.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

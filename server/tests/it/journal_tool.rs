@@ -239,7 +239,7 @@ fn export_is_what_is_owed_as_python_reads_it() {
 }
 
 #[test]
-fn export_goes_into_a_file_and_a_closed_pipe_is_no_error() {
+fn export_goes_into_a_file_or_to_a_reader_that_reads_all() {
     let directory = tempfile::tempdir().unwrap();
     let file = journal(directory.path());
     let target = directory.path().join("target");
@@ -283,7 +283,7 @@ fn export_goes_into_a_file_and_a_closed_pipe_is_no_error() {
     let ended = child.wait_with_output().unwrap();
     assert_eq!(
         (&first, ended.status.code()),
-        (b"a.b", Some(0)),
+        (b"a.b", Some(1)),
         "{ended:?}"
     );
 }
@@ -519,4 +519,38 @@ fn verify_names_what_is_no_segment_and_what_has_lost_its_points() {
         directory.path(),
         "shard 2 of epoch 7 has names and no points",
     );
+}
+
+/// As a shell names it, with the notes that a daemon leaves beside the segments.
+#[test]
+fn all_that_lies_in_a_journals_directory_is_sound() {
+    let directory = tempfile::tempdir().unwrap();
+    journal(directory.path());
+    fs::write(directory.path().join("lock"), "1\na\n").unwrap();
+    fs::write(directory.path().join("data"), "/").unwrap();
+    let all = fs::read_dir(directory.path()).unwrap();
+    let all: Vec<PathBuf> = all.map(|entry| entry.unwrap().path()).collect();
+    let mut command = program();
+    command.args(["journal", "verify"]).args(&all);
+    let output = command.output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert!(!text(&output.stdout).contains("/lock"), "{output:?}");
+}
+
+/// Points on their way to another daemon, say: what was not read is nowhere.
+#[test]
+fn an_export_whose_reader_goes_away_has_failed() {
+    let directory = tempfile::tempdir().unwrap();
+    journal(directory.path());
+    for (word, code) in [("export", 1), ("inspect", 0)] {
+        let mut command = program();
+        command.args(["journal", word]).arg(directory.path());
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let output = command.stdout(writer).stderr(Stdio::piped());
+        let output = output.spawn().unwrap().wait_with_output().unwrap();
+        assert_eq!(output.status.code(), Some(code), "{word}: {output:?}");
+        let is_said = text(&output.stderr).contains("Broken pipe");
+        assert_eq!(is_said, code == 1, "{output:?}");
+    }
 }

@@ -49,7 +49,7 @@ pub(super) struct Part {
     pub(super) is_aside: bool,
 }
 
-/// Sorts what the command line names by directory.
+/// Sorts what the command line names by directory, without the notes that lie beside a journal.
 pub(super) fn asked(paths: &[PathBuf]) -> Result<Vec<Asked>, JournalError> {
     let mut directories: BTreeMap<PathBuf, Option<BTreeSet<PathBuf>>> = BTreeMap::new();
     for path in paths {
@@ -65,6 +65,10 @@ pub(super) fn asked(paths: &[PathBuf]) -> Result<Vec<Asked>, JournalError> {
         let Some(name) = path.file_name() else {
             continue;
         };
+        // As `DIR/*` names them, too.
+        if NOTES.iter().any(|note| name == *note) {
+            continue;
+        }
         let file = directory.join(name);
         let entry = directories
             .entry(directory)

@@ -2,7 +2,7 @@
 //! It reads and never writes into a journal, and takes no lock, so that it can be used beside a
 //! running daemon; a segment that is being written then has an end that moves.
 //! Ends with `Exit::Failure` where `verify` finds damage or a journal cannot be read. A reader of our
-//! output that goes away is no error.
+//! output that goes away is no error, but of what `export` prints: what it has not read is in no file.
 
 mod export;
 mod files;
@@ -27,9 +27,12 @@ pub fn run(options: &JournalOptions) -> Exit {
         }
         JournalCommand::Export(options) => export::export(options),
     };
+    let is_export = matches!(options.command, JournalCommand::Export(_));
     match done {
         Ok(exit) => exit,
-        Err(JournalError::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => {
+        Err(JournalError::Output(error))
+            if error.kind() == io::ErrorKind::BrokenPipe && !is_export =>
+        {
             Exit::Success
         }
         Err(error) => {

@@ -1,10 +1,10 @@
 //! Log files: Python carbon's own lines for the same traffic, files that are moved away, days that
 //! end, a disk that is full.
 
-use std::io::Write;
+use std::io::{BufRead as _, BufReader, Read as _, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::{Duration, SystemTime};
 
 use super::{Place, Ran, kill};
@@ -453,10 +453,7 @@ fn logdir_is_the_directory_itself_also_in_the_foreground() {
     let place = place("");
     let logs = place.path("my logs");
     let mut command = place.command(&["--logdir", logs.to_str().unwrap()]);
-    let mut daemon = command
-        .stderr(std::process::Stdio::piped())
-        .spawn()
-        .unwrap();
+    let mut daemon = command.stderr(Stdio::piped()).spawn().unwrap();
     wait_for_line(&logs.join("console.log"), " is ready");
     kill("TERM", daemon.id().try_into().unwrap());
     let mut said = String::new();
@@ -468,4 +465,52 @@ fn logdir_is_the_directory_itself_also_in_the_foreground() {
     );
     let console = read(&logs.join("console.log"));
     assert!(console.contains("stopped: "), "{console}");
+}
+
+/// A terminal that is held, or a log driver that hangs: the lines are lost, and nothing else.
+#[test]
+fn who_does_not_read_standard_error_holds_nobody_up() {
+    let place = place("SHUTDOWN = drain\nMAX_CREATES_PER_MINUTE = inf");
+    let mut command = place.command(&[]);
+    command.env("BENZENE_LOG", "debug").stderr(Stdio::piped());
+    let mut daemon = command.spawn().unwrap();
+    let mut reader = BufReader::new(daemon.stderr.take().unwrap());
+    let mut said = String::new();
+    while !said.contains(" is ready") {
+        assert!(reader.read_line(&mut said).unwrap() > 0, "{said}");
+    }
+    let ran = Ran {
+        code: None,
+        out: String::new(),
+        err: said,
+    };
+    let (line, query) = (ran.line(), ran.query());
+    // More than the pipe takes: two lines for each connection.
+    let connections = 1_500;
+    let time = now();
+    for number in 0..connections {
+        let mut sender = TcpStream::connect(line).unwrap();
+        writeln!(sender, "log.unread.m{number} 1 {time}").unwrap();
+    }
+    let is_there = |number: u32| {
+        let mut querier = Querier::connect(query);
+        wait_for(|| (!querier.points(&format!("log.unread.m{number}")).is_empty()).then_some(()))
+    };
+    is_there(connections - 1).unwrap();
+    let pid = i32::try_from(daemon.id()).unwrap();
+    kill("HUP", pid);
+    kill("TERM", pid);
+    let ended = wait_for(|| daemon.try_wait().unwrap());
+    if ended.is_none() {
+        daemon.kill().unwrap();
+        panic!("it did not end");
+    }
+    assert!(ended.unwrap().success(), "{ended:?}");
+    let files = std::fs::read_dir(place.path("storage/whisper/log/unread")).unwrap();
+    assert_eq!(files.count(), connections as usize);
+    // What was read of it ends in the middle: it was full.
+    let mut rest = Vec::new();
+    reader.read_to_end(&mut rest).unwrap();
+    let rest = String::from_utf8(rest).unwrap();
+    assert!(rest.len() > 60_000 && !rest.contains("stopped: "), "{rest}");
 }
