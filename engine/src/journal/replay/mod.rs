@@ -339,9 +339,14 @@ impl Replay {
         self.is_in_doubt
     }
 
-    /// No point that is owned is of a later time, owed or not. Certain once it has weighed.
+    /// No point that is owned is of a later time, owed or not. Certain once it has weighed. Of what could
+    /// not be read nobody knows, and another reading of it may say.
     pub fn latest(&self) -> u32 {
-        self.latest
+        if self.report.unread.is_empty() {
+            self.latest
+        } else {
+            u32::MAX
+        }
     }
 
     /// Epochs below this one owe nothing. Certain once it has weighed.

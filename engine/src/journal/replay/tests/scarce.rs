@@ -53,3 +53,18 @@ fn what_cannot_be_read_is_unread_and_what_is_damaged_is_not() {
         "{report:#?}"
     );
 }
+
+/// Another reading may find a later point there than any that this one saw.
+#[test]
+fn while_something_is_unread_nobody_knows_which_point_is_the_latest() {
+    let history = five_blocks();
+    for (broken, is_known) in [(None, true), (Some(FILE), false), (Some(NAMES_FILE), false)] {
+        let mut disk = disk(&history);
+        disk.broken
+            .extend(broken.map(|file| (PathBuf::from(file), 65)));
+        let mut replay = replay_of(&history, |_| true);
+        let (_, progress) = run(&mut replay, &mut disk, &mut Dice(1));
+        assert_eq!(progress, Progress::Done);
+        assert_eq!(replay.latest() < u32::MAX, is_known, "{broken:?}");
+    }
+}
