@@ -151,6 +151,8 @@ pub struct Drive {
     pub first: Driver,
     /// The one for machines without io_uring; None where the first was asked for by name.
     pub fallback: Option<Driver>,
+    /// Nobody says how files are written (WRITER_BACKEND).
+    pub are_files_open: bool,
 }
 
 /// What was worked out before the settings: paths and addresses.
@@ -356,7 +358,12 @@ fn drive(low: &Low, are_several: bool) -> Result<Drive, ConfigError> {
         (_, Some("sync")) => (Driver::UringSync, None),
         (_, _) => (Driver::Uring, None),
     };
-    Ok(Drive { first, fallback })
+    let are_files_open = files.is_none();
+    Ok(Drive {
+        first,
+        fallback,
+        are_files_open,
+    })
 }
 
 fn list_files(options: &CacheOptions, conf_dir: &Path) -> ListFiles {

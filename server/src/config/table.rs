@@ -452,7 +452,7 @@ pub const OPTIONS: &[ConfOption] = &[
         "WRITER_BACKEND",
         Kind::Choice { now: BACKENDS, later: &[] },
         "auto",
-        "How files are written: uring, sync (threads), or auto (as the sockets: uring, or sync with poll; sync with several data directories)",
+        "How files are written: uring, sync (threads), or auto (as the sockets: uring, or sync with poll; sync with several data directories, or one on NFS, CIFS or FUSE)",
     ),
     ConfOption::new(
         "WHISPER_AUTOFLUSH",

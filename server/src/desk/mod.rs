@@ -63,7 +63,7 @@ use journal::JournalPlan;
 pub(crate) use journal::{DRAIN_NAME, NOTES, segments as journal_segments};
 pub(crate) use mounts::noted as noted_mount;
 pub(crate) use reading::{Stretch, drive, first_bytes, read_at};
-pub(crate) use start::shards_of;
+pub(crate) use start::{drive_of, shards_of};
 
 /// Starts the daemon and serves until a signal ends it; `read_again` is asked what carbon.conf says
 /// when that may have changed. A daemon that ends in order holds its instances yet: nobody else is to

@@ -267,9 +267,9 @@ fn reach_out<'s>(
         process.settle(settings)?;
         held = Held::take(settings)?;
         doors.open(&later, settings)?;
-        driver = choose_driver(settings.drive)?;
+        driver = choose_driver(drive_of(settings))?;
     } else {
-        driver = choose_driver(settings.drive)?;
+        driver = choose_driver(drive_of(settings))?;
         // Before the ports: who has them says less than who has the instance.
         held = Held::take(settings)?;
         doors.open(&settings.doors.iter().collect::<Vec<_>>(), settings)?;
@@ -302,11 +302,51 @@ pub(crate) fn shards_of(cpus: usize) -> usize {
     quota.min(cpus.max(1)).min(SHARDS_MAX)
 }
 
+/// What is to drive the cores, as the file systems of the data are.
+pub(crate) fn drive_of(settings: &Settings) -> Drive {
+    let directories = settings.data.iter().map(|it| it.path.as_path());
+    drive_for(settings.drive, directories, |directory| {
+        host::answers_at_close(directory).unwrap_or(false)
+    })
+}
+
+/// Files behind a network or another program are left to threads where nobody says otherwise: a file system
+/// of that kind may say only at a close that it is full, and the ring does not ask there; it may also hold
+/// a core up, which asks it for a lock or begins a read.
+fn drive_for<'d>(
+    drive: Drive,
+    mut directories: impl Iterator<Item = &'d Path>,
+    answers_at_close: impl Fn(&Path) -> bool,
+) -> Drive {
+    // Of one that is to be made, what it will lie in.
+    let is_behind = |directory: &&Path| {
+        let there = directory.ancestors().find(|path| path.exists());
+        there.is_some_and(&answers_at_close)
+    };
+    if drive.first == Driver::Uring
+        && drive.are_files_open
+        && let Some(directory) = directories.find(is_behind)
+    {
+        tracing::info!(
+            "the data directory {} lies behind a network or another program: its files are written by \
+             threads (WRITER_BACKEND = sync)",
+            directory.display()
+        );
+        return Drive {
+            first: Driver::UringSync,
+            ..drive
+        };
+    }
+    drive
+}
+
 /// The driver that all cores get. Only a machine that forbids io_uring, or whose io_uring is too
 /// old, makes us fall back, and only where nobody asked for io_uring by name: what is merely short
 /// now would leave the daemon slow until its next start.
 fn choose_driver(drive: Drive) -> Result<Driver, StartError> {
-    let Drive { first, fallback } = drive;
+    let Drive {
+        first, fallback, ..
+    } = drive;
     let Err(error) = prove_ring(first) else {
         return Ok(first);
     };
@@ -717,4 +757,35 @@ fn say(loaded: &Loaded, shards: u16, plan: &Plan) {
         tracing::info!("names are received by the lists: {blacklist}, {whitelist}");
     }
     tracing::info!("benzene {} is ready", env!("CARGO_PKG_VERSION"));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_behind_a_network_are_left_to_threads_unless_uring_is_named() {
+        let root = tempfile::tempdir().unwrap();
+        let to_be_made = root.path().join("whisper/a");
+        let open = Drive {
+            first: Driver::Uring,
+            fallback: Some(Driver::PollSync),
+            are_files_open: true,
+        };
+        let named = Drive {
+            are_files_open: false,
+            ..open
+        };
+        let by_threads = Drive {
+            first: Driver::UringSync,
+            ..open
+        };
+        let with = |drive, is_behind| {
+            let directories = [to_be_made.as_path()].into_iter();
+            drive_for(drive, directories, |path| is_behind && path == root.path())
+        };
+        assert_eq!(with(open, true), by_threads);
+        assert_eq!(with(open, false), open);
+        assert_eq!(with(named, true), named);
+    }
 }

@@ -38,8 +38,9 @@ pub(super) fn findings(settings: Option<&Settings>) -> Vec<Finding> {
         Drive {
             first: Driver::Uring,
             fallback: Some(Driver::PollSync),
+            are_files_open: true,
         },
-        |settings| settings.drive,
+        desk::drive_of,
     );
     let files = host::open_files();
     // The start does so too: the kernel makes no table of files for a ring beyond the soft limit.
@@ -469,6 +470,7 @@ mod tests {
         let drive = Drive {
             first: Driver::Uring,
             fallback: Some(Driver::PollSync),
+            are_files_open: true,
         };
         let short = || RingError::Resources {
             attempt: "starting a thread for files",

@@ -470,8 +470,9 @@ fn file_system(mount: &Mount) -> Finding {
         let means = "files lie behind a network or another program: updates wait for it, new files \
                      go by a temporary name, and what a power cut leaves is not ours to say";
         return Finding::ok(WHAT, seen, means).but(
-            "keep Whisper files on a local ext4 or XFS; if they must be here, set WRITER_BACKEND = sync: \
-             that it is full such a file system may say only at a file's close, and io_uring's does not ask",
+            "keep Whisper files on a local ext4 or XFS; if they must be here, have WRITER_BACKEND = sync, which \
+             auto means here: that it is full such a file system may say only at a file's close, and \
+             io_uring's does not ask",
         );
     }
     let means = if NAMELESS.contains(&kind) {

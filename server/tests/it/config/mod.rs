@@ -313,7 +313,11 @@ fn only_a_driver_that_nobody_named_falls_back() {
         ("poll", "sync", Driver::PollSync, None),
     ] {
         let conf = format!("[cache]\nRING_DRIVER = {sockets}\nWRITER_BACKEND = {files}\n");
-        let want = Drive { first, fallback };
+        let want = Drive {
+            first,
+            fallback,
+            are_files_open: files == "auto",
+        };
         assert_eq!(Start::with(&conf).settings().drive, want, "{conf}");
     }
     let alone = Start::without_config().settings().drive;
@@ -336,7 +340,12 @@ fn several_data_directories_are_written_by_threads_unless_uring_is_named() {
              WRITER_BACKEND = {files}\n"
         );
         let loaded = Start::with(&conf).load().unwrap();
-        assert_eq!(loaded.settings.drive, Drive { first, fallback }, "{conf}");
+        let want = Drive {
+            first,
+            fallback,
+            are_files_open: files == "auto",
+        };
+        assert_eq!(loaded.settings.drive, want, "{conf}");
         let is_warned = |said: &String| said.contains("a disk that hangs holds up the others");
         let warned = loaded.warnings.iter().any(is_warned);
         assert_eq!(warned, first == Driver::Uring, "{:?}", loaded.warnings);
