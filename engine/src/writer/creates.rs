@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 
 use super::faults::Fault;
 use super::jobs::Job;
-use super::{Budgets, Site, Told, WAIT_MIN, Writer};
+use super::{Budgets, Site, Told, WAIT_MIN, Writer, clamped};
 use crate::cache::{Ledger, SeriesId, Standing, Volume};
 use crate::clock::Now;
 use crate::latency::Latency;
@@ -222,9 +222,10 @@ impl Writer {
         let sync = self.lanes.of(volume).sync_creates;
         let allocation = self.config.allocation;
         let file_bytes = header.file_bytes();
-        // With others to be written, new files without end would take all that the limit grants.
-        let is_free = budgets.updates.rate().is_none() || ledger.due(volume) == 0;
-        let firsts = is_free
+        // What others wait for is theirs: new files without end would take all that the limit grants.
+        let due = clamped(ledger.due(volume));
+        let is_spare = budgets.updates.ready(due.saturating_add(1), now.instant) > due;
+        let firsts = is_spare
             .then(|| ledger.firsts(series))
             .flatten()
             .and_then(|points| Firsts::new(&header, &points, now.unix_seconds))
