@@ -8,6 +8,7 @@
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Read, Seek, Write};
 use std::path::{Path, PathBuf};
+use std::thread::JoinHandle;
 
 use benzene_engine::ring::host;
 
@@ -208,27 +209,33 @@ impl Held {
         Ok(())
     }
 
-    /// Says to whoever would end the process that it ends already.
-    pub(super) fn note_stopping(&self) {
-        self.say(&format!("{STOPPING}\n"));
+    /// Says to whoever would end the process that it ends already. In a thread of its own, for the disk may
+    /// hang that the journal is on.
+    pub(super) fn note_stopping(&self) -> io::Result<JoinHandle<()>> {
+        let locks: io::Result<Vec<File>> = self.locks.iter().map(File::try_clone).collect();
+        let locks = locks?;
+        std::thread::Builder::new()
+            .name("benzene-stop".to_owned())
+            .spawn(move || say(&locks, &format!("{STOPPING}\n")))
     }
 
     /// Lets go of the locks, and says to whoever waits for them how the process ends.
     pub(crate) fn release(self, ended: Ended) {
-        self.say(&ended.line());
-    }
-
-    fn say(&self, line: &str) {
-        for mut lock in &self.locks {
-            if let Err(error) = lock.write_all(line.as_bytes()) {
-                tracing::debug!("a lock's file does not say how the process ends: {error}");
-            }
-        }
+        say(&self.locks, &ended.line());
     }
 
     /// The journals to be taken over that lie in JOURNAL_DIR itself.
     pub(super) fn bare(&self) -> &[PathBuf] {
         &self.bare
+    }
+}
+
+/// Adds a line to the files of locks.
+fn say(locks: &[File], line: &str) {
+    for mut lock in locks {
+        if let Err(error) = lock.write_all(line.as_bytes()) {
+            tracing::debug!("a lock's file does not say how the process ends: {error}");
+        }
     }
 }
 
@@ -378,7 +385,7 @@ mod tests {
         let held = Held::take(&settings).unwrap();
         assert_eq!(read().ended, None);
         assert!(!read().is_stopping);
-        held.note_stopping();
+        held.note_stopping().unwrap().join().unwrap();
         assert!(read().is_stopping);
         let ended = Ended {
             exit: Exit::PointsLost,

@@ -285,7 +285,9 @@ impl Desk {
             () = Box::pin(self.watch_volumes()) => unreachable!("it never ends"),
             why = Box::pin(self.watch_journal()) => (Begun::ByItself(why), Exit::Journal),
         };
-        held.note_stopping();
+        if let Err(error) = held.note_stopping() {
+            tracing::debug!("nothing says that the process stops: {error}");
+        }
         self.notify.stopping();
         let stopped = tokio::select! {
             stopped = Box::pin(self.stop(begun, signals)) => stopped,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use benzene_engine::clock;
 use benzene_engine::journal::State;
 use benzene_engine::stats::Counter;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use super::selfmetrics::Totals;
 use super::{Desk, Ended, Signals, adopted, journal};
@@ -17,6 +17,10 @@ use crate::exit::Exit;
 const DRAIN_LOOK: Duration = Duration::from_millis(10);
 /// How often the desk says how far the stop has come.
 const DRAIN_SAY: Duration = Duration::from_secs(2);
+
+/// How long a stop waits for what it has written to come to its disk, behind a journal that failed: a
+/// manager waits for another thirty seconds.
+const SYNC_WAIT: Duration = Duration::from_secs(20);
 
 /// What began a stop.
 #[derive(Clone, Copy)]
@@ -88,7 +92,8 @@ impl Desk {
             return;
         };
         if self.totals().await.journal.state() != State::Healthy {
-            plan.data_synced().await;
+            self.notify.still_stopping(0);
+            drop(timeout(SYNC_WAIT, plan.data_synced()).await);
         }
     }
 
