@@ -248,12 +248,14 @@ impl World {
         self.lift_limits();
         self.hear_all();
         self.settle("drain", Shard::take_all, Shard::drain, Shard::is_drained);
+        let mut has_unread = false;
         if let Some(process) = self.process.take() {
             self.end_last_life(&process);
             self.excuse_dropped(&process);
+            has_unread = (process.shards.iter()).any(|shard| shard.report().has_unread);
         }
         self.minutes = self.compare();
-        self.check_aside();
+        self.check_unread(has_unread);
     }
 
     fn hear_all(&mut self) {

@@ -149,6 +149,13 @@ impl World {
         all.collect()
     }
 
+    /// What the directories hold besides.
+    pub(crate) fn surveys(&self) -> Vec<Survey> {
+        (0..INSTANCES)
+            .map(|instance| self.survey(instance))
+            .collect()
+    }
+
     fn look(&self, instance: usize) -> Vec<Looked> {
         let directory = directory(instance);
         let files = self.disk.files(&directory);

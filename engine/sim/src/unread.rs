@@ -45,8 +45,9 @@ impl World {
         }
     }
 
-    /// What was missing in files in the end, and may be, is in what was set aside.
-    pub(crate) fn check_aside(&mut self) {
+    /// What was missing in files in the end, and may be, is in what was set aside; or in what the next start
+    /// reads, where the last one says so.
+    pub(crate) fn check_unread(&mut self, is_left: bool) {
         let mut missing = Vec::new();
         let sound = |metric: &usize| !self.tampered.contains(metric);
         for metric in self.workload.metrics().filter(sound) {
@@ -60,13 +61,17 @@ impl World {
             return;
         }
         let mut aside = BTreeSet::new();
-        for survey in self.aside_of_all() {
+        let mut surveys = self.aside_of_all();
+        if is_left {
+            surveys.extend(self.surveys());
+        }
+        for survey in surveys {
             aside.extend(self.export_aside(survey));
         }
         for (metric, second) in &missing {
             assert!(
                 aside.contains(&(Workload::name(*metric), *second)),
-                "metric {metric} has nothing at {second}, nor has what was set aside of the journal"
+                "metric {metric} has nothing at {second}, nor has what is left of the journal"
             );
         }
         self.aside = missing.len();

@@ -219,6 +219,9 @@ fn a_segment_for_which_there_is_no_descriptor_is_waited_for() {
 #[test]
 fn a_full_journal_disk_does_not_keep_a_daemon_from_starting() {
     let (daemon, mount, ballast) = on_a_full_disk("");
+    // In its file, whatever became of it in the journal.
+    let first = daemon.file("first.point");
+    wait_for(|| file_points(&first).filter(|it| !it.is_empty())).unwrap();
     let ended = kill(daemon);
     let mut more = fs::File::options().append(true).open(&ballast).unwrap();
     while more.write_all(&[1; 4096]).is_ok() {}
