@@ -6,8 +6,8 @@
 //! what is missing only when that fails (`ring::create`), so that a tree that somebody removes is
 //! made again.
 //! A new file begins with its first points where these lie in its first page and an update of them
-//! is granted (MAX_UPDATES_PER_SECOND) that nobody else waits for: the file is then not opened again for them, and the page that
-//! was just written out is not dirtied a second time.
+//! is granted (MAX_UPDATES_PER_SECOND) that nobody else waits for: the file is then not opened again for
+//! them, and the page that was just written out is not dirtied a second time.
 //! On a slow disk few creates are in flight, so that updates find a kernel worker.
 //! Invariants: no more creates in flight than `limits::CREATES_IN_FLIGHT_MAX`; a grant is used or
 //! given back, also where no file comes of it (`unused`), so that metrics whose files cannot be made hold

@@ -2,8 +2,8 @@
 //! process for several instances holds all of theirs, so that `--instance b` beside it is refused, and
 //! the other way round; with JOURNAL = False too.
 //! In the file are the process's number, on the next line the instances that it answers for, and on others
-//! when it was started, that it stops, and once it has ended in order, how it did. The locks are the kernel's: they go with the process,
-//! however it ends.
+//! when it was started, that it stops, and once it has ended in order, how it did. The locks are the
+//! kernel's: they go with the process, however it ends.
 
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Read, Seek, Write};
