@@ -265,9 +265,7 @@ impl Daemon {
             query: nowhere,
         };
         daemon.wait_for_log(" is ready");
-        // The files of several data directories are left to threads where nobody says otherwise.
-        let by_threads = way == Way::Uring && setup.conf.contains("LOCAL_DATA_DIRS");
-        daemon.check_way(if by_threads { Way::Sync } else { way });
+        daemon.check_way(way, setup.conf.contains("LOCAL_DATA_DIRS"));
         daemon.find_addresses(!setup.own_ports);
         daemon
     }
@@ -282,8 +280,17 @@ impl Daemon {
         }
     }
 
-    fn check_way(&self, way: Way) {
-        let (log, (start, end)) = (self.log(), way.description());
+    /// The files of several data directories, and those behind another program, are left to threads where
+    /// nobody says otherwise.
+    fn check_way(&self, way: Way, are_several: bool) {
+        let log = self.log();
+        let are_left = are_several || log.contains("its files are written by threads");
+        let way = if way == Way::Uring && are_left {
+            Way::Sync
+        } else {
+            way
+        };
+        let (start, end) = way.description();
         let line = log.lines().find(|line| line.contains("ring driver: "));
         let line = line.unwrap_or_else(|| panic!("no ring driver in {log}"));
         assert!(

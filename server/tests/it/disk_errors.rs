@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use rustix::io::Errno;
 
 use crate::clients::counted;
-use crate::daemon::{Daemon, Ended, Seen, Setup, wait_for, whisper_files};
+use crate::daemon::{Daemon, Ended, Seen, Setup, Way, wait_for, whisper_files};
 use crate::failing_disk::{FailingDisk, Refusal, Wanted};
 use crate::first_use::now;
 use crate::journal::balance;
@@ -53,8 +53,13 @@ const fn update(group: &'static str, wanted: Wanted) -> Step {
 }
 
 fn setup() -> Setup {
+    // The disk is a program's, which threads write to where nobody says otherwise.
+    let named = match Way::of_this_run() {
+        Way::Uring => "WRITER_BACKEND = uring\n",
+        Way::Sync | Way::Poll | Way::Forbidden => "",
+    };
     Setup {
-        conf: "CARBON_METRIC_INTERVAL = 0\n".to_owned(),
+        conf: format!("CARBON_METRIC_INTERVAL = 0\n{named}"),
         schemas: Some(format!("[all]\npattern = .*\nretentions = 1s:{SECONDS}s\n")),
         shards: Some(2),
         ..Setup::default()
@@ -277,6 +282,28 @@ fn names_that_a_disk_does_not_take_delay_their_own_points_and_no_more() {
             update("long.update.look", Wanted::LookUp),
         ],
     });
+}
+
+#[test]
+fn a_disk_behind_a_program_is_written_to_by_threads_where_nobody_says_otherwise() {
+    let root = tempfile::tempdir().unwrap();
+    let data = root.path().join("whisper");
+    std::fs::create_dir(&data).unwrap();
+    let disk = FailingDisk::mount(&data);
+    let conf = "CARBON_METRIC_INTERVAL = 0\n".to_owned();
+    let daemon = Daemon::start_in(&Setup { conf, ..setup() }, root);
+    let is_said = daemon.log().contains("its files are written by threads");
+    // With threads anyway there is nothing to say.
+    assert_eq!(
+        is_said,
+        Way::of_this_run() == Way::Uring || Way::of_this_run() == Way::Forbidden
+    );
+    let mut load = new_load(&daemon, vec![disk.files()]);
+    load.add("behind.a");
+    load.until_all_written("written by threads", &daemon);
+    let ended = daemon.stop();
+    assert!(ended.status.success(), "{}", ended.log);
+    drop(disk);
 }
 
 /// A metric that can have a file nowhere is refused when it comes, and counted; it waits for nothing.
