@@ -167,6 +167,18 @@ impl Image {
         is_witnessed
     }
 
+    /// What the slot of an interval holds, whatever that is, and where it is, by an archive's base; what is
+    /// to be read to know that.
+    pub(super) fn in_slot_of(
+        &self,
+        archive: &Archive,
+        (base, interval): (u32, u32),
+    ) -> Result<(u64, Point), ByteRange> {
+        let offset = archive.slot_offset(archive.slot(base, i64::from(interval)));
+        let stored = self.point(offset).ok_or(byte_range(offset, 1))?;
+        Ok((offset, stored))
+    }
+
     /// The point at `offset`, if all its bytes were read.
     pub(super) fn point(&self, offset: u64) -> Option<Point> {
         let after = self.pieces.partition_point(|piece| piece.offset <= offset);

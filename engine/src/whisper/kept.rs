@@ -31,17 +31,15 @@ pub fn kept(header: &Header, written: &[Point], now: u32, image: &Image) -> Kept
     if interval == 0 || u64::try_from(age).is_ok_and(|age| age >= archive.retention_s()) {
         return Kept::Yes;
     }
-    let at = |offset| byte_range(offset, 1);
     let Some(base) = image.base(header, 0) else {
-        return Kept::Unread(at(archive.offset));
+        return Kept::Unread(byte_range(archive.offset, 1));
     };
     if base == 0 {
         return Kept::No;
     }
-    let offset = archive.slot_offset(archive.slot(base, i64::from(interval)));
-    match image.point(offset) {
-        None => Kept::Unread(at(offset)),
-        Some(stored) => {
+    match image.in_slot_of(archive, (base, interval)) {
+        Err(range) => Kept::Unread(range),
+        Ok((_, stored)) => {
             // An earlier lap's, where it was written too: then a point of the future had the place first.
             let is_ours = |it: &Point| archive.align(it.timestamp) == stored.timestamp;
             if stored.timestamp >= interval || written.iter().any(is_ours) {

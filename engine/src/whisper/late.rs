@@ -99,11 +99,8 @@ fn taken(
     if base == 0 || interval == 0 {
         return Ok(None);
     }
-    let offset = archive.slot_offset(archive.slot(base, i64::from(interval)));
-    match image.point(offset) {
-        None => Err(byte_range(offset, 1)),
-        Some(stored) => Ok((stored.timestamp == interval).then_some((offset, stored))),
-    }
+    let found = image.in_slot_of(archive, (base, interval))?;
+    Ok((found.1.timestamp == interval).then_some(found))
 }
 
 #[cfg(test)]

@@ -5,8 +5,8 @@
 //! such a start has left that holds nothing of its own is removed; and while the journal is past its bound
 //! all the same, senders wait until the replay is over (`RecallConfig::is_past_bound`), so that this start
 //! too leaves nothing of its own.
-//! Nothing here removes a file with a point that was received, or one that says what earlier epochs
-//! owe. In doubt a file stays: damage, a doubt about the data's device, an error.
+//! No start removes a file with a point that may be owed, or one that says what earlier epochs owe. In doubt
+//! a file stays: damage, a doubt about the data's device, an error.
 //! Nothing is accepted meanwhile: a run with points of its own is read no further than to the first.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -28,7 +28,7 @@ use super::reading::{Stretch, read_at};
 
 /// Removes what owes nothing: what is left. A file stays where the blocks that say so of it cannot be
 /// brought to their disk, for a power cut must not leave less than these say.
-pub(super) fn remove_ended(survey: Survey) -> Survey {
+pub(super) fn remove_ended(mut survey: Survey) -> Survey {
     let is_ended = |file: &&SegmentFile| {
         let is_blank = || host::is_blank(&file.path).unwrap_or(false);
         survey.owes_nothing(file) || (file.key.is_none() && is_blank())
@@ -44,7 +44,6 @@ pub(super) fn remove_ended(survey: Survey) -> Survey {
     });
     ended.retain(|file| remove_file(file) > 0);
     let gone: BTreeSet<PathBuf> = ended.into_iter().map(|file| file.path).collect();
-    let mut survey = survey;
     survey.files.retain(|file| !gone.contains(&file.path));
     survey
 }

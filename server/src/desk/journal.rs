@@ -45,7 +45,7 @@ const SYNC_RETRY: Duration = Duration::from_secs(10);
 /// The file that asks the next stop to write everything out (`benzene stop --drain`).
 pub(crate) const DRAIN_NAME: &str = "drain";
 /// Files of the directory that are no part of the journal.
-pub(crate) const NOTES: [&str; 6] = [
+pub(super) const NOTES: [&str; 6] = [
     LOCK_NAME,
     DRAIN_NAME,
     TAKEN_NAME,
@@ -53,6 +53,12 @@ pub(crate) const NOTES: [&str; 6] = [
     NEW_NAME,
     DATA_NAME,
 ];
+
+/// Is a file of the directory one of these?
+pub(crate) fn is_note(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default();
+    NOTES.iter().any(|note| name == *note)
+}
 
 /// Why the journal cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -263,7 +269,6 @@ impl Journal {
             together: Arc::new(Together::new(shards)),
             data_sync: Arc::default(),
             mount,
-            is_data_safe: Cell::new(false),
             is_void: Cell::new(false),
             journal: self,
         })
@@ -330,8 +335,6 @@ pub(super) struct JournalPlan {
     /// Wishes for a sync of the data.
     pub(super) data_sync: Arc<DataSync>,
     mount: u32,
-    /// What a drain has written is on the data's disk.
-    is_data_safe: Cell<bool>,
     /// It goes once the cores have ended.
     is_void: Cell<bool>,
 }
@@ -373,24 +376,22 @@ impl JournalPlan {
         })
     }
 
-    /// Waits until what was written so far is on the data's disk, unless that fails.
-    pub(super) async fn data_synced(&self) {
+    /// Waits until what was written so far is on the data's disk, or that fails. Is it?
+    pub(super) async fn data_synced(&self) -> bool {
         let ticket = self.data_sync.ticket();
         while !self.data_sync.has_done(ticket) && !self.data_sync.is_in_trouble() {
             sleep(DATA_SYNC_LOOK).await;
         }
-        let is_safe = self.data_sync.has_done(ticket) && !self.data_sync.is_in_trouble();
-        self.is_data_safe.set(is_safe);
+        self.data_sync.has_done(ticket) && !self.data_sync.is_in_trouble()
     }
 
-    /// A drain has written everything out, and behind it the journal was in this state. Where that could
-    /// not be written, which may have been for want of room, and nothing of another directory's is left,
-    /// it is to go.
+    /// A drain has written everything out, to the data's disk, and behind it the journal was in this state.
+    /// Where that could not be written, which may have been for want of room, and nothing of another
+    /// directory's is left, it is to go.
     pub(super) fn note_all_written(&self, state: State) {
         let is_own = self.journal.adopted.is_empty() || self.together.is_sealed();
         let has_failed = matches!(state, State::Failed(_));
-        self.is_void
-            .set(has_failed && is_own && self.is_data_safe.get());
+        self.is_void.set(has_failed && is_own);
     }
 
     /// The cores have ended: a journal that owes nothing, and could not be written, goes, so that the next

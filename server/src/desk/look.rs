@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use benzene_engine::journal::survey::{Looked, Survey, is_aside};
 
-use super::journal::{JournalError, NOTES};
+use super::journal::{JournalError, is_note};
 use super::reading::first_bytes;
 
 /// What lies in a journal's directory that may owe points.
@@ -77,10 +77,9 @@ pub(super) fn list(directory: &Path) -> io::Result<Vec<(PathBuf, u64)>> {
     let mut files = Vec::new();
     for entry in fs::read_dir(directory)? {
         let entry = entry?;
-        let name = entry.file_name();
-        let is_ours = NOTES.iter().any(|note| name == *note);
-        if !is_ours && entry.file_type()?.is_file() {
-            files.push((entry.path(), entry.metadata()?.len()));
+        let path = entry.path();
+        if !is_note(&path) && entry.file_type()?.is_file() {
+            files.push((path, entry.metadata()?.len()));
         }
     }
     Ok(files)
@@ -90,6 +89,7 @@ pub(super) fn list(directory: &Path) -> io::Result<Vec<(PathBuf, u64)>> {
 mod tests {
     use std::cell::RefCell;
 
+    use super::super::journal::NOTES;
     use super::*;
 
     const EIO: i32 = 5;

@@ -60,7 +60,7 @@ pub(crate) use doors::attempt as attempt_door;
 pub(crate) use files::{core_ring, ring_of};
 pub(crate) use hold::{Ended, Held, Holder, LOCK_NAME, rival};
 use journal::JournalPlan;
-pub(crate) use journal::{DRAIN_NAME, NOTES, segments as journal_segments};
+pub(crate) use journal::{DRAIN_NAME, is_note, segments as journal_segments};
 pub(crate) use mounts::noted as noted_mount;
 pub(crate) use reading::{Stretch, drive, first_bytes, read_at};
 pub(crate) use start::{drive_of, shards_of};

@@ -56,12 +56,12 @@ impl Desk {
             self.lift_limits();
         }
         self.tell_all(|| Parcel::Stop(ending)).await;
-        let cut_short = tokio::select! {
-            () = async {
+        let (is_data_safe, cut_short) = tokio::select! {
+            is_data_safe = async {
                 tokio::join!(self.drained(ending), self.flush_relay());
-                self.data_synced(ending).await;
-            } => None,
-            signal = signals.second(begun) => Some(signal),
+                self.data_synced(ending).await
+            } => (is_data_safe, None),
+            signal = signals.second(begun) => (false, Some(signal)),
             // What has come back from the journal is written once earlier writes are on the device.
             () = self.sync_data() => unreachable!("it never ends"),
             () = Box::pin(self.watch_volumes()) => unreachable!("it never ends"),
@@ -79,22 +79,24 @@ impl Desk {
         let ended = Self::say_end(&totals, (ending, journal), cut_short);
         if ended.exit == Exit::Success && ending == Ending::Drain {
             adopted::forget_several(&self.settings.journal_dir);
-            if let Some(plan) = self.journal.as_ref().filter(|_| cut_short.is_none()) {
+            if let Some(plan) = self.journal.as_ref().filter(|_| is_data_safe) {
                 plan.note_all_written(totals.journal.state());
             }
         }
         ended
     }
 
-    /// All is written out, and where the journal has failed, is on the data's disk too, as far as that goes.
-    async fn data_synced(&self, ending: Ending) {
+    /// Is what a drain has written on the data's disk? Only asked, and waited for, where the journal has
+    /// failed.
+    async fn data_synced(&self, ending: Ending) -> bool {
         let Some(plan) = self.journal.as_ref().filter(|_| ending == Ending::Drain) else {
-            return;
+            return false;
         };
-        if self.totals().await.journal.state() != State::Healthy {
-            self.notify.still_stopping(0);
-            drop(timeout(SYNC_WAIT, plan.data_synced()).await);
+        if self.totals().await.journal.state() == State::Healthy {
+            return false;
         }
+        self.notify.still_stopping(0);
+        (timeout(SYNC_WAIT, plan.data_synced()).await).unwrap_or(false)
     }
 
     async fn flush_relay(&self) {

@@ -5,12 +5,13 @@
 
 use std::io::{self, Write as _};
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::mpsc::Receiver;
 
-use benzene_engine::limits::LOG_QUEUE_LINES_MAX;
+use benzene_engine::clock;
+use benzene_engine::quiet::Quiet;
 
-use super::queue::LAST_LINES;
+use super::queue::{Entry, Logs, Topic};
 
 /// Who says a line writes it.
 const DIRECT: u8 = 0;
@@ -20,15 +21,7 @@ const APART: u8 = 1;
 const STALLED: u8 = 2;
 
 static WAY: AtomicU8 = AtomicU8::new(DIRECT);
-static ENTRIES: OnceLock<SyncSender<Entry>> = OnceLock::new();
-static DROPPED: AtomicU64 = AtomicU64::new(0);
-
-/// What lies in the queue.
-enum Entry {
-    Line(Vec<u8>),
-    /// Everything before this is to be written, and then this answered.
-    Flush(Sender<()>),
-}
+static LINES: OnceLock<Logs> = OnceLock::new();
 
 /// Lines go through the thread until this goes.
 #[derive(Debug)]
@@ -36,11 +29,12 @@ pub(crate) struct Apart(());
 
 /// Has a thread write what is said from now on.
 pub(crate) fn begin() -> io::Result<Apart> {
-    let (entries, end) = sync_channel(LOG_QUEUE_LINES_MAX);
+    let (lines, entries) = Logs::new();
+    let own = lines.clone();
     std::thread::Builder::new()
         .name("benzene-stderr".to_owned())
-        .spawn(move || run(&end))?;
-    let fresh = ENTRIES.set(entries).is_ok();
+        .spawn(move || run(&own, &entries))?;
+    let fresh = LINES.set(lines).is_ok();
     assert!(fresh, "standard error is written apart twice");
     WAY.store(APART, Ordering::Release);
     Ok(Apart(()))
@@ -49,11 +43,7 @@ pub(crate) fn begin() -> io::Result<Apart> {
 impl Drop for Apart {
     /// Waits a moment until what was said is written.
     fn drop(&mut self) {
-        let (done, wait) = channel();
-        let is_asked = ENTRIES
-            .get()
-            .is_some_and(|entries| entries.try_send(Entry::Flush(done)).is_ok());
-        let is_written = is_asked && wait.recv_timeout(LAST_LINES).is_ok();
+        let is_written = LINES.get().is_some_and(Logs::finish);
         let way = if is_written { DIRECT } else { STALLED };
         WAY.store(way, Ordering::Release);
     }
@@ -61,27 +51,31 @@ impl Drop for Apart {
 
 /// Writes a line, or has it written.
 pub(super) fn write(line: &[u8]) -> io::Result<()> {
-    match (WAY.load(Ordering::Acquire), ENTRIES.get()) {
-        (DIRECT, _) => io::stderr().write_all(line),
-        (APART, Some(entries)) if entries.try_send(Entry::Line(line.to_vec())).is_ok() => Ok(()),
-        _ => {
-            DROPPED.fetch_add(1, Ordering::Relaxed);
-            Ok(())
+    match (WAY.load(Ordering::Acquire), LINES.get()) {
+        (STALLED, _) => {}
+        (APART, Some(lines)) => {
+            let text = String::from_utf8_lossy(line).into_owned();
+            lines.say(Topic::Console, text);
         }
+        _ => io::stderr().write_all(line)?,
     }
+    Ok(())
 }
 
-fn run(entries: &Receiver<Entry>) {
+fn run(lines: &Logs, entries: &Receiver<Entry>) {
+    let (mut quiet, mut before) = (Quiet::default(), 0);
     while let Ok(entry) = entries.recv() {
         match entry {
             // Nobody can be told that nobody reads.
-            Entry::Line(line) => io::stderr().write_all(&line).unwrap_or_default(),
+            Entry::Line(_, _, text) => io::stderr().write_all(text.as_bytes()).unwrap_or_default(),
+            Entry::Reopen => {}
             // Whoever asked may have lost patience.
             Entry::Flush(done) => done.send(()).unwrap_or_default(),
         }
-        let dropped = DROPPED.swap(0, Ordering::Relaxed);
-        if dropped > 0 {
-            tracing::warn!("{dropped} lines found no place here, for nobody read what was said");
+        let dropped = lines.dropped();
+        if dropped > before && quiet.due(clock::now().instant).is_some() {
+            let more = dropped - std::mem::replace(&mut before, dropped);
+            tracing::warn!("{more} lines found no place here, for nobody read what was said");
         }
     }
 }

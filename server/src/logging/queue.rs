@@ -1,5 +1,5 @@
-//! What is on its way to a log file: a bounded queue that never makes anyone wait. What finds no
-//! place is dropped, counted, and told in console.log once there is room.
+//! What is on its way to a log file, or to standard error: a bounded queue that never makes anyone wait.
+//! What finds no place is dropped, counted, and told once there is room.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,7 +10,7 @@ use benzene_engine::clock;
 use benzene_engine::limits::LOG_QUEUE_LINES_MAX;
 
 /// How long the end of the process waits for the log disk.
-pub(super) const LAST_LINES: Duration = Duration::from_secs(2);
+const LAST_LINES: Duration = Duration::from_secs(2);
 
 /// Which file a line goes into, as in Python.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

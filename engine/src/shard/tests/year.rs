@@ -3,7 +3,7 @@
 use super::*;
 use crate::limits::{UPDATE_POINTS_MAX, UPDATE_READ_BYTES_MAX};
 use crate::ring::{ByteRange, Driver, Event, FileOperation, Ring, RingConfig};
-use crate::whisper::{Image, Late, Plan, Planner, late, plan};
+use crate::whisper::{Image, Late, Plan, Planner, late};
 
 const POINTS: u32 = 262_800;
 const SPACING_S: u32 = 120;
@@ -83,11 +83,9 @@ fn updated(mut bytes: Vec<u8>, points: &[Point], now: u32, is_late: bool) -> Vec
             Late::Write(points.to_vec())
         };
         let planned = match found {
-            Late::Write(points) if is_late => {
-                let mut planner = Planner::default();
-                planner.plan_late(&header, &points, now, &image).unwrap()
-            }
-            Late::Write(points) => plan(&header, &points, now, &image).unwrap(),
+            Late::Write(points) => Planner::default()
+                .plan_some(&header, (&points, is_late), now, &image)
+                .unwrap(),
             Late::Need(needs) => Plan::Need(needs),
         };
         match planned {

@@ -107,28 +107,18 @@ impl Planner {
         now: u32,
         image: &Image,
     ) -> Result<Plan, PlanError> {
-        self.plan_for((header, image), points, now, false)
+        self.plan_some(header, (points, false), now, image)
     }
 
-    /// The same for points that come late (`late`): where a finer archive no longer reaches the begin of
-    /// a coarse interval, the aggregate that the file has of it is not made anew of what is left, but
-    /// written once more.
-    pub fn plan_late(
+    /// The same for points of which some may come late (`late`): where a finer archive no longer reaches the
+    /// begin of a coarse interval, the aggregate that the file has of it is then not made anew of what is
+    /// left, but written once more.
+    pub fn plan_some(
         &mut self,
         header: &Header,
-        points: &[Point],
+        (points, are_late): (&[Point], bool),
         now: u32,
         image: &Image,
-    ) -> Result<Plan, PlanError> {
-        self.plan_for((header, image), points, now, true)
-    }
-
-    fn plan_for(
-        &mut self,
-        (header, image): (&Header, &Image),
-        points: &[Point],
-        now: u32,
-        are_late: bool,
     ) -> Result<Plan, PlanError> {
         check(header, image)?;
         let sorted = in_time_order(points);
@@ -525,10 +515,7 @@ impl Level {
             Base::Empty | Base::New(_) => return Ok(None),
             Base::Stored(base) => base,
         };
-        let offset = self
-            .archive
-            .slot_offset(self.archive.slot(base, i64::from(interval)));
-        let stored = image.point(offset).ok_or(byte_range(offset, 1))?;
+        let (_, stored) = image.in_slot_of(&self.archive, (base, interval))?;
         Ok((stored.timestamp == interval).then_some(stored))
     }
 

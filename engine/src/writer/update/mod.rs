@@ -257,7 +257,8 @@ impl Update {
             Late::Write(writes) => writes,
             Late::Need(needs) => return Ok(Plan::Need(needs)),
         };
-        let mut plan = (planner.plan_late(header, &writes, now, image)).map_err(Fault::Plan)?;
+        let mut plan =
+            (planner.plan_some(header, (&writes, true), now, image)).map_err(Fault::Plan)?;
         if let Plan::Write { pieces, outcome } = &mut plan {
             outcome.spared = (self.points.len() - writes.len()) as u64;
             again(header, &self.points, now, (image, pieces));
@@ -296,11 +297,8 @@ impl Update {
             all.extend(writes);
         }
         let (now, image) = (self.unix_now, &self.image);
-        let plan = if self.is_late || self.are_recent_late {
-            planner.plan_late(header, &all, now, image)
-        } else {
-            planner.plan(header, &all, now, image)
-        };
+        let are_late = self.is_late || self.are_recent_late;
+        let plan = planner.plan_some(header, (&all, are_late), now, image);
         let mut pieces = match plan.map_err(Fault::Plan)? {
             Plan::Write { pieces, .. } => pieces,
             need @ Plan::Need(_) => return Ok((need, self.recent.len())),

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use benzene_engine::journal::survey::{Looked, NewerVersion, Survey, is_aside};
 
-use crate::desk::{NOTES, first_bytes};
+use crate::desk::{first_bytes, is_note};
 
 /// Why a journal cannot be looked at.
 #[derive(Debug, thiserror::Error)]
@@ -66,7 +66,7 @@ pub(super) fn asked(paths: &[PathBuf]) -> Result<Vec<Asked>, JournalError> {
             continue;
         };
         // As `DIR/*` names them, too.
-        if NOTES.iter().any(|note| name == *note) {
+        if is_note(path) {
             continue;
         }
         let file = directory.join(name);
@@ -126,12 +126,8 @@ pub(super) fn survey(directory: &Path) -> Result<Survey, JournalError> {
 }
 
 fn look_through(directory: &Path) -> Result<Vec<Looked>, JournalError> {
-    let is_part = |path: &Path| {
-        let name = path.file_name().unwrap_or_default();
-        !NOTES.iter().any(|note| name == *note)
-    };
     let files = list(directory)?.into_iter();
-    let files = files.filter(|(path, _)| is_part(path));
+    let files = files.filter(|(path, _)| !is_note(path));
     let looked = files.map(|(path, bytes)| {
         // What cannot be read has no first bytes; the replay then says why.
         let first = first_bytes(&path, bytes).unwrap_or_default();
