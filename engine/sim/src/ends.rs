@@ -241,10 +241,10 @@ impl World {
     /// every file is compared.
     pub(crate) fn finish(&mut self) {
         self.disk.faults = Faults::default();
-        self.disk.mend();
         if self.has_to_end() {
             self.end_by_failure();
         }
+        self.disk.mend();
         self.lift_limits();
         self.hear_all();
         self.settle("drain", Shard::take_all, Shard::drain, Shard::is_drained);
