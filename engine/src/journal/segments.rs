@@ -40,7 +40,7 @@ pub(super) struct Retires {
     /// This sync of the data disk: what was written from it is in files.
     ticket: u64,
     /// That what was noted up to this serial is on the journal's disk: the rest was carried.
-    serial: u64,
+    pub(super) serial: u64,
 }
 
 /// A segment that owes nothing, as its disk is to know.

@@ -109,11 +109,16 @@ impl Journal {
         if self.is_noting() && self.is_out_of_segments() {
             return Pressure::Full(self.oldest_second());
         }
-        let (used, most) = (self.kept.len() * 4, self.point_files_max());
         match self.oldest_second() {
-            Some(second) if used >= most * JOURNAL_PUSH_QUARTERS as usize => Pressure::Push(second),
+            Some(second) if self.is_short() => Pressure::Push(second),
             _ => Pressure::None,
         }
+    }
+
+    /// Whether so many segments may owe something that the oldest are to go.
+    pub(super) fn is_short(&self) -> bool {
+        let (used, most) = (self.kept.len() * 4, self.point_files_max());
+        used >= most * JOURNAL_PUSH_QUARTERS as usize || self.is_out_of_segments()
     }
 
     /// Of the oldest segment that is pinned and not the present one. None while one in doubt stands

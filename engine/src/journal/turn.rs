@@ -85,8 +85,21 @@ impl Journal {
     /// Does somebody wait for a sync of what is written?
     fn is_sync_awaited(&self) -> bool {
         let (awaited, sealed) = (self.awaited_serial, self.epochs_done);
-        (awaited > self.synced_serial && awaited <= self.committed_serial)
+        self.is_now_committed(awaited)
             || (sealed > self.epochs_done_synced && sealed == self.epochs_done_committed)
+            || (self.is_short() && self.is_next_to_go_awaited())
+    }
+
+    /// Is what was noted below this serial written, and not synced yet?
+    fn is_now_committed(&self, serial: u64) -> bool {
+        serial > self.synced_serial && serial <= self.committed_serial
+    }
+
+    /// Would a sync let the oldest segment go, or a file of one that went be used again?
+    fn is_next_to_go_awaited(&self) -> bool {
+        let oldest = self.kept.front().and_then(|kept| kept.retires);
+        oldest.is_some_and(|retires| self.is_now_committed(retires.serial))
+            || (self.retired_committed > self.retired_synced && !self.limbo.is_empty())
     }
 
     /// When the next round of syncs is due: at once where somebody waits for it.

@@ -371,6 +371,41 @@ fn pressure_rises_and_points_stop_within_the_bound() {
 }
 
 #[test]
+fn where_segments_are_short_those_that_owe_nothing_go_without_waiting_for_the_time_of_a_sync() {
+    let hours = Duration::from_secs(3600);
+    let mut rig = Rig::new(JournalConfig {
+        sync: Sync::Every(hours),
+        ..config()
+    });
+    rig.settle();
+    let mut timestamp = 0_u32;
+    while !rig.journal.is_congested() {
+        for _ in 0..100 {
+            timestamp = timestamp.wrapping_add(1_000_003);
+            rig.point(1, timestamp);
+        }
+        rig.commit();
+    }
+    rig.pass_ms(1000);
+    rig.journal.written(SeriesId(1), &name(1), None);
+    rig.oldest_unwritten = None;
+    for _ in 0..20 {
+        rig.commit();
+        rig.sync_data();
+    }
+    assert!(!rig.journal.is_congested());
+    let committed = rig.journal.committed_serial();
+    rig.point(1, timestamp.wrapping_add(1_000_003));
+    rig.commit();
+    assert!(rig.journal.committed_serial() > committed);
+    assert_eq!(
+        rig.journal.synced_serial(),
+        committed,
+        "what is new waits for its time"
+    );
+}
+
+#[test]
 fn names_begin_anew_when_most_of_them_are_dead_and_their_files_go() {
     let mut rig = Rig::new(config());
     rig.oldest_unwritten = None;
