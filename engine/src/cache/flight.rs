@@ -50,6 +50,11 @@ impl Flight {
         self.run.len()
     }
 
+    /// The second of the take.
+    pub(super) fn taken_at(&self) -> u32 {
+        self.taken_at
+    }
+
     /// The taker remembers this from now on.
     pub(super) fn set_mark(&mut self, mark: u64) {
         self.terms.mark = mark;

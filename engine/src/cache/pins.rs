@@ -1,15 +1,15 @@
 //! Who keeps the oldest segment of the journal: series with unwritten points that old.
 //! When the journal is short of segments its owner asks for them, a bounded number of looks a turn.
-//! Those that can be written come before the write order's choice; those that wait for their file
-//! are handed back, for their points to be journaled once more (`carried`).
+//! Those that can be written come before the write order's choice; those that wait for their file, or whose
+//! update does not come back, are handed back, for their points to be journaled once more (`carried`).
 //! Invariant: a pinned series is written at most once for it, as its stamp is younger afterwards, or as
 //! often as it takes, where it has more points than one update takes.
 
 use std::collections::VecDeque;
 
 use super::due::Due;
-use super::{Cache, Hands, Place, SeriesId, Volume};
-use crate::limits::PINNED_SERIES_MAX;
+use super::{Cache, Hands, Place, SeriesId, Standing, Volume};
+use crate::limits::{IN_FLIGHT_LONG_S, PINNED_SERIES_MAX};
 use crate::point::Point;
 
 /// What was found so far.
@@ -66,18 +66,30 @@ impl Cache {
             }
             let record = &self.table.records()[id];
             match (record.hands, record.place) {
-                (Hands::InFlight | Hands::HandedOut, _) => {}
+                (Hands::InFlight, _) if !self.is_long_in_flight(id) => {}
                 (Hands::Ours, Place::Ready) => {
                     let ready = &mut self.pins.ready[self.volumes.of(id).index()];
                     if ready.len() < PINNED_SERIES_MAX {
                         ready.push_back(id);
                     }
                 }
-                (Hands::Ours, _) if self.ages.stamp(id) == self.ages.present() => {}
-                (Hands::Ours, _) => return Some(SeriesId(id)),
+                _ if self.ages.stamp(id) == self.ages.present() => {}
+                (Hands::Ours | Hands::InFlight | Hands::HandedOut, _) => return Some(SeriesId(id)),
             }
         }
         None
+    }
+
+    /// Was the update in flight of a series begun so long ago that nobody waits for its end?
+    fn is_long_in_flight(&self, id: u32) -> bool {
+        let flight = self.flights.get(&id);
+        flight.is_some_and(|flight| self.ages.present() - flight.taken_at() > IN_FLIGHT_LONG_S)
+    }
+
+    /// Do the points of a series wait for something that may never come, so that they may be given up?
+    pub(super) fn is_stuck(&self, id: SeriesId) -> bool {
+        let record = &self.table.records()[id.0];
+        record.hands == Hands::Ours && Standing::STUCK.contains(&record.standing)
     }
 
     /// The next look begins with a series, of which points are to be carried yet.
@@ -160,6 +172,11 @@ impl Cache {
         }
     }
 
+    /// No series has this number or a higher one.
+    pub(super) fn numbers_end(&self) -> u32 {
+        self.table.records().numbers()
+    }
+
     /// No series has this number or a higher one and unwritten points.
     pub(super) fn series_end(&self) -> u32 {
         self.ages.end_of_pages()
@@ -190,7 +207,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::cache::{CacheConfig, Standing, Strategy};
+    use crate::cache::{CacheConfig, Strategy};
 
     #[test]
     fn what_is_stuck_is_carried_once_in_a_second() {

@@ -25,6 +25,12 @@ pub enum Standing {
     Parked,
 }
 
+impl Standing {
+    /// Those in which points wait until a limit grants a create, or for a file that cannot be made or
+    /// written.
+    pub(super) const STUCK: [Standing; 3] = [Standing::Waiting, Standing::Unmade, Standing::Parked];
+}
+
 /// The list that a series is in.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Place {

@@ -162,8 +162,7 @@ impl Cache {
     /// be made or written.
     pub fn stuck_points(&self, volume: Volume) -> u64 {
         let share = &self.shares[volume.index()];
-        let stuck = [Standing::Waiting, Standing::Unmade, Standing::Parked];
-        let points = stuck.map(|standing| share.held(standing).points);
+        let points = Standing::STUCK.map(|standing| share.held(standing).points);
         points.into_iter().sum()
     }
 }

@@ -53,7 +53,8 @@ impl Ledger {
 
     /// Series with points received up to this second keep the journal from going on: those that can
     /// be written come first, those that cannot are journaled once more, or given up where that
-    /// takes more than its share (`carried_bytes_max`). Ends for this turn where the journal has no room,
+    /// takes more than its share (`carried_bytes_max`). Those that nobody has looked for yet, or whose update
+    /// does not come back, are never given up. Ends for this turn where the journal has no room,
     /// and goes on from there in the next. While a segment is about to go nothing is carried or given up:
     /// that may do, and what was carried just now would be so again, in each second until it is gone. Nor
     /// is it in a drain: no new points come for which a segment is needed.
@@ -68,7 +69,8 @@ impl Ledger {
             }
             let waiting = self.cache.stuck_points(self.cache.volume(series));
             let bytes_max = carried_bytes_max / self.cache.volumes() as u64;
-            if waiting * JOURNAL_CARRIED_POINT_BYTES > bytes_max {
+            let is_too_much = waiting * JOURNAL_CARRIED_POINT_BYTES > bytes_max;
+            if is_too_much && self.cache.is_stuck(series) {
                 self.discard(series, Counter::DroppedJournalFull);
             } else {
                 self.carry(series);
@@ -87,7 +89,7 @@ impl Ledger {
             since: self.cache.present(),
             failures,
         });
-        match self.note_parts(series, carrying.until) {
+        match self.journal_series_again(series, carrying.until) {
             None => self.cache.carried(series, carrying.since),
             Some(until) => {
                 carrying.until = until;
@@ -149,8 +151,8 @@ impl Ledger {
     /// was not to say so before; a bounded number a turn from this number on. Says where to go on, or
     /// that all are done.
     pub fn note_all_written(&mut self, from: u32) -> Option<u32> {
-        let series_end = self.cache.series_end();
-        let end = series_end.min(from.saturating_add(NOTED_WRITTEN_PER_TURN_MAX));
+        let numbers_end = self.cache.numbers_end();
+        let end = numbers_end.min(from.saturating_add(NOTED_WRITTEN_PER_TURN_MAX));
         if let Some(journal) = self.keeper.journal_mut() {
             for series in (from..end).map(SeriesId) {
                 let is_written = self.cache.is_known(series) && !self.cache.owes(series);
@@ -159,7 +161,7 @@ impl Ledger {
                 }
             }
         }
-        (end < series_end).then_some(end)
+        (end < numbers_end).then_some(end)
     }
 
     /// Journals the points of a series up to a second once more. Few at once, what is in flight first, so

@@ -162,6 +162,90 @@ fn what_cannot_be_written_is_carried_a_block_a_turn() {
 }
 
 #[test]
+fn an_update_that_hangs_keeps_no_segment() {
+    let mut stuck = Stuck::new(Disk::default(), 64 << 10, 24);
+    stuck.world.disk.failing.clear();
+    let point = stuck.world.point(60, value(1));
+    stuck.world.take("stuck.0", point);
+    stuck.second();
+    assert_eq!(stuck.world.count(Counter::Committed), 1);
+    stuck.world.hangs = Some("stuck/0.wsp");
+    let point = stuck.world.point(50, value(2));
+    stuck.world.take("stuck.0", point);
+    stuck.second();
+    assert_eq!(stuck.world.held.len(), 1, "its update is under way");
+    stuck.fill_journal();
+    for _ in 0..30 {
+        stuck.second();
+    }
+    assert_eq!(stuck.journal().pressure(), Pressure::None);
+    assert!(stuck.carried() > 0);
+    let mut next = stuck.killed(64 << 10);
+    assert_eq!(next.world.query("stuck.0").len(), 1, "it is owed still");
+    stuck.world.hangs = None;
+    stuck.second();
+    stuck.second();
+    assert_eq!(stuck.world.shards[0].report().usage.points, 0);
+    let next = stuck.killed(64 << 10);
+    assert_eq!(
+        next.world.count(Counter::Replayed),
+        0,
+        "its record means the copy"
+    );
+}
+
+#[test]
+fn metrics_that_nobody_has_looked_for_are_not_given_up_for_others_that_cannot_be_written() {
+    const FRESH: u32 = 40;
+    let mut stuck = Stuck::new(Disk::default(), 64 << 10, 24);
+    stuck.world.disk.failing.clear();
+    let creates = &stuck.world.budgets.creates;
+    creates.set_rate(Some(0.0), stuck.world.now.instant);
+    stuck.world.hangs = Some("fresh");
+    let (timestamp, value) = (FIRST_SECOND, value(1));
+    for number in 0..FRESH {
+        let name = format!("fresh.{number}");
+        stuck.world.take(&name, Point { timestamp, value });
+    }
+    // More than a journal of that size carries.
+    stuck.take(10, 2500);
+    stuck.fill_journal();
+    for _ in 0..5 {
+        stuck.second();
+    }
+    assert!(stuck.world.count(Counter::DroppedJournalFull) > 0);
+    for number in 0..FRESH {
+        let name = format!("fresh.{number}");
+        assert_eq!(stuck.world.query(&name).len(), 1, "{name}");
+    }
+}
+
+#[test]
+fn what_was_written_while_earlier_runs_owed_something_is_noted_afterwards() {
+    let mut stuck = Stuck::new(Disk::default(), 64 << 10, 24);
+    stuck.world.disk.failing.clear();
+    stuck.world.hold = true;
+    let point = stuck.world.point(60, value(1));
+    stuck.world.take("stuck.0", point);
+    for _ in 0..20 {
+        stuck.world.turn();
+        stuck.world.later(1);
+        stuck.world.shards[0].begin_turn(stuck.world.now);
+        for (_, token, operation) in std::mem::take(&mut stuck.world.held) {
+            if matches!(operation, FileOperation::Create { .. }) {
+                let journal = stuck.world.shards[0].ledger.journal_mut().unwrap();
+                journal.set_earlier_owing(true);
+            }
+            let result = stuck.world.disk.carry_out(operation);
+            stuck.world.shards[0].complete(token, result);
+        }
+    }
+    assert_eq!(stuck.world.count(Counter::Committed), 1);
+    let next = stuck.killed(64 << 10);
+    assert_eq!(next.world.count(Counter::Replayed), 0);
+}
+
+#[test]
 fn a_drain_drops_nothing_for_want_of_segments() {
     let mut stuck = Stuck::new(Disk::default(), 64 << 10, 24);
     // A little more than a journal of that size carries.
