@@ -300,6 +300,16 @@ impl Ring {
         self.admission_mut().write_back = wanted;
     }
 
+    /// Whether the ring leaves reads of files to the kernel's workers, each from its first attempt on: the
+    /// attempt that may not wait for the bytes begins to read them all the same, and for a place in the
+    /// disk's queue it does wait (docs/decisions/0017). Threads have theirs in any case.
+    pub fn reads_by_workers(&mut self, wanted: bool) {
+        match &mut self.sockets {
+            Side::Uring(native) => native.files.reads_by_workers = wanted,
+            Side::Poll(_) => {}
+        }
+    }
+
     /// Takes a socket in; it is closed by `close`.
     pub fn adopt(&mut self, socket: OwnedFd) -> SocketId {
         match &mut self.sockets {

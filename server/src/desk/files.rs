@@ -139,6 +139,8 @@ pub(super) struct Files {
     beside: usize,
     /// Some disk has heads; who writes to another one says so (`Access::lazy`).
     pub(super) write_back: bool,
+    /// A place in some disk's queue may be long in coming.
+    pub(super) reads_by_workers: bool,
 }
 
 impl Files {
@@ -146,6 +148,7 @@ impl Files {
     /// whose disk answers late takes none of another's.
     pub(super) fn new(settings: &Settings, treatments: &[Treatment]) -> Files {
         let write_back = treatments.iter().any(|it| it.profile.write_back);
+        let reads_by_workers = treatments.iter().any(|it| it.profile.reads_by_workers);
         let apart = if settings.journal.is_some() {
             JOURNAL_THREADS
         } else {
@@ -162,6 +165,7 @@ impl Files {
                 opens_plain,
                 beside,
                 write_back,
+                reads_by_workers,
             };
         }
         let profiles = treatments.iter().map(|it| it.profile);
@@ -173,6 +177,7 @@ impl Files {
             opens_plain,
             beside,
             write_back,
+            reads_by_workers,
         }
     }
 

@@ -683,6 +683,7 @@ impl Sprout {
             Err(error) => return drop(ready.send(Err(error))),
         };
         ring.write_back(self.files.write_back);
+        ring.reads_by_workers(self.files.reads_by_workers);
         let description = ring.description();
         let sockets = std::mem::take(&mut self.sockets);
         let mut core = self.core(ring);

@@ -177,6 +177,36 @@ fn a_visit_reads_and_writes() {
     }
 }
 
+/// Kernel workers of this thread's rings, each named by its thread.
+fn kernel_workers() -> usize {
+    let own = format!("iou-wrk-{}", rustix::thread::gettid().as_raw_nonzero());
+    let threads = fs::read_dir("/proc/self/task").unwrap();
+    let names =
+        threads.filter_map(|thread| fs::read_to_string(thread.ok()?.path().join("comm")).ok());
+    names.filter(|name| name.trim_end() == own).count()
+}
+
+#[test]
+fn reads_are_left_to_kernel_workers_where_the_disk_may_keep_them_waiting() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("a.wsp");
+    fs::write(&path, b"0123456789").unwrap();
+    for by_workers in [false, true] {
+        let mut ring = Ring::new(small()).unwrap();
+        ring.reads_by_workers(by_workers);
+        let (visit, head) = opened(run(&mut ring, open(&path, 4)));
+        assert_eq!(head, b"0123");
+        let found = read(&mut ring, visit, &[(8, 2), (100, 5)]);
+        assert_eq!(found, [(8, b"89".to_vec()), (100, Vec::new())]);
+        // The file is in memory: nothing else needs a worker. Threads are none of the kernel's.
+        let is_of_ring = small().driver == Driver::Uring;
+        assert_eq!(kernel_workers() > 0, by_workers && is_of_ring);
+        let closed = run(&mut ring, FileOperation::Close { visit });
+        assert_eq!(closed, Ok(FileOutcome::Closed));
+        assert_nothing_left(&ring, directory.path());
+    }
+}
+
 #[test]
 fn a_write_reaches_the_last_byte_of_its_file() {
     let directory = tempfile::tempdir().unwrap();

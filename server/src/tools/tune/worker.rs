@@ -56,6 +56,7 @@ impl<'a> Worker<'a> {
             ));
         };
         ring.write_back(profile.write_back);
+        ring.reads_by_workers(profile.reads_by_workers);
         let mut config = ShardConfig::alone(
             scratch.path(),
             Arc::clone(&scratch.schemas),
@@ -78,6 +79,7 @@ impl<'a> Worker<'a> {
     /// From now on the disk is treated so.
     pub(super) fn treat(&mut self, profile: &Profile) -> Result<(), TuneError> {
         self.ring.write_back(profile.write_back);
+        self.ring.reads_by_workers(profile.reads_by_workers);
         let capped = self.ring.cap_kernel_workers(profile.kernel_workers);
         capped.map_err(|error| TuneError::Writer(error.to_string()))
     }
