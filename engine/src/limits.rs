@@ -288,6 +288,12 @@ pub const PLANNER_KEPT_MAX: usize = 1024;
 /// bytes and a few microseconds where it lies alone in its file, so that an update holds some megabytes
 /// and a core a tenth of a second; a day of points six seconds apart fits.
 pub const UPDATE_POINTS_MAX: u32 = 16_384;
+/// Updates of a data directory that fail one after the other before the next begin `FAILED_REST` later: as
+/// many as may be in flight.
+pub const FAILED_TOGETHER_MAX: u32 = 128;
+/// How long updates rest that failed so: some 500 a second find out whether their files are well again, and
+/// a moment of seconds parks no more than these.
+pub const FAILED_REST: Duration = Duration::from_millis(250);
 /// Bytes of its file that an update of several points reads at once, beside two of each of its windows; past
 /// it the next takes fewer points. Hourly ones into ten-second slots read 4 KB each, a year of them 37 MB.
 pub const UPDATE_READ_BYTES_MAX: u64 = 1 << 20;

@@ -128,7 +128,7 @@ impl Cache {
     }
 
     /// For the order, what an update has left of a series comes when that was taken, behind the others.
-    fn hold_anew(&mut self, id: u32, taken_at: u32) {
+    pub(super) fn hold_anew(&mut self, id: u32, taken_at: u32) {
         self.note_whole(id);
         if let Some(rank) = self.orders.rank(true) {
             self.table[id].enter(rank);

@@ -200,6 +200,15 @@ impl Keeper {
         }
     }
 
+    /// Series are forgotten: what was written of their names is of no more use. One whose number stands for
+    /// another by now was renamed.
+    pub(super) fn forget(&mut self, cache: &Cache) {
+        if let Some(journal) = &mut self.journal {
+            let gone = cache.forgotten().iter().filter(|id| !cache.is_known(**id));
+            gone.for_each(|id| journal.forget(*id));
+        }
+    }
+
     /// What a take remembers.
     pub(super) fn mark(&self) -> u64 {
         self.journal.as_ref().map_or(0, |journal| journal.serial())

@@ -147,6 +147,13 @@ impl Lanes {
         location.filter(|location| *location > 0)
     }
 
+    /// The number may stand for another series from now on, whose file lies elsewhere.
+    pub(super) fn forget(&mut self, id: u32) {
+        if let Some(location) = self.locations.get_mut(id as usize) {
+            *location = 0;
+        }
+    }
+
     /// Bytes of the lists, the heaps and the locations.
     pub(super) fn bytes(&self) -> usize {
         self.orders.iter().map(Order::bytes).sum::<usize>()

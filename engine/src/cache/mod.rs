@@ -157,6 +157,8 @@ pub struct Cache {
     starved: Vec<Starved>,
     /// Who has more points than an update took.
     unfinished: Unfinished,
+    /// Series that were forgotten, until whoever is to know of it knows.
+    forgotten: Vec<SeriesId>,
     /// Points being written, by series.
     flights: HashMap<u32, Flight, foldhash::fast::FixedState>,
     /// Cached points, those in flight included.
@@ -198,6 +200,7 @@ impl Cache {
             backfills,
             starved: vec![Starved::new(config.strategy, config.max_point_age_s)],
             unfinished: Unfinished::default(),
+            forgotten: Vec::new(),
             flights: HashMap::default(),
             points: 0,
             points_in_flight: 0,
@@ -247,7 +250,8 @@ impl Cache {
 
     /// The write order's choice among the writable series of a data directory with cached
     /// points and nothing in flight; before it come those that keep the journal, those that the order
-    /// passes over for too long, and every second time those that an update has left unfinished.
+    /// passes over for too long, and every second time those that an update has left unfinished or whose updates have
+    /// failed.
     /// Asked again it chooses the same, until that series is taken or set aside (the
     /// random order excepted, and who is found to come before). None: nothing to write, or with the
     /// order by time and a lag, nothing old enough; or the choice is still under way
@@ -276,6 +280,17 @@ impl Cache {
     /// Was `next` not done with its choice? Then it is to be asked again soon.
     pub fn is_choosing(&self, volume: Volume) -> bool {
         self.orders.of(volume).is_choosing()
+    }
+
+    /// One step of a choice that is under way, where others came before it.
+    pub fn go_on_choosing(&mut self, volume: Volume, unix_now: u32) {
+        if self.is_choosing(volume) {
+            let field = Field {
+                records: self.table.records(),
+                blocks: &self.blocks,
+            };
+            let _is_asked_again = self.orders.next(volume, field, unix_now);
+        }
     }
 
     /// How many series the write order chooses from.
@@ -465,7 +480,19 @@ impl Cache {
         assert!(record.place == Place::Nowhere, "series {id} is in a list");
         assert!(record.cached.len() == 0, "series {id} has points");
         self.forget_last(id);
+        self.orders.forget(id);
         self.table.remove(id);
+        self.forgotten.push(SeriesId(id));
+    }
+
+    /// Series that were forgotten since this was emptied; their numbers may stand for others by now.
+    pub fn forgotten(&self) -> &[SeriesId] {
+        &self.forgotten
+    }
+
+    /// Whoever is to know of these knows.
+    pub fn empty_forgotten(&mut self) {
+        self.forgotten.clear();
     }
 
     /// What was written last of a series is of no more use.

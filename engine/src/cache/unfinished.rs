@@ -1,6 +1,7 @@
-//! Series of which an update took as many points as one takes, and left others: they take turns with the
-//! choices of the write order, so that a year that was sent at once is not held in memory for as many
-//! rounds as it takes updates, and many such years do not keep all others waiting.
+//! Series of which an update took as many points as one takes, and left others, and those whose updates have
+//! failed: they take turns with the choices of the write order, so that a year that was sent at once is not
+//! held in memory for as many rounds as it takes updates, and neither many such years nor many files that
+//! fail, each of which has waited longest, keep all others waiting.
 //! An update takes `UPDATE_POINTS_MAX`, or fewer where it would have to read much of the file for each.
 //! Invariants: a series is here once at most, with one entry in a queue; one that is taken, or is found
 //! not to be writable, goes. A queue is at most twice as long as there are series.
@@ -9,7 +10,7 @@ use std::collections::VecDeque;
 
 use hashbrown::HashMap;
 
-use super::{Cache, Place, Volume};
+use super::{Cache, Place, SeriesId, Volume};
 use crate::limits::UPDATE_POINTS_MAX;
 
 /// A series that is unfinished.
@@ -141,6 +142,16 @@ impl Cache {
             self.unfinished.remove(id);
         }
         None
+    }
+
+    /// Updates of a series have failed: the next one takes turns with the order's choices, however long its
+    /// points have waited. The series is in hand.
+    pub fn stand_back(&mut self, id: SeriesId) {
+        self.assert_known(id);
+        let points_max = self.unfinished.points_max(id.0);
+        let volume = self.volumes.of(id.0);
+        self.unfinished.note(id.0, volume, points_max);
+        self.hold_anew(id.0, self.ages.present());
     }
 
     /// How many series of a data directory are unfinished.

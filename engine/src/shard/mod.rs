@@ -455,6 +455,7 @@ impl Shard {
     pub fn end_turn(&mut self) {
         self.settle_memory();
         self.recall();
+        self.writer.forget(self.ledger.forgotten());
         if self.may_write() {
             self.writer.start(&mut self.ledger, &self.budgets, self.now);
         }

@@ -164,13 +164,15 @@ impl Layouts {
 
     /// Notes what a series' file looks like: its header, and what was read of it.
     pub(super) fn note(&mut self, series: SeriesId, header: &Header, image: &Image) {
-        let Some(layout) = self.number(header) else {
-            return;
-        };
         let index = series.0 as usize;
         if self.seen.len() <= index {
             self.seen.resize(index + 1, Seen::NOTHING);
         }
+        let Some(layout) = self.number(header) else {
+            // What was seen before is no more.
+            self.seen[index] = Seen::NOTHING;
+            return;
+        };
         self.seen[index] = Seen {
             layout,
             ..Seen::NOTHING

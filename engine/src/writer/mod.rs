@@ -10,6 +10,7 @@
 //! one bad file holds nobody up. Every retry begins with a probe.
 
 mod announce;
+mod brake;
 mod broken;
 mod creates;
 mod faults;
@@ -44,7 +45,7 @@ use crate::cache::{Ledger, SeriesId, Standing, Volume};
 use crate::clock::Now;
 use crate::latency::Latency;
 use crate::limiter::Budget;
-use crate::limits::UPDATES_IN_FLIGHT_MAX;
+use crate::limits::{UPDATE_POINTS_MAX, UPDATES_IN_FLIGHT_MAX};
 use crate::metric::{Metric, TaggedLeaf};
 use crate::ring::{Access, Allocation, FileError, FileOperation, FileOutcome, FileToken};
 use crate::schemas::{Aggregations, Schemas};
@@ -265,6 +266,10 @@ impl Writer {
         if ledger.is_choosing(volume) && ledger.next(volume, now.unix_seconds).is_none() {
             return;
         }
+        ledger.go_on_choosing(volume, now.unix_seconds);
+        if !self.draining && self.lanes.of(volume).brake.until(now.instant).is_some() {
+            return;
+        }
         let due = ledger.due(volume);
         let in_flight = self.jobs.updates(volume);
         let lane = self.lanes.of_mut(volume);
@@ -284,8 +289,9 @@ impl Writer {
         }
         let granted = budgets.updates.grant(wanted, now.instant);
         let mut held_for = lane.held.granted(granted, wanted, now.instant);
-        let mut used = 0;
-        while used < granted {
+        // An update of many points is long work for the core: no further one begins behind so many.
+        let (mut used, mut taken) = (0, 0);
+        while used < granted && taken < UPDATE_POINTS_MAX as usize {
             let Some(series) = ledger.next(volume, now.unix_seconds) else {
                 break;
             };
@@ -304,6 +310,7 @@ impl Writer {
                 !points.is_empty(),
                 "series {series:?} was chosen with nothing to write"
             );
+            taken += points.len();
             let update = Update::new(series, points, ledger.recent(series), now);
             let mut update = update
                 .late(ledger.is_late(series), ledger.has_come_back(series))
@@ -362,10 +369,7 @@ impl Writer {
                 if let FileOutcome::Located(Some(location)) = found {
                     ledger.set_location(series, location);
                 }
-                self.lanes.forget(series);
-                self.foresee_hold(ledger, series);
-                self.parked.take_seen(series);
-                ledger.set_standing(series, Standing::Writable);
+                self.there(ledger, series);
             }
             (
                 Job::Probe { series },
@@ -376,10 +380,7 @@ impl Writer {
             }
             (Job::Adopt { series }, Ok(FileOutcome::Adopted(true))) => {
                 ledger.count(Counter::TagFilesRenamed, 1);
-                self.lanes.forget(series);
-                self.foresee_hold(ledger, series);
-                self.parked.take_seen(series);
-                ledger.set_standing(series, Standing::Writable);
+                self.there(ledger, series);
             }
             (Job::SecondLook { path }, Ok(FileOutcome::Probed(true))) => {
                 ledger.count(Counter::SecondFiles, 1);
@@ -455,6 +456,8 @@ impl Writer {
             update::Step::Wide(points_max) => ledger.put_back_for_fewer(series, points_max),
             update::Step::Failed(fault) => {
                 ledger.put_back(series);
+                let lane = self.lanes.of_mut(ledger.volume(series));
+                lane.brake.failed(now.instant);
                 let gives_back = self.leaves_to_journal(ledger) || self.parked.has_failed(series);
                 if fault.is_unopened() && gives_back {
                     self.lanes.of_mut(ledger.volume(series)).unused.update();
@@ -474,6 +477,26 @@ impl Writer {
         }
     }
 
+    /// The file of a series is there. One whose updates have failed before takes turns with others, however
+    /// long its points have waited: it may fail again and again.
+    fn there(&mut self, ledger: &mut Ledger, series: SeriesId) {
+        self.lanes.forget(series);
+        self.foresee_hold(ledger, series);
+        self.parked.take_seen(series);
+        if self.parked.has_failed(series) {
+            ledger.stand_back(series);
+        }
+        ledger.set_standing(series, Standing::Writable);
+    }
+
+    /// The numbers of series that are forgotten may stand for others, which have not failed.
+    pub fn forget(&mut self, series: &[SeriesId]) {
+        for series in series {
+            self.parked.succeeded(*series);
+            self.broken.forget(*series);
+        }
+    }
+
     /// Points of a series are in its file, taken out of the cache at that moment; how long the limiter
     /// had kept them from it.
     fn wrote(
@@ -487,9 +510,10 @@ impl Writer {
         self.broken.forget(series);
         let took = now.instant.saturating_duration_since(taken);
         ledger.time(Latency::Update, took);
-        let counts = &mut self.lanes.of_mut(ledger.volume(series)).counts;
-        counts.updates += 1;
-        counts.late_updates += u64::from(ledger.is_overdue(series));
+        let lane = self.lanes.of_mut(ledger.volume(series));
+        lane.brake.succeeded();
+        lane.counts.updates += 1;
+        lane.counts.late_updates += u64::from(ledger.is_overdue(series));
         ledger.count(Counter::Updates, 1);
         ledger.count(
             Counter::UpdateMicros,
@@ -664,6 +688,7 @@ impl Writer {
         let together_at = lane.together.next_at(now.instant);
         let soonest = together_at.unwrap_or(now.instant + WAIT_MIN);
         let creates = self.creates_due(ledger, (volume, budgets), now);
+        let rests_until = lane.brake.until(now.instant).filter(|_| !self.draining);
         let updates = (ledger.ready(volume) > 0 && self.jobs.updates(volume) < lane.updates_max)
             .then(|| {
                 let granted = budgets.updates.next_at(now.instant);
@@ -673,6 +698,7 @@ impl Writer {
                     (None, Some(due)) => due.max(soonest),
                 }
             });
+        let updates = updates.map(|at| rests_until.map_or(at, |until| at.max(until)));
         let probes = (self.probes_wanted(ledger, volume) > 0).then(|| {
             let at = lane.pace.next_at(now.instant);
             at.unwrap_or(soonest).max(now.instant + PROBE_WAIT)

@@ -17,6 +17,8 @@ struct Rig {
     has_files: bool,
     /// No file may be opened.
     is_denied: bool,
+    /// Files of series below this number cannot be read.
+    unreadable: u32,
     /// Series whose files were looked for, in order.
     probed: Vec<u32>,
     /// Series whose files were opened for an update, with the time since the start.
@@ -27,10 +29,14 @@ struct Rig {
 
 /// An empty cache in order of size.
 fn empty(waiting_bytes_max: u64, journal: Option<Journal>) -> Ledger {
+    ordered(Strategy::Sorted, waiting_bytes_max, journal)
+}
+
+fn ordered(strategy: Strategy, waiting_bytes_max: u64, journal: Option<Journal>) -> Ledger {
     let cache = Cache::new(CacheConfig {
         max_point_age_s: 60,
         waiting_bytes_max,
-        ..CacheConfig::new(Strategy::Sorted, clock::now().instant)
+        ..CacheConfig::new(strategy, clock::now().instant)
     });
     Ledger::new(cache, Arc::new(Room::new(None, 1 << 30)), journal)
 }
@@ -61,6 +67,7 @@ impl Rig {
             now,
             has_files: false,
             is_denied: false,
+            unreadable: 0,
             probed: Vec::new(),
             opened: Vec::new(),
             turns: 0,
@@ -108,8 +115,9 @@ impl Rig {
                     }
                     FileOperation::Open { path, .. } => {
                         let since = self.now.instant - self.begin;
-                        self.opened.push((number_of(&path), since));
-                        answered |= self.deny(token);
+                        let number = number_of(&path);
+                        self.opened.push((number, since));
+                        answered |= self.deny(token, number);
                     }
                     FileOperation::Create { .. } => {}
                     other @ (FileOperation::Read { .. }
@@ -133,17 +141,22 @@ impl Rig {
         }
     }
 
-    /// Answers that this file may not be opened, if none may.
-    fn deny(&mut self, token: FileToken) -> bool {
-        if self.is_denied {
-            let denied = Err(FileError {
-                stage: Stage::Open,
-                errno: rustix::io::Errno::ACCESS.raw_os_error(),
-            });
-            self.writer
-                .complete(&mut self.ledger, token, denied, self.now);
-        }
-        self.is_denied
+    /// Answers that this file may not be opened, if none may, or cannot be read.
+    fn deny(&mut self, token: FileToken, number: u32) -> bool {
+        let (stage, errno) = if self.is_denied {
+            (Stage::Open, rustix::io::Errno::ACCESS)
+        } else if number < self.unreadable {
+            (Stage::Read, rustix::io::Errno::IO)
+        } else {
+            return false;
+        };
+        let denied = Err(FileError {
+            stage,
+            errno: errno.raw_os_error(),
+        });
+        self.writer
+            .complete(&mut self.ledger, token, denied, self.now);
+        true
     }
 
     fn deadline(&self) -> Option<Instant> {
@@ -341,4 +354,67 @@ fn files_that_cannot_be_opened_again_use_up_no_updates() {
     rig.run(Duration::from_millis(1_500));
     let again = rig.opened.len() - before;
     assert!(again >= 18, "{again} of 20 were tried again");
+}
+
+#[test]
+fn files_that_fail_again_and_again_leave_updates_to_others() {
+    let mut rig = Rig::new(1 << 30, Some(10.0), None);
+    rig.ledger = ordered(Strategy::Deadline, 1 << 30, None);
+    rig.has_files = true;
+    rig.writer.lanes.of_mut(Volume::FIRST).updates_max = 10_000;
+    // Each is tried again once a minute in the end, which is all that is granted.
+    rig.unreadable = 600;
+    rig.fill(0..600);
+    let mut next = 600;
+    for _ in 0..400 {
+        rig.turns = 0;
+        rig.fill(next..next + 4);
+        next += 4;
+        rig.run(Duration::from_secs(1));
+        rig.ledger.begin_turn(rig.now);
+    }
+    let sound = rig.opened.iter().filter(|(number, _)| *number >= 600);
+    let (sound, failed) = (sound.count(), rig.opened.len());
+    let failed = failed - sound;
+    // The last minute's are held yet.
+    assert!(sound > 1000, "{sound} of 1600, beside {failed} attempts");
+    assert!(failed > 1500, "{failed} attempts");
+}
+
+#[test]
+fn a_moment_in_which_nothing_can_be_written_parks_no_more_than_rests_allow() {
+    let mut rig = Rig::new(1 << 30, None, None);
+    (rig.has_files, rig.is_denied) = (true, true);
+    rig.fill(0..20_000);
+    rig.run(Duration::from_secs(1));
+    let parked = rig.ledger.usage().parked_points;
+    assert!((500..=1500).contains(&parked), "{parked} of 20,000");
+    rig.is_denied = false;
+    rig.writer.lanes.of_mut(Volume::FIRST).updates_max = 100_000;
+    let before = rig.opened.len();
+    rig.run(Duration::from_secs(2));
+    assert!(rig.opened.len() - before >= 18_000);
+}
+
+#[test]
+fn a_turn_begins_no_further_update_behind_many_points() {
+    let mut rig = Rig::new(1 << 30, None, None);
+    rig.has_files = true;
+    rig.fill(0..60);
+    for age_s in 1..1000 {
+        for number in 0..60 {
+            let timestamp = rig.now.unix_seconds - age_s;
+            let point = Point {
+                timestamp,
+                value: 1.0,
+            };
+            assert!(rig.ledger.reserve());
+            rig.ledger
+                .insert(&format!("m{number}"), point, Counter::Received);
+        }
+    }
+    rig.turn();
+    assert_eq!(rig.opened.len(), 17);
+    rig.run(Duration::from_secs(1));
+    assert_eq!(rig.opened.len(), 60);
 }

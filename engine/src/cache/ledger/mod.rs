@@ -524,6 +524,21 @@ impl Ledger {
         self.cache.is_choosing(volume)
     }
 
+    /// One step of a choice that is under way, where others came before it.
+    pub fn go_on_choosing(&mut self, volume: Volume, unix_now: u32) {
+        self.cache.go_on_choosing(volume, unix_now);
+    }
+
+    /// Updates of a series have failed: the next one takes turns with others.
+    pub fn stand_back(&mut self, series: SeriesId) {
+        self.cache.stand_back(series);
+    }
+
+    /// Series that were forgotten since the last `settle`.
+    pub fn forgotten(&self) -> &[SeriesId] {
+        self.cache.forgotten()
+    }
+
     /// Has a series points that an earlier run may have written?
     pub fn is_late(&self, series: SeriesId) -> bool {
         self.keeper.is_late(series)
@@ -638,6 +653,8 @@ impl Ledger {
     /// Lets go of what is past its time, gives back what is left of the credit, publishes the
     /// bytes held, and forgets idle series while these are near their bound.
     pub fn settle(&mut self, now: Instant) {
+        self.keeper.forget(&self.cache);
+        self.cache.empty_forgotten();
         if self.expire_at.is_some_and(|at| at <= now) {
             let has_more = self.cache.expire(now);
             let is_recent = self.cache.usage().recent_bytes > 0;

@@ -105,3 +105,29 @@ fn a_series_is_late_until_what_came_back_is_written() {
     ledger.written(id, &outcome, now);
     assert!(ledger.is_late(id), "what is left came back behind the take");
 }
+
+#[test]
+fn names_of_forgotten_series_are_of_no_use_to_the_journal() {
+    let (now, bytes_max) = (crate::clock::now(), 1_i64 << 24);
+    let room = Arc::new(Room::new(None, bytes_max.unsigned_abs()));
+    let cache = Cache::new(CacheConfig::new(Strategy::Sorted, now.instant));
+    let journal = Journal::new(crate::journal::tests::config(), now, 1);
+    let mut ledger = Ledger::new(cache, Arc::clone(&room), Some(journal));
+    assert!(ledger.reserve());
+    let id = ledger.insert("a", point(100), Counter::Received).series();
+    ledger.set_standing(id, Standing::Writable);
+    let written = ledger.take(id, None).len() as u64;
+    let outcome = Outcome {
+        written,
+        ..Outcome::default()
+    };
+    ledger.written(id, &outcome, now.instant);
+    let has_name = |ledger: &Ledger| ledger.journal().unwrap().has_named(id);
+    room.add_bytes(bytes_max);
+    for minutes in 1..=30 {
+        assert!(has_name(&ledger) || !ledger.is_known(id));
+        ledger.settle(now.instant + Duration::from_secs(60 * minutes));
+    }
+    assert!(!ledger.is_known(id) && !has_name(&ledger));
+    assert_eq!(ledger.forgotten(), []);
+}

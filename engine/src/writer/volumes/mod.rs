@@ -18,6 +18,7 @@ use std::time::Instant;
 
 use hashbrown::HashMap;
 
+use super::brake::Brake;
 use super::creates::Pressure;
 use super::faults::Fault;
 use super::held::Held;
@@ -137,6 +138,7 @@ pub(super) struct Lane {
     pub(super) together: Together,
     pub(super) pressure: Pressure,
     pub(super) unused: Unused,
+    pub(super) brake: Brake,
     pub(super) counts: VolumeCounts,
     salt: u64,
 }
@@ -199,6 +201,7 @@ impl Lanes {
             together: Together::new(access.lazy),
             pressure: Pressure::default(),
             unused: Unused::default(),
+            brake: Brake::default(),
             counts: VolumeCounts::default(),
             salt: 0,
         };
