@@ -150,7 +150,8 @@ pub struct Cache {
     unix_now: u32,
     /// Since when series have points that are in no file.
     ages: Ages,
-    pins: Pins,
+    /// Apart, as hardly anybody needs it, and a core is moved about by value when it starts.
+    pins: Box<Pins>,
     /// Who is not held for as long as others.
     backfills: Backfills,
     /// Who is passed over, by data directory.
@@ -196,7 +197,7 @@ impl Cache {
             began: config.began,
             unix_now: 0,
             ages: Ages::default(),
-            pins: Pins::default(),
+            pins: Box::default(),
             backfills,
             starved: vec![Starved::new(config.strategy, config.max_point_age_s)],
             unfinished: Unfinished::default(),

@@ -19,11 +19,9 @@ pub struct Profile {
     pub kernel_workers: u32,
     /// What is due is written in the order in which its files lie on the disk.
     pub in_disk_order: bool,
-    /// Whether what an update has written begins its way to the disk at once.
-    pub write_back: bool,
-    /// Whether a read is left to a kernel worker from the start: its place in the disk's queue may be long
-    /// in coming.
-    pub reads_by_workers: bool,
+    /// Heads move: what an update has written begins its way to the disk at once, and a read is left to a
+    /// kernel worker from the start, for its place in the disk's queue may be long in coming.
+    pub has_heads: bool,
     /// What one read of a foreground reader in a hundred may wait, in milliseconds.
     pub read_wait_ms: u32,
     /// Updates a second that tuning begins with.
@@ -48,8 +46,7 @@ const SSD: Profile = Profile {
     updates_in_flight: UPDATES_IN_FLIGHT_MAX,
     kernel_workers: RING_WORKERS_MAX,
     in_disk_order: false,
-    write_back: false,
-    reads_by_workers: false,
+    has_heads: false,
     read_wait_ms: READ_WAIT_SSD_MS,
     updates_first: 4000.0,
     updates_least: 200.0,
@@ -69,8 +66,7 @@ const HDD: Profile = Profile {
     updates_in_flight: UPDATES_IN_FLIGHT_MAX,
     kernel_workers: RING_WORKERS_HDD,
     in_disk_order: true,
-    write_back: true,
-    reads_by_workers: true,
+    has_heads: true,
     read_wait_ms: READ_WAIT_HDD_MS,
     updates_first: 30.0,
     updates_least: 10.0,

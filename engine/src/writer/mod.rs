@@ -147,7 +147,7 @@ pub struct Writer {
     locations: Locations,
     lanes: Lanes,
     parked: Box<Parked>,
-    faults: Faults,
+    faults: Box<Faults>,
     /// Apart, because hardly anybody needs it, and a core is moved about by value when it starts.
     broken: Box<Broken>,
     announcements: Option<Box<Announcements>>,
@@ -175,7 +175,7 @@ impl Writer {
             locations: Locations::default(),
             lanes,
             parked: Box::default(),
-            faults: Faults::new(said),
+            faults: Box::new(Faults::new(said)),
             broken: Box::default(),
             operations: Vec::new(),
             answers: Vec::new(),
@@ -290,8 +290,8 @@ impl Writer {
         let granted = budgets.updates.grant(wanted, now.instant);
         let mut held_for = lane.held.granted(granted, wanted, now.instant);
         // An update of many points is long work for the core: no further one begins behind so many.
-        let (mut used, mut taken) = (0, 0);
-        while used < granted && taken < UPDATE_POINTS_MAX as usize {
+        let (mut used, mut begun_points) = (0, 0);
+        while used < granted && begun_points < UPDATE_POINTS_MAX as usize {
             let Some(series) = ledger.next(volume, now.unix_seconds) else {
                 break;
             };
@@ -310,7 +310,7 @@ impl Writer {
                 !points.is_empty(),
                 "series {series:?} was chosen with nothing to write"
             );
-            taken += points.len();
+            begun_points += points.len();
             let update = Update::new(series, points, ledger.recent(series), now);
             let mut update = update
                 .late(ledger.is_late(series), ledger.has_come_back(series))

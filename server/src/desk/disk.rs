@@ -135,7 +135,7 @@ impl Treatment {
         Access {
             lock: settings.lock_writes,
             random: !self.profile.read_ahead,
-            lazy: !self.profile.write_back,
+            lazy: !self.profile.has_heads,
         }
     }
 

@@ -138,17 +138,14 @@ pub(super) struct Files {
     /// Descriptors for what is no update.
     beside: usize,
     /// Some disk has heads; who writes to another one says so (`Access::lazy`).
-    pub(super) write_back: bool,
-    /// A place in some disk's queue may be long in coming.
-    pub(super) reads_by_workers: bool,
+    pub(super) has_heads: bool,
 }
 
 impl Files {
     /// Of several directories each has as many workers as it may have operations in flight, so that one
     /// whose disk answers late takes none of another's.
     pub(super) fn new(settings: &Settings, treatments: &[Treatment]) -> Files {
-        let write_back = treatments.iter().any(|it| it.profile.write_back);
-        let reads_by_workers = treatments.iter().any(|it| it.profile.reads_by_workers);
+        let has_heads = treatments.iter().any(|it| it.profile.has_heads);
         let apart = if settings.journal.is_some() {
             JOURNAL_THREADS
         } else {
@@ -164,8 +161,7 @@ impl Files {
                 updates: one.profile.updates_in_flight,
                 opens_plain,
                 beside,
-                write_back,
-                reads_by_workers,
+                has_heads,
             };
         }
         let profiles = treatments.iter().map(|it| it.profile);
@@ -176,8 +172,7 @@ impl Files {
             updates: profiles.map(|it| it.updates_in_flight).sum(),
             opens_plain,
             beside,
-            write_back,
-            reads_by_workers,
+            has_heads,
         }
     }
 

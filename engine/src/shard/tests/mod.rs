@@ -392,11 +392,12 @@ impl World {
         for index in 0..self.shards.len() {
             self.shards[index].begin_turn(self.now);
             if !self.hold {
-                for (shard, token, operation) in std::mem::take(&mut self.held) {
-                    if self.hangs.is_some_and(|path| is_by(&operation, path)) {
-                        self.held.push((shard, token, operation));
-                        continue;
-                    }
+                let held = std::mem::take(&mut self.held).into_iter();
+                let path = self.hangs;
+                let (hung, others): (Vec<_>, Vec<_>) =
+                    held.partition(|(_, _, asked)| path.is_some_and(|path| is_by(asked, path)));
+                self.held = hung;
+                for (shard, token, operation) in others {
                     let result = self.disk.carry_out(operation);
                     self.shards[shard].complete(token, result);
                     moved = true;
