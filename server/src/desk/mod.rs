@@ -17,6 +17,7 @@ mod reading;
 mod reload;
 mod rules;
 mod selfmetrics;
+mod sprout;
 mod start;
 mod stop;
 mod tuning;

@@ -18,23 +18,23 @@ use benzene_engine::limits::{
 };
 use benzene_engine::metric::{ShardIndex, TaggedLeaf};
 use benzene_engine::ring::{Driver, Ring, RingConfig, RingError, host};
-use benzene_engine::shard::{Shard, ShardConfig};
+use benzene_engine::shard::ShardConfig;
 use benzene_engine::writer::{
     self, AnnounceConfig, Away, Further, FurtherVolume, Outlet, Said, Tells, WriterConfig,
 };
 
 use super::disk::{self, Found, Treatment};
-use super::doors::{Bound, DoorError, Doors, SocketFiles};
+use super::doors::{DoorError, Doors, SocketFiles};
 use super::files::{Backend, Files};
 use super::hold::Held;
 use super::journal::{self, Journal, JournalError, JournalPlan};
 use super::rules::{listed, said};
+use super::sprout::Sprout;
 use super::volumes::{self, DataVolume};
-use crate::config::{DataDirectory, Door, Drive, Loaded, Rules, Service, Settings};
-use crate::core::{Core, Diary, Most, Peers};
+use crate::config::{DataDirectory, Door, Drive, Loaded, Rules, Settings};
+use crate::core::{Diary, Most, Peers};
 use crate::exit::Exit;
-use crate::front::{Front, FrontConfig, Intake, Memory};
-use crate::lists::Lists;
+use crate::front::{FrontConfig, Intake, Memory};
 use crate::process::{Process, ProcessError};
 use crate::tagdb::TagDb;
 
@@ -653,63 +653,6 @@ fn leaf(settings: &Settings) -> TaggedLeaf {
         TaggedLeaf::Hashed
     } else {
         TaggedLeaf::Readable
-    }
-}
-
-/// What a core's thread is born with.
-struct Sprout {
-    index: ShardIndex,
-    cpu: Option<usize>,
-    sockets: Vec<Bound>,
-    driver: Driver,
-    files: Files,
-    shard: ShardConfig,
-    front: FrontConfig,
-    lists: Option<Arc<Lists>>,
-    peers: Arc<Peers>,
-    diary: Option<Diary>,
-}
-
-impl Sprout {
-    /// Runs on the core's own thread: makes the ring there, says so, and runs the loop.
-    fn grow(mut self, ready: &mpsc::Sender<Result<String, RingError>>) {
-        if let Some(cpu) = self.cpu
-            && let Err(error) = host::pin_to(cpu)
-        {
-            tracing::warn!("core {} is not pinned to CPU {cpu}: {error}", self.index.0);
-        }
-        let mut ring = match Ring::new(self.files.ring(self.driver)) {
-            Ok(ring) => ring,
-            Err(error) => return drop(ready.send(Err(error))),
-        };
-        ring.write_back(self.files.has_heads);
-        ring.reads_by_workers(self.files.has_heads);
-        let description = ring.description();
-        let sockets = std::mem::take(&mut self.sockets);
-        let mut core = self.core(ring);
-        for Bound { entrance, socket } in sockets {
-            match entrance.service {
-                Service::Datagram => core.serve(entrance, socket),
-                Service::Line | Service::Pickle | Service::Protobuf | Service::Query => {
-                    core.listen(entrance, socket);
-                }
-            }
-        }
-        if ready.send(Ok(description)).is_ok() {
-            core.run();
-        }
-    }
-
-    fn core(self, ring: Ring) -> Box<Core> {
-        let now = clock::now();
-        let mut front = Front::new(self.front, now);
-        let mut shard = Shard::new(self.shard, now);
-        if let Some(lists) = self.lists {
-            front.set_lists(lists, &mut shard);
-        }
-        let mut core = Box::new(Core::new(self.index, ring, shard, front, self.peers));
-        core.keep_diary(self.diary);
-        core
     }
 }
 
