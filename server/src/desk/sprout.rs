@@ -1,6 +1,10 @@
 //! A core's beginning, on the thread that will be its own for good: the thread is pinned, the ring is made,
-//! the shard and the front are put together, and the loop runs.
-//! What cannot be had is said to who starts the cores; the thread then ends.
+//! the shard and the front are put together, and the core waits at the gate until all are there. Only then it
+//! has its sockets and runs the loop.
+//! Invariant: no core takes anything in while another may still fail to start; what the first had taken in for
+//! the last would be lost with it. Meanwhile connections and datagrams wait with the kernel.
+//! What cannot be had is said to who starts the cores; the thread then ends, as do all that wait when the
+//! gate goes without having been opened.
 
 use std::sync::{Arc, mpsc};
 
@@ -15,6 +19,37 @@ use crate::config::Service;
 use crate::core::{Core, Diary, Peers};
 use crate::front::{Front, FrontConfig};
 use crate::lists::Lists;
+
+/// Where the cores wait for each other. Dropped before it was opened, it sends them home.
+#[derive(Debug, Default)]
+pub(super) struct Gate(Vec<mpsc::Sender<()>>);
+
+impl Gate {
+    /// A place for one more core.
+    pub(super) fn place(&mut self) -> Place {
+        let (send, wait) = mpsc::channel();
+        self.0.push(send);
+        Place(wait)
+    }
+
+    /// Lets all of them go.
+    pub(super) fn open(self) {
+        for core in self.0 {
+            assert!(core.send(()).is_ok(), "a core that was ready has gone");
+        }
+    }
+}
+
+/// One core's place at the gate.
+#[derive(Debug)]
+pub(super) struct Place(mpsc::Receiver<()>);
+
+impl Place {
+    /// Waits. Whether the core may run; if not, the start has failed.
+    fn may_run(self) -> bool {
+        self.0.recv().is_ok()
+    }
+}
 
 /// What a core's thread is born with.
 pub(super) struct Sprout {
@@ -31,8 +66,8 @@ pub(super) struct Sprout {
 }
 
 impl Sprout {
-    /// Runs on the core's own thread: makes the ring there, says so, and runs the loop.
-    pub(super) fn grow(mut self, ready: &mpsc::Sender<Result<String, RingError>>) {
+    /// Runs on the core's own thread: makes the ring there, says so, waits for the others, and runs the loop.
+    pub(super) fn grow(mut self, ready: &mpsc::Sender<Result<String, RingError>>, place: Place) {
         if let Some(cpu) = self.cpu
             && let Err(error) = host::pin_to(cpu)
         {
@@ -47,6 +82,9 @@ impl Sprout {
         let description = ring.description();
         let sockets = std::mem::take(&mut self.sockets);
         let mut core = self.core(ring);
+        if ready.send(Ok(description)).is_err() || !place.may_run() {
+            return;
+        }
         for Bound { entrance, socket } in sockets {
             match entrance.service {
                 Service::Datagram => core.serve(entrance, socket),
@@ -55,9 +93,7 @@ impl Sprout {
                 }
             }
         }
-        if ready.send(Ok(description)).is_ok() {
-            core.run();
-        }
+        core.run();
     }
 
     fn core(self, ring: Ring) -> Box<Core> {
@@ -70,5 +106,41 @@ impl Sprout {
         let mut core = Box::new(Core::new(self.index, ring, shard, front, self.peers));
         core.keep_diary(self.diary);
         core
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "a test makes threads")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cores_run_when_all_are_ready_or_not_at_all() {
+        for (is_opened, cores) in [(true, 3), (false, 3)] {
+            let mut gate = Gate::default();
+            let (send, said) = mpsc::channel();
+            let threads: Vec<_> = (0..cores)
+                .map(|_| {
+                    let (place, send) = (gate.place(), send.clone());
+                    std::thread::spawn(move || send.send(place.may_run()).unwrap())
+                })
+                .collect();
+            let early = said.recv_timeout(std::time::Duration::from_millis(50));
+            assert_eq!(
+                early,
+                Err(mpsc::RecvTimeoutError::Timeout),
+                "one went before the others"
+            );
+            if is_opened {
+                gate.open();
+            } else {
+                drop(gate);
+            }
+            for thread in threads {
+                thread.join().unwrap();
+            }
+            drop(send);
+            assert_eq!(said.iter().collect::<Vec<bool>>(), vec![is_opened; cores]);
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! From settings to running cores: the ring's driver is chosen and proven, sockets are bound, the
 //! data directory is proven, then one thread a core is started, pinned, and given its ring, its
-//! shard and its sockets.
+//! shard and its sockets. They run once all are there.
 //! Whatever fails ends the start with one message that says why and how to mend it, before
 //! anything was accepted.
 
@@ -29,7 +29,7 @@ use super::files::{Backend, Files};
 use super::hold::Held;
 use super::journal::{self, Journal, JournalError, JournalPlan};
 use super::rules::{listed, said};
-use super::sprout::Sprout;
+use super::sprout::{Gate, Sprout};
 use super::volumes::{self, DataVolume};
 use crate::config::{DataDirectory, Door, Drive, Loaded, Rules, Settings};
 use crate::core::{Diary, Most, Peers};
@@ -162,7 +162,7 @@ pub(super) fn start(loaded: &Loaded, process: &mut Process) -> Result<Running, S
     let journal = open_journal(settings, &held, count)?;
     let is_logged = process.logs().is_some();
     let plan = Plan::new(loaded, (count, driver), (journal, is_logged), &problems);
-    let mut threads = Vec::new();
+    let (mut threads, mut gate) = (Vec::new(), Gate::default());
     let (send, ready) = mpsc::channel();
     let (mut sockets, socket_files) = doors.dealt(count);
     for index in plan.peers.indices() {
@@ -178,10 +178,10 @@ pub(super) fn start(loaded: &Loaded, process: &mut Process) -> Result<Running, S
             peers: Arc::clone(&plan.peers),
             diary: process.logs().map(|logs| Diary::new(logs, settings.logged)),
         };
-        let send = send.clone();
+        let (send, place) = (send.clone(), gate.place());
         let thread = std::thread::Builder::new()
             .name(format!("benzene-{}", index.0))
-            .spawn(move || sprout.grow(&send))
+            .spawn(move || sprout.grow(&send, place))
             .map_err(StartError::Thread)?;
         threads.push(thread);
         // One after the other: what fails for one fails for all, and is said once.
@@ -197,6 +197,8 @@ pub(super) fn start(loaded: &Loaded, process: &mut Process) -> Result<Running, S
         .map(|tags| TagDb::start(tags, Arc::clone(&plan.outlet)))
         .transpose()
         .map_err(StartError::Thread)?;
+    // Nothing can fail any more.
+    gate.open();
     say(loaded, count, &plan);
     Ok(Running {
         peers: plan.peers,

@@ -31,6 +31,9 @@ mod data_dirs;
 // Starts and stops the real program for the other modules.
 #[cfg(test)]
 mod daemon;
+// A core that cannot start, after others that could.
+#[cfg(test)]
+mod late_core;
 // A thousand open files, and any number of metrics.
 #[cfg(test)]
 mod descriptors;
