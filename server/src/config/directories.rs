@@ -266,7 +266,7 @@ fn clean_path(text: &str, home: Option<&str>) -> PathBuf {
 }
 
 /// Takes `.`, `..` and double slashes out of a path by its text, as Python's normpath.
-pub(super) fn normal_path(path: &Path) -> PathBuf {
+pub fn normal_path(path: &Path) -> PathBuf {
     let mut normal = PathBuf::new();
     for part in path.components() {
         match part {

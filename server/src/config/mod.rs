@@ -41,7 +41,7 @@ use benzene_engine::limits::CONFIG_FILE_BYTES_MAX;
 
 pub use address::{At, Door, Service};
 pub use beyond::Beyond;
-pub use directories::STORAGE_DIR_ALONE;
+pub use directories::{STORAGE_DIR_ALONE, normal_path};
 pub use disk::{ByClass, Chosen, DiskSettings};
 pub use error::{Asker, ConfigError, Disagreement, NamedBy, NoText, Place, RefusedSetting};
 pub use high::{Drive, Logged, Settings};
@@ -57,7 +57,7 @@ pub use volumes::{DataDirectory, resolve as resolve_volumes};
 
 use crate::cli::CacheOptions;
 use address::Doors;
-use directories::{Surroundings, normal_path};
+use directories::Surroundings;
 use high::{Journals, Prepared};
 use instances::Instances;
 

@@ -3,7 +3,6 @@
 //! Values are read by `config::survey`, relations between settings by `config::load`, which is what
 //! the start does; nothing is read twice in two ways.
 
-use std::io;
 use std::path::{Path, PathBuf};
 
 use benzene_engine::metric::TaggedLeaf;
@@ -79,10 +78,8 @@ fn options(file: &Path, instance: Option<&str>) -> CacheOptions {
 fn load(text: &str, survey: &Survey, notes: &mut Notes) -> Vec<Conf> {
     let file = notes.file().to_owned();
     let environment = |name: &str| std::env::var(name).ok();
-    let read = |path: &Path| {
-        let found = (path == file).then(|| text.to_owned());
-        found.ok_or_else(|| io::ErrorKind::NotFound.into())
-    };
+    // Nothing else is asked for, and by another name where this one has `.` or `..` in it.
+    let read = |_: &Path| Ok(text.to_owned());
     let caches = survey.sections.iter();
     let caches = caches.filter(|section| section.program == Program::Cache);
     let named = caches.filter_map(|section| section.name.split_once(':'));
@@ -109,7 +106,7 @@ fn load(text: &str, survey: &Survey, notes: &mut Notes) -> Vec<Conf> {
 /// A message of the start, without the file's name, which stands in front already, and at the line
 /// that it names or that the last of the settings in it has.
 fn whole(level: Level, text: &str, survey: &Survey, notes: &mut Notes) {
-    let name = notes.file().display().to_string();
+    let name = config::normal_path(notes.file()).display().to_string();
     let here = text.replace(&format!("{name} line"), "line");
     let rest = here.strip_prefix(&name).unwrap_or(&here);
     let text = rest.trim_start_matches([' ', ':']);

@@ -14,7 +14,13 @@ use broken::BROKEN;
 
 /// Runs the check; its exit code and its JSON.
 fn check(arguments: &[&str]) -> (i32, Value) {
+    check_in(Path::new("."), arguments)
+}
+
+/// The same, in a directory.
+fn check_in(directory: &Path, arguments: &[&str]) -> (i32, Value) {
     let output = program()
+        .current_dir(directory)
         .args(["check-config", "--json"])
         .args(arguments)
         .env_remove("GRAPHITE_ROOT")
@@ -120,6 +126,45 @@ fn write(directory: &Path, name: &str, text: &str) -> String {
     let path = directory.join(name);
     fs::write(&path, text).unwrap();
     path.into_os_string().into_string().unwrap()
+}
+
+/// The settings are those of the file that was read, by whatever way it is named.
+#[test]
+fn a_carbon_conf_is_found_by_every_way_to_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let at = directory.path();
+    fs::create_dir(at.join("a")).unwrap();
+    write(at, "storage-schemas.conf", "");
+    write(at, "storage-aggregation.conf", "");
+    write(at, "carbon.conf", "[cache]\n[cache:b]\n");
+    let whole = at.join("a/../carbon.conf");
+    for way in [
+        "carbon.conf",
+        "./carbon.conf",
+        "a/../carbon.conf",
+        "a/.././carbon.conf",
+    ]
+    .into_iter()
+    .chain(whole.to_str())
+    {
+        let (code, report) = check_in(at, &[way]);
+        assert_eq!((code, messages(&report, way)), (0, vec![]), "{way}");
+    }
+    // What the start says stands at its line, without the file's name once more.
+    write(at, "carbon.conf", "[cache]\nINSTANCES = a, a\n");
+    for way in ["carbon.conf", "./carbon.conf", "a/../carbon.conf"] {
+        let (code, report) = check_in(at, &[way]);
+        let found = messages(&report, way);
+        let [(level, line, text)] = &found[..] else {
+            panic!("{way}: {found:?}")
+        };
+        assert_eq!(
+            (code, level.as_str(), *line),
+            (3, "error", 2),
+            "{way}: {text}"
+        );
+        assert!(!text.contains("carbon.conf"), "{way}: {text}");
+    }
 }
 
 /// The sections of storage-schemas.conf name data directories of carbon.conf, or the start refuses.
