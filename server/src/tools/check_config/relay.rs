@@ -27,6 +27,7 @@ enum Shape {
 
 /// Ways of routing.
 const METHODS: &[&str] = &[
+    "constant",
     "rules",
     "consistent-hashing",
     "aggregated-consistent-hashing",

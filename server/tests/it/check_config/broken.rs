@@ -225,7 +225,7 @@ pub(super) const BROKEN: &[(&str, &[Message])] = &[
                 5,
                 &[
                     "[relay] RELAY_METHOD = hashing",
-                    "write one of rules, consistent-hashing",
+                    "write one of constant, rules, consistent-hashing",
                 ],
             ),
             (

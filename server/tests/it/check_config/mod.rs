@@ -468,6 +468,35 @@ fn what_a_relay_of_python_runs_with_is_usable() {
     }
 }
 
+/// What Python carbon's relays route by, and no other.
+#[test]
+fn every_method_of_pythons_relay_is_known() {
+    let directory = tempfile::tempdir().unwrap();
+    let at = directory.path();
+    for name in ["storage-schemas.conf", "storage-aggregation.conf"] {
+        write(at, name, "");
+    }
+    write(
+        at,
+        "relay-rules.conf",
+        "[all]\ndefault = true\ndestinations = h:2004:a\n",
+    );
+    for (method, wanted) in [
+        ("constant", 0),
+        ("rules", 0),
+        ("consistent-hashing", 0),
+        ("aggregated-consistent-hashing", 0),
+        ("fast-hashing", 0),
+        ("fast-aggregated-hashing", 0),
+        ("constantly", 3),
+    ] {
+        let text = format!("[cache]\n[relay]\nDESTINATIONS = h:2004:a\nRELAY_METHOD = {method}\n");
+        let conf = write(at, "carbon.conf", &text);
+        let (code, report) = check(&[&conf]);
+        assert_eq!(code, wanted, "{method}: {report:#}");
+    }
+}
+
 /// Options of the relay act in a cache's section with RELAY_CACHE_METRICS only.
 #[test]
 fn options_of_a_relay_that_is_off_are_not_called_used() {
