@@ -9,7 +9,7 @@
 
 use std::path::PathBuf;
 
-use benzene_engine::limits::INSTANCES_MAX;
+use benzene_engine::limits::{INSTANCES_MAX, TAG_QUEUE_MAX};
 use benzene_engine::schemas::ini::{IniFile, Section};
 
 use super::INSTANCE_DEFAULT;
@@ -18,6 +18,7 @@ use super::low::{CACHE_SECTION, Low, Written};
 use super::option::{Among, ConfOption, Standing};
 use super::secret;
 use super::table::OPTIONS;
+use super::tags::TAG_QUEUE_SIZE;
 use super::value::{Kind, Rate, Value};
 
 /// The option that names the instances.
@@ -129,7 +130,7 @@ const RULES: &[(Among, &[&str])] = &[
     ),
     (
         Among::Largest,
-        &["PICKLE_RECEIVER_MAX_LENGTH", "TAG_QUEUE_SIZE"],
+        &["PICKLE_RECEIVER_MAX_LENGTH", TAG_QUEUE_SIZE],
     ),
     (
         Among::First,
@@ -300,7 +301,7 @@ impl Instances {
         let written = self.all.iter().find_map(writes)?;
         let values = self.all.iter().map(|told| effective(&told.low, option));
         let combined = match among(option.name) {
-            Among::Largest => values.reduce(largest),
+            Among::Largest => values.map(|value| meant(value, option)).reduce(largest),
             Among::Sum | Among::Same | Among::Own | Among::First => values.reduce(sum),
         };
         let combined = combined.map(|value| bounded(value, option))?;
@@ -474,6 +475,14 @@ fn sum(one: Value, other: Value) -> Value {
     }
 }
 
+/// What a number stands for: of a queue for tags, 0 is as many as can be.
+fn meant(value: Value, option: &ConfOption) -> Value {
+    if option.name == TAG_QUEUE_SIZE && value == Value::Integer(0) {
+        return Value::Integer(TAG_QUEUE_MAX as u64);
+    }
+    value
+}
+
 fn largest(one: Value, other: Value) -> Value {
     match (one, other) {
         (Value::Integer(one), Value::Integer(other)) => Value::Integer(one.max(other)),
@@ -502,6 +511,7 @@ mod tests {
     use benzene_engine::limits::BUDGET_BURST_S;
 
     use super::super::option::find;
+    use super::super::tags::tags;
     use super::*;
 
     #[test]
@@ -560,6 +570,25 @@ mod tests {
             assert_eq!(rate, Some(Rate::Limited(want)), "{name}");
             let per_s = rate.and_then(Rate::limit).map(|rate| rate / seconds);
             let _made = Budget::new(per_s, BUDGET_BURST_S, clock::now().instant);
+        }
+    }
+
+    #[test]
+    fn of_queues_for_tags_one_without_a_bound_is_the_largest() {
+        for (one, other, want) in [
+            (0, 500, TAG_QUEUE_MAX),
+            (500, 0, TAG_QUEUE_MAX),
+            (0, 0, TAG_QUEUE_MAX),
+            (500, 600, 600),
+        ] {
+            let conf = format!(
+                "[cache]\nENABLE_TAGS = True\nTAG_QUEUE_SIZE = {one}\n[cache:b]\n\
+                 TAG_QUEUE_SIZE = {other}\n"
+            );
+            let file = std::path::Path::new("carbon.conf");
+            let told = Instances::read(file, &conf, None, &[]).unwrap();
+            let tags = tags(&told.together).unwrap().unwrap();
+            assert_eq!(tags.queue_max, want, "{one} and {other}");
         }
     }
 

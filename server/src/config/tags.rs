@@ -11,6 +11,8 @@ use crate::tagdb::{GraphiteUrl, TagSettings};
 
 const ENABLE: &str = "ENABLE_TAGS";
 const URL: &str = "GRAPHITE_URL";
+/// How many series may wait; 0 is as many as can be.
+pub(super) const TAG_QUEUE_SIZE: &str = "TAG_QUEUE_SIZE";
 
 /// How series are announced; None where ENABLE_TAGS is off, or nobody is named to whom.
 pub(super) fn tags(low: &Low) -> Result<Option<Box<TagSettings>>, ConfigError> {
@@ -26,7 +28,7 @@ pub(super) fn tags(low: &Low) -> Result<Option<Box<TagSettings>>, ConfigError> {
     let Ok(update_interval) = u16::try_from(size(low, INTERVAL)) else {
         unreachable!("{INTERVAL} has a bound of 16 bits")
     };
-    let queue_max = match size(low, "TAG_QUEUE_SIZE") {
+    let queue_max = match size(low, TAG_QUEUE_SIZE) {
         // As for Python's queues.
         0 => TAG_QUEUE_MAX,
         bounded => bounded,
