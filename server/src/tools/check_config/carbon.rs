@@ -10,7 +10,9 @@ use benzene_engine::metric::TaggedLeaf;
 use super::finding::{Level, Notes};
 use super::relay;
 use crate::cli::CacheOptions;
-use crate::config::{self, Becomes, Conf, DataDirectory, Key, Program, SectionSurvey, Survey};
+use crate::config::{
+    self, Becomes, Conf, ConfigError, DataDirectory, Key, Program, SectionSurvey, Survey,
+};
 use crate::desk;
 
 /// What a carbon.conf says about everything else.
@@ -74,20 +76,31 @@ fn options(file: &Path, instance: Option<&str>) -> CacheOptions {
     }
 }
 
-/// What the start would make of it, for every instance that has a section.
+/// What the start would make of it: all instances in one process, as without --instance, and each that has a
+/// section by itself. Where they do so by themselves and differ, that is a way to run them, and the only one.
 fn load(text: &str, survey: &Survey, notes: &mut Notes) -> Vec<Conf> {
-    let file = notes.file().to_owned();
-    let environment = |name: &str| std::env::var(name).ok();
-    // Nothing else is asked for, and by another name where this one has `.` or `..` in it.
-    let read = |_: &Path| Ok(text.to_owned());
     let caches = survey.sections.iter();
     let caches = caches.filter(|section| section.program == Program::Cache);
     let named = caches.filter_map(|section| section.name.split_once(':'));
-    let named = named.map(|(_, instance)| Some(instance));
+    let mut instances: Vec<String> = named.map(|(_, instance)| instance.to_owned()).collect();
+    let together = load_one(text, None, notes);
+    if let Err(ConfigError::Disagreement(who)) = &together {
+        // Without a section, too.
+        let both = [&who.one, &who.other].into_iter();
+        for instance in both.filter_map(|it| it.instance.as_ref()) {
+            if !instances.contains(instance) {
+                instances.push(instance.clone());
+            }
+        }
+    }
+    let each = instances.iter();
+    let each = each.map(|instance| load_one(text, Some(instance), notes));
+    let mut all = vec![together];
+    all.extend(each);
+    let run_by_themselves = all[1..].iter().all(Result::is_ok);
     let mut loaded = Vec::new();
-    // All in one process, as without --instance, and each by itself.
-    for instance in std::iter::once(None).chain(named) {
-        match config::load_conf(&options(&file, instance), &environment, &read) {
+    for found in all {
+        match found {
             Ok(found) => {
                 for text in &found.misleading {
                     whole(Level::Warning, text, survey, notes);
@@ -97,10 +110,25 @@ fn load(text: &str, survey: &Survey, notes: &mut Notes) -> Vec<Conf> {
                 }
                 loaded.push(found);
             }
+            Err(error @ ConfigError::Disagreement(_)) if run_by_themselves => {
+                let text = format!(
+                    "these instances run one by one only, each with its --instance, and a start without that is \
+                     refused: {error}"
+                );
+                whole(Level::Warning, &text, survey, notes);
+            }
             Err(error) => whole(Level::Error, &error.to_string(), survey, notes),
         }
     }
     loaded
+}
+
+/// The same for one instance, or for all.
+fn load_one(text: &str, instance: Option<&str>, notes: &Notes) -> Result<Conf, ConfigError> {
+    let environment = |name: &str| std::env::var(name).ok();
+    // Nothing else is asked for, and by another name where this one has `.` or `..` in it.
+    let read = |_: &Path| Ok(text.to_owned());
+    config::load_conf(&options(notes.file(), instance), &environment, &read)
 }
 
 /// A message of the start, without the file's name, which stands in front already, and at the line

@@ -167,6 +167,45 @@ fn a_carbon_conf_is_found_by_every_way_to_it() {
     }
 }
 
+/// A process for each instance is a way to run them, and where they differ the only one.
+#[test]
+fn instances_that_differ_run_one_by_one_and_that_is_a_warning() {
+    let directory = tempfile::tempdir().unwrap();
+    let at = directory.path();
+    write(at, "storage-schemas.conf", "");
+    write(at, "storage-aggregation.conf", "");
+    let ports = "LINE_RECEIVER_PORT = 2103\nPICKLE_RECEIVER_PORT = 2104\nCACHE_QUERY_PORT = 7102\n";
+    let text = |of_b: &str| {
+        format!("[cache]\nCACHE_WRITE_STRATEGY = max\n[cache:a]\n[cache:b]\n{ports}{of_b}")
+    };
+    let conf = write(at, "carbon.conf", &text("CACHE_WRITE_STRATEGY = sorted\n"));
+    let (code, report) = check(&[&conf]);
+    let found = messages(&report, &conf);
+    let [(level, _, said)] = &found[..] else {
+        panic!("{found:?}")
+    };
+    assert_eq!((code, level.as_str()), (0, "warning"), "{said}");
+    for word in [
+        "one by one",
+        "--instance",
+        "CACHE_WRITE_STRATEGY of instance b",
+        "max",
+    ] {
+        assert!(said.contains(word), "no {word:?} in {said}");
+    }
+    assert_eq!(check(&["--strict", &conf]).0, 1);
+    // One that does not run by itself either is a fault.
+    let wrong = "CACHE_WRITE_STRATEGY = sorted\nLOCAL_DATA_DIRS = x=/srv/a, x=/srv/b\n";
+    let conf = write(at, "carbon.conf", &text(wrong));
+    let (code, report) = check(&[&conf]);
+    let found = messages(&report, &conf);
+    assert_eq!(code, 3, "{found:?}");
+    assert!(
+        found.iter().all(|(level, _, _)| level == "error"),
+        "{found:?}"
+    );
+}
+
 /// The sections of storage-schemas.conf name data directories of carbon.conf, or the start refuses.
 #[test]
 fn a_data_directory_that_carbon_conf_does_not_list_is_named() {
