@@ -6,10 +6,12 @@
 
 use std::ffi::OsStr;
 use std::fs;
+use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf, absolute};
 
+use benzene_engine::clock;
 use benzene_engine::journal::MOUNT_DOUBTFUL;
 use benzene_engine::ring::host;
 
@@ -68,6 +70,34 @@ fn mount_of(data_dir: &Path) -> u32 {
              written again after each start",
             data_dir.display()
         );
-        std::process::id()
+        no_number()
     })
+}
+
+/// A number that no other start has. The process's own would not do: in a container each start may have the
+/// same, also behind a power cut.
+fn no_number() -> u32 {
+    // Two random keys, of the kernel's making.
+    let random = RandomState::new().hash_one(clock::now().instant);
+    let [a, b, c, d, ..] = random.to_be_bytes();
+    u32::from_be_bytes([a, b, c, d])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn where_a_mount_has_no_number_each_start_has_its_own() {
+        let root = tempfile::tempdir().unwrap();
+        let data = DataDirectory::of(root.path().join("away"));
+        let numbers: Vec<u32> = (0..4)
+            .map(|_| note(root.path(), std::slice::from_ref(&data)).unwrap())
+            .collect();
+        for (index, number) in numbers.iter().enumerate() {
+            assert_ne!(*number, MOUNT_DOUBTFUL);
+            assert!(!numbers[..index].contains(number), "{numbers:?}");
+        }
+        assert_eq!(noted(root.path()), None, "the tools believe nothing");
+    }
 }
