@@ -64,7 +64,9 @@ use journal::JournalPlan;
 pub(crate) use journal::{DRAIN_NAME, is_note, segments as journal_segments};
 pub(crate) use mounts::noted as noted_mount;
 pub(crate) use reading::{Stretch, drive, first_bytes, read_at};
+pub(crate) use reload::give_to;
 pub(crate) use start::{drive_of, shards_of};
+pub(crate) use watch::out_of_reach;
 
 /// Starts the daemon and serves until a signal ends it; `read_again` is asked what carbon.conf says
 /// when that may have changed. A daemon that ends in order holds its instances yet: nobody else is to
@@ -108,6 +110,7 @@ pub(crate) fn run(
             return (Ended::of(error.exit()), None);
         }
     };
+    reload::say_out_of_reach(&loaded.settings);
     // As a thread, it is not before the user has changed.
     let lines = logging::write_apart();
     if let Err(error) = &lines {

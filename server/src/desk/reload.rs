@@ -15,7 +15,7 @@ use tokio::sync::Notify;
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::disk::creates_per_s;
-use super::watch::Source;
+use super::watch::{self, Source};
 use super::{Desk, ReadAgain};
 use crate::cli::LogLevel;
 use crate::config::{Conf, ConfigError, Settings, Written};
@@ -61,6 +61,27 @@ impl Cause {
             (Cause::Change | Cause::Hangup, _) => "SIGHUP".to_owned(),
         }
     }
+}
+
+/// Names the files that root has read and that the user whom the daemon has become may not.
+pub(super) fn say_out_of_reach(settings: &Settings) {
+    let Some(user) = &settings.user else { return };
+    for path in watch::out_of_reach(settings) {
+        tracing::warn!(
+            "user {user} may not read {0}, which root has read at this start: what changes there holds from the \
+             next start on, and not on SIGHUP. To have it followed: {1}",
+            path.display(),
+            give_to(user, path)
+        );
+    }
+}
+
+/// How a file is made readable for a user, in commands.
+pub(crate) fn give_to(user: &str, path: &Path) -> String {
+    let path = path.display();
+    format!(
+        "chgrp $(id -gn {user}) {path} && chmod 0640 {path}, in a directory that {user} can enter"
+    )
 }
 
 impl Desk {

@@ -2,11 +2,15 @@
 //! written in place, deleted and come into being alike, and on any file system.
 //! A file counts as changed once two looks have found the same that is not what was taken over, so
 //! that one that is being written is not read half.
+//! One that root has read at the start and the daemon's user may not is left alone until it changes.
 //! Never reads a file's text; what it was is known by a hash of it (`config::Ruled::print`).
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+
+use rustix::fs::{Access, AtFlags, CWD};
+use rustix::io::Errno;
 
 use crate::config::Settings;
 
@@ -48,6 +52,21 @@ struct Watched {
     is_refused: bool,
 }
 
+impl Watched {
+    /// A file whose text was read a moment ago, if there is one.
+    fn new(source: Source, path: &Path, print: Option<u64>) -> Self {
+        Self {
+            source,
+            path: path.to_owned(),
+            last: Mark::Missing,
+            // It may have changed since it was read: it is read once more, where that can be.
+            done: is_out_of_reach(path).then(|| look_at(path)),
+            print,
+            is_refused: false,
+        }
+    }
+}
+
 /// The files that are watched.
 #[derive(Debug)]
 pub(super) struct Watch {
@@ -68,29 +87,40 @@ fn look_at(path: &Path) -> Mark {
     })
 }
 
+/// The files that are watched for these settings.
+fn files_of(settings: &Settings) -> Vec<(Source, &Path)> {
+    let rules = &settings.rule_files;
+    let conf = settings.config_file.iter();
+    let mut files: Vec<(Source, &Path)> = conf.map(|path| (Source::Conf, path.as_path())).collect();
+    if let Some(storage) = &rules.storage {
+        files.push((Source::Schemas, &storage.schemas));
+        files.push((Source::Aggregation, &storage.aggregation));
+    }
+    if let Some(lists) = &rules.lists {
+        files.push((Source::Blacklist, &lists.blacklist));
+        files.push((Source::Whitelist, &lists.whitelist));
+    }
+    files
+}
+
+/// The configuration files that are there and that the present user may not read.
+pub(crate) fn out_of_reach(settings: &Settings) -> Vec<&Path> {
+    let files = files_of(settings).into_iter().map(|(_, path)| path);
+    files.filter(|path| is_out_of_reach(path)).collect()
+}
+
+fn is_out_of_reach(path: &Path) -> bool {
+    let access = rustix::fs::accessat(CWD, path, Access::READ_OK, AtFlags::EACCESS);
+    access == Err(Errno::ACCESS)
+}
+
 impl Watch {
     /// Watches the files of these settings, of whose rules these texts hold.
     pub(super) fn new(settings: &Settings, prints: &BTreeMap<PathBuf, u64>) -> Self {
-        let rules = &settings.rule_files;
-        let conf = settings.config_file.iter();
-        let mut files: Vec<(Source, &PathBuf)> = conf.map(|path| (Source::Conf, path)).collect();
-        if let Some(storage) = &rules.storage {
-            files.push((Source::Schemas, &storage.schemas));
-            files.push((Source::Aggregation, &storage.aggregation));
-        }
-        if let Some(lists) = &rules.lists {
-            files.push((Source::Blacklist, &lists.blacklist));
-            files.push((Source::Whitelist, &lists.whitelist));
-        }
-        let files = files.into_iter().map(|(source, path)| Watched {
-            source,
-            path: path.clone(),
-            last: Mark::Missing,
-            // It was read a moment ago, and may have changed since: it is read once more.
-            done: None,
-            print: prints.get(path).copied(),
-            is_refused: false,
-        });
+        let files = files_of(settings);
+        let files = files
+            .into_iter()
+            .map(|(source, path)| Watched::new(source, path, prints.get(path).copied()));
         Self {
             files: files.collect(),
         }
@@ -150,14 +180,7 @@ mod tests {
 
     fn watch(path: &Path) -> Watch {
         let mut watch = Watch {
-            files: vec![Watched {
-                source: Source::Schemas,
-                path: path.to_owned(),
-                last: Mark::Missing,
-                done: None,
-                print: None,
-                is_refused: false,
-            }],
+            files: vec![Watched::new(Source::Schemas, path, None)],
         };
         watch.all();
         watch

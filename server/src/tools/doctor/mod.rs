@@ -12,11 +12,13 @@ mod storage;
 mod user;
 
 use std::io::Write as _;
+use std::path::Path;
 
 use crate::cli::{CacheOptions, DoctorOptions};
 use crate::config::{self, Settings};
 use crate::desk;
 use crate::exit::Exit;
+use crate::process::User;
 use finding::{Finding, Report};
 use ports::Attempts;
 use storage::Looks;
@@ -97,6 +99,7 @@ fn with_settings(settings: &Settings, named: &CacheOptions) -> Vec<Finding> {
     bound.push(storage::of_logs(&looks, &settings.log_dir, wants_logs));
     bound.extend(storage::of_files(&looks, settings, named));
     let held = vec![instances(settings)];
+    let unread = looks.user.as_ref().map(|user| unread(settings, user));
     // Who becomes another user can tell what that one may have only when the ports are bound.
     let first = if looks.user.is_some() {
         [bound, held, machine]
@@ -108,7 +111,22 @@ fn with_settings(settings: &Settings, named: &CacheOptions) -> Vec<Finding> {
         .chain(first.into_iter().flatten())
         .chain(storage::findings(&looks, &settings.data))
         .chain(journals)
+        .chain(unread.into_iter().flatten())
         .collect()
+}
+
+/// The configuration files that root can read and the daemon's user cannot.
+fn unread(settings: &Settings, user: &User) -> Vec<Finding> {
+    let files = desk::out_of_reach(settings).into_iter();
+    let one = |file: &Path| {
+        let means = format!(
+            "root reads it at the start, and {} may not: what changes there waits for the next start",
+            user.name()
+        );
+        let found = Finding::ok("reload", file.display().to_string(), means);
+        found.but(desk::give_to(user.name(), file))
+    };
+    files.map(one).collect()
 }
 
 /// Whether another process answers for the instances.

@@ -5,7 +5,7 @@ use std::net::TcpStream;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::net::UnixStream;
 
-use super::{Place, host, statuses};
+use super::{Place, Ran, at_free_ports, host, statuses};
 use crate::daemon::wait_for;
 
 /// A place that other users can reach.
@@ -230,4 +230,55 @@ fn a_data_directory_of_roots_is_named() {
         refused.err.contains("make it writable for this user"),
         "{refused:?}"
     );
+}
+
+/// Root reads carbon.conf at the start, and whom he becomes may not: that is said once, as what it is.
+#[test]
+fn a_carbon_conf_that_is_roots_alone_has_not_changed() {
+    if host::user() != 0 {
+        return;
+    }
+    let place = open_place("USER = nobody");
+    let conf = place.path("carbon.conf");
+    let mode = |bits| std::fs::set_permissions(&conf, PermissionsExt::from_mode(bits)).unwrap();
+    mode(0o600);
+    let shown = conf.display().to_string();
+    let mut doctor = crate::daemon::program();
+    at_free_ports(doctor.args(["doctor", "--config"]).arg(&conf));
+    let asked = Ran::of(doctor.output().unwrap());
+    let line = asked.out.lines().find(|line| line.contains("reload: "));
+    let line = line.unwrap_or_else(|| panic!("{asked:?}"));
+    for word in ["warn", shown.as_str(), "nobody", "chgrp", "chmod 0640"] {
+        assert!(line.contains(word), "no {word:?} in {line}");
+    }
+    assert_eq!(place.run(&["start"]).code, Some(0));
+    // The desk looks every second, and takes over what two looks have found.
+    std::thread::sleep(std::time::Duration::from_secs(4));
+    let console = place.console();
+    let said = console.lines().filter(|line| line.contains("may not read"));
+    let said: Vec<&str> = said.collect();
+    let [said] = said[..] else {
+        panic!("{console}")
+    };
+    for word in [
+        "WARN",
+        shown.as_str(),
+        "nobody may not read",
+        "next start",
+        "SIGHUP",
+        "chgrp",
+        "chmod 0640",
+    ] {
+        assert!(said.contains(word), "no {word:?} in {said}");
+    }
+    assert!(!console.contains("has changed"), "{console}");
+    assert!(!console.contains("ERROR"), "{console}");
+    // As the message says, and with something new in it.
+    let text = std::fs::read_to_string(&conf).unwrap();
+    std::fs::write(&conf, format!("{text}MAX_UPDATES_PER_SECOND = 777\n")).unwrap();
+    std::os::unix::fs::chown(&conf, None, Some(ids_of("nobody").1)).unwrap();
+    mode(0o640);
+    let taken = "carbon.conf has changed: from now on MAX_UPDATES_PER_SECOND = 777";
+    wait_for(|| place.console().contains(taken).then_some(())).unwrap();
+    assert_eq!(place.run(&["stop"]).code, Some(0));
 }
