@@ -18,6 +18,9 @@ resource.setrlimit(resource.RLIMIT_NPROC, (most, most))
 os.execv(sys.argv[2], sys.argv[2:])
 ";
 
+/// No other test's daemon is this user's, and counts with ours.
+const USER: &str = "daemon";
+
 /// A query for no metric at all, which the first core can answer without any other.
 const REQUEST: &[u8] = b"(S'type'\nS'cache-query-bulk'\nS'metrics'\n(ld.";
 
@@ -46,8 +49,6 @@ fn where_a_late_core_cannot_start_no_early_one_has_accepted_anything() {
     if host::user() != 0 {
         return;
     }
-    // No other test's daemon is this user's, and counts with ours.
-    const USER: &str = "daemon";
     let root = tempfile::tempdir().unwrap();
     let open = std::fs::Permissions::from_mode(0o755);
     std::fs::set_permissions(root.path(), open).unwrap();
