@@ -42,6 +42,8 @@ enum Kind {
 pub(super) enum Wanted {
     /// The points of one metric.
     One(String),
+    /// The points of no metric.
+    Nameless,
     /// The points of several metrics.
     Bulk(Vec<String>),
     /// A file's aggregation method.
@@ -56,6 +58,7 @@ impl From<Request<'_>> for Wanted {
     fn from(request: Request<'_>) -> Self {
         match request {
             Request::Query { metric } => Wanted::One(metric.to_owned()),
+            Request::Nameless => Wanted::Nameless,
             Request::Bulk { metrics } => {
                 Wanted::Bulk(metrics.into_iter().map(str::to_owned).collect())
             }
@@ -100,6 +103,12 @@ pub(super) fn ask(
                 missing,
                 since,
             })
+        }
+        Wanted::Nameless => {
+            shard.count(Counter::Queries, 1);
+            let mut none = Vec::new();
+            let encoded = carbonlink::encode_datapoints(&[], &mut none);
+            Err(encoded.map_or_else(|too_long| error(&too_long.to_string()), |()| none))
         }
         Wanted::Bulk(metrics) => {
             shard.count(Counter::BulkQueries, 1);

@@ -22,6 +22,8 @@ pub enum Request<'a> {
         /// The metric.
         metric: &'a str,
     },
+    /// The cached points of what can be no metric: Python looks up any key, and finds nothing.
+    Nameless,
     /// The cached points of several metrics.
     Bulk {
         /// The metrics in the order asked, each once: the reply is a dict.
@@ -65,7 +67,8 @@ pub enum QueryError {
         /// The key.
         key: &'static str,
     },
-    /// A value is not of the kind that its key needs: a UTF-8 text, or a list of them.
+    /// A value is not of the kind that its key needs: a UTF-8 text, or a list of them, or for one metric
+    /// anything that Python can look up.
     #[error("{key:?} in the request is not what it should be")]
     Value {
         /// The key.
@@ -98,9 +101,7 @@ pub fn decode_request<'a>(
     let mut dict = Dict::run(frame, machine)?.ok_or(QueryError::NoDict)?;
     let kind = text(&mut dict, "type")?;
     Ok(match kind {
-        "cache-query" => Request::Query {
-            metric: text(&mut dict, "metric")?,
-        },
+        "cache-query" => one(&mut dict)?,
         "cache-query-bulk" => Request::Bulk {
             metrics: metrics(&mut dict)?,
         },
@@ -270,6 +271,16 @@ fn cut(text: &str) -> &str {
 fn text<'a>(dict: &mut Dict<'a>, key: &'static str) -> Result<&'a str, QueryError> {
     let node = dict.get(key).ok_or(QueryError::Missing { key })?;
     dict.text(node)?.ok_or(QueryError::Value { key })
+}
+
+fn one<'a>(dict: &mut Dict<'a>) -> Result<Request<'a>, QueryError> {
+    let key = "metric";
+    let node = dict.get(key).ok_or(QueryError::Missing { key })?;
+    match dict.text(node)? {
+        Some(metric) => Ok(Request::Query { metric }),
+        None if dict.is_other_key(node) => Ok(Request::Nameless),
+        None => Err(QueryError::Value { key }),
+    }
 }
 
 fn metrics<'a>(dict: &mut Dict<'a>) -> Result<Vec<&'a str>, QueryError> {

@@ -369,6 +369,31 @@ fn requests_of_every_client() {
     assert_eq!(request(p0), Ok("Query { metric: \"a.b\" }".to_owned()));
 }
 
+/// What Python 3 can look up, and finds no points of: the connection stays.
+#[test]
+fn a_query_for_what_is_no_text_is_for_nothing() {
+    let of = |metric: &[u8]| {
+        let head = b"\x80\x03}(X\x04\0\0\0typeX\x0b\0\0\0cache-queryX\x06\0\0\0metric";
+        request(&[&head[..], metric, b"u."].concat())
+    };
+    for metric in [
+        &b"C\x03a.b"[..],
+        b"N",
+        b"\x88",
+        b"K\x07",
+        b"G?\xf0\0\0\0\0\0\0",
+        b")",
+        b"X\x01\0\0\0aK\x07\x86",
+    ] {
+        assert_eq!(of(metric), Ok("Nameless".to_owned()), "{metric:?}");
+    }
+    // What it cannot, and what is no UTF-8.
+    for metric in [&b"]"[..], b"}", b"]\x85", b"X\x01\0\0\0\xff"] {
+        let refused = Err(QueryError::Value { key: "metric" });
+        assert_eq!(of(metric), refused, "{metric:?}");
+    }
+}
+
 #[test]
 fn requests_of_other_types_and_none() {
     let encoded = |texts: &[&str]| {

@@ -226,8 +226,13 @@ fn text(text: &str) -> Vec<u8> {
 
 /// A request for the points of a metric.
 fn query(metric: &str) -> Vec<u8> {
-    let parts = ["type", "cache-query", "metric", metric].map(text).concat();
-    framed(&[b"\x80\x02}(", &parts[..], b"u."].concat())
+    query_of(&text(metric))
+}
+
+/// The same for a pickled object.
+fn query_of(metric: &[u8]) -> Vec<u8> {
+    let parts = ["type", "cache-query", "metric"].map(text).concat();
+    framed(&[b"\x80\x03}(", &parts[..], metric, b"u."].concat())
 }
 
 /// Passes answers on to the front, and says to whom replies go.
@@ -257,6 +262,23 @@ fn a_query_behind_another_waits_for_no_room_in_the_cache() {
     assert_eq!(replies(&mut front, &mut shard), [sockets[1]]);
     front.sent(sockets[1], Ok(()), &mut shard);
     assert_eq!(replies(&mut front, &mut shard), [sockets[1]]);
+}
+
+/// Python 3 finds nothing under a name of bytes, says so, and answers what was asked behind it.
+#[test]
+fn a_query_for_bytes_finds_nothing_and_keeps_its_connection() {
+    let (mut ring, mut shard) = (ring(), shard_of(1, 1 << 30));
+    let (mut front, sockets) = front_of(&mut ring, &[Service::Query]);
+    let asked = [query_of(b"C\x01a"), query("a")].concat();
+    front.received(sockets[0], &asked, &mut shard);
+    let Some(Command::Send(_, reply)) = front.next_command() else {
+        panic!("no reply")
+    };
+    let none = [b"\x80\x02}", &text("datapoints")[..], b"]s."].concat();
+    assert_eq!(reply, framed(&none));
+    front.sent(sockets[0], Ok(()), &mut shard);
+    assert_eq!(replies(&mut front, &mut shard), [sockets[0]]);
+    assert_eq!(shard.counted(Counter::Queries), 2);
 }
 
 #[test]

@@ -68,6 +68,19 @@ impl<'a> Dict<'a> {
         Ok(std::str::from_utf8(self.machine.bytes(self.frame, span)).ok())
     }
 
+    /// Whether an object is no text, and Python could look it up in a dict. A bytearray passes for one that it
+    /// could, a tuple in a tuple for one that it could not.
+    pub(in crate::wire) fn is_other_key(&self, node: NodeIndex) -> bool {
+        let found = self.machine.node(node);
+        let Node::Tuple(chain) = found else {
+            return found.is_scalar();
+        };
+        self.machine.places(chain).all(|item| {
+            let item = self.machine.node(item);
+            item.is_scalar() || matches!(item, Node::Text(_))
+        })
+    }
+
     /// The objects of a list, tuple or set; `None` if an object is none of them.
     pub(in crate::wire) fn list(
         &self,

@@ -46,6 +46,24 @@ pub(in crate::wire) enum Node {
 }
 
 impl Node {
+    /// Neither a text nor something with parts.
+    pub(in crate::wire) fn is_scalar(self) -> bool {
+        match self {
+            Node::None
+            | Node::Bool(_)
+            | Node::Int(_)
+            | Node::Float(_)
+            | Node::Huge
+            | Node::Bytes(_) => true,
+            Node::Text(_)
+            | Node::Copied { .. }
+            | Node::List(_)
+            | Node::Tuple(_)
+            | Node::Dict(_)
+            | Node::Set(_) => false,
+        }
+    }
+
     /// Python's float() of what is a number itself; `None` for everything else.
     #[expect(
         clippy::cast_precision_loss,
