@@ -493,7 +493,7 @@ impl Cache {
 
     /// Whoever is to know of these knows.
     pub fn empty_forgotten(&mut self) {
-        self.forgotten.clear();
+        self.forgotten = Vec::new();
     }
 
     /// What was written last of a series is of no more use.
