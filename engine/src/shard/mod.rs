@@ -458,6 +458,8 @@ impl Shard {
         self.writer.forget(self.ledger.forgotten());
         if self.may_write() {
             self.writer.start(&mut self.ledger, &self.budgets, self.now);
+            // Who waits for a create may have made room for another.
+            self.writer.forget(self.ledger.forgotten());
         }
         self.ledger.settle(self.now.instant);
         self.keep();

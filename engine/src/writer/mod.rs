@@ -456,8 +456,6 @@ impl Writer {
             update::Step::Wide(points_max) => ledger.put_back_for_fewer(series, points_max),
             update::Step::Failed(fault) => {
                 ledger.put_back(series);
-                let lane = self.lanes.of_mut(ledger.volume(series));
-                lane.brake.failed(now.instant);
                 let gives_back = self.leaves_to_journal(ledger) || self.parked.has_failed(series);
                 if fault.is_unopened() && gives_back {
                     self.lanes.of_mut(ledger.volume(series)).unused.update();
@@ -468,7 +466,13 @@ impl Writer {
                 // Missing again right after it was made or found: a link that leads nowhere.
                 if fault.is_missing() && self.parked.is_first_miss(series) {
                     ledger.set_standing(series, Standing::Unproven);
-                } else if fault.is_suspect() {
+                    return;
+                }
+                if !fault.is_busy() {
+                    let lane = self.lanes.of_mut(ledger.volume(series));
+                    lane.brake.failed(now.instant);
+                }
+                if fault.is_suspect() {
                     self.suspect(ledger, series, fault, now);
                 } else {
                     self.park(ledger, series, &fault, now);
