@@ -96,8 +96,9 @@ pub(super) struct Admission {
     noatime: bool,
     /// Whether a file's length can be set.
     pub ftruncate: bool,
-    /// Whether what an update has written begins its way to the device at once.
-    pub write_back: bool,
+    /// The disk has heads: what an update has written begins its way to it at once, and a ring leaves reads
+    /// to the kernel's workers.
+    pub has_heads: bool,
     serial: u64,
 }
 
@@ -121,7 +122,7 @@ impl Admission {
             way: Way::Nameless,
             noatime: true,
             ftruncate,
-            write_back: false,
+            has_heads: false,
             serial: u64::from(origin) << 40,
         }
     }
@@ -201,7 +202,7 @@ impl Admission {
             } => {
                 let VisitSlot { seen, lazy, .. } = self.visits[visit.slot as usize];
                 let write = Visit::write(visit, pieces, seen, sync);
-                let write = write.write_back(self.write_back && !lazy);
+                let write = write.write_back(self.has_heads && !lazy);
                 Some(self.work_on(token, write))
             }
             FileOperation::Close { visit } => Some(self.work_on(token, Visit::close(visit))),

@@ -38,8 +38,6 @@ struct Running {
 pub(super) struct Files {
     /// Who may run, who waits.
     pub admission: Admission,
-    /// A read is a kernel worker's from its first attempt on.
-    pub reads_by_workers: bool,
     running: Slots<Running>,
     /// Rounds of operations that are over, to be used again; as many as have run together.
     rounds: Vec<Vec<Command>>,
@@ -54,7 +52,6 @@ impl Files {
         let origin = u16::from_be_bytes([high, low]);
         Files {
             admission: Admission::new(visits_max, uring.features().ftruncate, origin),
-            reads_by_workers: false,
             running: Slots::new(FILE_OPERATIONS_MAX),
             rounds: Vec::new(),
             entries: Vec::new(),
@@ -229,7 +226,7 @@ impl Files {
             flags.set(squeue::Flags::IO_LINK, linked && usize::from(part) < last);
             flags.set(
                 squeue::Flags::ASYNC,
-                self.reads_by_workers && matches!(command, Command::Read(..)),
+                self.admission.has_heads && matches!(command, Command::Read(..)),
             );
             // `flags` adds to those that the entry has already (a direct file).
             self.entries.push(entry.flags(flags));

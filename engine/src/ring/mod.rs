@@ -294,20 +294,13 @@ impl Ring {
         }
     }
 
-    /// Whether what an update writes begins its way to the device before its file is closed, and does
-    /// not lie in memory until the kernel writes half a minute's at once.
-    pub fn write_back(&mut self, wanted: bool) {
-        self.admission_mut().write_back = wanted;
-    }
-
-    /// Whether the ring leaves reads of files to the kernel's workers, each from its first attempt on: the
+    /// Whether the files lie on a disk with heads, which others use too. What an update writes begins its way
+    /// to the device before its file is closed, and does not lie in memory until the kernel writes half a
+    /// minute's at once. And a ring leaves reads to the kernel's workers, each from its first attempt on: the
     /// attempt that may not wait for the bytes begins to read them all the same, and for a place in the
     /// disk's queue it does wait (docs/decisions/0017). Threads have theirs in any case.
-    pub fn reads_by_workers(&mut self, wanted: bool) {
-        match &mut self.sockets {
-            Side::Uring(native) => native.files.reads_by_workers = wanted,
-            Side::Poll(_) => {}
-        }
+    pub fn spare_heads(&mut self, wanted: bool) {
+        self.admission_mut().has_heads = wanted;
     }
 
     /// Takes a socket in; it is closed by `close`.

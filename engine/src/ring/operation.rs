@@ -56,7 +56,7 @@ pub struct Access {
     /// POSIX_FADV_RANDOM after opening (WHISPER_FADVISE_RANDOM).
     pub random: bool,
     /// What is written stays in memory until the kernel writes it, also where this ring begins that at
-    /// once (`Ring::write_back`): this file lies on flash, others on a disk with heads.
+    /// once (`Ring::spare_heads`): this file lies on flash, others on a disk with heads.
     pub lazy: bool,
 }
 

@@ -541,8 +541,7 @@ impl Core {
     /// file's pages at a time: 20,000 files took half as long. So it does with reads that one thread begins
     /// together, and nobody waits for that thread: 8,000 files in the disk's order took half as long.
     fn have_disk_alone(&mut self) {
-        self.ring.write_back(false);
-        self.ring.reads_by_workers(false);
+        self.ring.spare_heads(false);
     }
 
     /// While stopping: reads, without waiting, what the sockets still hold.

@@ -77,8 +77,7 @@ impl Sprout {
             Ok(ring) => ring,
             Err(error) => return drop(ready.send(Err(error))),
         };
-        ring.write_back(self.files.has_heads);
-        ring.reads_by_workers(self.files.has_heads);
+        ring.spare_heads(self.files.has_heads);
         let description = ring.description();
         let sockets = std::mem::take(&mut self.sockets);
         let mut core = self.core(ring);

@@ -146,7 +146,7 @@ fn a_visit_reads_and_writes() {
         (true, true, false),
         (false, false, true),
     ] {
-        ring.write_back(write_back);
+        ring.spare_heads(write_back);
         let access = Access {
             lock: false,
             random,
@@ -193,7 +193,7 @@ fn reads_are_left_to_kernel_workers_where_the_disk_may_keep_them_waiting() {
     fs::write(&path, b"0123456789").unwrap();
     for by_workers in [false, true] {
         let mut ring = Ring::new(small()).unwrap();
-        ring.reads_by_workers(by_workers);
+        ring.spare_heads(by_workers);
         let (visit, head) = opened(run(&mut ring, open(&path, 4)));
         assert_eq!(head, b"0123");
         let found = read(&mut ring, visit, &[(8, 2), (100, 5)]);

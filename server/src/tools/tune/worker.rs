@@ -55,8 +55,7 @@ impl<'a> Worker<'a> {
                 "neither io_uring nor threads are to be had".to_owned(),
             ));
         };
-        ring.write_back(profile.has_heads);
-        ring.reads_by_workers(profile.has_heads);
+        ring.spare_heads(profile.has_heads);
         let mut config = ShardConfig::alone(
             scratch.path(),
             Arc::clone(&scratch.schemas),
@@ -78,8 +77,7 @@ impl<'a> Worker<'a> {
 
     /// From now on the disk is treated so.
     pub(super) fn treat(&mut self, profile: &Profile) -> Result<(), TuneError> {
-        self.ring.write_back(profile.has_heads);
-        self.ring.reads_by_workers(profile.has_heads);
+        self.ring.spare_heads(profile.has_heads);
         let capped = self.ring.cap_kernel_workers(profile.kernel_workers);
         capped.map_err(|error| TuneError::Writer(error.to_string()))
     }
