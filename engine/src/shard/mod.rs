@@ -455,11 +455,11 @@ impl Shard {
     pub fn end_turn(&mut self) {
         self.settle_memory();
         self.recall();
-        self.writer.forget(self.ledger.forgotten());
+        self.writer.forgive(self.ledger.forgotten());
         if self.may_write() {
             self.writer.start(&mut self.ledger, &self.budgets, self.now);
             // Who waits for a create may have made room for another.
-            self.writer.forget(self.ledger.forgotten());
+            self.writer.forgive(self.ledger.forgotten());
         }
         self.ledger.settle(self.now.instant);
         self.keep();

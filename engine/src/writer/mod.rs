@@ -267,7 +267,7 @@ impl Writer {
             return;
         }
         ledger.go_on_choosing(volume, now.unix_seconds);
-        if !self.draining && self.lanes.of(volume).brake.until(now.instant).is_some() {
+        if self.rests_until(volume, now).is_some() {
             return;
         }
         let due = ledger.due(volume);
@@ -493,8 +493,14 @@ impl Writer {
         ledger.set_standing(series, Standing::Writable);
     }
 
-    /// The numbers of series that are forgotten may stand for others, which have not failed.
-    pub fn forget(&mut self, series: &[SeriesId]) {
+    /// Until when no update begins, for those before have failed (`Brake`). A drain tries all.
+    fn rests_until(&self, volume: Volume, now: Now) -> Option<Instant> {
+        let until = self.lanes.of(volume).brake.until(now.instant);
+        until.filter(|_| !self.draining)
+    }
+
+    /// Nothing is known against these series: their file was written, or their number may stand for another.
+    pub fn forgive(&mut self, series: &[SeriesId]) {
         for series in series {
             self.parked.succeeded(*series);
             self.broken.forget(*series);
@@ -510,8 +516,7 @@ impl Writer {
         outcome: &Outcome,
         now: Now,
     ) {
-        self.parked.succeeded(series);
-        self.broken.forget(series);
+        self.forgive(&[series]);
         let took = now.instant.saturating_duration_since(taken);
         ledger.time(Latency::Update, took);
         let lane = self.lanes.of_mut(ledger.volume(series));
@@ -692,7 +697,7 @@ impl Writer {
         let together_at = lane.together.next_at(now.instant);
         let soonest = together_at.unwrap_or(now.instant + WAIT_MIN);
         let creates = self.creates_due(ledger, (volume, budgets), now);
-        let rests_until = lane.brake.until(now.instant).filter(|_| !self.draining);
+        let rests_until = self.rests_until(volume, now);
         let updates = (ledger.ready(volume) > 0 && self.jobs.updates(volume) < lane.updates_max)
             .then(|| {
                 let granted = budgets.updates.next_at(now.instant);
