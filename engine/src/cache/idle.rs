@@ -6,7 +6,7 @@
 use std::time::Instant;
 
 use super::usage::series_bytes;
-use super::{Cache, Place, Volume};
+use super::{Cache, Place, SeriesId, Volume};
 use crate::limits::{FORGOTTEN_PER_TURN_MAX, LAST_LET_GO_PER_TURN_MAX};
 
 impl Cache {
@@ -58,5 +58,26 @@ impl Cache {
             forgotten += 1;
         }
         forgotten
+    }
+
+    /// Forgets a series, which is in no list and has no points.
+    pub(super) fn forget(&mut self, id: u32) {
+        let record = &self.table[id];
+        assert!(record.place == Place::Nowhere, "series {id} is in a list");
+        assert!(record.cached.len() == 0, "series {id} has points");
+        self.forget_last(id);
+        self.orders.forget(id);
+        self.table.remove(id);
+        self.forgotten.push(SeriesId(id));
+    }
+
+    /// Series that were forgotten since this was emptied; their numbers may stand for others by now.
+    pub fn forgotten(&self) -> &[SeriesId] {
+        &self.forgotten
+    }
+
+    /// Whoever is to know of these knows.
+    pub fn empty_forgotten(&mut self) {
+        self.forgotten = Vec::new();
     }
 }

@@ -156,7 +156,7 @@ pub struct Cache {
     backfills: Backfills,
     /// Who is passed over, by data directory.
     starved: Vec<Starved>,
-    /// Who has more points than an update took.
+    /// Who has more points than an update took, and whose updates have failed.
     unfinished: Unfinished,
     /// Series that were forgotten, until whoever is to know of it knows.
     forgotten: Vec<SeriesId>,
@@ -251,9 +251,8 @@ impl Cache {
 
     /// The write order's choice among the writable series of a data directory with cached
     /// points and nothing in flight; before it come those that keep the journal, those that the order
-    /// passes over for too long, and every second time those that an update has left unfinished or whose updates have
-    /// failed.
-    /// Asked again it chooses the same, until that series is taken or set aside (the
+    /// passes over for too long, and every second time those that an update has left unfinished or whose
+    /// updates have failed. Asked again it chooses the same, until that series is taken or set aside (the
     /// random order excepted, and who is found to come before). None: nothing to write, or with the
     /// order by time and a lag, nothing old enough; or the choice is still under way
     /// (`is_choosing`), for no call looks at more than a bounded number of series.
@@ -266,11 +265,7 @@ impl Cache {
         if unfinished.is_some() && self.unfinished.have_turn(volume) {
             return unfinished.map(SeriesId);
         }
-        let field = Field {
-            records: self.table.records(),
-            blocks: &self.blocks,
-        };
-        let choice = self.orders.next(volume, field, unix_now);
+        let choice = self.choose(volume, unix_now);
         if choice.is_some() || self.orders.of(volume).is_choosing() {
             return choice.map(SeriesId);
         }
@@ -286,12 +281,17 @@ impl Cache {
     /// One step of a choice that is under way, where others came before it.
     pub fn go_on_choosing(&mut self, volume: Volume, unix_now: u32) {
         if self.is_choosing(volume) {
-            let field = Field {
-                records: self.table.records(),
-                blocks: &self.blocks,
-            };
-            let _is_asked_again = self.orders.next(volume, field, unix_now);
+            let _is_asked_again = self.choose(volume, unix_now);
         }
+    }
+
+    /// The order's own choice, or one step towards it.
+    fn choose(&mut self, volume: Volume, unix_now: u32) -> Option<u32> {
+        let field = Field {
+            records: self.table.records(),
+            blocks: &self.blocks,
+        };
+        self.orders.next(volume, field, unix_now)
     }
 
     /// How many series the write order chooses from.
@@ -473,27 +473,6 @@ impl Cache {
         while let Some(run) = runs.pop() {
             self.blocks.read(run, out);
         }
-    }
-
-    /// Forgets a series, which is in no list and has no points.
-    fn forget(&mut self, id: u32) {
-        let record = &self.table[id];
-        assert!(record.place == Place::Nowhere, "series {id} is in a list");
-        assert!(record.cached.len() == 0, "series {id} has points");
-        self.forget_last(id);
-        self.orders.forget(id);
-        self.table.remove(id);
-        self.forgotten.push(SeriesId(id));
-    }
-
-    /// Series that were forgotten since this was emptied; their numbers may stand for others by now.
-    pub fn forgotten(&self) -> &[SeriesId] {
-        &self.forgotten
-    }
-
-    /// Whoever is to know of these knows.
-    pub fn empty_forgotten(&mut self) {
-        self.forgotten = Vec::new();
     }
 
     /// What was written last of a series is of no more use.
